@@ -1,0 +1,1 @@
+"""Federated learning with Flower over Google Drive."""

@@ -1,0 +1,152 @@
+"""Every error this package raises.
+
+::
+
+    SyftFlwrError
+    ├── ConfigurationError            a setting, a project file or a role is wrong
+    │   └── CredentialsError          no usable credentials; the message says how to get some
+    ├── InvalidNameError              (also ValueError) a name that can't go on the wire
+    ├── DriveError                    Drive answered with an error; has .status and .reason
+    │   ├── NotFoundError             404: gone, or not visible to this account
+    │   ├── ConflictError             409: the reserved ID is already in use
+    │   ├── PageTokenRejectedError    400, 404 or 410 for a page token
+    │   ├── PermissionDeniedError     403 that no retry will change
+    │   ├── RateLimitedError          403 or 429 for too many calls; retried before you see it
+    │   ├── StorageQuotaError         the account has no room (or, a service account, no storage at all)
+    │   └── DriveUnavailableError     5xx, or no connection; retried before you see it
+    ├── TransferError                 a body that arrived damaged, or too large to take
+    ├── StateError                    the state directory can't be used
+    │   └── StateMismatchError        it belongs to another account or another Drive
+    ├── RuntimeClosedError            the runtime was closed while, or before, this was asked of it
+    ├── RemoteHandlerError            the peer's handler failed; .body holds its error reply
+    ├── WaitTimeoutError              (also TimeoutError) replies that did not come in time
+    ├── RecordingError                a recorded feed that can't be read; has .line
+    └── FlowerError                   a Flower project or app that can't run here
+"""
+
+from __future__ import annotations
+
+
+class SyftFlwrError(Exception):
+    """Root of all errors of this package."""
+
+
+class ConfigurationError(SyftFlwrError):
+    """A setting, a project file or a role is missing or wrong."""
+
+
+class CredentialsError(ConfigurationError):
+    """No usable credentials for the account; the message says what to do."""
+
+
+class InvalidNameError(SyftFlwrError, ValueError):
+    """An address, app name, endpoint or future ID that can't be put on the wire."""
+
+
+class DriveError(SyftFlwrError):
+    """Drive answered with an error.
+
+    Attributes:
+        status: HTTP status, or ``None`` when there was no answer.
+        reason: Drive's machine-readable reason (``"notFound"``), or ``""``.
+        retry_after: Seconds that Drive asked to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        reason: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class NotFoundError(DriveError):
+    """404: the file is gone, or this account can't see it."""
+
+
+class ConflictError(DriveError):
+    """409: a file with this reserved ID exists already."""
+
+
+class PageTokenRejectedError(DriveError):
+    """Drive refuses the page token (400, 404 or 410); only a new start token helps."""
+
+
+class PermissionDeniedError(DriveError):
+    """403 for a reason that no retry will change."""
+
+
+class RateLimitedError(DriveError):
+    """403 or 429: too many calls. Raised only when the retries are used up."""
+
+
+class StorageQuotaError(DriveError):
+    """The account can't store more; the message says what to do."""
+
+
+class DriveUnavailableError(DriveError):
+    """5xx or a broken connection. Raised only when the retries are used up."""
+
+
+class TransferError(SyftFlwrError):
+    """A body arrived damaged (checksum, size), or is larger than the limit."""
+
+
+class StateError(SyftFlwrError):
+    """The state directory can't be used."""
+
+
+class StateMismatchError(StateError):
+    """The state directory belongs to another account or another Drive."""
+
+
+class RuntimeClosedError(SyftFlwrError):
+    """The runtime is closed."""
+
+
+class RemoteHandlerError(SyftFlwrError):
+    """The peer's handler raised, or the peer gave up on the request.
+
+    Attributes:
+        future_id: The request that failed.
+        body: The error reply as it came, a JSON object ``{"error": …, "timestamp": …}``.
+    """
+
+    def __init__(self, message: str, *, future_id: str, body: bytes) -> None:
+        super().__init__(message)
+        self.future_id = future_id
+        self.body = body
+
+
+class WaitTimeoutError(SyftFlwrError, TimeoutError):
+    """Some replies did not come in time.
+
+    Attributes:
+        missing: Future IDs still without a reply.
+    """
+
+    def __init__(self, message: str, *, missing: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
+class RecordingError(SyftFlwrError):
+    """A recorded feed can't be read.
+
+    Attributes:
+        line: 1-based line number of the first bad line, or ``None``.
+    """
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class FlowerError(SyftFlwrError):
+    """A Flower project or app can't run; the message says what to change."""

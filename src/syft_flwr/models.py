@@ -1,0 +1,205 @@
+"""Frozen values that travel through the system; no I/O, no behaviour beyond reading the API's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+FOLDER_MIME_TYPE = "application/vnd.google-apps.folder"
+
+MessageKind = Literal["request", "response"]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who the credentials belong to (``about.get``)."""
+
+    email: str
+    permission_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DriveFile:
+    """A file or folder as Drive shows it to this account.
+
+    ``created_time`` is RFC 3339 in UTC with milliseconds, as Drive sends it, so it sorts as text.
+    ``size`` is in bytes and ``None`` for folders. ``owners`` is empty in shared drives.
+    """
+
+    id: str
+    name: str
+    mime_type: str = "application/octet-stream"
+    parents: tuple[str, ...] = ()
+    trashed: bool = False
+    size: int | None = None
+    created_time: str = ""
+    sha256: str | None = None
+    owned_by_me: bool = False
+    owners: tuple[str, ...] = ()
+    last_modifying_user: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_folder(self) -> bool:
+        return self.mime_type == FOLDER_MIME_TYPE
+
+    @classmethod
+    def from_api(cls, raw: Mapping[str, Any]) -> DriveFile:
+        """Read a ``drive#file`` resource; absent fields get their defaults."""
+        size = raw.get("size")
+        return cls(
+            id=raw["id"],
+            name=raw.get("name", ""),
+            mime_type=raw.get("mimeType", "application/octet-stream"),
+            parents=tuple(raw.get("parents", ())),
+            trashed=bool(raw.get("trashed", False)),
+            size=None if size is None else int(size),
+            created_time=raw.get("createdTime", ""),
+            sha256=raw.get("sha256Checksum"),
+            owned_by_me=bool(raw.get("ownedByMe", False)),
+            owners=tuple(o["emailAddress"] for o in raw.get("owners", ()) if "emailAddress" in o),
+            last_modifying_user=raw.get("lastModifyingUser", {}).get("emailAddress"),
+            properties=dict(raw.get("properties", {})),
+        )
+
+    def to_api(self) -> dict[str, Any]:
+        """Return the ``drive#file`` resource that :meth:`from_api` reads back as this value."""
+        raw: dict[str, Any] = {
+            "id": self.id,
+            "name": self.name,
+            "mimeType": self.mime_type,
+            "trashed": self.trashed,
+            "createdTime": self.created_time,
+            "ownedByMe": self.owned_by_me,
+        }
+        if self.parents:
+            raw["parents"] = list(self.parents)
+        if self.size is not None:
+            raw["size"] = str(self.size)
+        if self.sha256 is not None:
+            raw["sha256Checksum"] = self.sha256
+        if self.owners:
+            raw["owners"] = [{"emailAddress": owner} for owner in self.owners]
+        if self.last_modifying_user is not None:
+            raw["lastModifyingUser"] = {"emailAddress": self.last_modifying_user}
+        if self.properties:
+            raw["properties"] = dict(self.properties)
+        return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the change feed: a file's current state, or a tombstone.
+
+    A tombstone (``removed``) has no ``file``; it does not tell deletion from lost access.
+    """
+
+    file_id: str
+    removed: bool = False
+    time: str = ""
+    file: DriveFile | None = None
+
+    @classmethod
+    def from_api(cls, raw: Mapping[str, Any]) -> Change:
+        file = raw.get("file")
+        return cls(
+            file_id=raw["fileId"],
+            removed=bool(raw.get("removed", False)),
+            time=raw.get("time", ""),
+            file=None if file is None else DriveFile.from_api({"id": raw["fileId"], **file}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """One answer of ``changes.list``.
+
+    Exactly one of the two tokens is set: ``next_page_token`` on all but the last page.
+    ``raw`` is the answer as it came, for recordings.
+    """
+
+    changes: tuple[Change, ...]
+    next_page_token: str | None = None
+    new_start_page_token: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def from_api(cls, raw: Mapping[str, Any]) -> ChangePage:
+        return cls(
+            # Changes of shared drives themselves (changeType "drive") carry no fileId.
+            changes=tuple(Change.from_api(c) for c in raw.get("changes", ()) if "fileId" in c),
+            next_page_token=raw.get("nextPageToken"),
+            new_start_page_token=raw.get("newStartPageToken"),
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request or response addressed to this account, its sender attested by Drive; the body is not loaded.
+
+    ``sender`` and ``recipient`` are spelled as in the folder's name; compare them with
+    :func:`syft_flwr.wire.same_address`. ``size`` is in bytes.
+    """
+
+    kind: MessageKind
+    sender: str
+    recipient: str
+    app: str
+    endpoint: str
+    future_id: str
+    file_id: str
+    folder_id: str
+    size: int
+    created_time: str
+    sha256: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The idempotency key: two files with one key are one message."""
+        return "\n".join((self.kind, self.sender.lower(), self.app, self.endpoint, self.future_id))
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the peer marked this response as the reply of a handler that failed."""
+        return self.properties.get("status") == "error"
+
+
+class RejectionReason(StrEnum):
+    """Why a file was not accepted as a message."""
+
+    FORGED_SENDER = "forged_sender"
+    FOREIGN_FOLDER = "foreign_folder"
+    SENDER_NOT_ALLOWED = "sender_not_allowed"
+    BAD_NAME = "bad_name"
+    TOO_LARGE = "too_large"
+    DAMAGED = "damaged"
+    UNKNOWN_ENDPOINT = "unknown_endpoint"
+    UNKNOWN_FUTURE = "unknown_future"
+    WRONG_RESPONDER = "wrong_responder"
+    HANDLER_CRASHED = "handler_crashed"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A file that was not accepted as a message, or not handled, and why. Its body was not given to any handler."""
+
+    reason: RejectionReason
+    file_id: str
+    detail: str
+    file_name: str = ""
+    claimed_sender: str = ""
+    owner: str = ""
+    message: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedError:
+    """An exception that was contained: ``where`` names the place (an observer, a handler, a poll)."""
+
+    where: str
+    error: BaseException
+    message: Message | None = None

@@ -1,0 +1,168 @@
+"""Names on the wire: a pure codec between messages and folder and file names.
+
+::
+
+    syft_outbox_inbox_{sender}_to_{recipient} / {app} / rpc / {endpoint} / {future_id}.request|response
+
+Every name is the literal name of one Drive folder or file; none is ever used as a local path.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+import uuid
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from syft_flwr.errors import InvalidNameError
+from syft_flwr.models import MessageKind
+
+SYFTBOX_FOLDER = "SyftBox"
+INBOX_PREFIX = "syft_outbox_inbox_"
+RPC_FOLDER = "rpc"
+ERROR_STATUS = {"status": "error"}
+
+_KINDS: tuple[MessageKind, ...] = ("request", "response")
+_MAX_NAME_BYTES = 4096
+_MAX_ADDRESS_BYTES = 320  # RFC 3696, erratum 1690: 64 + 1 + 255
+
+
+class InboxPath(NamedTuple):
+    """Folder names from an inbox's root to an endpoint."""
+
+    root: str
+    app: str
+    rpc: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """The two parties in an inbox root's name, spelled as they stand there."""
+
+    sender: str
+    recipient: str
+
+
+def same_address(a: str, b: str) -> bool:
+    """Compare two e-mail addresses as Drive does, without regard to case."""
+    return a.lower() == b.lower()
+
+
+def validate_address(address: str) -> str:
+    """Return the address without surrounding space.
+
+    Raises:
+        InvalidNameError: It is no e-mail address.
+    """
+    address = address.strip()
+    local, at, domain = address.rpartition("@")
+    if not (at and local and domain) or any(c.isspace() or _is_control(c) for c in address):
+        raise InvalidNameError(f"not an e-mail address: {address!r}")
+    if "/" in domain or len(address.encode()) > _MAX_ADDRESS_BYTES:
+        raise InvalidNameError(f"not an e-mail address: {address[:80]!r}")
+    return address
+
+
+def validate_app(app: str) -> str:
+    """Return the app name as it goes on the wire.
+
+    Raises:
+        InvalidNameError: It is empty, has control characters, or is longer than 4,096 bytes.
+    """
+    return _validate_name(app, "app name")
+
+
+def validate_endpoint(endpoint: str) -> str:
+    """Return the endpoint's folder name: without its leading slashes, otherwise literal.
+
+    Raises:
+        InvalidNameError: It is empty, has control characters, or is longer than 4,096 bytes.
+    """
+    return _validate_name(endpoint.lstrip("/"), "endpoint")
+
+
+def inbox_root_name(sender: str, recipient: str) -> str:
+    """Name the root folder for messages from ``sender`` to ``recipient``."""
+    return f"{INBOX_PREFIX}{sender}_to_{recipient}"
+
+
+def inbox_path(sender: str, recipient: str, app: str, endpoint: str) -> InboxPath:
+    """Name the folders that lead to an endpoint, from the inbox root down."""
+    return InboxPath(
+        inbox_root_name(validate_address(sender), validate_address(recipient)),
+        validate_app(app),
+        RPC_FOLDER,
+        validate_endpoint(endpoint),
+    )
+
+
+def parse_inbox_root(name: str, me: str) -> Inbox | None:
+    """Read an inbox root's name as ``me`` sees it: from the known end, never by splitting.
+
+    An address may contain ``_to_``, so only the reader's own address makes the name unambiguous. A name that
+    fits both ways is taken as an inbox of ``me``.
+    """
+    if not name.startswith(INBOX_PREFIX):
+        return None
+    parties = name[len(INBOX_PREFIX) :]
+    suffix, prefix = f"_to_{me}", f"{me}_to_"
+    if parties[-len(suffix) :].lower() == suffix.lower() and len(parties) > len(suffix):
+        return Inbox(parties[: -len(suffix)], parties[-len(me) :])
+    if parties[: len(prefix)].lower() == prefix.lower() and len(parties) > len(prefix):
+        return Inbox(parties[: len(me)], parties[len(prefix) :])
+    return None
+
+
+def message_file_name(kind: MessageKind, future_id: str) -> str:
+    """Name a message's file."""
+    return f"{future_id}.{kind}"
+
+
+def message_kind(file_name: str) -> MessageKind | None:
+    """Tell by its name alone whether a file may be a message."""
+    return next((kind for kind in _KINDS if file_name.endswith(f".{kind}")), None)
+
+
+def parse_message_name(file_name: str) -> tuple[MessageKind, str]:
+    """Split a message's file name into its kind and future ID.
+
+    Raises:
+        InvalidNameError: It is no message name, or the ID is not a UUID in its canonical form.
+    """
+    kind = message_kind(file_name)
+    future_id = file_name.rpartition(".")[0]
+    if kind is None or not is_future_id(future_id):
+        raise InvalidNameError(f"not a message file: {file_name[:80]!r}")
+    return kind, future_id
+
+
+def new_future_id() -> str:
+    """Make a fresh future ID (UUID4)."""
+    return str(uuid.uuid4())
+
+
+def is_future_id(text: str) -> bool:
+    """Tell whether the text is a UUID in its canonical form."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _validate_name(name: str, what: str) -> str:
+    if not name.strip():
+        raise InvalidNameError(f"the {what} is empty")
+    if bad := next((c for c in name if _is_control(c)), None):
+        raise InvalidNameError(f"the {what} has the control character {bad!r}: {name[:80]!r}")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidNameError(f"the {what} can't be encoded as UTF-8: {error}") from error
+    if size > _MAX_NAME_BYTES:
+        raise InvalidNameError(f"the {what} is {size} bytes long; the limit is {_MAX_NAME_BYTES}")
+    return name
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cs")
