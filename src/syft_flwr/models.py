@@ -160,7 +160,7 @@ class Message:
     @property
     def key(self) -> str:
         """The idempotency key: two files with one key are one message."""
-        return "\n".join((self.kind, self.sender.lower(), self.app, self.endpoint, self.future_id))
+        return f"{self.kind}\n{self.sender.lower()}\n{self.app}\n{self.endpoint}\n{self.future_id}"
 
     @property
     def is_error(self) -> bool:

@@ -80,7 +80,7 @@ def load_settings(**overrides: Any) -> Settings:
             values[name] = _positive(text, variable)
     values |= {name: value for name, value in overrides.items() if value is not None}
     for name, value in values.items():
-        if name not in ("cleanup",):
+        if name != "cleanup":
             _positive(value, name)
     return replace(Settings(), **values)
 

@@ -1,0 +1,325 @@
+"""What this account has seen, is doing and has done: the journal between the change feed and the handlers.
+
+Every public method is one transaction of the :class:`~syft_flwr.ports.StateStore`, durable when it returns.
+The rows are described in ``docs/explanation/architecture.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from enum import Enum
+
+from syft_flwr import wire
+from syft_flwr.errors import StateMismatchError
+from syft_flwr.models import ChangePage, DriveFile, Message
+from syft_flwr.ports import JSON, Clock, StateStore, Transaction
+from syft_flwr.state.futures import FutureTable
+from syft_flwr.state.own import OwnFiles
+from syft_flwr.state.processed import ProcessedIds
+
+
+class Claim(Enum):
+    """What became of an attempt to take a message for handling."""
+
+    TAKEN = "taken"
+    SPOOLED = "spooled"
+    """Handled already; its reply waits for its upload."""
+    BUSY = "busy"
+    """Someone else (or another file of the same message) holds it."""
+    OVER = "over"
+    """Done, withdrawn, or a duplicate: nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An unfinished candidate of the journal. ``seen_at`` is Unix time in seconds."""
+
+    file: DriveFile
+    seen_at: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A handler's answer, spooled: its body lies under the request's file ID among the body files."""
+
+    message: Message
+    reply_id: str
+    is_error: bool
+
+
+class Ledger:
+    """The durable state of one account.
+
+    Args:
+        store: Where the rows live.
+        clock: Local time.
+        holder: This process's name in leases.
+        is_alive: Tells whether the process behind a holder's name still lives.
+        max_processed: How many processed IDs to remember.
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        clock: Clock,
+        *,
+        holder: str,
+        is_alive: Callable[[str], bool],
+        max_processed: int,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._holder = holder
+        self._is_alive = is_alive
+        self._processed = ProcessedIds(max_processed)
+        self.own = OwnFiles(store)
+        self.futures = FutureTable(store, self._processed, self.own)
+
+    def bind(self, url: str, permission_id: str) -> None:
+        """Tie the state to one Drive and account, or check that it is tied to these.
+
+        Raises:
+            StateMismatchError: It belongs to another one.
+        """
+        wanted = {"url": url, "account": permission_id}
+
+        def work(tx: Transaction) -> JSON:
+            bound = tx.get("binding")
+            if bound is None:
+                tx.put("binding", wanted)
+            return bound or wanted
+
+        bound = self._store.transact(work)
+        if bound != wanted:
+            raise StateMismatchError(
+                f"this state directory belongs to account {bound['account']} on {bound['url']}, not to "
+                f"{permission_id} on {url}: set SYFT_FLWR_STATE_DIR to another directory, or remove this one"
+            )
+
+    # -- the feed ---------------------------------------------------------------------------------------------
+
+    def cursor(self) -> str | None:
+        """Return the page token to go on from."""
+        row = self._store.transact(lambda tx: tx.get("cursor"))
+        return None if row is None else row["token"]
+
+    def restart_cursor(self, token: str) -> None:
+        """Replace the page token by a fresh start token. Sweep after it, never before."""
+        self._store.transact(lambda tx: tx.put("cursor", self._cursor_row(token, "start")))
+
+    def commit(self, fetched_with: str, page: ChangePage) -> None:
+        """Store a page's candidates and the token behind it, together.
+
+        The token moves only if it still is the one that the page was fetched with, or if whoever moved it is
+        dead: two processes of one account read the feed each at its own pace.
+        """
+        token = page.next_page_token or page.new_start_page_token
+
+        def work(tx: Transaction) -> None:
+            added = False
+            for change in page.changes:
+                if change.removed or change.file is None or change.file.trashed:
+                    self._withdraw(tx, change.file_id)
+                else:
+                    added |= self._add(tx, change.file)
+            self._bump(tx, added=added)
+            cursor = tx.get("cursor")
+            if token and (cursor is None or cursor["token"] == fetched_with or not self._is_alive(cursor["holder"])):
+                tx.put("cursor", self._cursor_row(token, "feed"))
+
+        self._store.transact(work)
+
+    def journal(self, files: Iterable[DriveFile]) -> list[DriveFile]:
+        """Add candidates that a sweep found; return those that the journal did not have."""
+        found = list(files)
+
+        def work(tx: Transaction) -> list[DriveFile]:
+            new = [file for file in found if self._add(tx, file)]
+            self._bump(tx, added=bool(new))
+            return new
+
+        return self._store.transact(work)
+
+    def version(self) -> int:
+        """Return a number that rises whenever any process adds to the journal."""
+        return self._store.transact(lambda tx: tx.get("version") or 0)
+
+    def pending(self) -> list[Pending]:
+        """Return the unfinished candidates, oldest first."""
+
+        def work(tx: Transaction) -> list[Pending]:
+            return [
+                Pending(DriveFile.from_api(row["file"]), row["seen_at"], row["attempts"])
+                for _, row in tx.scan("inbox/")
+            ]
+
+        return sorted(self._store.transact(work), key=lambda p: (p.file.created_time, p.file.id))
+
+    def is_done(self, message: Message) -> bool:
+        """Tell whether the message was handled, or lies below its folder's watermark; if so, forget its file."""
+
+        def work(tx: Transaction) -> bool:
+            over = self._processed.covers(tx, message)
+            if over:
+                tx.delete(f"inbox/{message.file_id}")
+            return over
+
+        return self._store.transact(work)
+
+    def drop(self, file_id: str) -> None:
+        """Forget a candidate that is no message of ours."""
+        self._store.transact(lambda tx: tx.delete(f"inbox/{file_id}"))
+
+    def reject(self, file: DriveFile, folder_id: str) -> bool:
+        """Set a file aside for good; return whether this is news.
+
+        It is remembered under its own ID, not under the message it claims to be: a forgery must not keep the
+        genuine message out.
+        """
+
+        def work(tx: Transaction) -> bool:
+            tx.delete(f"inbox/{file.id}")
+            if self._processed.covers_file(tx, file.id, (folder_id,), file.created_time):
+                return False
+            self._processed.add(tx, f"rejected\n{file.id}", file.id, folder_id, file.created_time)
+            return True
+
+        return self._store.transact(work)
+
+    # -- handling ---------------------------------------------------------------------------------------------
+
+    def claim(self, message: Message) -> Claim:
+        """Take a message for this process, by compare-and-set."""
+
+        def work(tx: Transaction) -> Claim:
+            row = tx.get(f"inbox/{message.file_id}")
+            if row is None:
+                return Claim.OVER
+            if self._processed.covers(tx, message):
+                tx.delete(f"inbox/{message.file_id}")
+                return Claim.OVER
+            lease = f"lease/{message.key}"
+            holder = tx.get(lease)
+            if holder is not None and self._is_alive(holder):
+                return Claim.BUSY
+            tx.put(lease, self._holder)
+            return Claim.TAKEN if tx.get(f"reply/{message.file_id}") is None else Claim.SPOOLED
+
+        return self._store.transact(work)
+
+    def release(self, message: Message) -> None:
+        """Give a claim back; the message stays unfinished."""
+        self._store.transact(lambda tx: tx.delete(f"lease/{message.key}"))
+
+    def begin(self, message: Message) -> int:
+        """Count an attempt to run the handler; return how many there have been, this one included."""
+
+        def work(tx: Transaction) -> int:
+            key = f"inbox/{message.file_id}"
+            # The sender may have withdrawn its request since the claim; it is answered all the same.
+            row = tx.get(key) or self._inbox_row(_as_file(message))
+            attempts: int = row["attempts"] + 1
+            tx.put(key, {**row, "attempts": attempts})
+            return attempts
+
+        return self._store.transact(work)
+
+    def spool(self, reply: Reply) -> None:
+        """Record a reply whose body is on disk already. From here on the handler never runs again for it."""
+        row = {"message": asdict(reply.message), "reply_id": reply.reply_id, "is_error": reply.is_error}
+        self._store.transact(lambda tx: tx.put(f"reply/{reply.message.file_id}", row))
+
+    def reply(self, message: Message) -> Reply | None:
+        """Return the spooled reply to a request."""
+        row = self._store.transact(lambda tx: tx.get(f"reply/{message.file_id}"))
+        return None if row is None else Reply(Message(**row["message"]), row["reply_id"], row["is_error"])
+
+    def spooled(self) -> list[Message]:
+        """Return the requests whose replies wait for their upload."""
+
+        def work(tx: Transaction) -> list[Message]:
+            return [Message(**row["message"]) for _, row in tx.scan("reply/")]
+
+        return self._store.transact(work)
+
+    def finish(self, message: Message, *, reply_id: str | None = None, expires_at: float | None = None) -> None:
+        """Note a message as handled. With ``expires_at`` (Unix seconds) its reply is to be deleted some day."""
+
+        def work(tx: Transaction) -> None:
+            tx.delete(f"inbox/{message.file_id}")
+            tx.delete(f"lease/{message.key}")
+            tx.delete(f"reply/{message.file_id}")
+            self._processed.add(tx, message.key, message.file_id, message.folder_id, message.created_time)
+            if reply_id is not None and expires_at is not None:
+                self.own.add(tx, reply_id, at=expires_at, watch=message.file_id)
+
+        self._store.transact(work)
+
+    # -- around ------------------------------------------------------------------------------------------------
+
+    def request_gone(self, file_id: str) -> None:
+        """Note that Drive no longer has a request: nobody waits for an answer, and a reply may go."""
+        self._store.transact(lambda tx: self._withdraw(tx, file_id))
+
+    def mark_swept(self, server_time: float) -> None:
+        """Note that a full sweep which began at ``server_time`` (Drive's clock, Unix seconds) is in the journal."""
+        self._store.transact(lambda tx: self._processed.mark_swept(tx, server_time))
+
+    def wants_sweep(self) -> bool:
+        """Tell whether more processed IDs are kept than wanted, for lack of a recent full sweep."""
+        return self._store.transact(self._processed.wants_sweep)
+
+    def marks(self) -> dict[str, str]:
+        """Return each folder's watermark: messages created up to then (RFC 3339) are done."""
+        return self._store.transact(self._processed.marks)
+
+    # -- inside a transaction ---------------------------------------------------------------------------------
+
+    def _cursor_row(self, token: str, origin: str) -> JSON:
+        return {"token": token, "obtained_at": self._clock.time(), "origin": origin, "holder": self._holder}
+
+    def _inbox_row(self, file: DriveFile) -> dict[str, JSON]:
+        return {"file": file.to_api(), "seen_at": self._clock.time(), "attempts": 0}
+
+    def _add(self, tx: Transaction, file: DriveFile) -> bool:
+        if not _is_candidate(file):
+            return False
+        key = f"inbox/{file.id}"
+        row = tx.get(key)
+        if row is not None:
+            if row["file"] != file.to_api():
+                tx.put(key, {**row, "file": file.to_api()})
+            return False
+        if self._processed.covers_file(tx, file.id, file.parents, file.created_time):
+            return False
+        tx.put(key, self._inbox_row(file))
+        return True
+
+    def _withdraw(self, tx: Transaction, file_id: str) -> None:
+        if tx.get(f"reply/{file_id}") is None:
+            tx.delete(f"inbox/{file_id}")
+        self.own.peer_file_gone(tx, file_id)
+
+    def _bump(self, tx: Transaction, *, added: bool) -> None:
+        if added:
+            tx.put("version", (tx.get("version") or 0) + 1)
+
+
+def _is_candidate(file: DriveFile) -> bool:
+    """Tell by its metadata alone whether a file may be a message from someone else."""
+    return not (file.is_folder or file.trashed or file.owned_by_me) and wire.message_kind(file.name) is not None
+
+
+def _as_file(message: Message) -> DriveFile:
+    return DriveFile(
+        id=message.file_id,
+        name=wire.message_file_name(message.kind, message.future_id),
+        parents=(message.folder_id,),
+        size=message.size,
+        created_time=message.created_time,
+        sha256=message.sha256,
+        owners=(message.sender,),
+        properties=message.properties,
+    )
