@@ -1,0 +1,59 @@
+"""Keys and values as every store keeps them: text keys in code-point order, JSON text values."""
+
+from __future__ import annotations
+
+import json
+
+from syft_flwr.errors import StateError
+from syft_flwr.ports import JSON
+
+
+def check_key(key: object) -> str:
+    """Return the key if a store can keep it.
+
+    Raises:
+        TypeError: It is no ``str``.
+        UnicodeEncodeError: It has a lone surrogate, so UTF-8 can't hold it.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"a key must be a str, not {type(key).__name__}")
+    key.encode()
+    return key
+
+
+def encode(value: JSON) -> str:
+    """Return the value as JSON text. ASCII only, so that any ``str`` comes back as it was.
+
+    Raises:
+        TypeError: JSON has no such type.
+        ValueError: It is a NaN or an infinity, or contains itself.
+    """
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def decode(text: object, key: str) -> JSON:
+    """Read a value back.
+
+    Raises:
+        StateError: It is not the JSON text that :func:`encode` writes.
+    """
+    if not isinstance(text, str):
+        raise StateError(f"the value of {key!r} is {type(text).__name__}, not JSON text")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StateError(f"the value of {key!r} is not JSON: {error}") from error
+
+
+def end_of_prefix(prefix: str) -> str | None:
+    """Return the smallest text above every key that starts with ``prefix``, or ``None`` when there is none.
+
+    UTF-8 bytes sort as code points do, so this is the prefix with its last code point raised by one.
+    """
+    stem = prefix.rstrip("\U0010ffff")  # can't be raised: carry to the one before
+    if not stem:
+        return None
+    last = ord(stem[-1]) + 1
+    if last == 0xD800:  # the first of the surrogates, which no key has
+        last = 0xE000
+    return stem[:-1] + chr(last)

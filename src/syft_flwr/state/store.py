@@ -1,0 +1,241 @@
+"""The store on disk; the only importer of diskcache.
+
+diskcache keeps the rows in an SQLite database. What it lacks is taken from its SQLite connection, ``Cache._sql``
+and ``Cache._con``, in this file alone: savepoints, and a scan by prefix (its own iterators read every key). Both
+are private; 5.6.3 closes the release line that has them for good, and the dependency is pinned below 6.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import diskcache
+from diskcache.core import DEFAULT_SETTINGS, METADATA, MODE_RAW
+
+from syft_flwr.errors import StateError
+from syft_flwr.ports import JSON, Transaction
+from syft_flwr.state.committer import Committer, Work, WorkFailed
+from syft_flwr.state.damage import DirectoryLock, check_path, open_directory, set_aside_if_damaged
+from syft_flwr.state.rows import check_key, decode, encode, end_of_prefix
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 60.0
+_NEVER = 2**62  # bytes; no value is this long
+
+_SETTINGS = {
+    "eviction_policy": "none",  # the default policy would delete page tokens
+    "cull_limit": 0,
+    "size_limit": _NEVER,
+    "statistics": 0,
+    "tag_index": 0,
+    "disk_min_file_size": _NEVER,  # values in files are not fsynced, and go before their row does
+    "sqlite_journal_mode": "wal",
+    "sqlite_synchronous": 2,  # FULL: a power cut loses nothing acknowledged
+    "sqlite_mmap_size": 0,  # reading a truncated file through a map kills the process
+}
+
+_SCAN = (
+    "SELECT key, mode, filename, value FROM Cache"
+    " WHERE raw = 1 AND key >= ? AND key < ? ORDER BY key LIMIT ?"  # served by the unique index on (key, raw)
+)
+
+
+class DiskStore:
+    """A :class:`~syft_flwr.ports.StateStore` in a directory of its own (mode 0700, files 0600).
+
+    A database that is damaged, or holds anything but JSON rows, is set aside when opened: renamed to
+    ``{name}.damaged-{UTC time}``, kept, and replaced by an empty one.
+
+    Thread-safe; any number of processes of one machine may have it open (not over a network file system).
+
+    Attributes:
+        directory: Where it lives.
+        recovered: Where the damaged predecessor was put, or ``None``.
+    """
+
+    directory: Path
+    recovered: Path | None
+
+    def __init__(self, directory: Path, *, busy_timeout: float = BUSY_SECONDS) -> None:
+        """Open the store, creating it if need be.
+
+        Args:
+            directory: Its directory. A lock file, ``{name}.lock``, stands beside it.
+            busy_timeout: Seconds to wait for another process that is writing.
+
+        Raises:
+            StateError: It can't be used: no access, held by another process, or damaged while one uses it.
+        """
+        self.directory = directory.absolute()
+        check_path(self.directory)
+        self._lock = DirectoryLock(self.directory, busy_timeout)
+        try:
+            settings = frozenset(DEFAULT_SETTINGS | METADATA)
+            self.recovered = set_aside_if_damaged(self.directory, self._lock, settings)
+            open_directory(self.directory)
+            self._committer = Committer(lambda: _DiskSession(self.directory, busy_timeout), patience=busy_timeout)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in one transaction: all of its writes are kept, or (when it raises) none.
+
+        It runs on the store's own thread, so keep it short. The writes are on disk when this returns. If the
+        caller is interrupted while it waits, the transaction is dropped or finished, as a whole.
+
+        Raises:
+            RuntimeClosedError: The store is closed.
+            RuntimeError: Called from inside a transaction of this store.
+            StateError: The database can't be read or written; nothing of ``work`` was kept.
+        """
+        future = self._committer.submit(work)
+        try:
+            result: T = future.result()
+        finally:
+            future.cancel()  # of a caller interrupted before its turn
+            del future  # a raised exception would hold this frame, and the frame the exception
+        return result
+
+    def close(self) -> None:
+        """Finish the transactions that were begun or queued, and release the files; idempotent."""
+        self._committer.close()
+        self._lock.close()
+
+
+class _StrictDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
+    """Text keys and JSON text values in the database itself; refuses pickles and files, writing and reading."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        return check_key(key), True
+
+    def get(self, key: object, raw: object) -> str:
+        if not (isinstance(key, str) and raw):
+            raise StateError("the state has a key that is not text")
+        return key
+
+    def store(self, value: JSON, read: bool, **_: object) -> tuple[int, int, None, str]:
+        if read:
+            _refuse_files()
+        return 0, MODE_RAW, None, encode(value)
+
+    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> JSON:
+        return _fetch("a row", mode, filename, value) if not read else _refuse_files()
+
+    def filename(self, *_: object) -> NoReturn:
+        _refuse_files()
+
+    def remove(self, *_: object) -> NoReturn:
+        _refuse_files()
+
+
+def _refuse_files() -> NoReturn:
+    raise StateError("the state keeps no values in files")
+
+
+def _fetch(key: str, mode: int, filename: str | None, value: object) -> JSON:
+    if mode != MODE_RAW or filename is not None:
+        raise StateError(f"the value of {key!r} is a pickle or a file, not JSON text")
+    return decode(value, key)
+
+
+class _Cache(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
+    def __init__(self, directory: Path, timeout: float) -> None:
+        try:
+            super().__init__(str(directory), timeout=timeout, disk=_StrictDisk, **_SETTINGS)
+        except BaseException:
+            self.close()  # else its connection would be left open
+            raise
+
+
+class _DiskSession:
+    """The connection, used by one thread."""
+
+    def __init__(self, directory: Path, timeout: float) -> None:
+        with _as_state_error():
+            self._cache = _Cache(directory, timeout)
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        with _as_state_error():
+            try:
+                with self._cache.transact():
+                    yield
+            finally:
+                if self._cache._con.in_transaction:  # noqa: SLF001 - diskcache leaves it so when COMMIT fails
+                    self._cache._sql("ROLLBACK")  # noqa: SLF001 - see the module's docstring
+
+    def attempt(self, work: Work) -> Any:
+        sql = self._cache._sql  # noqa: SLF001 - see the module's docstring
+        sql("SAVEPOINT work")
+        transaction = _DiskTransaction(self._cache)
+        try:
+            result = work(transaction)
+        except BaseException as error:
+            sql("ROLLBACK TO work")
+            sql("RELEASE work")
+            raise WorkFailed from error
+        finally:
+            transaction.end()
+        sql("RELEASE work")
+        return result
+
+    def close(self) -> None:
+        self._cache.close()
+
+
+class _DiskTransaction:
+    def __init__(self, cache: diskcache.Cache) -> None:
+        self._cache = cache
+        self._over = False
+
+    def get(self, key: str) -> JSON | None:
+        with self._use():
+            return self._cache.get(key)
+
+    def put(self, key: str, value: JSON) -> None:
+        with self._use():
+            self._cache.set(key, value)
+
+    def delete(self, key: str) -> None:
+        with self._use():
+            self._cache.delete(key)
+
+    def scan(self, prefix: str, *, limit: int | None = None) -> Iterator[tuple[str, JSON]]:
+        # A blob sorts after every text, so the empty one bounds a scan that no text bounds.
+        end = end_of_prefix(check_key(prefix)) or b""
+        with self._use():
+            sql = self._cache._sql  # noqa: SLF001 - see the module's docstring
+            rows = sql(_SCAN, (prefix, end, -1 if limit is None else limit)).fetchall()
+        return ((key, _fetch(key, mode, filename, value)) for key, mode, filename, value in rows)
+
+    def end(self) -> None:
+        self._over = True
+
+    @contextmanager
+    def _use(self) -> Iterator[None]:
+        if self._over:
+            raise StateError("the transaction is over")
+        try:
+            with _as_state_error():
+                yield
+        except StateError:
+            # SQLite may have rolled back by itself; a further write would then stand alone.
+            self._over = True
+            raise
+
+
+@contextmanager
+def _as_state_error() -> Iterator[None]:
+    try:
+        yield
+    except diskcache.Timeout as error:
+        # Raised for whatever BEGIN says, "from None"; the context still has it.
+        raise StateError(f"can't lock the state: {error.__context__}; is another process stuck?") from error
+    except sqlite3.Error as error:
+        raise StateError(f"can't use the state's database: {error}") from error
