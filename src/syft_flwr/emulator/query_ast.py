@@ -1,0 +1,127 @@
+"""What a search query says: frozen values, and the view of a file that they are asked of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol, TypeAlias
+
+TextTerm: TypeAlias = Literal["name", "mimeType", "fullText"]
+BooleanTerm: TypeAlias = Literal["trashed", "starred", "sharedWithMe"]
+TimeTerm: TypeAlias = Literal["modifiedTime", "createdTime", "viewedByMeTime"]
+CollectionTerm: TypeAlias = Literal["parents", "owners", "writers", "readers"]
+PropertyTerm: TypeAlias = Literal["properties", "appProperties"]
+TextOperator: TypeAlias = Literal["contains", "=", "!="]
+Relation: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">="]
+
+
+class FileView(Protocol):
+    """One file as one account sees it: all that a query can ask about.
+
+    E-mail addresses may be in any case. ``writers`` holds everyone who may modify the file and ``readers``
+    everyone who may read it, so an owner is in all three.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def mime_type(self) -> str: ...
+    @property
+    def parents(self) -> Collection[str]: ...
+    @property
+    def owners(self) -> Collection[str]: ...
+    @property
+    def writers(self) -> Collection[str]: ...
+    @property
+    def readers(self) -> Collection[str]: ...
+    @property
+    def trashed(self) -> bool: ...
+    @property
+    def starred(self) -> bool: ...
+    @property
+    def shared_with_me(self) -> bool: ...
+    @property
+    def modified_time(self) -> datetime: ...
+    @property
+    def created_time(self) -> datetime: ...
+    @property
+    def viewed_by_me_time(self) -> datetime | None: ...
+    @property
+    def properties(self) -> Mapping[str, str]: ...
+    @property
+    def app_properties(self) -> Mapping[str, str]: ...
+    @property
+    def visibility(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All of them; none at all is true (the empty query)."""
+
+    operands: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    operands: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    operand: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class TextCondition:
+    """``name contains 'x'``, ``mimeType = 'x'``."""
+
+    term: TextTerm
+    operator: TextOperator
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class BooleanCondition:
+    """``trashed = true``; ``!=`` is folded into the value."""
+
+    term: BooleanTerm
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimeCondition:
+    """``modifiedTime > '2026-01-10T00:00:00'``; the value is aware, in UTC."""
+
+    term: TimeTerm
+    operator: Relation
+    value: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VisibilityCondition:
+    """``visibility = 'limited'``."""
+
+    operator: Literal["=", "!="]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """``'x' in parents``; the member of the other three is an e-mail address, or ``me``."""
+
+    term: CollectionTerm
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class HasProperty:
+    """``properties has { key='k' and value='v' }``."""
+
+    term: PropertyTerm
+    key: str
+    value: str
+
+
+Condition: TypeAlias = TextCondition | BooleanCondition | TimeCondition | VisibilityCondition | Membership | HasProperty
+Expression: TypeAlias = And | Or | Not | Condition

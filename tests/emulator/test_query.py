@@ -1,0 +1,374 @@
+"""Search queries: the grammar, its errors, and two back ends that agree."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syft_flwr.emulator.query import MAX_DEPTH, MAX_LENGTH, VISIBILITIES, QueryError, parse_query
+from syft_flwr.emulator.query_sql import compile_sql, register_functions
+
+NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class File:
+    id: str = "f"
+    name: str = "HelloWorld.txt"
+    mime_type: str = "text/plain"
+    parents: tuple[str, ...] = ("inbox",)
+    owners: tuple[str, ...] = ("Ann@Example.com",)
+    writers: tuple[str, ...] = ("Ann@Example.com", "bob@example.com")
+    readers: tuple[str, ...] = ("Ann@Example.com", "bob@example.com", "cat@example.com")
+    trashed: bool = False
+    starred: bool = False
+    shared_with_me: bool = False
+    modified_time: datetime = NOON
+    created_time: datetime = NOON
+    viewed_by_me_time: datetime | None = None
+    properties: dict[str, str] = field(default_factory=dict)
+    app_properties: dict[str, str] = field(default_factory=dict)
+    visibility: str = "limited"
+
+
+def ask(text, **attributes):
+    return parse_query(text).bind(root_id="my-root", me="ann@example.com").matches(File(**attributes))
+
+
+@pytest.mark.parametrize(
+    ("query", "attributes", "expected"),
+    [
+        # what the grammar takes
+        ("", {}, True),
+        ("  ", {}, True),
+        ("name='x' and 'id' in parents", {"name": "x", "parents": ("id",)}, True),
+        ("name='x'and'id'in parents", {"name": "x", "parents": ("id",)}, True),
+        ("name = 'x'\n\tand trashed = false", {"name": "x"}, True),
+        ('name = "x"', {"name": "x"}, True),
+        (r"name = 'Valentine\'s \\ Day'", {"name": r"Valentine's \ Day"}, True),
+        (r'name = "a \"quoted\" name"', {"name": 'a "quoted" name'}, True),
+        ("name = '🌱 🎉'", {"name": "🌱 🎉"}, True),
+        ("name = ''", {"name": ""}, True),
+        ("name = 'and or not ( '", {"name": "and or not ( "}, True),
+        ("NOT trashed = TRUE AND name = 'x' Or starred = true", {"name": "x"}, True),
+        ("((((trashed = false))))", {}, True),
+        # and binds tighter than or, not tighter than both
+        ("trashed = false or starred = true and starred = true", {}, True),
+        ("(trashed = false or starred = true) and starred = true", {}, False),
+        ("not trashed = true or trashed = true", {"trashed": True}, True),
+        ("not (trashed = false or starred = true)", {}, False),
+        ("not not trashed = false", {}, True),
+        ("not(trashed=true)and not(starred=true)", {}, True),
+        # names
+        ("name contains 'hello'", {}, True),
+        ("name contains 'Hell'", {}, True),
+        ("name contains 'World'", {}, False),
+        ("name contains 'txt'", {}, True),
+        ("name contains 'hello.t'", {}, True),
+        ("name contains 'zelda'", {}, False),
+        ("name contains 'syft_outbox_inbox'", {"name": "syft_outbox_inbox_a@x.org_to_b@y.org"}, True),
+        ("name contains 'box'", {"name": "syft_outbox_inbox_a@x.org_to_b@y.org"}, False),
+        ("name contains 'ÉLAN'", {"name": "mon élan"}, True),
+        ("name = 'helloworld.TXT'", {}, True),
+        ("name = 'ÉLAN VITAL'", {"name": "Élan Vital"}, True),
+        ("name = 'élan vital'", {"name": "Élan Vital"}, False),
+        ("name = 'strasse'", {"name": "Straße"}, False),
+        ("name != 'x'", {}, True),
+        ("name != 'HELLOworld.txt'", {}, False),
+        ("fullText contains 'hello'", {}, False),
+        ("fullText contains 'TXT helloworld'", {}, True),
+        ("fullText contains '\"helloworld txt\"'", {}, True),
+        ("fullText contains '\"txt helloworld\"'", {}, False),
+        # types
+        ("mimeType = 'text/plain'", {}, True),
+        ("mimeType != 'text/plain'", {}, False),
+        ("mimeType contains 'text/'", {}, True),
+        ("mimeType contains 'image/'", {}, False),
+        ("mimeType = 'TEXT/plain'", {}, False),
+        # people and places
+        ("'inbox' in parents", {}, True),
+        ("'Inbox' in parents", {}, False),
+        ("'root' in parents", {"parents": ("my-root",)}, True),
+        ("'root' in parents", {"parents": ("root",)}, False),
+        ("'inbox' in parents", {"parents": ()}, False),
+        ("'ANN@example.COM' in owners", {}, True),
+        ("'me' in owners", {}, True),
+        ("'bob@example.com' in owners", {}, False),
+        ("'bob@example.com' in writers", {}, True),
+        ("'cat@example.com' in writers", {}, False),
+        ("'cat@example.com' in readers and not 'me' in writers", {}, False),
+        # flags
+        ("trashed", {"trashed": True}, True),
+        ("not trashed", {"trashed": True}, False),
+        ("starred != true", {}, True),
+        ("starred = true", {"starred": True}, True),
+        ("sharedWithMe and name contains 'hello'", {"shared_with_me": True}, True),
+        ("sharedWithMe = false", {"shared_with_me": True}, False),
+        # times
+        ("modifiedTime = '2026-01-10T12:00:00'", {}, True),
+        ("modifiedTime = '2026-01-10T12:00:00Z'", {}, True),
+        ("modifiedTime = '2026-01-10T12:00:00+00:00'", {}, True),
+        ("modifiedTime = '2026-01-10T04:00:00-08:00'", {}, True),
+        ("modifiedTime = '2026-01-10t12:00:00.000z'", {}, True),
+        ("modifiedTime >= '2026-01-10T12:00:00'", {}, True),
+        ("modifiedTime > '2026-01-10T12:00:00'", {}, False),
+        ("modifiedTime <= '2026-01-10T12:00:00'", {}, True),
+        ("modifiedTime < '2026-01-10T12:00:00.001'", {}, True),
+        ("modifiedTime != '2026-01-10T12:00:00'", {}, False),
+        ("createdTime > '2026-01-10'", {}, True),
+        ("createdTime<'2026-01-10'", {}, False),
+        ("viewedByMeTime > '2020-01-01'", {"viewed_by_me_time": NOON}, True),
+        ("viewedByMeTime > '2020-01-01'", {}, False),
+        ("viewedByMeTime != '2020-01-01'", {}, False),
+        ("not viewedByMeTime > '2020-01-01'", {}, True),
+        # properties
+        ("properties has { key='a' and value='b' }", {"properties": {"a": "b"}}, True),
+        ("properties has{key='a'and value='B'}", {"properties": {"a": "b"}}, False),
+        ("properties has { key='a' and value='b' }", {"app_properties": {"a": "b"}}, False),
+        ("appProperties has { key='a' and value='b' } and trashed=false", {"app_properties": {"a": "b"}}, True),
+        # visibility
+        ("visibility = 'limited'", {}, True),
+        ("visibility != 'anyoneWithLink'", {}, True),
+        ("visibility = 'anyoneCanFind'", {}, False),
+    ],
+)
+def test_a_query_matches_what_the_documentation_says(query, attributes, expected):
+    assert ask(query, **attributes) is expected
+
+
+@pytest.mark.parametrize(
+    ("query", "position"),
+    [
+        ("name", 4),
+        ("name =", 6),
+        ("name = x", 7),
+        ("name = 'x", 7),
+        ("name < 'x'", 5),
+        ("name has 'x'", 5),
+        ("name in 'x'", 5),
+        ("Name = 'x'", 0),
+        ("names = 'x'", 0),
+        ("title = 'x'", 0),
+        ("id = 'x'", 0),
+        ("fullText = 'x'", 9),
+        ("mimeType > 'x'", 9),
+        ("modifiedTime contains 'x'", 13),
+        ("modifiedTime > 'yesterday'", 15),
+        ("modifiedTime > '2026-13-01'", 15),
+        ("modifiedTime > '2026-01-10T25:00:00'", 15),
+        ("modifiedTime > '2026-01-10T12:00'", 15),
+        ("modifiedTime > '0001-01-01T00:00:00+10:00'", 15),
+        ("modifiedTime > true", 15),
+        ("trashed = 'true'", 10),
+        ("trashed > true", 8),
+        ("trashed = yes", 10),
+        ("parents in 'x'", 0),
+        ("'x' in name", 7),
+        ("'x' contains parents", 4),
+        ("'x'", 3),
+        ("properties has 'x'", 15),
+        ("properties has { key='x' }", 25),
+        ("properties = 'x'", 11),
+        ("visibility = 'secret'", 13),
+        ("visibility contains 'limited'", 11),
+        (r"name = 'a\b'", 9),
+        ("name = 'it's'", 11),
+        ("and", 0),
+        ("trashed and", 11),
+        ("trashed or or starred", 11),
+        ("trashed starred", 8),
+        ("not", 3),
+        ("nottrashed", 0),
+        ("(trashed", 8),
+        ("trashed)", 7),
+        ("()", 1),
+        ("name = 'x';", 10),
+    ],
+)
+def test_a_malformed_query_is_refused_and_says_where(query, position):
+    with pytest.raises(QueryError) as caught:
+        parse_query(query)
+    assert caught.value.position == position
+    assert (caught.value.message, caught.value.reason, caught.value.location) == ("Invalid Value", "invalid", "q")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "not " * 50_000 + "trashed",
+        "not " * MAX_DEPTH + "trashed",
+        "(" * 100_000,
+        "x" * (MAX_LENGTH + 1),
+        "name = '\ud800'",
+    ],
+)
+def test_a_query_too_deep_too_long_or_not_text_is_refused(query):
+    with pytest.raises(QueryError):
+        parse_query(query)
+
+
+def test_brackets_that_change_nothing_may_be_nested_without_end():
+    assert parse_query("(" * 5_000 + "trashed" + ")" * 5_000) == parse_query("trashed")
+
+
+def test_a_parsed_query_is_cached():
+    assert parse_query("name = 'cached'") is parse_query("name = 'cached'")
+
+
+# The two back ends. A small vocabulary, so that conditions meet files that they match.
+
+NAMES = ["a", "A", "b c", "B_c.d", "Straße", "strasse", "é", "É", "it's", "a\\b", 'q"', "🌱", ""]
+TYPES = ["text/plain", "Text/plain", "application/vnd.google-apps.folder"]
+FOLDERS = ["p1", "p2", "root", "P1"]
+PEOPLE = ["ann@x.org", "ANN@x.org", "bob@x.org", "me"]
+TIMES = [NOON + timedelta(microseconds=offset) for offset in (-1_000, -1, 0, 1, 1_000, 86_400_000_000)]
+
+
+def quoted(text):
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def joined(*parts):
+    return st.tuples(*(st.just(part) if isinstance(part, str) else part for part in parts)).map(" ".join)
+
+
+texts = st.sampled_from(NAMES + TYPES).map(quoted)
+moments = st.sampled_from([*TIMES]).map(lambda moment: quoted(moment.isoformat()))
+relations = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
+conditions = st.one_of(
+    joined(st.sampled_from(["name", "mimeType"]), st.sampled_from(["contains", "=", "!="]), texts),
+    joined("fullText contains", texts),
+    joined(st.sampled_from(["trashed", "starred"]), st.sampled_from(["=", "!="]), st.sampled_from(["true", "false"])),
+    st.just("sharedWithMe"),
+    joined(st.sampled_from(["modifiedTime", "createdTime", "viewedByMeTime"]), relations, moments),
+    joined("visibility", st.sampled_from(["=", "!="]), st.sampled_from(sorted(VISIBILITIES)).map(quoted)),
+    joined(st.sampled_from(FOLDERS).map(quoted), "in parents"),
+    joined(st.sampled_from(PEOPLE).map(quoted), "in", st.sampled_from(["owners", "writers", "readers"])),
+    joined("properties has { key=", texts, "and value=", texts, "}"),
+)
+queries = st.recursive(
+    conditions,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=2, max_size=4).map(" and ".join),
+        st.lists(inner, min_size=2, max_size=4).map(" or ".join),
+        inner.map("({})".format),
+        inner.map("not ({})".format),
+        inner.map("not {}".format),
+    ),
+    max_leaves=8,
+)
+millisecond_times = st.sampled_from([moment for moment in TIMES if moment.microsecond % 1000 == 0])
+files = st.lists(
+    st.builds(
+        File,
+        name=st.sampled_from(NAMES),
+        mime_type=st.sampled_from(TYPES),
+        parents=st.sampled_from([(), ("p1",), ("my-root",)]),
+        owners=st.sampled_from([("ann@x.org",), ("bob@x.org",)]),
+        trashed=st.booleans(),
+        starred=st.booleans(),
+        modified_time=millisecond_times,
+        created_time=millisecond_times,
+        viewed_by_me_time=st.none() | millisecond_times,
+    ),
+    max_size=6,
+)
+SCHEMA = """
+    CREATE TABLE files (id TEXT, name TEXT, mime_type TEXT, trashed INT, created_ms INT, modified_ms INT, owner TEXT);
+    CREATE TABLE parents (file_id TEXT, parent_id TEXT);
+    CREATE INDEX files_by_name ON files (name COLLATE NOCASE);
+    CREATE INDEX files_by_created ON files (created_ms);
+    CREATE INDEX parents_by_parent ON parents (parent_id, file_id);
+"""
+
+
+def milliseconds(moment):
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def database(files):
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(SCHEMA)
+    register_functions(connection)
+    for number, file in enumerate(files):
+        connection.execute(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                str(number),
+                file.name,
+                file.mime_type,
+                file.trashed,
+                milliseconds(file.created_time),
+                milliseconds(file.modified_time),
+                file.owners[0],
+            ),
+        )
+        connection.executemany("INSERT INTO parents VALUES (?, ?)", [(str(number), folder) for folder in file.parents])
+    return connection
+
+
+@given(queries, files)
+def test_sqlite_and_python_find_the_same_files(text, files):
+    query = parse_query(text).bind(root_id="my-root", me="ann@x.org")
+    condition = compile_sql(query)
+    with closing(database(files)) as connection:
+        rows = connection.execute(f"SELECT id FROM files f WHERE {condition.sql} AND 1", condition.params)
+        found = {int(number) for (number,) in rows}
+    expected = {number for number, file in enumerate(files) if query.matches(file)}
+    if condition.exact:
+        assert found == expected
+    else:
+        assert expected <= found
+
+
+FRAGMENTS = [*("name", "contains", "=", "'x'", "(", ")", "not", "and", "or", "in", "parents"), *"\\'\"{}", "has"]
+
+
+@given(st.text() | st.lists(st.sampled_from(FRAGMENTS)).map(" ".join))
+def test_any_text_parses_or_is_refused(text):
+    try:
+        query = parse_query(text)
+    except QueryError:
+        return
+    query.matches(File())
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_every_name_can_be_asked_for(name):
+    query = parse_query(f"name = {quoted(name)}")
+    assert query.matches(File(name=name))
+    assert not query.matches(File(name=name + "!"))
+
+
+def plan(text):
+    condition = compile_sql(parse_query(text))
+    with closing(database([])) as connection:
+        rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id FROM files f WHERE {condition.sql}", condition.params)
+        return " ".join(row[3] for row in rows)
+
+
+def test_a_hundred_folders_a_name_or_a_time_are_looked_up_in_an_index():
+    folders = " or ".join(f"'{number}' in parents" for number in range(100))
+    assert "parents_by_parent" in plan(f"({folders}) and trashed = false")
+    assert "files_by_name" in plan("name = 'rpc' and trashed = false")
+    assert "files_by_created" in plan("createdTime > '2026-01-01'")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " or ".join(f"name = '{number}'" for number in range(2_000)),
+        " and ".join(f"name != '{number}'" for number in range(2_000)),
+        " or ".join(f"'{number}' in parents" for number in range(3_000)),
+        "(trashed and (starred or not " * (MAX_DEPTH // 3 - 1) + "trashed" + "))" * (MAX_DEPTH // 3 - 1),
+        "not " * (MAX_DEPTH - 1) + "trashed",
+    ],
+)
+def test_sqlite_takes_the_longest_and_the_deepest_query(text):
+    condition = compile_sql(parse_query(text))
+    with closing(database([File()])) as connection:
+        connection.execute(f"SELECT id FROM files f WHERE {condition.sql}", condition.params).fetchall()
