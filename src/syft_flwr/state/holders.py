@@ -1,0 +1,124 @@
+"""Who is alive: each process holds an flock on a file of its own, and a lease names that file.
+
+The system frees the lock in the moment in which the process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import re
+import secrets
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+from syft_flwr.errors import StateError
+
+_ID = re.compile(r"[0-9]+-[0-9a-f]{16}")
+_ATTEMPTS = 100
+
+
+class Holder:
+    """This process as a holder of leases, alive until closed or dead.
+
+    Files of holders that died are removed when a new one comes.
+
+    Attributes:
+        id: What a lease has to name.
+    """
+
+    id: str
+
+    def __init__(self, directory: Path) -> None:
+        """Come alive in ``directory`` (made with mode 0700), which all processes of the account share.
+
+        Raises:
+            StateError: The file can't be made or locked.
+        """
+        self._directory = directory
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for path in directory.glob("*.lock"):
+                is_alive(directory, path.stem)
+            self.id, self._descriptor = _come_alive(directory)
+        except OSError as error:
+            raise StateError(f"can't hold a lock in {directory}: {error}") from error
+        _watch_forks()
+        _holders.add(self)
+
+    def close(self) -> None:
+        """Give up all leases; idempotent."""
+        if self in _holders:
+            _path(self._directory, self.id).unlink(missing_ok=True)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        _holders.discard(self)
+        os.close(self._descriptor)
+
+
+_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+"""Those that this process keeps alive."""
+
+
+@functools.cache
+def _watch_forks() -> None:
+    """See that a forked child, which shares the open file, does not keep the lock when this process dies."""
+    os.register_at_fork(after_in_child=_let_go_of_all)
+
+
+def _let_go_of_all() -> None:
+    for holder in list(_holders):
+        holder._let_go()  # noqa: SLF001 - the same module
+
+
+def is_alive(directory: Path, holder_id: str) -> bool:
+    """Tell whether a holder lives, in this process or another; remove the file of one that is dead.
+
+    Raises:
+        StateError: Its file can't be opened, so nobody knows.
+    """
+    if not _ID.fullmatch(holder_id):
+        return False  # nothing that we made, and no path of ours
+    path = _path(directory, holder_id)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StateError(f"can't tell whether {holder_id} is alive: {error}") from error
+    try:
+        # Shared, so that two who ask don't take each other for the holder.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        path.unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _path(directory: Path, holder_id: str) -> Path:
+    return directory / f"{holder_id}.lock"
+
+
+def _come_alive(directory: Path) -> tuple[str, int]:
+    """Make and lock a file.
+
+    Between the two, a process that removes dead holders may take this one for dead. It then has the lock, or the
+    file is gone; either way, try again.
+    """
+    for _ in range(_ATTEMPTS):
+        holder_id = f"{os.getpid()}-{secrets.token_hex(8)}"
+        path = _path(directory, holder_id)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                return holder_id, descriptor
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+    raise StateError(f"can't hold a lock in {directory}: each new file is taken for a dead one")

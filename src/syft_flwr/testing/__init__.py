@@ -1,0 +1,1 @@
+"""Public helpers for tests: fakes, clocks and recorded feeds."""

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from syft_flwr.clock import SystemClock
+from syft_flwr.testing.clock import ManualClock
+
+
+class Waiting:
+    """A thread that waits once, or again and again, on a clock."""
+
+    def __init__(self, clock, timeout, *, repeat=False):
+        self.event = threading.Event()
+        self.results = []
+        self._thread = threading.Thread(target=self._run, args=(clock, timeout, repeat))
+
+    def _run(self, clock, timeout, repeat):
+        while True:
+            self.results.append(clock.wait(self.event, timeout))
+            if self.event.is_set() or not repeat:
+                return
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.event.set()
+        self.join()
+
+    def join(self):
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+def test_the_system_clock_tells_the_machines_time():
+    clock = SystemClock()
+
+    assert time.time() <= clock.time() <= time.time()
+    assert time.monotonic() <= clock.monotonic() <= time.monotonic()
+
+
+def test_the_system_clock_waits_for_an_event_or_a_timeout_of_any_length():
+    clock = SystemClock()
+    event = threading.Event()
+
+    assert not clock.wait(event, 0)
+    assert not clock.wait(event, -1)
+    assert not clock.wait(event, 1e-3)
+    event.set()
+    assert clock.wait(event, None)
+    assert clock.wait(event, 1e30)
+
+
+def test_a_manual_clock_moves_only_when_told():
+    clock = ManualClock(start=1000.0)
+
+    assert (clock.time(), clock.monotonic()) == (1000.0, 0.0)
+    clock.advance(2.5)
+    assert (clock.time(), clock.monotonic()) == (1002.5, 2.5)
+    with pytest.raises(ValueError, match="back"):
+        clock.advance(-1)
+
+
+def test_advancing_to_a_deadline_ends_the_wait_and_not_before():
+    clock = ManualClock()
+    with Waiting(clock, 10) as waiting:
+        clock.await_waiters(1)
+        clock.advance(9.5)
+        clock.await_waiters(1)
+        assert waiting.results == []
+
+        clock.advance(0.5)
+        waiting.join()
+
+        assert waiting.results == [False]
+
+
+def test_an_event_ends_a_wait_without_any_time_passing():
+    clock = ManualClock()
+    with Waiting(clock, 10) as timed, Waiting(clock, None) as untimed:
+        clock.await_waiters(2)
+        timed.event.set()
+        untimed.event.set()
+        timed.join()
+        untimed.join()
+
+    assert timed.results == untimed.results == [True]
+    assert clock.monotonic() == 0
+
+
+def test_a_wait_without_timeout_outlasts_any_time():
+    clock = ManualClock()
+    with Waiting(clock, None) as waiting:
+        clock.await_waiters(1)
+        clock.advance(1e9)
+        clock.await_waiters(1)
+        assert waiting.results == []
+
+
+def test_a_wait_of_no_time_returns_at_once():
+    clock = ManualClock()
+
+    assert not clock.wait(threading.Event(), 0)
+    assert not clock.wait(threading.Event(), -5)
+
+
+def test_a_thread_whose_wait_is_over_does_not_count_until_it_waits_again():
+    clock = ManualClock()
+    with Waiting(clock, 2, repeat=True) as loop:
+        for rounds in range(1, 6):
+            clock.await_waiters(1)
+            clock.advance(2)
+            clock.await_waiters(1)
+            assert loop.results == [False] * rounds
+
+    assert clock.waits == (2,) * 6
+
+
+def test_threads_that_do_not_come_are_missed():
+    clock = ManualClock()
+    with pytest.raises(TimeoutError, match="0 threads wait"):
+        clock.await_waiters(1, timeout=0.01)
+
+    with Waiting(clock, 5):
+        clock.await_waiters(1)
+        clock.advance(5)
+        with pytest.raises(TimeoutError, match="0 threads wait"):
+            clock.await_waiters(1, timeout=0.01)
+
+
+def test_an_automatic_clock_passes_an_hour_of_polls_without_waiting():
+    clock = ManualClock(auto=True)
+    stop = threading.Event()
+
+    polls = 0
+    while clock.monotonic() < 3600:
+        assert not clock.wait(stop, 2)
+        polls += 1
+
+    assert polls == 1800
+    assert clock.waits == (2,) * 1800
+    stop.set()
+    assert clock.wait(stop, 2)
+    assert clock.monotonic() == 3600
+
+
+def test_an_automatic_clock_waits_for_an_event_when_there_is_no_timeout():
+    clock = ManualClock(auto=True)
+    with Waiting(clock, None) as waiting:
+        clock.await_waiters(1)
+        waiting.event.set()
+        waiting.join()
+        assert waiting.results == [True]
