@@ -1,0 +1,148 @@
+"""The way every call to Drive takes: quota budget, write pacing, attempts and retries, the meter."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+import tenacity
+
+from syft_flwr.drive.connections import Sink
+from syft_flwr.drive.pacing import WritePacer, next_delay, should_retry
+from syft_flwr.drive.quota import QuotaBudget, QuotaMeter, units_of
+from syft_flwr.drive.session import DriveSession
+from syft_flwr.errors import RateLimitedError, RuntimeClosedError
+from syft_flwr.ports import Clock
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_WRITES = frozenset({"files.create", "files.update", "files.delete", "files.copy", "permissions.create"})
+
+
+class Attempt:
+    """One attempt at a call, in the shape of the ``http`` object that the Google client executes requests with."""
+
+    __slots__ = ("_method", "_session", "bytes_down", "bytes_up")
+
+    def __init__(self, session: DriveSession, method: str) -> None:
+        self._session = session
+        self._method = method
+        self.bytes_up = 0
+        self.bytes_down = 0
+
+    def request(
+        self,
+        uri: str,
+        method: str = "GET",
+        body: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        sink: Sink | None = None,
+        accept: Collection[int] = (),
+    ) -> tuple[Any, bytes]:
+        """Send one request; see :meth:`DriveSession.request`."""
+        self.bytes_up += len(body or b"")
+        response, content = self._session.request(self._method, uri, method, body, headers, sink=sink, accept=accept)
+        self.bytes_down += len(content)
+        return response, content
+
+
+class CallGovernor:
+    """Runs calls within the quota budget and the write rate, retries what may be retried, and books every attempt.
+
+    Thread-safe. Every wait ends when ``stopped`` is set, with :class:`RuntimeClosedError`.
+    """
+
+    def __init__(
+        self,
+        session: DriveSession,
+        *,
+        meter: QuotaMeter,
+        budget: QuotaBudget | None,
+        clock: Clock,
+        stopped: threading.Event,
+        rng: random.Random,
+    ) -> None:
+        self._session = session
+        self._meter = meter
+        self._budget = budget
+        self._budget_lock = threading.Lock()
+        self._clock = clock
+        self._stopped = stopped
+        self._rng = rng
+        self._pacer = WritePacer(clock, stopped)
+
+    def run(self, method: str, work: Callable[[Attempt], T]) -> T:
+        """Return what ``work`` returns; it is called anew for each attempt.
+
+        Raises:
+            DriveError: The last attempt's error, if no further attempt is due.
+            RuntimeClosedError: All is being stopped.
+        """
+        retrying = tenacity.Retrying(
+            sleep=self._pause,
+            retry=lambda state: state.outcome is not None and self._is_due(method, state),
+            wait=lambda state: next_delay(_error_of(state), state.attempt_number, self._rng),
+            reraise=True,
+        )
+        for attempt in retrying:
+            with attempt:
+                return self._attempt(method, work, retried=attempt.retry_state.attempt_number > 1)
+        raise AssertionError("tenacity ends with a result or an error")
+
+    def budget_delay(self, units: int) -> float:
+        """Return the seconds that a call of so many units would have to wait for the budget now."""
+        if self._budget is None:
+            return 0.0
+        with self._budget_lock:
+            return self._budget.delay(units, self._clock.monotonic())
+
+    def _attempt(self, method: str, work: Callable[[Attempt], T], *, retried: bool) -> T:
+        self._wait_for_budget(units_of(method))
+        if method in _WRITES and self._pacer.wait():
+            raise RuntimeClosedError(f"{method}: closed while waiting for the write rate")
+        attempt = Attempt(self._session, method)
+        try:
+            return work(attempt)
+        except RateLimitedError:
+            self._meter.book_throttle()
+            if method in _WRITES:
+                self._pacer.throttled()
+            raise
+        finally:
+            self._meter.book(method, retried=retried, bytes_up=attempt.bytes_up, bytes_down=attempt.bytes_down)
+
+    def _wait_for_budget(self, units: int) -> None:
+        if self._budget is None:
+            return
+        with self._budget_lock:
+            now = self._clock.monotonic()
+            delay = self._budget.delay(units, now)
+            self._budget.spend(units, now + delay)
+        if delay > 0:
+            self._pause(delay)
+
+    def _pause(self, seconds: float) -> None:
+        if self._clock.wait(self._stopped, seconds):
+            raise RuntimeClosedError("closed while waiting to call Drive")
+
+    def _is_due(self, method: str, state: tenacity.RetryCallState) -> bool:
+        if state.outcome is None or not state.outcome.failed:
+            return False
+        error = _error_of(state)
+        due = should_retry(error, state.attempt_number)
+        if due:
+            _log.info("%s: attempt %d failed, trying again: %s", method, state.attempt_number, error)
+        return due
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    if error is None:
+        raise AssertionError("only failed attempts are retried")
+    return error

@@ -1,0 +1,289 @@
+"""Google Drive as one account sees it, over HTTP: the one place that knows the Google client library."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httplib2
+
+from syft_flwr.clock import SystemClock
+from syft_flwr.drive.calls import CallGovernor
+from syft_flwr.drive.connections import HttpPool
+from syft_flwr.drive.download import download
+from syft_flwr.drive.quota import QuotaBudget, QuotaMeter
+from syft_flwr.drive.session import DriveSession
+from syft_flwr.drive.upload import Body, upload_resumable
+from syft_flwr.errors import ConfigurationError, ConflictError, DriveUnavailableError, NotFoundError, TransferError
+from syft_flwr.models import FOLDER_MIME_TYPE, Account, ChangePage, DriveFile
+from syft_flwr.ports import Clock
+from syft_flwr.settings import Endpoint, Settings
+
+try:
+    import googleapiclient.discovery
+    import googleapiclient.discovery_cache
+    import googleapiclient.http
+except AttributeError as error:
+    # The client library tries to import oauth2client (which PyDrive2 brings along), and that pyOpenSSL: one older than
+    # the installed cryptography fails in ways that the library does not expect of an optional import.
+    raise ConfigurationError(
+        f"the Google client library can't be imported: {error}. An old pyOpenSSL does not get on with the installed "
+        'cryptography; run: pip install --upgrade "pyOpenSSL>=24.3"'
+    ) from error
+
+_log = logging.getLogger(__name__)
+
+FILE_FIELDS = (
+    "id,name,parents,mimeType,trashed,size,createdTime,sha256Checksum,headRevisionId,properties,ownedByMe,"
+    "owners(emailAddress),lastModifyingUser(emailAddress)"
+)
+CHANGE_FIELDS = f"nextPageToken,newStartPageToken,changes(fileId,removed,time,changeType,file({FILE_FIELDS}))"
+LIST_FIELDS = f"nextPageToken,files({FILE_FIELDS})"
+
+MULTIPART_LIMIT = 5 * 1024 * 1024
+"""Bytes of a body that goes in one request; larger ones go in a resumable upload."""
+
+_MEDIA_TYPE = "application/octet-stream"
+_PAGE_SIZE = 1000
+_MAX_IDS = 1000
+_SHARE_LOCKS = 64
+
+
+class HttpDriveGateway:
+    """The :class:`~syft_flwr.ports.DriveGateway` over Drive's HTTP API, Google's own or the emulator's.
+
+    Thread-safe. ``close()`` takes effect at once in every thread: waits end, calls under way are broken off, and all
+    of them raise :class:`~syft_flwr.errors.RuntimeClosedError`.
+
+    Args:
+        endpoint: Which Drive.
+        credentials: google-auth credentials with the ``drive`` scope.
+        settings: Only the quota budget is used here.
+        clock: Time for waits and rates.
+        meter: Where calls are booked; a new one by default.
+        rng: Source of jitter.
+        timeout: Seconds that one socket operation may take.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Any,
+        *,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        meter: QuotaMeter | None = None,
+        rng: random.Random | None = None,
+        timeout: float = 60.0,
+    ) -> None:
+        clock = clock or SystemClock()
+        limit = settings.quota_units_per_minute if settings else None
+        self.meter = meter or QuotaMeter()
+        self._url = endpoint.url.rstrip("/")
+        self._stopped = threading.Event()
+        # The emulator is on this machine: no proxy has business with it.
+        self._pool = HttpPool(self._stopped, timeout=timeout, use_proxy=not endpoint.is_emulator)
+        self._session = DriveSession(self._pool, credentials, clock)
+        self._governor = CallGovernor(
+            self._session,
+            meter=self.meter,
+            budget=QuotaBudget(limit) if limit else None,
+            clock=clock,
+            stopped=self._stopped,
+            rng=rng or random.Random(),  # noqa: S311 - jitter, not a secret
+        )
+        service = _build_service(self._url)
+        # Each of these calls builds a whole resource (some 3 ms), and they hold no state: once is enough.
+        self._about = service.about()
+        self._changes = service.changes()
+        self._files = service.files()
+        self._permissions = service.permissions()
+        self._share_locks = tuple(threading.Lock() for _ in range(_SHARE_LOCKS))
+
+    def about(self) -> Account:
+        raw = self._execute(
+            "about.get", lambda: self._about.get(fields="user(emailAddress,permissionId),storageQuota(limit)")
+        )
+        if raw.get("storageQuota", {}).get("limit") == "0":
+            _log.warning(
+                "%s has no storage in Drive (a service account, as a rule): it can read and make folders, but every "
+                "upload to My Drive will fail. Use a user's login, delegation to a user, or a shared drive.",
+                raw["user"]["emailAddress"],
+            )
+        return Account(email=raw["user"]["emailAddress"], permission_id=raw["user"]["permissionId"])
+
+    def get_start_page_token(self) -> str:
+        raw = self._execute(
+            "changes.getStartPageToken", lambda: self._changes.getStartPageToken(supportsAllDrives=True)
+        )
+        return str(raw["startPageToken"])
+
+    def list_changes(self, page_token: str) -> ChangePage:
+        raw = self._execute(
+            "changes.list",
+            lambda: self._changes.list(
+                pageToken=page_token,
+                pageSize=_PAGE_SIZE,
+                fields=CHANGE_FIELDS,
+                includeRemoved=True,
+                includeItemsFromAllDrives=True,
+                supportsAllDrives=True,
+            ),
+        )
+        page = ChangePage.from_api(raw)
+        if not (page.next_page_token or page.new_start_page_token):
+            raise DriveUnavailableError("changes.list: the answer has no page token")
+        return page
+
+    def list_files(self, query: str) -> Iterator[DriveFile]:
+        page_token: str | None = None
+        while True:
+            raw = self._list_page(query, page_token)
+            yield from map(DriveFile.from_api, raw.get("files", ()))
+            page_token = raw.get("nextPageToken")
+            if not page_token:
+                return
+
+    def get_file(self, file_id: str) -> DriveFile:
+        raw = self._execute(
+            "files.get", lambda: self._files.get(fileId=file_id, fields=FILE_FIELDS, supportsAllDrives=True)
+        )
+        return DriveFile.from_api(raw)
+
+    def generate_ids(self, count: int) -> list[str]:
+        ids: list[str] = []
+        while len(ids) < count:
+            ids += self._generate_ids(min(_MAX_IDS, count - len(ids)))
+        return ids
+
+    def create_folder(self, file_id: str, name: str, parent: str | None) -> DriveFile:
+        metadata: dict[str, Any] = {"id": file_id, "name": name, "mimeType": FOLDER_MIME_TYPE}
+        if parent is not None:
+            metadata["parents"] = [parent]
+        try:
+            raw = self._execute(
+                "files.create",
+                lambda: self._files.create(body=metadata, fields=FILE_FIELDS, supportsAllDrives=True),
+            )
+        except ConflictError:
+            return self.get_file(file_id)
+        return DriveFile.from_api(raw)
+
+    def share(self, file_id: str, email: str) -> None:
+        permission = {"type": "user", "role": "writer", "emailAddress": email}
+        # Concurrent permission edits of one file overwrite each other:
+        # https://developers.google.com/workspace/drive/api/guides/manage-sharing
+        with self._share_locks[hash(file_id) % _SHARE_LOCKS]:
+            self._execute(
+                "permissions.create",
+                lambda: self._permissions.create(
+                    fileId=file_id, body=permission, sendNotificationEmail=False, fields="id", supportsAllDrives=True
+                ),
+            )
+
+    def upload(
+        self,
+        file_id: str,
+        name: str,
+        parent: str,
+        body: bytes | Path,
+        *,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        metadata: dict[str, Any] = {"id": file_id, "name": name, "parents": [parent], "mimeType": _MEDIA_TYPE}
+        if properties:
+            metadata["properties"] = dict(properties)
+        with Body(body) as content:
+            try:
+                raw = self._create(metadata, content)
+            except ConflictError:
+                raw = self._execute(
+                    "files.get", lambda: self._files.get(fileId=file_id, fields="id,size", supportsAllDrives=True)
+                )
+            if int(raw.get("size", 0)) != content.size:
+                raise TransferError(f"file {file_id} has {raw.get('size')} bytes in Drive; the body has {content.size}")
+
+    def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
+        request = self._files.get_media(fileId=file_id, supportsAllDrives=True)
+        download(self._governor, request.uri, target, size=size, sha256=sha256)
+
+    def delete(self, file_id: str) -> None:
+        try:
+            self._execute("files.delete", lambda: self._files.delete(fileId=file_id, supportsAllDrives=True))
+        except NotFoundError:
+            _log.debug("file %s was gone already", file_id)
+
+    def server_time(self) -> float:
+        return self._session.server_time()
+
+    def budget_delay(self, units: int) -> float:
+        """Return the seconds that a call of so many quota units would have to wait for the budget now."""
+        return self._governor.budget_delay(units)
+
+    def close(self) -> None:
+        """Close every connection and end every wait; idempotent."""
+        self._stopped.set()
+        self._pool.close()
+
+    def _execute(self, method: str, build: Callable[[], Any]) -> Any:
+        """Run a call whose request is built anew for each attempt: executing changes a request."""
+        return self._governor.run(method, lambda attempt: _parsed(method, lambda: build().execute(http=attempt)))
+
+    def _generate_ids(self, count: int) -> list[str]:
+        raw = self._execute("files.generateIds", lambda: self._files.generateIds(count=count, fields="ids"))
+        return list(raw["ids"])
+
+    def _list_page(self, query: str, page_token: str | None) -> Any:
+        return self._execute(
+            "files.list",
+            lambda: self._files.list(
+                q=query,
+                pageToken=page_token,
+                pageSize=_PAGE_SIZE,
+                fields=LIST_FIELDS,
+                includeItemsFromAllDrives=True,
+                supportsAllDrives=True,
+            ),
+        )
+
+    def _create(self, metadata: Mapping[str, Any], body: Body) -> Any:
+        if body.size > MULTIPART_LIMIT:
+            query = {"uploadType": "resumable", "supportsAllDrives": "true", "fields": "id,size"}
+            uri = f"{self._url}/upload/drive/v3/files?{urlencode(query)}"
+            return upload_resumable(self._governor, uri, metadata, body)
+        http_module: Any = googleapiclient.http
+        media = http_module.MediaInMemoryUpload(body.read(0, body.size), mimetype=_MEDIA_TYPE)
+        return self._execute(
+            "files.create",
+            lambda: self._files.create(body=metadata, media_body=media, fields="id,size", supportsAllDrives=True),
+        )
+
+
+def _build_service(url: str) -> Any:
+    """Build the client from the discovery document in the package, aimed at ``url``.
+
+    ``client_options.api_endpoint`` would redirect plain calls only; with ``rootUrl`` and ``baseUrl`` set, uploads and
+    batches follow.
+    """
+    # The library has no types; Any, so that it makes no difference whether somebody has installed stubs.
+    discovery: Any = googleapiclient.discovery
+    discovery_cache: Any = googleapiclient.discovery_cache
+    document = json.loads(discovery_cache.get_static_doc("drive", "v3"))
+    document["rootUrl"] = f"{url}/"
+    document["baseUrl"] = f"{url}/{document['servicePath']}"
+    document.pop("mtlsRootUrl", None)
+    # A stand-in that is never used: each request is executed with an http of its own.
+    return discovery.build_from_document(document, http=httplib2.Http())
+
+
+def _parsed(method: str, execute: Callable[[], Any]) -> Any:
+    try:
+        return execute()
+    except ValueError as error:
+        raise DriveUnavailableError(f"{method}: Drive's answer is not JSON") from error

@@ -1,0 +1,147 @@
+"""What Drive's answers and a broken connection mean: the one place where foreign errors become ours.
+
+Error bodies: https://developers.google.com/workspace/drive/api/guides/handle-errors
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import google.auth.exceptions
+import httplib2
+
+from syft_flwr.errors import (
+    ConflictError,
+    CredentialsError,
+    DriveError,
+    DriveUnavailableError,
+    NotFoundError,
+    PageTokenRejectedError,
+    PermissionDeniedError,
+    RateLimitedError,
+    StorageQuotaError,
+)
+
+PARKED = 3_600.0
+"""Seconds to leave a limit alone that lasts for hours: shares per day, calls per day."""
+
+_RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"})
+_PARKED_REASONS = frozenset({"sharingRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded"})
+_STORAGE_REASONS = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded"})
+_LONGEST_TEXT = 200
+
+LOG_IN_AGAIN = (
+    "Google no longer accepts the saved login ({detail}). Log in again and write a new token file. An OAuth app "
+    'whose publishing status is "Testing" gets logins that last 7 days; publish the app to end that.'
+)
+
+
+class _Details(NamedTuple):
+    reason: str = ""
+    location: str = ""
+    text: str = ""
+
+
+def drive_error(
+    method: str, status: int, content: bytes, headers: Mapping[str, str], *, storage_advice: str = ""
+) -> DriveError:
+    """Turn an answer with an error status into the error that its callers can act on.
+
+    Args:
+        method: The API method that was called, such as ``"files.list"``.
+        status: HTTP status, 300 or above.
+        content: The answer's body, JSON or not.
+        headers: The answer's headers, with lower-case names.
+        storage_advice: What to add when the account has no room.
+    """
+    details = _read_details(content)
+    kind, retry_after = _classify(method, status, details)
+    if retry_after is None:
+        retry_after = parse_retry_after(headers.get("retry-after"), time.time())
+    text = f"{method}: Drive answered {status}"
+    if details.reason or details.text:
+        text += f" {details.reason}: {details.text}"
+    if kind is StorageQuotaError:
+        text += f". {storage_advice or 'The account has no room left in Drive: delete files or buy storage.'}"
+    return kind(text, status=status, reason=details.reason, retry_after=retry_after)
+
+
+@contextmanager
+def transport_errors(method: str) -> Iterator[None]:
+    """Turn what httplib2, sockets and google-auth raise into our errors."""
+    try:
+        yield
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise _auth_error(method, error) from error
+    except (httplib2.HttpLib2Error, http.client.HTTPException, OSError) as error:
+        raise DriveUnavailableError(f"{method}: no answer from Drive: {type(error).__name__}: {error}") from error
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """Read a ``Retry-After`` header, in seconds or as a date, as seconds from ``now`` (Unix time)."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+    except ValueError:
+        return None
+
+
+def _classify(method: str, status: int, details: _Details) -> tuple[type[DriveError], float | None]:
+    if method == "changes.list" and _rejects_token(status, details):
+        return PageTokenRejectedError, None
+    if status >= 500 or status == 408:
+        return DriveUnavailableError, None
+    if status in (403, 429):
+        return _classify_limit(status, details.reason)
+    return {404: NotFoundError, 409: ConflictError}.get(status, DriveError), None
+
+
+def _classify_limit(status: int, reason: str) -> tuple[type[DriveError], float | None]:
+    if reason in _PARKED_REASONS:
+        return RateLimitedError, PARKED
+    if reason in _STORAGE_REASONS:
+        return StorageQuotaError, None
+    if status == 429 or reason in _RATE_REASONS:
+        return RateLimitedError, None
+    return PermissionDeniedError, None
+
+
+def _rejects_token(status: int, details: _Details) -> bool:
+    if status in (404, 410):
+        return True
+    return status == 400 and (details.location == "pageToken" or "page token" in details.text.lower())
+
+
+def _read_details(content: bytes) -> _Details:
+    try:
+        error: Any = json.loads(content)["error"]
+        if not isinstance(error, dict):
+            return _Details(text=str(error)[:_LONGEST_TEXT])
+        first: Any = next(iter(error.get("errors") or error.get("details") or ()), {})
+        return _Details(
+            reason=str(first.get("reason") or error.get("status") or ""),
+            location=str(first.get("location") or ""),
+            text=str(error.get("message") or first.get("message") or "")[:_LONGEST_TEXT],
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return _Details()
+
+
+def _auth_error(method: str, error: google.auth.exceptions.GoogleAuthError) -> Exception:
+    if error.retryable or isinstance(error, google.auth.exceptions.TransportError):
+        return DriveUnavailableError(f"{method}: can't reach Google's login: {error}")
+    detail = str(error.args[0]) if error.args else type(error).__name__
+    if "invalid_grant" in str(error):
+        return CredentialsError(LOG_IN_AGAIN.format(detail=detail))
+    return CredentialsError(f"Google does not accept the credentials: {detail}")

@@ -1,0 +1,174 @@
+"""Drive's quota units: what each method costs, a meter of what was spent, and a budget per minute.
+
+Costs are those of https://developers.google.com/workspace/drive/api/guides/limits; where the page is silent
+(``changes.list``, downloads) the dearer category is assumed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+from syft_flwr.errors import ConfigurationError
+
+METHOD_UNITS: Mapping[str, int] = MappingProxyType(
+    {
+        "about.get": 5,
+        "changes.getStartPageToken": 5,
+        "changes.list": 100,
+        "files.copy": 50,
+        "files.create": 50,
+        "files.delete": 50,
+        "files.generateIds": 5,
+        "files.get": 5,
+        "files.get_media": 200,
+        "files.list": 100,
+        "files.update": 50,
+        "permissions.create": 50,
+    }
+)
+"""Quota units of one call, by method; a method that is not listed costs :data:`OTHER_UNITS`."""
+
+OTHER_UNITS = 5
+WINDOW = 60.0
+
+
+def units_of(method: str) -> int:
+    """Return the quota units that one call of the method costs."""
+    return METHOD_UNITS.get(method, OTHER_UNITS)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodUsage:
+    """What the calls of one method came to. ``calls`` counts every attempt, ``retries`` those after the first."""
+
+    calls: int
+    units: int
+    retries: int
+    bytes_up: int
+    bytes_down: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaSnapshot:
+    """The state of a :class:`QuotaMeter` at one moment."""
+
+    methods: Mapping[str, MethodUsage]
+    throttled: int
+
+    @property
+    def calls(self) -> int:
+        return sum(usage.calls for usage in self.methods.values())
+
+    @property
+    def units(self) -> int:
+        return sum(usage.units for usage in self.methods.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dicts and numbers, for ``json.dumps``."""
+        return {
+            "calls": self.calls,
+            "units": self.units,
+            "throttled": self.throttled,
+            "methods": {method: asdict(usage) for method, usage in sorted(self.methods.items())},
+        }
+
+
+class QuotaMeter:
+    """Counts the calls, units and body bytes of one account by method. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: Counter[str] = Counter()
+        self._retries: Counter[str] = Counter()
+        self._bytes_up: Counter[str] = Counter()
+        self._bytes_down: Counter[str] = Counter()
+        self._throttled = 0
+
+    def book(self, method: str, *, retried: bool = False, bytes_up: int = 0, bytes_down: int = 0) -> None:
+        """Count one attempt at a call; ``retried`` says that an earlier attempt of the same call failed."""
+        with self._lock:
+            self._calls[method] += 1
+            self._retries[method] += retried
+            self._bytes_up[method] += bytes_up
+            self._bytes_down[method] += bytes_down
+
+    def book_throttle(self) -> None:
+        """Count one answer that asked this account to slow down."""
+        with self._lock:
+            self._throttled += 1
+
+    @property
+    def throttled(self) -> int:
+        return self._throttled
+
+    def calls(self) -> dict[str, int]:
+        """Return the attempts by method."""
+        with self._lock:
+            return dict(self._calls)
+
+    def units(self) -> dict[str, int]:
+        """Return the quota units by method."""
+        with self._lock:
+            return {method: count * units_of(method) for method, count in self._calls.items()}
+
+    def snapshot(self) -> QuotaSnapshot:
+        with self._lock:
+            return QuotaSnapshot(
+                methods={
+                    method: MethodUsage(
+                        calls=count,
+                        units=count * units_of(method),
+                        retries=self._retries[method],
+                        bytes_up=self._bytes_up[method],
+                        bytes_down=self._bytes_down[method],
+                    )
+                    for method, count in self._calls.items()
+                },
+                throttled=self._throttled,
+            )
+
+
+class QuotaBudget:
+    """Tells how long a call must wait so that no 60 seconds ever hold more units than the budget.
+
+    Pure: the caller owns the clock and the lock. Spends may lie in the future, so a caller can reserve its turn:
+    ``spend(units, now + delay(units, now))``. Turns are given in the order of asking, so a dear call is never
+    starved by cheap ones.
+    """
+
+    def __init__(self, units_per_minute: int) -> None:
+        dearest = max(METHOD_UNITS.values())
+        if units_per_minute < dearest:
+            raise ConfigurationError(
+                f"quota_units_per_minute must be at least {dearest}, the cost of one download; it is {units_per_minute}"
+            )
+        self.units_per_minute = units_per_minute
+        self._spends: deque[tuple[float, int]] = deque()
+        self._spent = 0
+
+    def delay(self, units: int, now: float) -> float:
+        """Return the seconds that a call of so many units must wait."""
+        self._forget(now)
+        start = max(now, self._spends[-1][0]) if self._spends else now
+        excess = self._spent + units - self.units_per_minute
+        for time, spent in self._spends:
+            if excess <= 0:
+                break
+            # A spend leaves the window 60 s after it was made.
+            start = max(start, time + WINDOW)
+            excess -= spent
+        return start - now
+
+    def spend(self, units: int, now: float) -> None:
+        """Book the units at that time, which must not lie before an earlier spend."""
+        self._spends.append((now, units))
+        self._spent += units
+
+    def _forget(self, now: float) -> None:
+        while self._spends and self._spends[0][0] + WINDOW <= now:
+            self._spent -= self._spends.popleft()[1]

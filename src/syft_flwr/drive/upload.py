@@ -1,0 +1,129 @@
+"""Resumable uploads: a body in chunks; after a break, the session is asked where it stands.
+
+Protocol: https://developers.google.com/workspace/drive/api/guides/manage-uploads#resumable
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from syft_flwr.drive.calls import Attempt, CallGovernor
+from syft_flwr.errors import DriveError, DriveUnavailableError, TransferError
+
+CHUNK = 8 * 1024 * 1024
+"""Bytes in one request: a multiple of 256 KiB, and what an upload holds in memory."""
+
+_MAX_SESSIONS = 3
+
+
+class Body:
+    """The bytes to upload, from memory or from a file; seekable. Used by one thread."""
+
+    def __init__(self, source: bytes | Path) -> None:
+        self._stream: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        self.size = len(source) if isinstance(source, bytes) else os.fstat(self._stream.fileno()).st_size
+
+    def read(self, offset: int, count: int) -> bytes:
+        self._stream.seek(offset)
+        return self._stream.read(count)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stream.close()
+
+
+class _SessionGoneError(Exception):
+    """Drive has forgotten the upload session."""
+
+
+class _UploadSession:
+    """How far one upload session got."""
+
+    def __init__(self, uri: str, body: Body) -> None:
+        self._uri = uri
+        self._body = body
+        self._offset = 0
+        self._in_doubt = False
+        self.result: dict[str, Any] | None = None
+
+    def step(self, attempt: Attempt) -> None:
+        """Send the next chunk; after a failure, first ask what arrived of the last one."""
+        if self._in_doubt:
+            self._put(attempt, b"", f"bytes */{self._body.size}")
+            self._in_doubt = False
+            return
+        chunk = self._body.read(self._offset, CHUNK)
+        self._in_doubt = True
+        self._put(attempt, chunk, f"bytes {self._offset}-{self._offset + len(chunk) - 1}/{self._body.size}")
+        self._in_doubt = False
+
+    def _put(self, attempt: Attempt, chunk: bytes, content_range: str) -> None:
+        headers = {"content-range": content_range, "content-length": str(len(chunk))}
+        try:
+            response, content = attempt.request(self._uri, "PUT", chunk, headers, accept=(308,))
+        except DriveUnavailableError:
+            raise
+        except DriveError as error:
+            if error.status in (404, 410):
+                raise _SessionGoneError from error
+            raise
+        if response.status == 308:
+            self._offset = _next_offset(response)
+        else:
+            self.result = json.loads(content)
+
+
+def upload_resumable(governor: CallGovernor, uri: str, metadata: Mapping[str, Any], body: Body) -> dict[str, Any]:
+    """Create a file from ``metadata``, which holds its reserved ID, and ``body``; return Drive's answer.
+
+    Args:
+        governor: Runs the calls.
+        uri: The upload URL, with ``uploadType=resumable`` and the ``fields`` of the answer.
+        metadata: The ``drive#file`` resource to create.
+        body: Its content.
+
+    Raises:
+        ConflictError: The file exists already: from an earlier attempt whose answer was lost, as a rule.
+        TransferError: Drive gave up on several upload sessions.
+    """
+    for _ in range(_MAX_SESSIONS):
+        session = _UploadSession(governor.run("files.create", _open(uri, metadata, body.size)), body)
+        try:
+            while session.result is None:
+                governor.run("upload.chunk", session.step)
+        except _SessionGoneError:
+            continue
+        return session.result
+    raise TransferError(f"Drive dropped {_MAX_SESSIONS} upload sessions in a row")
+
+
+def _open(uri: str, metadata: Mapping[str, Any], size: int) -> Callable[[Attempt], str]:
+    content = json.dumps(metadata).encode()
+    headers = {
+        "content-type": "application/json; charset=UTF-8",
+        "x-upload-content-type": str(metadata.get("mimeType", "application/octet-stream")),
+        "x-upload-content-length": str(size),
+    }
+
+    def step(attempt: Attempt) -> str:
+        response, _ = attempt.request(uri, "POST", content, headers)
+        location = response.get("location")
+        if not location:
+            raise DriveUnavailableError("files.create: Drive opened no upload session")
+        return str(location)
+
+    return step
+
+
+def _next_offset(response: Mapping[str, str]) -> int:
+    """Read the ``Range`` of a 308 answer, ``bytes=0-N``; without one, nothing has arrived."""
+    last = response.get("range", "").rpartition("-")[2]
+    return int(last) + 1 if last.isdecimal() else 0
