@@ -135,7 +135,7 @@ def _find_damage(directory: Path, settings: frozenset[str]) -> str | None:
     try:
         with closing(sqlite3.connect(path)) as connection:
             return _examine(connection, settings)
-    except StateError as error:
+    except (StateError, UnicodeDecodeError) as error:
         return str(error)
     except sqlite3.Error as error:
         # Without a code: Python could not read a text as UTF-8.

@@ -176,12 +176,12 @@ class _DiskSession:
         transaction = _DiskTransaction(self._cache)
         try:
             result = work(transaction)
+            transaction.end()
         except BaseException as error:
+            transaction.over = True
             sql("ROLLBACK TO work")
             sql("RELEASE work")
             raise WorkFailed from error
-        finally:
-            transaction.end()
         sql("RELEASE work")
         return result
 
@@ -192,7 +192,8 @@ class _DiskSession:
 class _DiskTransaction:
     def __init__(self, cache: diskcache.Cache) -> None:
         self._cache = cache
-        self._over = False
+        self._failure: StateError | None = None
+        self.over = False
 
     def get(self, key: str) -> JSON | None:
         with self._use():
@@ -215,18 +216,21 @@ class _DiskTransaction:
         return ((key, _fetch(key, mode, filename, value)) for key, mode, filename, value in rows)
 
     def end(self) -> None:
-        self._over = True
+        """Allow no further use, and raise what went wrong even if the work passed over it: it is all or nothing."""
+        self.over = True
+        if self._failure is not None:
+            raise self._failure
 
     @contextmanager
     def _use(self) -> Iterator[None]:
-        if self._over:
+        if self.over:
             raise StateError("the transaction is over")
         try:
             with _as_state_error():
                 yield
-        except StateError:
+        except StateError as error:
             # SQLite may have rolled back by itself; a further write would then stand alone.
-            self._over = True
+            self._failure, self.over = error, True
             raise
 
 
@@ -237,5 +241,5 @@ def _as_state_error() -> Iterator[None]:
     except diskcache.Timeout as error:
         # Raised for whatever BEGIN says, "from None"; the context still has it.
         raise StateError(f"can't lock the state: {error.__context__}; is another process stuck?") from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise StateError(f"can't use the state's database: {error}") from error
