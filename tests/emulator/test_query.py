@@ -1,16 +1,13 @@
-"""Search queries: the grammar, its errors, and two back ends that agree."""
+"""Search queries: the grammar, its errors, and what they ask for."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syft_flwr.emulator.query import MAX_DEPTH, MAX_LENGTH, VISIBILITIES, QueryError, parse_query
-from syft_flwr.emulator.query_sql import compile_sql, register_functions
+from syft_flwr.emulator.query import MAX_DEPTH, MAX_LENGTH, QueryError, parse_query
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
@@ -219,110 +216,8 @@ def test_a_parsed_query_is_cached():
     assert parse_query("name = 'cached'") is parse_query("name = 'cached'")
 
 
-# The two back ends. A small vocabulary, so that conditions meet files that they match.
-
-NAMES = ["a", "A", "b c", "B_c.d", "Straße", "strasse", "é", "É", "it's", "a\\b", 'q"', "🌱", ""]
-TYPES = ["text/plain", "Text/plain", "application/vnd.google-apps.folder"]
-FOLDERS = ["p1", "p2", "root", "P1"]
-PEOPLE = ["ann@x.org", "ANN@x.org", "bob@x.org", "me"]
-TIMES = [NOON + timedelta(microseconds=offset) for offset in (-1_000, -1, 0, 1, 1_000, 86_400_000_000)]
-
-
 def quoted(text):
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def joined(*parts):
-    return st.tuples(*(st.just(part) if isinstance(part, str) else part for part in parts)).map(" ".join)
-
-
-texts = st.sampled_from(NAMES + TYPES).map(quoted)
-moments = st.sampled_from([*TIMES]).map(lambda moment: quoted(moment.isoformat()))
-relations = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
-conditions = st.one_of(
-    joined(st.sampled_from(["name", "mimeType"]), st.sampled_from(["contains", "=", "!="]), texts),
-    joined("fullText contains", texts),
-    joined(st.sampled_from(["trashed", "starred"]), st.sampled_from(["=", "!="]), st.sampled_from(["true", "false"])),
-    st.just("sharedWithMe"),
-    joined(st.sampled_from(["modifiedTime", "createdTime", "viewedByMeTime"]), relations, moments),
-    joined("visibility", st.sampled_from(["=", "!="]), st.sampled_from(sorted(VISIBILITIES)).map(quoted)),
-    joined(st.sampled_from(FOLDERS).map(quoted), "in parents"),
-    joined(st.sampled_from(PEOPLE).map(quoted), "in", st.sampled_from(["owners", "writers", "readers"])),
-    joined("properties has { key=", texts, "and value=", texts, "}"),
-)
-queries = st.recursive(
-    conditions,
-    lambda inner: st.one_of(
-        st.lists(inner, min_size=2, max_size=4).map(" and ".join),
-        st.lists(inner, min_size=2, max_size=4).map(" or ".join),
-        inner.map("({})".format),
-        inner.map("not ({})".format),
-        inner.map("not {}".format),
-    ),
-    max_leaves=8,
-)
-millisecond_times = st.sampled_from([moment for moment in TIMES if moment.microsecond % 1000 == 0])
-files = st.lists(
-    st.builds(
-        File,
-        name=st.sampled_from(NAMES),
-        mime_type=st.sampled_from(TYPES),
-        parents=st.sampled_from([(), ("p1",), ("my-root",)]),
-        owners=st.sampled_from([("ann@x.org",), ("bob@x.org",)]),
-        trashed=st.booleans(),
-        starred=st.booleans(),
-        modified_time=millisecond_times,
-        created_time=millisecond_times,
-        viewed_by_me_time=st.none() | millisecond_times,
-    ),
-    max_size=6,
-)
-SCHEMA = """
-    CREATE TABLE files (id TEXT, name TEXT, mime_type TEXT, trashed INT, created_ms INT, modified_ms INT, owner TEXT);
-    CREATE TABLE parents (file_id TEXT, parent_id TEXT);
-    CREATE INDEX files_by_name ON files (name COLLATE NOCASE);
-    CREATE INDEX files_by_created ON files (created_ms);
-    CREATE INDEX parents_by_parent ON parents (parent_id, file_id);
-"""
-
-
-def milliseconds(moment):
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-
-
-def database(files):
-    connection = sqlite3.connect(":memory:")
-    connection.executescript(SCHEMA)
-    register_functions(connection)
-    for number, file in enumerate(files):
-        connection.execute(
-            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                str(number),
-                file.name,
-                file.mime_type,
-                file.trashed,
-                milliseconds(file.created_time),
-                milliseconds(file.modified_time),
-                file.owners[0],
-            ),
-        )
-        connection.executemany("INSERT INTO parents VALUES (?, ?)", [(str(number), folder) for folder in file.parents])
-    return connection
-
-
-@given(queries, files)
-def test_sqlite_and_python_find_the_same_files(text, files):
-    query = parse_query(text).bind(root_id="my-root", me="ann@x.org")
-    condition = compile_sql(query)
-    with closing(database(files)) as connection:
-        rows = connection.execute(f"SELECT id FROM files f WHERE {condition.sql} AND 1", condition.params)
-        found = {int(number) for (number,) in rows}
-    expected = {number for number, file in enumerate(files) if query.matches(file)}
-    if condition.exact:
-        assert found == expected
-    else:
-        assert expected <= found
 
 
 FRAGMENTS = [*("name", "contains", "=", "'x'", "(", ")", "not", "and", "or", "in", "parents"), *"\\'\"{}", "has"]
@@ -342,33 +237,3 @@ def test_every_name_can_be_asked_for(name):
     query = parse_query(f"name = {quoted(name)}")
     assert query.matches(File(name=name))
     assert not query.matches(File(name=name + "!"))
-
-
-def plan(text):
-    condition = compile_sql(parse_query(text))
-    with closing(database([])) as connection:
-        rows = connection.execute(f"EXPLAIN QUERY PLAN SELECT id FROM files f WHERE {condition.sql}", condition.params)
-        return " ".join(row[3] for row in rows)
-
-
-def test_a_hundred_folders_a_name_or_a_time_are_looked_up_in_an_index():
-    folders = " or ".join(f"'{number}' in parents" for number in range(100))
-    assert "parents_by_parent" in plan(f"({folders}) and trashed = false")
-    assert "files_by_name" in plan("name = 'rpc' and trashed = false")
-    assert "files_by_created" in plan("createdTime > '2026-01-01'")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        " or ".join(f"name = '{number}'" for number in range(2_000)),
-        " and ".join(f"name != '{number}'" for number in range(2_000)),
-        " or ".join(f"'{number}' in parents" for number in range(3_000)),
-        "(trashed and (starred or not " * (MAX_DEPTH // 3 - 1) + "trashed" + "))" * (MAX_DEPTH // 3 - 1),
-        "not " * (MAX_DEPTH - 1) + "trashed",
-    ],
-)
-def test_sqlite_takes_the_longest_and_the_deepest_query(text):
-    condition = compile_sql(parse_query(text))
-    with closing(database([File()])) as connection:
-        connection.execute(f"SELECT id FROM files f WHERE {condition.sql}", condition.params).fetchall()

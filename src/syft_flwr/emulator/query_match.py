@@ -59,7 +59,7 @@ def contains_words(name: str, wanted: str) -> bool:
     return set(needed) <= set(present)
 
 
-def matches(expression: Expression, view: FileView) -> bool:  # noqa: PLR0911 - a return for each kind
+def matches(expression: Expression, view: FileView) -> bool:
     """Whether the file is what the expression asks for. Its depth is bounded by the parser."""
     match expression:
         case And(operands):
@@ -108,4 +108,4 @@ def _is_member(condition: Membership, view: FileView) -> bool:
     if condition.term == "parents":
         return condition.member in view.parents
     people = {"owners": view.owners, "writers": view.writers, "readers": view.readers}[condition.term]
-    return condition.member.casefold() in (person.casefold() for person in people)
+    return condition.member.lower() in (person.lower() for person in people)

@@ -1,20 +1,14 @@
 """Compile a query to a condition that SQLite can answer from its indexes.
 
-The condition stands after ``WHERE`` in a query on::
-
-    files f (id, name, mime_type, trashed, created_ms, modified_ms, owner, ...)
-    parents (file_id, parent_id)
-
-with ``trashed`` 0 or 1, times in whole milliseconds since 1970 UTC, ``owner`` an address in lower case, none of
-them NULL. Indexes that help: ``files (name COLLATE NOCASE)``, ``files (mime_type)``, ``files (created_ms)``,
-``files (modified_ms)`` and ``parents (parent_id, file_id)``. The connection needs `register_functions`.
-
-What these columns can't tell (writers, stars, properties ...) makes the condition wider than the query: every
-file that the query matches satisfies it, and `Query.matches` decides on those that do.
+The condition stands after ``WHERE`` where ``file f`` is joined with ``view v`` of the account that asks (the tables are
+in ``storage.py``); the connection needs `register_functions`. What the tables can't tell, ``visibility``, makes the
+condition wider than the query: every file that the query matches satisfies it, and `Query.matches` decides on those
+that do.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,18 +19,40 @@ from syft_flwr.emulator.query_ast import (
     And,
     BooleanCondition,
     Expression,
+    HasProperty,
     Membership,
     Not,
     Or,
     TextCondition,
     TimeCondition,
+    VisibilityCondition,
 )
 from syft_flwr.emulator.query_match import contains_prefixes, contains_words
 
 SqlValue: TypeAlias = str | int | float
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_COLUMNS: Final = {"createdTime": "f.created_ms", "modifiedTime": "f.modified_ms"}
+_TIMES: Final = {"createdTime": "f.created_ms", "modifiedTime": "f.modified_ms", "viewedByMeTime": "v.viewed"}
+_BOOLEANS: Final = {
+    "trashed": "f.trashed",
+    "starred": "v.starred",
+    "sharedWithMe": "(v.shared_at IS NOT NULL AND v.role <> 'owner')",
+}
+_PROPERTIES: Final = {"properties": "f.properties", "appProperties": "f.app_properties"}
+_MEMBERS: Final = {
+    "owners": "f.owner = ?",
+    "writers": "f.id IN (SELECT file_id FROM view WHERE account = ? AND role IN ('writer', 'owner'))",
+    "readers": "f.id IN (SELECT file_id FROM view WHERE account = ? AND role IS NOT NULL)",
+}
+_TEXTS: Final = {
+    ("name", "contains"): "contains_prefixes(f.name, ?)",
+    ("name", "="): "f.name = ? COLLATE NOCASE",
+    ("name", "!="): "f.name != ? COLLATE NOCASE",
+    ("mimeType", "contains"): "instr(f.mime_type, ?) > 0",
+    ("mimeType", "="): "f.mime_type = ?",
+    ("mimeType", "!="): "f.mime_type != ?",
+    ("fullText", "contains"): "contains_words(f.name, ?)",
+}
 _CHUNK: Final = 64
 """Terms joined without brackets. SQLite bounds the depth of an expression, and a chain of n terms is n deep."""
 
@@ -57,9 +73,10 @@ class SqlCondition:
 
 
 def register_functions(connection: sqlite3.Connection) -> None:
-    """Teach the connection to match words of names as Drive does."""
+    """Teach the connection to match words of names, and properties, as Drive does."""
     connection.create_function("contains_prefixes", 2, contains_prefixes, deterministic=True)
     connection.create_function("contains_words", 2, contains_words, deterministic=True)
+    connection.create_function("has_property", 3, _has_property, deterministic=True)
 
 
 def compile_sql(query: Query) -> SqlCondition:
@@ -67,7 +84,7 @@ def compile_sql(query: Query) -> SqlCondition:
     return _compile(query.expression, widen=True)
 
 
-def _compile(expression: Expression, *, widen: bool) -> SqlCondition:  # noqa: PLR0911 - a return for each kind
+def _compile(expression: Expression, *, widen: bool) -> SqlCondition:
     """Compile; what SQL can't tell counts as true, or as false below an odd number of ``not``."""
     match expression:
         case And(operands):
@@ -77,18 +94,10 @@ def _compile(expression: Expression, *, widen: bool) -> SqlCondition:  # noqa: P
         case Not(operand):
             inner = _compile(operand, widen=not widen)
             return SqlCondition(f"NOT ({inner.sql})", inner.params, inner.exact)
-        case Membership("parents", folder):
-            return _in_folders([folder])
-        case Membership("owners", address):
-            return SqlCondition("f.owner = ?", (address.casefold(),))
-        case BooleanCondition("trashed", value):
-            return SqlCondition("f.trashed = ?", (int(value),))
-        case TextCondition():
-            return _compile_text(expression)
-        case TimeCondition("createdTime" | "modifiedTime" as term, relation, moment):
-            return SqlCondition(f"{_TIME_COLUMNS[term]} {relation} ?", (_milliseconds(moment),))
-        case _:
+        case VisibilityCondition():
             return SqlCondition("1" if widen else "0", (), exact=False)
+        case _:
+            return _compile_condition(expression)
 
 
 def _compile_any(operands: tuple[Expression, ...], *, widen: bool) -> list[SqlCondition]:
@@ -102,25 +111,33 @@ def _compile_any(operands: tuple[Expression, ...], *, widen: bool) -> list[SqlCo
     return [_in_folders(folders), *conditions] if folders else conditions
 
 
+def _compile_condition(
+    condition: TextCondition | BooleanCondition | TimeCondition | Membership | HasProperty,
+) -> SqlCondition:
+    match condition:
+        case Membership("parents", folder):
+            return _in_folders([folder])
+        case Membership(term, address):
+            return SqlCondition(_MEMBERS[term], (address.lower(),))
+        case BooleanCondition(term, value):
+            return SqlCondition(f"{_BOOLEANS[term]} = ?", (int(value),))
+        case TextCondition(term, relation, value):
+            return SqlCondition(_TEXTS[term, relation], (value,))
+        case TimeCondition(term, relation, moment):
+            column = _TIMES[term]
+            return SqlCondition(f"({column} IS NOT NULL AND {column} {relation} ?)", (_milliseconds(moment),))
+        case HasProperty(term, key, value):
+            return SqlCondition(f"has_property({_PROPERTIES[term]}, ?, ?)", (key, value))
+
+
 def _in_folders(folders: list[str]) -> SqlCondition:
     marks = ",".join("?" * len(folders))
-    sql = f"f.id IN (SELECT file_id FROM parents WHERE parent_id IN ({marks}))"  # noqa: S608 - only question marks
-    return SqlCondition(sql, tuple(folders))
+    return SqlCondition(f"(f.parent IS NOT NULL AND f.parent IN ({marks}))", tuple(folders))
 
 
-def _compile_text(condition: TextCondition) -> SqlCondition:
-    match condition.term, condition.operator:
-        case "name", "contains":
-            sql = "contains_prefixes(f.name, ?)"
-        case "fullText", _:
-            sql = "contains_words(f.name, ?)"
-        case "mimeType", "contains":
-            sql = "instr(f.mime_type, ?) > 0"
-        case "name", relation:
-            sql = f"f.name {relation} ? COLLATE NOCASE"
-        case _, relation:
-            sql = f"f.mime_type {relation} ?"
-    return SqlCondition(sql, (condition.value,))
+def _has_property(document: str, key: str, value: str) -> bool:
+    held: bool = json.loads(document).get(key) == value
+    return held
 
 
 def _milliseconds(moment: datetime) -> int | float:
