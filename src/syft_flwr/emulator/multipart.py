@@ -23,7 +23,8 @@ MAX_METADATA_BYTES: Final = 1_048_576
 MAX_BOUNDARY: Final = 200
 
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*)", re.DOTALL)
-_END_OF_LINE: Final = re.compile(rb"[ \t]*\r?\n")
+_AFTER_BOUNDARY: Final = re.compile(rb"--|[ \t]{0,%d}\r?\n" % MAX_PADDING)
+_UNFINISHED: Final = re.compile(rb"-|[ \t]{0,%d}\r?" % MAX_PADDING)
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 
 
@@ -93,7 +94,7 @@ class MultipartParser:
             self._dashes = b"--" + boundary.encode("latin-1")
         except UnicodeEncodeError as error:
             raise MultipartError from error
-        self._newline = b"\r\n"
+        self._newline = b"\n"
         # A boundary begins a line. The body's first line, and a part's first, begin after a newline of our own making.
         self._buffer = b"\n"
         self._made_up = 1
@@ -124,16 +125,15 @@ class MultipartParser:
             raise MultipartError("Missing end boundary in multipart body.")
 
     def _preamble(self) -> Iterator[Event]:
-        found = self._find(b"\n" + self._dashes)
-        if found is None:
+        _, after = self._find_boundary()
+        if after is None:
             if len(self._buffer) > MAX_HEADER_BYTES:
                 raise MultipartError
             return
-        _, end, closing = found
-        if closing:
+        if after[0] == b"--":
             raise MultipartError
-        self._newline = b"\r\n" if self._buffer[:end].endswith(b"\r\n") else b"\n"
-        self._buffer = self._buffer[end:]
+        self._newline = b"\r\n" if after[0].endswith(b"\r\n") else b"\n"
+        self._buffer = self._buffer[after.end() :]
         self._state = self._headers
         yield from ()
 
@@ -151,60 +151,41 @@ class MultipartParser:
         yield PartBegin(headers)
 
     def _content(self) -> Iterator[Event]:
-        found = self._find(self._newline + self._dashes)
-        start, end, closing = found if found is not None else (self._undecided(), 0, False)
-        content = self._buffer[self._made_up : start]
-        if content:
+        end, after = self._find_boundary()
+        if content := self._buffer[self._made_up : end]:
             yield from self._decoder.decode(content)
-            self._made_up = 0
-        if found is None:
+        if after is None:
             if content:
-                self._buffer = self._buffer[start:]
+                self._buffer = self._buffer[end:]
+                self._made_up = 0
             return
         yield from self._decoder.finish()
         yield PartEnd()
-        self._buffer = self._buffer[end:]
-        self._complete = closing
-        self._state = self._epilogue if closing else self._headers
+        self._buffer = self._buffer[after.end() :]
+        self._complete = after[0] == b"--"
+        self._state = self._epilogue if self._complete else self._headers
 
     def _epilogue(self) -> Iterator[Event]:
         self._buffer = b""
         yield from ()
 
-    def _undecided(self) -> int:
-        """Return from where on the buffer may be the beginning of a boundary line."""
+    def _find_boundary(self) -> tuple[int, re.Match[bytes] | None]:
+        """Return where the first boundary line begins, and what follows the boundary on it.
+
+        Without one, return from where on the buffer may be the beginning of one, and ``None``.
+        """
         delimiter = self._newline + self._dashes
-        last = self._buffer.rfind(delimiter)
-        if last >= 0 and self._line_after(last + len(delimiter)) is None:
-            return last
+        at = self._buffer.find(delimiter)
+        while at >= 0:
+            if after := _AFTER_BOUNDARY.match(self._buffer, at + len(delimiter)):
+                return at, after
+            if _UNFINISHED.fullmatch(self._buffer, at + len(delimiter)):
+                return at, None
+            at = self._buffer.find(delimiter, at + 1)
         for length in range(min(len(delimiter) - 1, len(self._buffer)), 0, -1):
             if self._buffer.endswith(delimiter[:length]):
-                return len(self._buffer) - length
-        return len(self._buffer)
-
-    def _find(self, delimiter: bytes) -> tuple[int, int, bool] | None:
-        """Find a complete boundary line: its start, its end, and whether it closes the body."""
-        start = self._buffer.find(delimiter)
-        while start >= 0:
-            line = self._line_after(start + len(delimiter))
-            if line is None:
-                return None
-            end, closing = line
-            if end:
-                return start, end, closing
-            start = self._buffer.find(delimiter, start + 1)
-        return None
-
-    def _line_after(self, at: int) -> tuple[int, bool] | None:
-        """Return the end of the boundary line and whether it closes; end 0 if it is none, ``None`` if unsure yet."""
-        rest = self._buffer[at : at + MAX_PADDING]
-        if rest.startswith(b"--"):
-            return at + 2, True
-        if match := _END_OF_LINE.match(rest):
-            return at + match.end(), False
-        if rest in (b"", b"-") or (len(rest) < MAX_PADDING and re.fullmatch(rb"[ \t]*\r?", rest)):
-            return None
-        return 0, False
+                return len(self._buffer) - length, None
+        return len(self._buffer), None
 
 
 class _Decoder:
