@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -39,7 +40,7 @@ class DriveFile:
     owned_by_me: bool = False
     owners: tuple[str, ...] = ()
     last_modifying_user: str | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def is_folder(self) -> bool:
@@ -155,12 +156,12 @@ class Message:
     size: int
     created_time: str
     sha256: str | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def key(self) -> str:
-        """The idempotency key: two files with one key are one message."""
-        return f"{self.kind}\n{self.sender.lower()}\n{self.app}\n{self.endpoint}\n{self.future_id}"
+        """The idempotency key: two files with one key are one message. ASCII, whatever the names hold."""
+        return json.dumps((self.kind, self.sender.lower(), self.app, self.endpoint, self.future_id))
 
     @property
     def is_error(self) -> bool:
@@ -194,6 +195,19 @@ class Rejection:
     claimed_sender: str = ""
     owner: str = ""
     message: Message | None = None
+
+    @classmethod
+    def of(cls, reason: RejectionReason, message: Message, detail: str) -> Rejection:
+        """Refuse a message whose sender is genuine."""
+        return cls(
+            reason,
+            message.file_id,
+            detail,
+            file_name=f"{message.future_id}.{message.kind}",
+            claimed_sender=message.sender,
+            owner=message.sender,
+            message=message,
+        )
 
 
 @dataclass(frozen=True, slots=True)

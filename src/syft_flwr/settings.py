@@ -6,11 +6,13 @@ The environment is read when something opens, never at import.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -24,7 +26,12 @@ STATE_VARIABLE = "SYFT_FLWR_STATE_DIR"
 TIMEOUT_VARIABLE = "SYFT_FLWR_MSG_TIMEOUT"
 INTERVAL_VARIABLE = "SYFT_FLWR_POLL_INTERVAL"
 
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+
 GOOGLE_URL = "https://www.googleapis.com"
+
+_LARGEST = 2.0**62
+"""Above this a number is taken for a mistake, and system calls refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,46 +79,68 @@ def load_settings(**overrides: Any) -> Settings:
     """Return the defaults, overlaid by the environment, overlaid by arguments that are not ``None``.
 
     Raises:
-        ConfigurationError: A value is no positive number; the message names its source.
+        ConfigurationError: A value is not what its setting takes (a positive number, a positive whole number, or
+            for ``cleanup`` a boolean), or there is no such setting; the message names its source.
     """
     values: dict[str, Any] = {}
     for name, variable in (("poll_interval", INTERVAL_VARIABLE), ("message_timeout", TIMEOUT_VARIABLE)):
         if text := os.environ.get(variable):
-            values[name] = _positive(text, variable)
-    values |= {name: value for name, value in overrides.items() if value is not None}
-    for name, value in values.items():
-        if name != "cleanup":
-            _positive(value, name)
+            values[name] = _positive(_number(text), variable)
+    kinds = {setting.name: str(setting.type).partition(" ")[0] for setting in fields(Settings)}
+    for name, value in overrides.items():
+        if name not in kinds:
+            raise ConfigurationError(f"there is no setting {name!r}")
+        if value is not None:
+            values[name] = _checked(value, kinds[name], name)
     return replace(Settings(), **values)
+
+
+def parse_duration(text: str, source: str) -> float:
+    """Read a duration such as ``"90s"``, ``"30m"``, ``"12h"``, ``"1d"`` or ``"2w"``; return seconds.
+
+    Raises:
+        ConfigurationError: It is none; the message names its source.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", text)
+    if match is None:
+        raise ConfigurationError(f"{source} must be a number with a unit s, m, h, d or w, such as '1d'; it is {text!r}")
+    return _positive(match[1], source) * _UNITS[match[2]]
 
 
 def load_endpoint() -> Endpoint:
     """Read which Drive to use: the emulator that ``DRIVE_EMULATOR_HOST`` names, else Google's.
 
     Raises:
-        ConfigurationError: ``DRIVE_EMULATOR_HOST`` is not ``host:port``.
+        ConfigurationError: ``DRIVE_EMULATOR_HOST`` is not ``host:port``, or the token's path names an unknown user.
     """
     token = os.environ.get(TOKEN_VARIABLE)
-    token_path = Path(token).expanduser() if token else None
+    token_path = _path(token, TOKEN_VARIABLE) if token else None
     host = os.environ.get(EMULATOR_VARIABLE)
     if not host:
         return Endpoint(GOOGLE_URL, token_path, is_emulator=False)
-    name, _, port = host.rpartition(":")
-    if not name or not port.isdecimal() or "/" in host:
+    if not _is_host_and_port(host):
         raise ConfigurationError(f"{EMULATOR_VARIABLE} must be host:port, for example 127.0.0.1:8085; it is {host!r}")
     return Endpoint(f"http://{host}", token_path, is_emulator=True)
 
 
 def load_email(email: str | None = None) -> str | None:
-    """Return the account's address: the argument, else ``SYFTBOX_EMAIL``, else ``None``."""
+    """Return the account's address: the argument, else ``SYFTBOX_EMAIL``, else ``None``.
+
+    Raises:
+        InvalidNameError: It is no e-mail address.
+    """
     address = email or os.environ.get(EMAIL_VARIABLE)
     return validate_address(address) if address else None
 
 
 def state_root() -> Path:
-    """Return the directory that holds one state directory per account."""
+    """Return the directory that holds one state directory per account; absolute.
+
+    Raises:
+        ConfigurationError: ``SYFT_FLWR_STATE_DIR`` starts with the home of an unknown user.
+    """
     if path := os.environ.get(STATE_VARIABLE):
-        return Path(path).expanduser()
+        return _path(path, STATE_VARIABLE)
     return platformdirs.user_state_path("syft-flwr")
 
 
@@ -128,17 +157,52 @@ def load_project(project_dir: Path) -> Mapping[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"can't read {path}: {error}") from error
-    table = document.get("tool", {}).get("syft_flwr", {})
+    tools = document.get("tool", {})
+    table = tools.get("syft_flwr", {}) if isinstance(tools, dict) else tools
     if not isinstance(table, dict):
         raise ConfigurationError(f"[tool.syft_flwr] in {path} must be a table")
     return table
 
 
-def _positive(value: Any, source: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise ConfigurationError(f"{source} must be a positive number; it is {value!r}")
+def _checked(value: Any, kind: str, source: str) -> Any:
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{source} must be true or false; it is {value!r}")
+        return value
+    number = _positive(value, source)
+    if kind == "float":
+        return float(number)
+    if not isinstance(number, int):
+        raise ConfigurationError(f"{source} must be a whole number; it is {value!r}")
     return number
+
+
+def _positive(value: Any, source: str) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value <= _LARGEST:
+        raise ConfigurationError(f"{source} must be a positive number; it is {value!r}")
+    return value  # type: ignore[no-any-return]  # checked above
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _path(text: str, variable: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except (RuntimeError, ValueError) as error:  # no such home
+        raise ConfigurationError(f"{variable} is no path: {error}") from error
+
+
+def _is_host_and_port(text: str) -> bool:
+    try:
+        parts = urlsplit(f"http://{text}")
+        port = parts.port
+    except ValueError:
+        return False
+    plain = text.isascii() and not any(c.isspace() for c in text) and parts.netloc == text
+    return plain and bool(parts.hostname) and bool(port) and "@" not in text

@@ -12,6 +12,7 @@ from __future__ import annotations
 import unicodedata
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from syft_flwr.errors import InvalidNameError
@@ -137,6 +138,11 @@ def parse_message_name(file_name: str) -> tuple[MessageKind, str]:
     return kind, future_id
 
 
+def timestamp(seconds: float) -> str:
+    """Write Unix seconds as Drive writes times: RFC 3339 in UTC with milliseconds, so that they sort as text."""
+    return datetime.fromtimestamp(max(seconds, 0.0), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def new_future_id() -> str:
     """Make a fresh future ID (UUID4)."""
     return str(uuid.uuid4())
@@ -155,14 +161,11 @@ def _validate_name(name: str, what: str) -> str:
         raise InvalidNameError(f"the {what} is empty")
     if bad := next((c for c in name if _is_control(c)), None):
         raise InvalidNameError(f"the {what} has the control character {bad!r}: {name[:80]!r}")
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidNameError(f"the {what} can't be encoded as UTF-8: {error}") from error
-    if size > _MAX_NAME_BYTES:
+    if (size := len(name.encode())) > _MAX_NAME_BYTES:
         raise InvalidNameError(f"the {what} is {size} bytes long; the limit is {_MAX_NAME_BYTES}")
     return name
 
 
 def _is_control(char: str) -> bool:
+    # Cs: a lone surrogate, which UTF-8 can't hold.
     return unicodedata.category(char) in ("Cc", "Cs")
