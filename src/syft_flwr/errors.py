@@ -19,12 +19,13 @@
     │   └── StateMismatchError        it belongs to another account or another Drive
     ├── RuntimeClosedError            the runtime was closed while, or before, this was asked of it
     ├── RemoteHandlerError            the peer's handler failed; .body holds its error reply
-    ├── WaitTimeoutError              (also TimeoutError) replies that did not come in time
     ├── RecordingError                a recorded feed that can't be read; has .line
     └── FlowerError                   a Flower project or app that can't run here
 """
 
 from __future__ import annotations
+
+import json
 
 
 class SyftFlwrError(Exception):
@@ -123,17 +124,14 @@ class RemoteHandlerError(SyftFlwrError):
         self.future_id = future_id
         self.body = body
 
-
-class WaitTimeoutError(SyftFlwrError, TimeoutError):
-    """Some replies did not come in time.
-
-    Attributes:
-        missing: Future IDs still without a reply.
-    """
-
-    def __init__(self, message: str, *, missing: tuple[str, ...]) -> None:
-        super().__init__(message)
-        self.missing = missing
+    @classmethod
+    def from_body(cls, future_id: str, body: bytes) -> RemoteHandlerError:
+        """Make the error out of an error reply, whatever the peer put into it."""
+        try:
+            detail = str(json.loads(body)["error"])[:500]
+        except (ValueError, TypeError, LookupError, RecursionError):
+            detail = "an error reply that can't be read"
+        return cls(f"the peer could not handle request {future_id}: {detail}", future_id=future_id, body=body)
 
 
 class RecordingError(SyftFlwrError):

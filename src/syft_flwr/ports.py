@@ -71,7 +71,11 @@ class DriveGateway(Protocol):
     def server_time(self) -> float:
         """Drive's clock: Unix seconds, from the last answer's ``Date``; the local clock before the first answer."""
 
-    def close(self) -> None: ...
+    def budget_delay(self, units: int) -> float:
+        """Return the seconds until ``units`` more fit into the quota budget; 0 when they fit now."""
+
+    def close(self) -> None:
+        """Break off whatever is under way; every later call raises ``RuntimeClosedError``. Idempotent."""
 
 
 JSON = Any

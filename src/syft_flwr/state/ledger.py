@@ -72,6 +72,7 @@ class Ledger:
         self._store = store
         self._clock = clock
         self._holder = holder
+        self._version_key = f"version/{holder}"
         self._is_alive = is_alive
         self._processed = ProcessedIds(max_processed)
         self.own = OwnFiles(store)
@@ -89,6 +90,9 @@ class Ledger:
             bound = tx.get("binding")
             if bound is None:
                 tx.put("binding", wanted)
+            for key, _ in tx.scan("version/"):
+                if not self._is_alive(key.removeprefix("version/")):
+                    tx.delete(key)
             return bound or wanted
 
         bound = self._store.transact(work)
@@ -109,31 +113,35 @@ class Ledger:
         """Replace the page token by a fresh start token. Sweep after it, never before."""
         self._store.transact(lambda tx: tx.put("cursor", self._cursor_row(token, "start")))
 
-    def commit(self, fetched_with: str, page: ChangePage) -> None:
-        """Store a page's candidates and the token behind it, together.
+    def commit(self, fetched_with: str, page: ChangePage) -> list[DriveFile]:
+        """Store a page's candidates and the token behind it, together; return the unfinished ones among them.
 
         The token moves only if it still is the one that the page was fetched with, or if whoever moved it is
         dead: two processes of one account read the feed each at its own pace.
         """
         token = page.next_page_token or page.new_start_page_token
 
-        def work(tx: Transaction) -> None:
+        def work(tx: Transaction) -> list[DriveFile]:
             added = False
+            unfinished: list[DriveFile] = []
             for change in page.changes:
                 if change.removed or change.file is None or change.file.trashed:
                     self._withdraw(tx, change.file_id)
-                else:
+                elif _is_candidate(change.file):
                     added |= self._add(tx, change.file)
+                    if tx.get(f"inbox/{change.file_id}") is not None:
+                        unfinished.append(change.file)
             self._bump(tx, added=added)
             cursor = tx.get("cursor")
             if token and (cursor is None or cursor["token"] == fetched_with or not self._is_alive(cursor["holder"])):
                 tx.put("cursor", self._cursor_row(token, "feed"))
+            return unfinished
 
-        self._store.transact(work)
+        return self._store.transact(work)
 
     def journal(self, files: Iterable[DriveFile]) -> list[DriveFile]:
         """Add candidates that a sweep found; return those that the journal did not have."""
-        found = list(files)
+        found = [file for file in files if _is_candidate(file)]
 
         def work(tx: Transaction) -> list[DriveFile]:
             new = [file for file in found if self._add(tx, file)]
@@ -142,9 +150,13 @@ class Ledger:
 
         return self._store.transact(work)
 
-    def version(self) -> int:
-        """Return a number that rises whenever any process adds to the journal."""
-        return self._store.transact(lambda tx: tx.get("version") or 0)
+    def foreign_versions(self) -> dict[str, int]:
+        """Return, for each other process of the account, a number that rises whenever it adds to the journal."""
+
+        def work(tx: Transaction) -> dict[str, int]:
+            return {key: row for key, row in tx.scan("version/") if key != self._version_key}
+
+        return self._store.transact(work)
 
     def pending(self) -> list[Pending]:
         """Return the unfinished candidates, oldest first."""
@@ -284,8 +296,6 @@ class Ledger:
         return {"file": file.to_api(), "seen_at": self._clock.time(), "attempts": 0}
 
     def _add(self, tx: Transaction, file: DriveFile) -> bool:
-        if not _is_candidate(file):
-            return False
         key = f"inbox/{file.id}"
         row = tx.get(key)
         if row is not None:
@@ -304,7 +314,7 @@ class Ledger:
 
     def _bump(self, tx: Transaction, *, added: bool) -> None:
         if added:
-            tx.put("version", (tx.get("version") or 0) + 1)
+            tx.put(self._version_key, (tx.get(self._version_key) or 0) + 1)
 
 
 def _is_candidate(file: DriveFile) -> bool:

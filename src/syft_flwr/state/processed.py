@@ -7,8 +7,7 @@ folder that was created up to then is done.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
+from syft_flwr import wire
 from syft_flwr.models import Message
 from syft_flwr.ports import Transaction
 
@@ -69,7 +68,7 @@ class ProcessedIds:
         """
         count = tx.get("done_count") or 0
         if count > self._limit:
-            horizon = _rfc3339((tx.get("swept") or 0.0) - LIST_LAG)
+            horizon = wire.timestamp((tx.get("swept") or 0.0) - LIST_LAG)
             unfinished = _oldest_unfinished(tx)
             for order, (key, file_id, folder_id, created) in tx.scan("order/", limit=count - self._limit * 9 // 10):
                 if created >= min(horizon, unfinished.get(folder_id, horizon)):
@@ -96,7 +95,3 @@ def _oldest_unfinished(tx: Transaction) -> dict[str, str]:
         for parent in row["file"].get("parents", ()):
             oldest[parent] = min(created, oldest.get(parent, created))
     return oldest
-
-
-def _rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(max(seconds, 0.0), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

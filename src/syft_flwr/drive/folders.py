@@ -1,0 +1,216 @@
+"""The folders of the inboxes: which path a file lies in.
+
+Known folders are kept in memory and in a disposable store, so a folder costs one ``files.get`` in its life; the
+feed keeps them current (:meth:`FolderIndex.observe`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from syft_flwr import wire
+from syft_flwr.errors import NotFoundError
+from syft_flwr.models import Change, DriveFile
+from syft_flwr.ports import DriveGateway, StateStore, Transaction
+from syft_flwr.wire import Inbox, InboxPath
+
+_DEPTH = len(InboxPath._fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a file lies: the parties and names of its inbox, its endpoint's folder, and the inbox's root."""
+
+    inbox: Inbox
+    app: str
+    endpoint: str
+    folder_id: str
+    root: DriveFile
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """The path can't be told yet: a folder on it is not visible."""
+
+    detail: str
+
+
+class FolderIndex:
+    """What this account knows of the folders that matter to it. Thread-safe.
+
+    Args:
+        gateway: The account's Drive.
+        store: Where to remember; losing it costs calls, nothing else.
+        me: The account's address.
+    """
+
+    def __init__(self, gateway: DriveGateway, store: StateStore, me: str) -> None:
+        self._gateway = gateway
+        self._store = store
+        self._me = me
+        self._lock = threading.Lock()
+        self._folders: dict[str, DriveFile] = {}
+        self._children: defaultdict[str, set[str]] = defaultdict(set)
+        self._by_root_name: defaultdict[str, set[str]] = defaultdict(set)
+        self._locations: dict[str, Location | None] = {}
+        self._invisible: set[str] = set()
+        self.version = 0
+        """Rises whenever a file that could not be located may be locatable now."""
+        rows = store.transact(lambda tx: [row for _, row in tx.scan("folder/")])
+        for row in rows:
+            self._insert(DriveFile.from_api(row))
+
+    def locate(self, file: DriveFile) -> Location | Unresolved | None:
+        """Tell where a file lies; ``None`` when that is no inbox endpoint.
+
+        Costs a ``files.get`` for each folder on the path that was never seen.
+        """
+        if not file.parents:
+            return Unresolved("Drive shows no parent folder")
+        return self._locate_folder(file.parents[0])
+
+    def endpoints(self) -> list[Location]:
+        """Return every known endpoint folder of an inbox addressed to this account."""
+        with self._lock:
+            rpc = [folder.id for folder in self._folders.values() if folder.name == wire.RPC_FOLDER]
+            candidates = [child for folder_id in rpc for child in self._children.get(folder_id, ())]
+        located = (self._locate_folder(candidate) for candidate in candidates)
+        return [
+            loc for loc in located if isinstance(loc, Location) and wire.same_address(loc.inbox.recipient, self._me)
+        ]
+
+    def inbox_roots(self) -> set[str]:
+        """Return the IDs of the known roots of inboxes that are addressed to this account."""
+        with self._lock:
+            roots = [self._folders[folder_id] for ids in self._by_root_name.values() for folder_id in ids]
+        parsed = [(root.id, wire.parse_inbox_root(root.name, self._me)) for root in roots]
+        return {root_id for root_id, inbox in parsed if inbox and wire.same_address(inbox.recipient, self._me)}
+
+    def roots_named(self, name: str) -> list[DriveFile]:
+        """Return the known inbox roots (and SyftBox folders) of this name, without regard to case."""
+        with self._lock:
+            return [self._folders[folder_id] for folder_id in self._by_root_name.get(name.lower(), ())]
+
+    def children_named(self, parent: str, name: str) -> list[DriveFile]:
+        """Return the known folders of this name in a folder."""
+        with self._lock:
+            children = [self._folders[folder_id] for folder_id in self._children.get(parent, ())]
+        return [child for child in children if child.name == name]
+
+    def observe(self, change: Change) -> None:
+        """Take over what the feed says of a folder."""
+        file = change.file
+        if file is None or change.removed or file.trashed:
+            self.forget(change.file_id)
+        elif file.is_folder and self._is_of_interest(file):
+            self.add([file])
+
+    def add(self, folders: Iterable[DriveFile]) -> None:
+        """Remember folders as Drive shows them now."""
+        with self._lock:
+            changed = [folder for folder in folders if self._folders.get(folder.id) != folder]
+            if not changed:
+                return
+            for folder in changed:
+                self._remove(folder.id)
+                self._insert(folder)
+            # A path may have begun or ceased to lead to an inbox; to walk it again costs no call.
+            self._locations.clear()
+            self._invisible.clear()
+            self.version += 1
+
+        def work(tx: Transaction) -> None:
+            for folder in changed:
+                tx.put(f"folder/{folder.id}", folder.to_api())
+
+        self._store.transact(work)
+
+    def forget(self, folder_id: str) -> None:
+        """Drop a folder that is gone."""
+        with self._lock:
+            if folder_id not in self._folders:
+                return
+            self._remove(folder_id)
+            self._locations.clear()
+        self._store.transact(lambda tx: tx.delete(f"folder/{folder_id}"))
+
+    def retry_invisible(self) -> None:
+        """Ask Drive again, when next needed, for folders that it did not show."""
+        with self._lock:
+            self._invisible.clear()
+            self.version += 1
+
+    def _locate_folder(self, endpoint_id: str) -> Location | Unresolved | None:
+        with self._lock:
+            if endpoint_id in self._locations:
+                return self._locations[endpoint_id]
+        chain: list[DriveFile] = []
+        folder_id: str | None = endpoint_id
+        inbox = None
+        while folder_id is not None and inbox is None and len(chain) < _DEPTH:
+            folder = self._get(folder_id)
+            if folder is None:
+                return Unresolved(f"folder {folder_id} is not visible")
+            chain.append(folder)
+            inbox = wire.parse_inbox_root(folder.name, self._me)
+            folder_id = folder.parents[0] if folder.parents else None
+        location = None
+        if inbox is not None and len(chain) == _DEPTH and chain[1].name == wire.RPC_FOLDER:
+            location = Location(inbox, app=chain[2].name, endpoint=chain[0].name, folder_id=endpoint_id, root=chain[3])
+        with self._lock:
+            self._locations[endpoint_id] = location
+        return location
+
+    def _get(self, folder_id: str) -> DriveFile | None:
+        with self._lock:
+            folder = self._folders.get(folder_id)
+            if folder is not None or folder_id in self._invisible:
+                return folder
+        try:
+            folder = self._gateway.get_file(folder_id)
+        except NotFoundError:
+            folder = None
+        if folder is None or folder.trashed:
+            with self._lock:
+                self._invisible.add(folder_id)
+            return None
+        self.add([folder])
+        return folder
+
+    def _is_of_interest(self, folder: DriveFile) -> bool:
+        with self._lock:
+            return (
+                folder.id in self._folders
+                or any(parent in self._folders for parent in folder.parents)
+                or folder.name in (wire.RPC_FOLDER, wire.SYFTBOX_FOLDER)
+                or folder.name.startswith(wire.INBOX_PREFIX)
+            )
+
+    def _insert(self, folder: DriveFile) -> None:
+        self._folders[folder.id] = folder
+        for parent in folder.parents:
+            self._children[parent].add(folder.id)
+        if folder.name == wire.SYFTBOX_FOLDER or folder.name.startswith(wire.INBOX_PREFIX):
+            self._by_root_name[folder.name.lower()].add(folder.id)
+
+    def _remove(self, folder_id: str) -> None:
+        folder = self._folders.pop(folder_id, None)
+        if folder is None:
+            return
+        for parent in folder.parents:
+            self._children[parent].discard(folder_id)
+        self._by_root_name[folder.name.lower()].discard(folder_id)
+
+
+def owners_within(file: DriveFile, parties: Collection[str]) -> bool:
+    """Tell whether Drive attests that a file belongs to one of ``parties`` (lower-cased addresses), and nobody else.
+
+    In a shared drive files have no owner; there the last modifying user stands for it.
+    """
+    owners = {owner.lower() for owner in file.owners}
+    if not owners and file.last_modifying_user is not None:
+        owners = {file.last_modifying_user.lower()}
+    return bool(owners) and owners.issubset(parties)

@@ -1,0 +1,132 @@
+"""Find or create the folders that messages are written to, and share their roots."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from syft_flwr import wire
+from syft_flwr.drive.folders import FolderIndex, owners_within
+from syft_flwr.drive.query import any_of, quote
+from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
+from syft_flwr.ports import DriveGateway, StateStore, Transaction
+from syft_flwr.wire import InboxPath
+
+
+class InboxMaker:
+    """Makes inboxes for one account. Thread-safe; what concerns one peer is done by one thread at a time.
+
+    Args:
+        gateway: The account's Drive.
+        index: What is known of the folders already.
+        store: Remembers reserved IDs and granted shares, so that a step that failed is repeated and not doubled.
+        me: The account's address.
+        reserve: Returns a fresh reserved file ID.
+    """
+
+    def __init__(
+        self, gateway: DriveGateway, index: FolderIndex, store: StateStore, me: str, *, reserve: Callable[[], str]
+    ) -> None:
+        self._gateway = gateway
+        self._index = index
+        self._store = store
+        self._me = me
+        self._reserve = reserve
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._all_children_known: set[str] = set()
+        self._looked_for: set[str] = set()
+
+    def ensure(self, paths: Sequence[InboxPath], *, peer: str) -> list[str]:
+        """Return the IDs of the endpoint folders of these paths, creating and sharing what is missing.
+
+        All paths are between this account and ``peer``. An existing folder serves when one of the two owns it,
+        of several the oldest. A root of our own is shared with the peer before anything is put into it.
+
+        Raises:
+            DriveError: Drive does not let us. To call again goes on where this call stopped, with the same
+                reserved IDs, also in a later process.
+        """
+        parties = frozenset((self._me.lower(), peer.lower()))
+        with self._locks[peer.lower()]:
+            self._look_up_roots({path.root for path in paths}, parties)
+            parents = [self._root(path.root, parties, peer) for path in paths]
+            for depth in range(1, len(InboxPath._fields)):
+                wanted = [(parent, path[depth]) for parent, path in zip(parents, paths, strict=True)]
+                self._look_up_children(wanted, parties)
+                parents = [self._child(parent, name, parties) for parent, name in wanted]
+            return parents
+
+    def _root(self, name: str, parties: frozenset[str], peer: str) -> str:
+        root = _oldest(self._index.roots_named(name), parties)
+        if root is None:
+            with self._locks[""]:
+                syftbox = self._syftbox() or self._create(None, wire.SYFTBOX_FOLDER)
+            root = self._create(syftbox.id, name)
+        if root.owned_by_me:
+            self._share(root.id, peer)
+        return root.id
+
+    def _child(self, parent: str, name: str, parties: frozenset[str]) -> str:
+        child = _oldest(self._index.children_named(parent, name), parties) or self._create(parent, name)
+        return child.id
+
+    def _syftbox(self) -> DriveFile | None:
+        return _oldest(self._index.roots_named(wire.SYFTBOX_FOLDER), {self._me.lower()})
+
+    def _look_up_roots(self, names: set[str], parties: frozenset[str]) -> None:
+        """Ask Drive once for the roots that are not known; they may stand anywhere, so only their names find them."""
+        missing = {
+            name
+            for name in names
+            if name not in self._looked_for and _oldest(self._index.roots_named(name), parties) is None
+        }
+        if not missing:
+            return
+        condition = any_of("name = {}", missing)
+        if self._syftbox() is None:
+            condition += f" or (name = {quote(wire.SYFTBOX_FOLDER)} and 'root' in parents)"
+        self._list(condition)
+        self._looked_for |= missing
+
+    def _look_up_children(self, wanted: Sequence[tuple[str, str]], parties: frozenset[str]) -> None:
+        missing = {
+            (parent, name)
+            for parent, name in wanted
+            if parent not in self._all_children_known
+            and _oldest(self._index.children_named(parent, name), parties) is None
+        }
+        if missing:
+            parents = any_of("{} in parents", {parent for parent, _ in missing})
+            names = any_of("name = {}", {name for _, name in missing})
+            self._list(f"({parents}) and ({names})")
+
+    def _list(self, condition: str) -> None:
+        query = f"mimeType = {quote(FOLDER_MIME_TYPE)} and trashed = false and ({condition})"
+        self._index.add(list(self._gateway.list_files(query)))
+
+    def _create(self, parent: str | None, name: str) -> DriveFile:
+        key = f"reserved/{parent or ''}\n{name}"
+        fresh = self._reserve()
+
+        def reserve(tx: Transaction) -> str:
+            file_id: str = tx.get(key) or fresh
+            tx.put(key, file_id)
+            return file_id
+
+        folder = self._gateway.create_folder(self._store.transact(reserve), name, parent)
+        self._index.add([folder])
+        self._store.transact(lambda tx: tx.delete(key))
+        self._all_children_known.add(folder.id)
+        return folder
+
+    def _share(self, root_id: str, peer: str) -> None:
+        key = f"shared/{root_id}\n{peer.lower()}"
+        if self._store.transact(lambda tx: tx.get(key)) is None:
+            self._gateway.share(root_id, peer)
+            self._store.transact(lambda tx: tx.put(key, True))
+
+
+def _oldest(folders: Sequence[DriveFile], parties: frozenset[str] | set[str]) -> DriveFile | None:
+    mine = [folder for folder in folders if owners_within(folder, parties)]
+    return min(mine, key=lambda folder: (folder.created_time, folder.id), default=None)

@@ -1,0 +1,216 @@
+"""Handlers for requests that come as files in shared folders."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from syft_flwr.client import SyftP2PClient
+from syft_flwr.events.base import MessageHandler, SyftFlwrEvents
+from syft_flwr.exchange.intake import Route
+from syft_flwr.exchange.responder import Handler
+from syft_flwr.models import Message
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.wire import validate_address, validate_app, validate_endpoint
+
+AllowedSenders = Collection[str] | Callable[[str], bool] | None
+
+
+class P2PFileEvents(SyftFlwrEvents):
+    """Serves the requests that other participants send to an app, over Google Drive.
+
+    Constructing it does no I/O; :meth:`run_forever` opens the account's runtime and closes it again. Each endpoint
+    has a queue and threads of its own: a slow handler delays neither other endpoints nor the feed. Requests of one
+    sender are handled in the order of their creation.
+
+    Args:
+        app_name: Name of the application.
+        client_email: This account's address.
+        poll_interval: Seconds between polls.
+        max_processed_requests: How many processed request IDs to remember one by one.
+        allowed_senders: Addresses that may send requests, or a predicate that tells; by default all may. For a
+            collection, the inboxes are created and shared by this account.
+        max_poll_interval: Longest pause (seconds) when all is quiet; by default the pause stays ``poll_interval``.
+        **settings: More fields of :class:`~syft_flwr.settings.Settings`.
+
+    Raises:
+        InvalidNameError: A name or address can't go on the wire (it is a ``ValueError``, too).
+    """
+
+    def __init__(
+        self,
+        app_name: str,
+        client_email: str,
+        poll_interval: float = 2.0,
+        max_processed_requests: int = 10_000,
+        *,
+        allowed_senders: AllowedSenders = None,
+        max_poll_interval: float | None = None,
+        **settings: Any,
+    ) -> None:
+        self._app = validate_app(app_name)
+        self._email = validate_address(client_email)
+        self._settings = {
+            "poll_interval": poll_interval,
+            "max_processed_requests": max_processed_requests,
+            "max_poll_interval": max_poll_interval,
+            **settings,
+        }
+        self._known_senders: list[str] = []
+        self._allowed: Callable[[str], bool] = lambda _: True
+        if callable(allowed_senders):
+            self._allowed = allowed_senders
+        elif allowed_senders is not None:
+            self._known_senders = [validate_address(sender) for sender in allowed_senders]
+            allowed = {sender.lower() for sender in self._known_senders}
+            self._allowed = lambda sender: sender.lower() in allowed
+        self._lock = threading.Lock()
+        self._routes: dict[str, Route] = {}
+        self._runtime: DriveRuntime | None = None
+        self._ended = threading.Event()
+        self._running = False
+
+    @property
+    def client_email(self) -> str:
+        """The account's address."""
+        return self._email
+
+    @property
+    def app_dir(self) -> Path:
+        """Logical path of the app's data: ``SyftBox/{email}/app_data/{app_name}``."""
+        return SyftP2PClient(self._email).app_data(self._app)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether :meth:`run_forever` is running."""
+        return self._running
+
+    @overload
+    def on_request(
+        self,
+        endpoint: str,
+        handler: MessageHandler,
+        auto_decrypt: bool = True,
+        encrypt_reply: bool = False,
+        *,
+        concurrency: int = 1,
+        with_message: Literal[False] = False,
+    ) -> None: ...
+
+    @overload
+    def on_request(
+        self,
+        endpoint: str,
+        handler: Handler,
+        auto_decrypt: bool = True,
+        encrypt_reply: bool = False,
+        *,
+        concurrency: int = 1,
+        with_message: Literal[True],
+    ) -> None: ...
+
+    def on_request(
+        self,
+        endpoint: str,
+        handler: Callable[..., bytes | str | None],
+        auto_decrypt: bool = True,
+        encrypt_reply: bool = False,
+        *,
+        concurrency: int = 1,
+        with_message: bool = False,
+    ) -> None:
+        """Register the handler of an endpoint; may be called while running.
+
+        An exception of the handler becomes a reply with the JSON object ``{"error": …, "timestamp": …}``, and the
+        request counts as handled. Registering an endpoint again replaces its handler for the next run.
+
+        Args:
+            endpoint: The endpoint, with or without a leading slash.
+            handler: Takes the body; returns ``bytes``, ``str`` (sent as UTF-8), or ``None`` for no reply.
+            auto_decrypt: Ignored: Drive's access control stands in for encryption.
+            encrypt_reply: Ignored, likewise.
+            concurrency: Requests of different senders handled at once.
+            with_message: Whether the handler takes a second argument, the
+                :class:`~syft_flwr.models.Message`, whose sender Drive attests.
+
+        Raises:
+            InvalidNameError: The endpoint can't go on the wire (it is a ``ValueError``, too).
+            ValueError: ``concurrency`` is less than 1.
+        """
+        del auto_decrypt, encrypt_reply
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1; it is {concurrency}")
+        name = validate_endpoint(endpoint)
+        takes_message: Handler = handler if with_message else _without_message(handler)
+        route = Route(self._app, name, takes_message, self._allowed, concurrency)
+        with self._lock:
+            before, self._routes[name] = self._routes.get(name), route
+            runtime = self._runtime
+        if runtime is not None:
+            if before is not None:
+                runtime.remove_route(before)
+            self._serve(runtime, route)
+
+    def run_forever(self) -> None:
+        """Serve until :meth:`stop`; a stop that came before makes this call return at once.
+
+        Raises:
+            KeyboardInterrupt: On Ctrl-C, after everything was stopped.
+            ConfigurationError: The account, its credentials or a setting are wrong.
+            StateError: The state directory can't be used.
+            RuntimeError: It runs already.
+        """
+        with self._lock:
+            if self._running:
+                raise RuntimeError("run_forever is running already")
+            self._running = True
+        try:
+            if not self._ended.is_set():
+                self._run()
+        finally:
+            self._ended.clear()
+            self._running = False
+
+    def stop(self) -> None:
+        """Make :meth:`run_forever` return; callable from any thread and from a handler, returns at once.
+
+        A handler that is running gets a second to end, and its reply is still sent; what has not begun stays
+        unfinished and is handled by the next run.
+        """
+        self._ended.set()
+
+    def _run(self) -> None:
+        runtime = DriveRuntime.open(self._email, **self._settings)
+        routes: list[Route] = []
+        try:
+            with self._lock:
+                self._runtime = runtime
+                routes = list(self._routes.values())
+            for route in routes:
+                self._serve(runtime, route)
+            runtime.start(on_failure=self._ended.set)
+            try:
+                self._ended.wait()
+            finally:
+                runtime.stop()
+            if runtime.failure is not None:
+                raise runtime.failure
+        finally:
+            with self._lock:
+                self._runtime = None
+                routes = list(self._routes.values())
+            for route in routes:
+                runtime.remove_route(route)
+            runtime.close()
+
+    def _serve(self, runtime: DriveRuntime, route: Route) -> None:
+        runtime.add_route(route, known_senders=self._known_senders)
+
+
+def _without_message(handler: MessageHandler) -> Handler:
+    def handle(body: bytes, _: Message) -> bytes | str | None:
+        return handler(body)
+
+    return handle

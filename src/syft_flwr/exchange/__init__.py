@@ -1,0 +1,1 @@
+"""Requests and replies over files: admission, handling, futures and clean-up."""

@@ -1,0 +1,224 @@
+"""From the journal to the handlers: resolve each candidate, judge it, and pass it to whoever takes it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from syft_flwr.drive.folders import Unresolved
+from syft_flwr.errors import DriveError, RuntimeClosedError
+from syft_flwr.exchange.admission import admit
+from syft_flwr.exchange.context import Exchange
+from syft_flwr.exchange.responder import Handler, Responder
+from syft_flwr.feed.lanes import Lane
+from syft_flwr.models import DriveFile, Message, Rejection, RejectionReason
+from syft_flwr.state.futures import Answer
+
+
+@dataclass(eq=False)
+class Route:
+    """A handler for one endpoint of one app.
+
+    Args:
+        allowed: Tells whether a sender's address may use it.
+        concurrency: Requests of different senders handled at once.
+    """
+
+    app: str
+    endpoint: str
+    handler: Handler
+    allowed: Callable[[str], bool] = lambda _: True
+    concurrency: int = 1
+    lane: Lane[Message, Message] | None = field(default=None, repr=False)
+    overflowed: bool = False
+    """Whether messages wait in the ledger because the lane was full; later ones must not overtake them."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.app, self.endpoint
+
+
+class Intake:
+    """Takes unfinished candidates on their way. Thread-safe; candidates are taken one batch at a time.
+
+    Args:
+        exchange: The account's parts.
+        on_response: Called with the future ID of each response that was accepted.
+        on_wake: Called when there is something to dispatch again.
+    """
+
+    def __init__(self, exchange: Exchange, *, on_response: Callable[[str], None], on_wake: Callable[[], None]) -> None:
+        self._x = exchange
+        self._on_response = on_response
+        self._on_wake = on_wake
+        self._dispatching = threading.RLock()
+        self._lock = threading.Lock()
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._placed: set[str] = set()
+        self._emitted: set[str] = set()
+        self._unclaimed: set[str] = set()
+        self._again = threading.Event()
+        self._seen: object = None
+        self.responder = Responder(exchange, on_settled=self._settled, on_retry=self._again.set)
+
+    # -- routes -----------------------------------------------------------------------------------------------
+
+    def add_route(self, route: Route) -> None:
+        """Register a handler; requests that waited for it are dispatched with the next poll, or now if it runs.
+
+        Raises:
+            ValueError: The endpoint has a handler already.
+        """
+        with self._lock:
+            if route.key in self._routes:
+                raise ValueError(f"endpoint {route.endpoint!r} of app {route.app!r} has a handler already")
+            route.lane = Lane(
+                f"{route.app}/{route.endpoint}",
+                key=lambda message: message.sender.lower(),
+                prepare=self.responder.prepare,
+                handle=partial(self._handle, route),
+                pool=self._x.pool,
+                capacity=self._x.settings.lane_capacity,
+                concurrency=route.concurrency,
+                on_drained=partial(self._drained, route),
+            )
+            self._routes[route.key] = route
+        self._wake()
+
+    def remove_route(self, route: Route, timeout: float) -> None:
+        """Stop a handler; what it has not begun stays unfinished. Waits up to ``timeout`` seconds for what it has."""
+        with self._lock:
+            if self._routes.get(route.key) is route:
+                del self._routes[route.key]
+        if route.lane is not None:
+            for message, _ in route.lane.stop(timeout):
+                self.responder.release(message)
+
+    def routes(self) -> list[Route]:
+        with self._lock:
+            return list(self._routes.values())
+
+    def in_flight(self) -> set[str]:
+        """Return the file IDs that this process is working on."""
+        with self._lock:
+            return set(self._placed)
+
+    def forget(self, message: Message) -> None:
+        """Note that a message is over, without a handler of ours."""
+        self._settled(message.file_id, over=True)
+
+    # -- dispatch ---------------------------------------------------------------------------------------------
+
+    def dispatch(self, candidates: Iterable[DriveFile]) -> None:
+        """Take candidates on their way, oldest first."""
+        with self._dispatching:
+            for file in sorted(candidates, key=lambda f: (f.created_time, f.id)):
+                try:
+                    self._dispatch(file)
+                except RuntimeClosedError:
+                    return
+                except Exception as error:  # an outage, or a user's predicate; the candidate stays in the journal
+                    self._again.set()
+                    self._x.streams.report("resolving a message", error)
+                    if isinstance(error, DriveError):
+                        return
+
+    def dispatch_pending(self) -> None:
+        """Look through the whole journal again, if anything has changed that may move a candidate on."""
+        if not self._again.is_set() and self._state() == self._seen:
+            return
+        with self._dispatching:
+            self._again.clear()
+            self._seen = self._state()
+            for route in self.routes():
+                route.overflowed = False
+            self.responder.resume_uploads()
+            self.dispatch(pending.file for pending in self._x.ledger.pending())
+
+    def _state(self) -> tuple[dict[str, int], int]:
+        return self._x.ledger.foreign_versions(), self._x.folders.version
+
+    def _dispatch(self, file: DriveFile) -> None:
+        with self._lock:
+            if file.id in self._placed:
+                return
+        location = self._x.folders.locate(file)
+        if isinstance(location, Unresolved):
+            return
+        if location is None:
+            self._x.ledger.drop(file.id)
+            return
+        verdict = admit(file, location, self._x.me, max_size=self._x.settings.max_message_size)
+        if verdict is None:
+            self._x.ledger.drop(file.id)
+        elif isinstance(verdict, Rejection):
+            self._reject(file, location.folder_id, verdict)
+        elif not self._x.ledger.is_done(verdict):
+            with self._lock:
+                is_new = file.id not in self._emitted
+                self._emitted.add(file.id)
+            if is_new:
+                self._x.streams.messages.on_next(verdict)
+            if verdict.kind == "response":
+                self._take_response(file, verdict)
+            else:
+                self._take_request(file, verdict)
+
+    def _take_response(self, file: DriveFile, message: Message) -> None:
+        answer = self._x.ledger.futures.answer(message)
+        if answer is Answer.ACCEPTED:
+            self._x.streams.responses.on_next(message)
+            self._on_response(message.future_id)
+        elif answer is Answer.UNKNOWN_FUTURE:
+            detail = "nobody here waits for it (any more)"
+            self._reject(file, message.folder_id, Rejection.of(RejectionReason.UNKNOWN_FUTURE, message, detail))
+        elif answer is Answer.WRONG_RESPONDER:
+            detail = f"{message.sender} was not asked that"
+            self._reject(file, message.folder_id, Rejection.of(RejectionReason.WRONG_RESPONDER, message, detail))
+        self._settled(file.id, over=True)
+
+    def _take_request(self, file: DriveFile, message: Message) -> None:
+        with self._lock:
+            route = self._routes.get((message.app, message.endpoint))
+            serving = bool(self._routes)
+        if route is None or route.lane is None:
+            if serving and file.id not in self._unclaimed:
+                self._unclaimed.add(file.id)
+                detail = f"no handler for endpoint {message.endpoint!r} of app {message.app!r}; kept for a later one"
+                self._x.streams.reject(Rejection.of(RejectionReason.UNKNOWN_ENDPOINT, message, detail))
+            return
+        if not route.allowed(message.sender):
+            detail = f"{message.sender} is not among the allowed senders"
+            self._reject(file, message.folder_id, Rejection.of(RejectionReason.SENDER_NOT_ALLOWED, message, detail))
+            return
+        with self._lock:
+            self._placed.add(file.id)
+        if route.overflowed or not route.lane.offer(message):
+            route.overflowed = True
+            with self._lock:
+                self._placed.discard(file.id)
+
+    def _handle(self, route: Route, message: Message, _: Message) -> None:
+        self.responder.handle(message, route.handler)
+
+    def _reject(self, file: DriveFile, folder_id: str, rejection: Rejection) -> None:
+        if self._x.ledger.reject(file, folder_id):
+            self._x.streams.reject(rejection)
+        self._settled(file.id, over=True)
+
+    def _settled(self, file_id: str, over: bool) -> None:
+        with self._lock:
+            self._placed.discard(file_id)
+            if over:
+                self._emitted.discard(file_id)
+                self._unclaimed.discard(file_id)
+
+    def _drained(self, route: Route) -> None:
+        if route.overflowed:
+            self._wake()
+
+    def _wake(self) -> None:
+        self._again.set()
+        self._on_wake()

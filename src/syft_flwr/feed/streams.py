@@ -1,0 +1,50 @@
+"""The observables of one runtime."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from syft_flwr.feed.subject import IsolatedSubject
+from syft_flwr.models import Change, FeedError, Message, Rejection
+
+_log = logging.getLogger(__name__)
+
+
+class Streams:
+    """Hot streams: what is emitted before a subscription is not repeated to it.
+
+    ``changes`` and ``messages`` are emitted by the thread that polls, one at a time; ``responses``, ``rejected``
+    and ``errors`` by whichever thread came to know, one at a time as well. An observer that raises is reported
+    on ``errors`` and goes on receiving.
+    """
+
+    def __init__(self) -> None:
+        self.errors: IsolatedSubject[FeedError] = IsolatedSubject(
+            lambda error: _log.error("an observer of errors raised", exc_info=error)
+        )
+        self.changes: IsolatedSubject[Change] = IsolatedSubject(partial(self._observer_raised, "changes"))
+        self.messages: IsolatedSubject[Message] = IsolatedSubject(partial(self._observer_raised, "messages"))
+        self.responses: IsolatedSubject[Message] = IsolatedSubject(partial(self._observer_raised, "responses"))
+        self.rejected: IsolatedSubject[Rejection] = IsolatedSubject(partial(self._observer_raised, "rejected"))
+
+    def reject(self, rejection: Rejection) -> None:
+        """Log and emit a rejection."""
+        _log.warning(
+            "rejected %s (%s): %s: %s", rejection.file_id, rejection.file_name, rejection.reason, rejection.detail
+        )
+        self.rejected.on_next(rejection)
+
+    def report(self, where: str, error: BaseException, message: Message | None = None) -> None:
+        """Log and emit an error that was contained."""
+        subject = "" if message is None else f" (future {message.future_id}, file {message.file_id})"
+        _log.error("%s: %s%s", where, error, subject, exc_info=error)
+        self.errors.on_next(FeedError(where, error, message))
+
+    def complete(self) -> None:
+        """End all streams; further emissions are ignored."""
+        for subject in (self.changes, self.messages, self.responses, self.rejected, self.errors):
+            subject.on_completed()
+
+    def _observer_raised(self, stream: str, error: Exception) -> None:
+        self.report(f"observer of {stream}", error)

@@ -1,0 +1,46 @@
+"""A Subject whose observers can't harm each other or the producer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from reactivex import abc
+from reactivex.subject import Subject
+
+T = TypeVar("T")
+
+
+class IsolatedSubject(Subject[T]):
+    """Broadcast values one at a time; an observer that raises is reported, keeps its subscription and stops nobody.
+
+    A plain ``Subject`` neither serialises concurrent calls of ``on_next`` nor reaches the observers behind one
+    that raises. Subscribing, disposing and emitting from within an observer are allowed.
+
+    Args:
+        report: Called with an observer's exception.
+    """
+
+    def __init__(self, report: Callable[[Exception], None]) -> None:
+        super().__init__()
+        self._report = report
+        self._emitting = threading.RLock()
+
+    def _on_next_core(self, value: T) -> None:
+        self._broadcast(lambda observer: observer.on_next(value))
+
+    def _on_completed_core(self) -> None:
+        self._broadcast(lambda observer: observer.on_completed())
+        with self.lock:
+            self.observers.clear()
+
+    def _broadcast(self, notify: Callable[[abc.ObserverBase[T]], None]) -> None:
+        with self._emitting:
+            with self.lock:
+                observers = self.observers.copy()
+            for observer in observers:
+                try:
+                    notify(observer)
+                except Exception as error:  # a user's pipeline; it must not stop the feed
+                    self._report(error)

@@ -1,0 +1,99 @@
+"""The safety net beside the feed: ask Drive directly for messages that the feed may bring late or never."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+
+from syft_flwr import wire
+from syft_flwr.drive.folders import FolderIndex
+from syft_flwr.drive.query import any_of, quote
+from syft_flwr.errors import NotFoundError
+from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
+from syft_flwr.ports import DriveGateway
+
+_log = logging.getLogger(__name__)
+
+_PARENTS_PER_QUERY = 100
+_NAMES_PER_QUERY = 100
+
+
+class Sweeper:
+    """Lists what lies in the inboxes of ``me``, and adds the folders it meets to the index.
+
+    Args:
+        gateway: The account's Drive.
+        index: Known folders.
+        me: The account's address.
+    """
+
+    def __init__(self, gateway: DriveGateway, index: FolderIndex, me: str) -> None:
+        self._gateway = gateway
+        self._index = index
+        self._me = me
+
+    def everything(self, names: Iterable[str], marks: dict[str, str]) -> Iterator[DriveFile]:
+        """List every message file in every inbox.
+
+        First the folders, by their names: walking down the levels would cost a call or more for each sender. Then
+        the files of a hundred endpoint folders at a time.
+
+        Args:
+            names: App and endpoint names to look for, beside the inbox roots.
+            marks: For each folder, the time (RFC 3339) up to which its messages are done and need no listing.
+        """
+        self._index.retry_invisible()
+        for chunk in _chunks(sorted({wire.RPC_FOLDER, *names}), _NAMES_PER_QUERY):
+            self._index.add(
+                list(
+                    self._gateway.list_files(
+                        f"mimeType = {quote(FOLDER_MIME_TYPE)} and trashed = false and "
+                        f"(name contains {quote(wire.INBOX_PREFIX.rstrip('_'))} or {any_of('name = {}', chunk)})"
+                    )
+                )
+            )
+        folders = sorted(location.folder_id for location in self._index.endpoints())
+        for chunk in _chunks(folders, _PARENTS_PER_QUERY):
+            yield from self._in_folders(chunk, marks)
+
+    def recent(self, since: float) -> Iterator[DriveFile]:
+        """List what others created since a time (Unix seconds, Drive's clock), wherever it lies: a call or two."""
+        found = self._gateway.list_files(
+            f"trashed = false and createdTime > {quote(wire.timestamp(since))} and not {quote(self._me)} in owners"
+        )
+        folders: list[DriveFile] = []
+        for file in found:
+            if file.is_folder:
+                folders.append(file)
+            else:
+                yield file
+        self._index.retry_invisible()
+        self._index.add(folders)
+
+    def _in_folders(self, folders: Sequence[str], marks: dict[str, str]) -> Iterator[DriveFile]:
+        conditions = [
+            f"{quote(folder)} in parents"
+            if folder not in marks
+            else f"({quote(folder)} in parents and createdTime > {quote(marks[folder])})"
+            for folder in folders
+        ]
+        query = (
+            f"trashed = false and mimeType != {quote(FOLDER_MIME_TYPE)} and not {quote(self._me)} in owners "
+            f"and ({' or '.join(conditions)})"
+        )
+        try:
+            yield from self._gateway.list_files(query)
+        except NotFoundError:
+            # One folder that is gone makes Drive refuse the whole query: halve until it stands alone.
+            if len(folders) == 1:
+                _log.info("inbox folder %s is gone", folders[0])
+                self._index.forget(folders[0])
+                return
+            middle = len(folders) // 2
+            yield from self._in_folders(folders[:middle], marks)
+            yield from self._in_folders(folders[middle:], marks)
+
+
+def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,177 @@
+"""Requests as files in shared folders."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Literal, Self
+
+from reactivex import Observable
+
+from syft_flwr.errors import RemoteHandlerError
+from syft_flwr.exchange.requester import Request
+from syft_flwr.models import Message
+from syft_flwr.rpc.base import SyftFlwrRpc
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.settings import load_settings
+from syft_flwr.wire import validate_address, validate_app
+
+_log = logging.getLogger(__name__)
+
+
+class P2PFileRpc(SyftFlwrRpc):
+    """Sends requests to other participants and collects their replies, over Google Drive.
+
+    Nothing touches Drive before the first call that needs it. Thread-safe. Futures are durable: another process of
+    the same account and state directory can ask for the same future ID.
+
+    Args:
+        sender_email: This account's address.
+        app_name: Name of the application, for example ``"flwr/diabetes"``.
+
+    Raises:
+        InvalidNameError: One of them can't go on the wire (it is a ``ValueError``, too).
+    """
+
+    def __init__(self, sender_email: str, app_name: str) -> None:
+        self._email = validate_address(sender_email)
+        self._app = validate_app(app_name)
+        self._lock = threading.Lock()
+        self._opened: DriveRuntime | None = None
+        self._warned: set[str] = set()
+
+    @property
+    def sender_email(self) -> str:
+        """This account's address."""
+        return self._email
+
+    @property
+    def app_name(self) -> str:
+        """Name of the application."""
+        return self._app
+
+    @property
+    def runtime(self) -> DriveRuntime:
+        """The account's runtime; opened by the first use."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = DriveRuntime.open(self._email, max_poll_interval=None)
+            return self._opened
+
+    @property
+    def responses(self) -> Observable[Message]:
+        """Every response that answers a request of this account, in this app or another. Hot."""
+        return self.runtime.responses
+
+    def send(self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False) -> str:
+        """Send a request: write a ``.request`` file into the recipient's inbox.
+
+        Returns when the file is in Drive. A crash or a lost answer in between never makes a second file.
+
+        Args:
+            to_email: The recipient's address.
+            app_name: Name of the application.
+            endpoint: The endpoint, with or without a leading slash.
+            body: What the handler will get.
+            encrypt: Not supported: warns once for each recipient, and sends unencrypted.
+
+        Returns:
+            The future ID (a UUID4), to ask for the reply with.
+
+        Raises:
+            InvalidNameError: An argument can't go on the wire (it is a ``ValueError``, too).
+            DriveError: Drive refused, or could not be reached in spite of retries.
+        """
+        return self.send_many([(to_email, app_name, endpoint, body)], encrypt=encrypt)[0]
+
+    def send_many(self, requests: Iterable[tuple[str, str, str, bytes]], *, encrypt: bool = False) -> list[str]:
+        """Send several requests at once, each (to_email, app_name, endpoint, body); return their future IDs in order.
+
+        Raises:
+            InvalidNameError: An argument can't go on the wire; nothing was sent.
+            DriveError: At least one could not be sent; the futures of those that failed are forgotten.
+        """
+        wanted = [Request(*request) for request in requests]
+        if encrypt:
+            self._warn_unencrypted(request.recipient for request in wanted)
+        return self.runtime.send(wanted)
+
+    def get_response(self, future_id: str) -> bytes | None:
+        """Return the reply's body, or ``None`` when there is none yet.
+
+        Never waits for the peer. Polls the feed itself when no loop does and the last poll is old enough, so asking
+        for many futures costs no more calls than asking for one. A handler's error reply is returned like any other
+        body: the JSON object ``{"error": …, "timestamp": …}``.
+
+        Raises:
+            DriveError: Drive refused, or could not be reached in spite of retries.
+        """
+        if not self.runtime.requester.answered([future_id]):
+            self.runtime.poll_if_stale()
+        answers = self.runtime.requester.collect([future_id])
+        return answers[future_id][0] if future_id in answers else None
+
+    def wait(
+        self,
+        future_ids: Sequence[str],
+        timeout: float | None = None,
+        *,
+        return_when: Literal["all", "first"] = "all",
+        raise_errors: bool = True,
+    ) -> dict[str, bytes]:
+        """Wait for replies, and return the bodies of those that have come.
+
+        Args:
+            future_ids: What to wait for.
+            timeout: Seconds to wait at most; by default ``SYFT_FLWR_MSG_TIMEOUT``, or else 120.
+            return_when: ``"first"`` returns as soon as there is any reply.
+            raise_errors: Whether an error reply is raised, or returned like any other body.
+
+        Returns:
+            Future ID to body, in the order of ``future_ids``; incomplete when time is up.
+
+        Raises:
+            RemoteHandlerError: A peer's handler failed, and ``raise_errors`` is set.
+            DriveError: Drive refused, or could not be reached in spite of retries.
+        """
+        runtime = self.runtime
+        answered = runtime.await_answers(
+            future_ids,
+            load_settings().message_timeout if timeout is None else timeout,
+            enough=1 if return_when == "first" else len(set(future_ids)),
+        )
+        answers = runtime.requester.collect(future_id for future_id in future_ids if future_id in answered)
+        for future_id, (body, is_error) in answers.items():
+            if is_error and raise_errors:
+                raise RemoteHandlerError.from_body(future_id, body)
+        return {future_id: body for future_id, (body, _) in answers.items()}
+
+    def delete_future(self, future_id: str) -> None:
+        """Forget a future, and delete its request's file, which lets the responder delete the reply.
+
+        Unknown futures are no error. A reply that comes later is rejected as unknown.
+        """
+        self.runtime.requester.forget(future_id, delete_request=self.runtime.cleans_up)
+
+    def close(self) -> None:
+        """Give up the runtime; idempotent. Futures are kept, and a later use opens it again."""
+        with self._lock:
+            runtime, self._opened = self._opened, None
+        if runtime is not None:
+            runtime.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _warn_unencrypted(self, recipients: Iterable[str]) -> None:
+        for recipient in recipients:
+            if recipient.lower() not in self._warned:
+                self._warned.add(recipient.lower())
+                _log.warning("encryption is not supported over Drive: what goes to %s is not encrypted", recipient)

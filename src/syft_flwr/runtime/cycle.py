@@ -1,0 +1,218 @@
+"""What a poll is, from the first one on: feed, journal, dispatch, sweep, clean-up."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Iterable
+
+from syft_flwr import wire
+from syft_flwr.drive.folders import Location
+from syft_flwr.errors import ConfigurationError, PageTokenRejectedError, RuntimeClosedError
+from syft_flwr.exchange.context import Exchange
+from syft_flwr.exchange.intake import Intake
+from syft_flwr.exchange.janitor import Janitor
+from syft_flwr.exchange.requester import Requester
+from syft_flwr.feed.poller import ChangePoller
+from syft_flwr.feed.schedule import SweepKind, SweepSchedule
+from syft_flwr.feed.sweep import Sweeper
+from syft_flwr.models import ChangePage, DriveFile
+
+_log = logging.getLogger(__name__)
+
+_FEED_LAG = 10.0
+"""Seconds by which an entry of the feed may ordinarily trail the write."""
+_SWEEP_OVERLAP = 120.0
+"""Seconds that a sweep looks back beyond the one before it, for lists that lag and clocks that differ."""
+
+
+class FeedCycle:
+    """The account's polls, one at a time, whoever asks for them.
+
+    Args:
+        exchange: The account's parts.
+        intake: Takes what the polls bring.
+        requester: Its futures tell which names to sweep for.
+        url: The Drive that the state is bound to.
+        rng: Source of the janitor's choices.
+    """
+
+    def __init__(
+        self, exchange: Exchange, intake: Intake, requester: Requester, *, url: str, rng: random.Random
+    ) -> None:
+        self._x = exchange
+        self._intake = intake
+        self._requester = requester
+        self._url = url
+        self._poller = ChangePoller(exchange.gateway, exchange.ledger, self._on_page)
+        self._sweeper = Sweeper(exchange.gateway, exchange.folders, exchange.me)
+        self._schedule = SweepSchedule(exchange.settings.sweep_interval)
+        self._janitor = Janitor(
+            exchange.gateway, exchange.ledger, exchange.clock, expiry=exchange.settings.cleanup_expiry, rng=rng
+        )
+        self._lock = threading.RLock()
+        self._deleting = threading.Lock()
+        self._begun = False
+        self._wanted: dict[tuple[str, str, str], None] = {}
+        self._unfinished: list[DriveFile] = []
+        self._traffic = False
+        self._withdrawals = False
+        self._folders_version = -1
+        self._swept_at = 0.0
+        self._cleaned_at = self._now()
+        self.polled_at = float("-inf")
+        """When the last poll ended, on the monotonic clock."""
+
+    def want_inboxes(self, inboxes: Iterable[tuple[str, str, str]]) -> None:
+        """Ask for this account's inboxes for (sender, app, endpoint); made before the next poll."""
+        self._wanted.update(dict.fromkeys(inboxes))
+
+    def begin(self) -> None:
+        """Do what comes before the first poll, once: the start token first, then a sweep, then what is unfinished.
+
+        Raises:
+            ConfigurationError: The credentials are another account's.
+            StateMismatchError: The state belongs to another Drive or account.
+            DriveError: Drive can't be reached or refuses; call again.
+        """
+        with self._lock:
+            if self._begun:
+                return
+            account = self._x.gateway.about()
+            if not wire.same_address(account.email, self._x.me):
+                raise ConfigurationError(
+                    f"the credentials are for {account.email}, not for {self._x.me}: use that account's token, or "
+                    f"set SYFTBOX_EMAIL to {account.email}"
+                )
+            self._x.ledger.bind(self._url, account.permission_id)
+            self._make_inboxes()
+            if not self._poller.resume():
+                self._restart()
+            self._sweep(SweepKind.FULL)
+            self._requester.resume()
+            self._withdrawals = True
+            self._begun = True
+
+    def poll(self) -> int:
+        """Poll once and do what has come due; return the number of changes.
+
+        Raises:
+            DriveError: Nothing is lost; the next poll goes on from the same token.
+        """
+        with self._lock:
+            self.begin()
+            self._make_inboxes()
+            self._traffic = False
+            try:
+                changes = self._poller.poll().changes
+            except PageTokenRejectedError as error:
+                _log.warning("%s: %s; starting over with a new token and a sweep", self._x.me, error)
+                self._restart()
+                changes = 0
+            finally:
+                self.polled_at = self._now()
+                self.dispatch()
+            self._sweep_if_due()
+            self._clean_up()
+            return changes
+
+    def dispatch(self) -> None:
+        """Pass on what the journal holds; no call to Drive but for folders never seen."""
+        with self._lock:
+            fresh, self._unfinished = self._unfinished, []
+            self._intake.dispatch(fresh)
+            for file in fresh:
+                location = self._x.folders.locate(file)
+                if isinstance(location, Location):
+                    self._schedule.delivered(location.root.id)
+            self._intake.dispatch_pending()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the last poll brought messages, or work is going on, or somebody waits for an answer."""
+        return self._traffic or self._requester.youngest() is not None or bool(self._intake.in_flight())
+
+    def delete_due(self) -> None:
+        """Delete the files of our own whose time has come, if clean-up is on."""
+        if not self._x.settings.cleanup or not self._begun:
+            return
+        with self._deleting:
+            try:
+                self._janitor.delete_due()
+            except RuntimeClosedError:
+                _log.debug("closed; deletions will go on with the next run")
+            except Exception as error:  # on the pool nobody would hear of it
+                self._x.streams.report("cleaning up", error)
+
+    def delete_due_soon(self) -> None:
+        """Do :meth:`delete_due` on the pool."""
+        try:
+            self._x.pool.submit(self.delete_due)
+        except RuntimeError:
+            _log.debug("closed; deletions will go on with the next run")
+
+    def _make_inboxes(self) -> None:
+        for sender, app, endpoint in list(self._wanted):
+            if not wire.same_address(sender, self._x.me):
+                self._x.inboxes.ensure([wire.inbox_path(sender, self._x.me, app, endpoint)], peer=sender)
+            del self._wanted[sender, app, endpoint]
+
+    def _restart(self) -> None:
+        self._poller.restart()
+        self._schedule.token_restarted(self._now())
+
+    def _on_page(self, page: ChangePage, unfinished: list[DriveFile]) -> None:
+        for change in page.changes:
+            self._x.folders.observe(change)
+            self._withdrawals |= change.removed or (change.file is not None and change.file.trashed)
+            self._x.streams.changes.on_next(change)
+        self._unfinished += unfinished
+        self._traffic |= bool(unfinished)
+
+    def _sweep_if_due(self) -> None:
+        if self._folders_version != self._x.folders.version:
+            self._folders_version = self._x.folders.version
+            self._schedule.roots_seen(self._x.folders.inbox_roots(), self._now())
+        kind = self._schedule.due(self._now(), wanted=self._x.ledger.wants_sweep())
+        if kind is not None:
+            self._sweep(kind)
+
+    def _sweep(self, kind: SweepKind) -> None:
+        began = self._x.gateway.server_time()
+        if kind is SweepKind.FULL:
+            found = list(self._sweeper.everything(self._names(), self._x.ledger.marks()))
+        else:
+            found = list(self._sweeper.recent(self._swept_at - _SWEEP_OVERLAP))
+        news = self._x.ledger.journal(found)
+        overdue = wire.timestamp(began - _FEED_LAG)
+        missed = sum(file.created_time < overdue for file in news) if self._swept_at else 0
+        if kind is SweepKind.FULL:
+            self._x.ledger.mark_swept(began)
+            self._withdrawals |= self._janitor.confirm_gone({file.id for file in found})
+        self._swept_at = began
+        self._schedule.swept(kind, self._now(), missed=missed)
+        if missed:
+            _log.info(
+                "a sweep found %d messages that the feed missed; interval %.0f s", missed, self._schedule.interval
+            )
+        self._traffic |= bool(news)
+        self._intake.dispatch(news)
+        self._intake.dispatch_pending()
+
+    def _names(self) -> set[str]:
+        used = {(route.app, route.endpoint) for route in self._intake.routes()}
+        used |= {(future.app, future.endpoint) for future in self._x.ledger.futures.all()}
+        return {name for pair in used for name in pair}
+
+    def _clean_up(self) -> None:
+        if self._now() - self._cleaned_at >= self._x.settings.cleanup_interval:
+            self._cleaned_at = self._now()
+            self._withdrawals = True
+            self._janitor.give_up_expired(self._intake.in_flight())
+        if self._withdrawals:
+            self._withdrawals = False
+            self.delete_due_soon()
+
+    def _now(self) -> float:
+        return self._x.clock.monotonic()

@@ -1,0 +1,304 @@
+"""One account's exchange of messages in this process: the parts, put together and kept going."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Collection, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from reactivex import Observable
+
+from syft_flwr.errors import RuntimeClosedError
+from syft_flwr.exchange.context import Exchange
+from syft_flwr.exchange.intake import Intake, Route
+from syft_flwr.exchange.requester import Request, Requester
+from syft_flwr.feed.interval import PollInterval
+from syft_flwr.models import Change, FeedError, Message, Rejection
+from syft_flwr.runtime.cycle import FeedCycle
+from syft_flwr.runtime.loop import PollLoop
+
+_log = logging.getLogger(__name__)
+
+_POLL_UNITS = 100
+_STOP_TIMEOUT = 1.0
+_UPLOAD_TIMEOUT = 10.0
+
+
+class DriveRuntime:
+    """Follows one account's change feed and exchanges messages over it. Thread-safe.
+
+    Get one with :meth:`open`; it is shared by everything in this process that uses the same account, Drive and
+    state directory, and it closes when the last of them has closed it.
+
+    Attributes:
+        email: The account's address.
+        meter: Calls and quota units so far (:class:`~syft_flwr.drive.quota.QuotaMeter`).
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        url: str,
+        meter: Any,
+        rng: random.Random,
+        release: Callable[[], bool] = lambda: True,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Put the parts together; use :meth:`open` unless the parts are your own.
+
+        Args:
+            exchange: The account's parts.
+            url: The Drive that the state is bound to.
+            meter: What the gateway books its calls in.
+            rng: Source of jitter.
+            release: Gives up one use; returns whether it was the last, so that the runtime has to close.
+            on_close: Closes the parts.
+        """
+        self.email = exchange.me
+        self.meter = meter
+        self._x = exchange
+        self._release = release
+        self._on_close = on_close
+        self._interval = PollInterval(exchange.settings.poll_interval, exchange.settings.max_poll_interval, rng)
+        self._loop = PollLoop(
+            f"syft-poll-{exchange.me}",
+            step=self._step,
+            dispatch=self._dispatch,
+            report=lambda error: exchange.streams.report("polling", error),
+            clock=exchange.clock,
+        )
+        self._intake = Intake(exchange, on_response=self._on_response, on_wake=self._loop.wake)
+        self.requester = Requester(exchange, on_deletion=self._on_deletion)
+        self._cycle = FeedCycle(exchange, self._intake, self.requester, url=url, rng=rng)
+        self._stale = threading.Lock()
+        self._closed = threading.Event()
+        self._waiters: set[threading.Event] = set()
+
+    @classmethod
+    def open(cls, email: str | None = None, **settings: Any) -> DriveRuntime:
+        """Open the runtime of an account, or share the one that is open.
+
+        Does no call to Drive yet. Which Drive, the credentials and the state directory come from the environment.
+
+        Args:
+            email: The account's address; by default ``SYFTBOX_EMAIL``.
+            **settings: Fields of :class:`~syft_flwr.settings.Settings`. ``max_poll_interval`` is 15 s here unless
+                given. An open runtime keeps its settings, but polls at the shortest ``poll_interval`` asked for.
+
+        Raises:
+            ConfigurationError: No address, or a setting that makes no sense.
+            CredentialsError: No credentials; the message says how to get some.
+            StateError: The state directory can't be used.
+        """
+        from syft_flwr.runtime.opening import open_runtime
+
+        return open_runtime(email, {"max_poll_interval": 15.0, **settings})
+
+    # -- observables ------------------------------------------------------------------------------------------
+
+    @property
+    def changes(self) -> Observable[Change]:
+        """Every entry of the change feed, as this process fetches it, after it was journaled. Hot."""
+        return self._x.streams.changes
+
+    @property
+    def messages(self) -> Observable[Message]:
+        """Every message to this account, once; after a restart the unfinished ones again. Hot."""
+        return self._x.streams.messages
+
+    @property
+    def responses(self) -> Observable[Message]:
+        """Every response that answers a request of this account. Hot."""
+        return self._x.streams.responses
+
+    @property
+    def rejected(self) -> Observable[Rejection]:
+        """Every file that was not accepted as a message, and why. Hot."""
+        return self._x.streams.rejected
+
+    @property
+    def errors(self) -> Observable[FeedError]:
+        """Every exception that was contained: of observers, handlers and polls. Hot."""
+        return self._x.streams.errors
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the poll loop runs."""
+        return self._loop.is_running
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the poll loop ended by itself, if it did: something that no retry can mend."""
+        return self._loop.failure
+
+    def start(self, on_failure: Callable[[], None] = lambda: None) -> None:
+        """Poll on a thread of the runtime's own, until :meth:`stop` was called as often, or :meth:`close`.
+
+        Args:
+            on_failure: Called if the loop ends by itself; then :attr:`failure` says why.
+        """
+        self._check_open()
+        self._loop.start(on_failure)
+
+    def stop(self) -> None:
+        """Undo one :meth:`start`; returns at once."""
+        self._loop.stop()
+
+    def close(self) -> None:
+        """Give up this use of the runtime; the last one stops everything within about a second.
+
+        Uploads under way get up to ten seconds. What is unfinished then stays in the journal for the next runtime.
+        """
+        if self._closed.is_set() or not self._release():
+            return
+        self._closed.set()
+        self._loop.stop()
+        for route in self._intake.routes():
+            self._intake.remove_route(route, _STOP_TIMEOUT)
+        self._intake.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
+        self._cycle.delete_due()
+        self._x.gateway.close()
+        self._loop.join(_STOP_TIMEOUT)
+        self._tell_waiters()
+        self._x.streams.complete()
+        self._on_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- polling ----------------------------------------------------------------------------------------------
+
+    def poll_once(self) -> int:
+        """Poll the feed once, and do what has come due; return the number of changes.
+
+        The first call also obtains the start token, sweeps, and takes up what earlier runs left unfinished.
+
+        Raises:
+            DriveError: Drive can't be reached or refuses; nothing is lost, the next poll goes on from here.
+        """
+        self._check_open()
+        return self._cycle.poll()
+
+    def poll_if_stale(self) -> None:
+        """Poll unless the loop does, or somebody has done so lately.
+
+        Lately is a quarter of the age of the youngest unanswered request, between 0.1 s and the poll interval: a
+        quick answer is seen quickly, and waiting for a thousand futures costs one ``changes.list`` per interval.
+        """
+        if self.is_running:
+            return
+        with self._stale:
+            if self.until_stale() <= 0:
+                self.poll_once()
+
+    def until_stale(self) -> float:
+        """Return the seconds until :meth:`poll_if_stale` would poll."""
+        youngest = self.requester.youngest()
+        age = 0.0 if youngest is None else self._x.clock.time() - youngest
+        pause = min(max(age / 4, 0.1), self._interval.base)
+        return self._cycle.polled_at + pause - self._x.clock.monotonic()
+
+    def shorten_interval(self, poll_interval: float) -> None:
+        """Poll at least this often (seconds) while there is traffic."""
+        self._interval.base = min(self._interval.base, poll_interval)
+
+    # -- messages ---------------------------------------------------------------------------------------------
+
+    def add_route(self, route: Route, *, known_senders: Sequence[str] = ()) -> None:
+        """Let a handler take the requests of an endpoint.
+
+        Args:
+            route: The endpoint and its handler.
+            known_senders: Participants whose inboxes this account creates and shares when polling begins: a file
+                in a folder of one's own is surest to show in one's feed.
+        """
+        self._check_open()
+        self._cycle.want_inboxes((sender, route.app, route.endpoint) for sender in known_senders)
+        self._intake.add_route(route)
+
+    def remove_route(self, route: Route) -> None:
+        """Stop a handler; waits up to a second for what it is doing."""
+        self._intake.remove_route(route, _STOP_TIMEOUT)
+        self._intake.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
+
+    def consume(self, message: Message) -> None:
+        """Acknowledge a message that a stream has dealt with: it is never seen again, and gets no reply."""
+        self._x.ledger.finish(message)
+        self._intake.forget(message)
+
+    def send(self, requests: Sequence[Request]) -> list[str]:
+        """Send requests; see :meth:`Requester.send`."""
+        self._check_open()
+        self._cycle.begin()
+        return self.requester.send(requests)
+
+    def await_answers(self, future_ids: Collection[str], timeout: float, *, enough: int) -> set[str]:
+        """Wait until ``enough`` of the futures are answered, at most ``timeout`` seconds; return those that are.
+
+        Polls the feed itself when no loop does.
+        """
+        clock = self._x.clock
+        deadline = clock.monotonic() + timeout
+        news = threading.Event()
+        self._waiters.add(news)
+        try:
+            while True:
+                self._check_open()
+                news.clear()
+                answered = self.requester.answered(future_ids)
+                left = deadline - clock.monotonic()
+                if len(answered) >= enough or left <= 0:
+                    return answered
+                if self.is_running:
+                    clock.wait(news, left)
+                elif (pause := self.until_stale()) > 0:
+                    clock.wait(news, min(left, pause))
+                else:
+                    self.poll_if_stale()
+        finally:
+            self._waiters.discard(news)
+
+    @property
+    def cleans_up(self) -> bool:
+        """Whether message files of our own are deleted when nobody needs them any more."""
+        return self._x.settings.cleanup
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    def _step(self) -> float:
+        self.poll_once()
+        pause = self._interval.next(active=self._cycle.is_active)
+        stretched = self._x.gateway.budget_delay(_POLL_UNITS)
+        if stretched > pause:
+            limit = self._x.settings.quota_units_per_minute
+            _log.info("%s: pause stretched to %.1f s to keep to %s units a minute", self.email, stretched, limit)
+        return max(pause, stretched)
+
+    def _dispatch(self) -> None:
+        self._cycle.dispatch()
+
+    def _on_deletion(self) -> None:
+        self._cycle.delete_due_soon()
+
+    def _on_response(self, future_id: str) -> None:
+        self.requester.settle(future_id)
+        self._tell_waiters()
+
+    def _tell_waiters(self) -> None:
+        for news in list(self._waiters):
+            news.set()
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise RuntimeClosedError(f"the runtime of {self.email} is closed")
