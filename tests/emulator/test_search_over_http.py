@@ -19,8 +19,6 @@ from googleapiclient.http import MediaIoBaseUpload
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syft_flwr.emulator.server import EmulatorServer
-
 FOLDER = "application/vnd.google-apps.folder"
 ANN, BOB, CAT = "ann@example.com", "bob@example.com", "cat@example.com"
 
@@ -28,14 +26,14 @@ ANN, BOB, CAT = "ann@example.com", "bob@example.com", "cat@example.com"
 class Caller:
     """One account: the real client, and raw HTTP for what it would never send."""
 
-    def __init__(self, port, email):
+    def __init__(self, emulator, email):
         document = json.loads(get_static_doc("drive", "v3"))
-        document |= {"rootUrl": f"http://127.0.0.1:{port}/", "baseUrl": f"http://127.0.0.1:{port}/drive/v3/"}
+        document |= {"rootUrl": f"{emulator.url}/", "baseUrl": f"{emulator.url}/drive/v3/"}
         document.pop("mtlsRootUrl", None)
-        self.email = email
+        self.emulator, self.email = emulator, email
         self.http = google_auth_httplib2.AuthorizedHttp(Credentials(token=email), http=httplib2.Http(timeout=30))
         self.drive = build_from_document(document, http=self.http)
-        self.raw = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self.raw = http.client.HTTPConnection(emulator.host, timeout=30)
 
     def close(self):
         self.drive.close()
@@ -76,26 +74,18 @@ class Caller:
     def state(self):
         """What a change of state would change."""
         token = self.drive.changes().getStartPageToken().execute()["startPageToken"]
-        return token, self.drive.about().get(fields="storageQuota").execute()
+        return token, self.emulator.files(content=False)
 
 
 @pytest.fixture(scope="module")
-def port():
-    server = EmulatorServer()
-    server.start()
-    yield server.port
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def ann(port):
-    with closing(Caller(port, ANN)) as caller:
+def ann(shared_emulator):
+    with closing(Caller(shared_emulator, ANN)) as caller:
         yield caller
 
 
 @pytest.fixture(scope="module")
-def bob(port):
-    with closing(Caller(port, BOB)) as caller:
+def bob(shared_emulator):
+    with closing(Caller(shared_emulator, BOB)) as caller:
         yield caller
 
 
