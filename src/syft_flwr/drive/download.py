@@ -67,8 +67,8 @@ class Download:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._file.close()
-        if kind is not None:
-            self._target.unlink(missing_ok=True)
+        if kind is not None and self._target.is_file():
+            self._target.unlink()
 
 
 def download(governor: CallGovernor, uri: str, target: Path, *, size: int | None, sha256: str | None) -> None:

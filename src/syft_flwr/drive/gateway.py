@@ -8,13 +8,13 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import httplib2
 
 from syft_flwr.clock import SystemClock
-from syft_flwr.drive.calls import CallGovernor
+from syft_flwr.drive.calls import Attempt, CallGovernor
 from syft_flwr.drive.connections import HttpPool
 from syft_flwr.drive.download import download
 from syft_flwr.drive.quota import QuotaBudget, QuotaMeter
@@ -36,6 +36,8 @@ except AttributeError as error:
         f"the Google client library can't be imported: {error}. An old pyOpenSSL does not get on with the installed "
         'cryptography; run: pip install --upgrade "pyOpenSSL>=24.3"'
     ) from error
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ class HttpDriveGateway:
 
     def about(self) -> Account:
         raw = self._execute(
-            "about.get", lambda: self._about.get(fields="user(emailAddress,permissionId),storageQuota(limit)")
+            "about.get", lambda: self._about.get(fields="user(emailAddress,permissionId),storageQuota(limit)"), dict
         )
         if raw.get("storageQuota", {}).get("limit") == "0":
             _log.warning(
@@ -119,13 +121,14 @@ class HttpDriveGateway:
         return Account(email=raw["user"]["emailAddress"], permission_id=raw["user"]["permissionId"])
 
     def get_start_page_token(self) -> str:
-        raw = self._execute(
-            "changes.getStartPageToken", lambda: self._changes.getStartPageToken(supportsAllDrives=True)
+        return self._execute(
+            "changes.getStartPageToken",
+            lambda: self._changes.getStartPageToken(supportsAllDrives=True),
+            lambda raw: str(raw["startPageToken"]),
         )
-        return str(raw["startPageToken"])
 
     def list_changes(self, page_token: str) -> ChangePage:
-        raw = self._execute(
+        return self._execute(
             "changes.list",
             lambda: self._changes.list(
                 pageToken=page_token,
@@ -135,26 +138,23 @@ class HttpDriveGateway:
                 includeItemsFromAllDrives=True,
                 supportsAllDrives=True,
             ),
+            _read_page,
         )
-        page = ChangePage.from_api(raw)
-        if not (page.next_page_token or page.new_start_page_token):
-            raise DriveUnavailableError("changes.list: the answer has no page token")
-        return page
 
     def list_files(self, query: str) -> Iterator[DriveFile]:
         page_token: str | None = None
         while True:
-            raw = self._list_page(query, page_token)
-            yield from map(DriveFile.from_api, raw.get("files", ()))
-            page_token = raw.get("nextPageToken")
-            if not page_token:
+            files, page_token = self._list_page(query, page_token)
+            yield from files
+            if page_token is None:
                 return
 
     def get_file(self, file_id: str) -> DriveFile:
-        raw = self._execute(
-            "files.get", lambda: self._files.get(fileId=file_id, fields=FILE_FIELDS, supportsAllDrives=True)
+        return self._execute(
+            "files.get",
+            lambda: self._files.get(fileId=file_id, fields=FILE_FIELDS, supportsAllDrives=True),
+            DriveFile.from_api,
         )
-        return DriveFile.from_api(raw)
 
     def generate_ids(self, count: int) -> list[str]:
         ids: list[str] = []
@@ -167,13 +167,13 @@ class HttpDriveGateway:
         if parent is not None:
             metadata["parents"] = [parent]
         try:
-            raw = self._execute(
+            return self._execute(
                 "files.create",
                 lambda: self._files.create(body=metadata, fields=FILE_FIELDS, supportsAllDrives=True),
+                DriveFile.from_api,
             )
         except ConflictError:
             return self.get_file(file_id)
-        return DriveFile.from_api(raw)
 
     def share(self, file_id: str, email: str) -> None:
         permission = {"type": "user", "role": "writer", "emailAddress": email}
@@ -185,6 +185,7 @@ class HttpDriveGateway:
                 lambda: self._permissions.create(
                     fileId=file_id, body=permission, sendNotificationEmail=False, fields="id", supportsAllDrives=True
                 ),
+                dict,
             )
 
     def upload(
@@ -200,14 +201,13 @@ class HttpDriveGateway:
         if properties:
             metadata["properties"] = dict(properties)
         with Body(body) as content:
+            stored: int | None
             try:
-                raw = self._create(metadata, content)
+                stored = self._create(metadata, content)
             except ConflictError:
-                raw = self._execute(
-                    "files.get", lambda: self._files.get(fileId=file_id, fields="id,size", supportsAllDrives=True)
-                )
-            if int(raw.get("size", 0)) != content.size:
-                raise TransferError(f"file {file_id} has {raw.get('size')} bytes in Drive; the body has {content.size}")
+                stored = self.get_file(file_id).size
+            if stored != content.size:
+                raise TransferError(f"file {file_id} has {stored} bytes in Drive; the body has {content.size}")
 
     def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
         request = self._files.get_media(fileId=file_id, supportsAllDrives=True)
@@ -215,7 +215,9 @@ class HttpDriveGateway:
 
     def delete(self, file_id: str) -> None:
         try:
-            self._execute("files.delete", lambda: self._files.delete(fileId=file_id, supportsAllDrives=True))
+            self._execute(
+                "files.delete", lambda: self._files.delete(fileId=file_id, supportsAllDrives=True), lambda _: None
+            )
         except NotFoundError:
             _log.debug("file %s was gone already", file_id)
 
@@ -231,15 +233,30 @@ class HttpDriveGateway:
         self._stopped.set()
         self._pool.close()
 
-    def _execute(self, method: str, build: Callable[[], Any]) -> Any:
-        """Run a call whose request is built anew for each attempt: executing changes a request."""
-        return self._governor.run(method, lambda attempt: _parsed(method, lambda: build().execute(http=attempt)))
+    def _execute(self, method: str, build: Callable[[], Any], read: Callable[[Any], T]) -> T:
+        """Run a call and read its answer.
+
+        The request is built anew for each attempt, since executing changes it. An answer that can't be read, such as
+        a portal's login page, counts as no answer.
+        """
+
+        def work(attempt: Attempt) -> T:
+            try:
+                # The client library hands over an answer that is not JSON as text, hence the AttributeError.
+                return read(build().execute(http=attempt))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise DriveUnavailableError(f"{method}: the answer is not one of Drive's: {error!r}") from error
+
+        return self._governor.run(method, work)
 
     def _generate_ids(self, count: int) -> list[str]:
-        raw = self._execute("files.generateIds", lambda: self._files.generateIds(count=count, fields="ids"))
-        return list(raw["ids"])
+        return self._execute(
+            "files.generateIds",
+            lambda: self._files.generateIds(count=count, fields="ids"),
+            lambda raw: list(raw["ids"]),
+        )
 
-    def _list_page(self, query: str, page_token: str | None) -> Any:
+    def _list_page(self, query: str, page_token: str | None) -> tuple[list[DriveFile], str | None]:
         return self._execute(
             "files.list",
             lambda: self._files.list(
@@ -250,9 +267,11 @@ class HttpDriveGateway:
                 includeItemsFromAllDrives=True,
                 supportsAllDrives=True,
             ),
+            lambda raw: ([DriveFile.from_api(file) for file in raw.get("files", ())], raw.get("nextPageToken") or None),
         )
 
-    def _create(self, metadata: Mapping[str, Any], body: Body) -> Any:
+    def _create(self, metadata: Mapping[str, Any], body: Body) -> int:
+        """Create a file and return how many bytes Drive has of it."""
         if body.size > MULTIPART_LIMIT:
             query = {"uploadType": "resumable", "supportsAllDrives": "true", "fields": "id,size"}
             uri = f"{self._url}/upload/drive/v3/files?{urlencode(query)}"
@@ -262,7 +281,15 @@ class HttpDriveGateway:
         return self._execute(
             "files.create",
             lambda: self._files.create(body=metadata, media_body=media, fields="id,size", supportsAllDrives=True),
+            lambda raw: int(raw["size"]),
         )
+
+
+def _read_page(raw: Mapping[str, Any]) -> ChangePage:
+    page = ChangePage.from_api(raw)
+    if not (page.next_page_token or page.new_start_page_token):
+        raise ValueError("no page token")
+    return page
 
 
 def _build_service(url: str) -> Any:
@@ -280,10 +307,3 @@ def _build_service(url: str) -> Any:
     document.pop("mtlsRootUrl", None)
     # A stand-in that is never used: each request is executed with an http of its own.
     return discovery.build_from_document(document, http=httplib2.Http())
-
-
-def _parsed(method: str, execute: Callable[[], Any]) -> Any:
-    try:
-        return execute()
-    except ValueError as error:
-        raise DriveUnavailableError(f"{method}: Drive's answer is not JSON") from error

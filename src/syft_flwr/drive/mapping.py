@@ -87,10 +87,8 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     """Read a ``Retry-After`` header, in seconds or as a date, as seconds from ``now`` (Unix time)."""
     if not value:
         return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
+    if value.isdecimal():
+        return float(value)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
     except ValueError:

@@ -52,17 +52,21 @@ class _UploadSession:
         self._body = body
         self._offset = 0
         self._in_doubt = False
-        self.result: dict[str, Any] | None = None
+        self.stored: int | None = None
 
     def step(self, attempt: Attempt) -> None:
         """Send the next chunk; after a failure, first ask what arrived of the last one."""
         if self._in_doubt:
             self._put(attempt, b"", f"bytes */{self._body.size}")
-            self._in_doubt = False
-            return
-        chunk = self._body.read(self._offset, CHUNK)
+            if self.stored is not None:
+                return
+        start = self._offset
+        chunk = self._body.read(start, CHUNK)
         self._in_doubt = True
-        self._put(attempt, chunk, f"bytes {self._offset}-{self._offset + len(chunk) - 1}/{self._body.size}")
+        if chunk:
+            self._put(attempt, chunk, f"bytes {start}-{start + len(chunk) - 1}/{self._body.size}")
+        if self.stored is None and self._offset <= start:
+            raise DriveUnavailableError("files.create: Drive took nothing of the chunk, or does not finish the upload")
         self._in_doubt = False
 
     def _put(self, attempt: Attempt, chunk: bytes, content_range: str) -> None:
@@ -78,11 +82,11 @@ class _UploadSession:
         if response.status == 308:
             self._offset = _next_offset(response)
         else:
-            self.result = json.loads(content)
+            self.stored = _stored_size(content)
 
 
-def upload_resumable(governor: CallGovernor, uri: str, metadata: Mapping[str, Any], body: Body) -> dict[str, Any]:
-    """Create a file from ``metadata``, which holds its reserved ID, and ``body``; return Drive's answer.
+def upload_resumable(governor: CallGovernor, uri: str, metadata: Mapping[str, Any], body: Body) -> int:
+    """Create a file from ``metadata``, which holds its reserved ID, and ``body``; return its size in Drive.
 
     Args:
         governor: Runs the calls.
@@ -97,11 +101,11 @@ def upload_resumable(governor: CallGovernor, uri: str, metadata: Mapping[str, An
     for _ in range(_MAX_SESSIONS):
         session = _UploadSession(governor.run("files.create", _open(uri, metadata, body.size)), body)
         try:
-            while session.result is None:
+            while session.stored is None:
                 governor.run("upload.chunk", session.step)
         except _SessionGoneError:
             continue
-        return session.result
+        return session.stored
     raise TransferError(f"Drive dropped {_MAX_SESSIONS} upload sessions in a row")
 
 
@@ -127,3 +131,10 @@ def _next_offset(response: Mapping[str, str]) -> int:
     """Read the ``Range`` of a 308 answer, ``bytes=0-N``; without one, nothing has arrived."""
     last = response.get("range", "").rpartition("-")[2]
     return int(last) + 1 if last.isdecimal() else 0
+
+
+def _stored_size(content: bytes) -> int:
+    try:
+        return int(json.loads(content)["size"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DriveUnavailableError(f"files.create: the answer is not one of Drive's: {error!r}") from error

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+import google.auth.exceptions
+import httplib2
+import pytest
+
+from syft_flwr.drive.mapping import drive_error, parse_retry_after, transport_errors
+from syft_flwr.errors import (
+    ConflictError,
+    CredentialsError,
+    DriveError,
+    DriveUnavailableError,
+    NotFoundError,
+    PageTokenRejectedError,
+    PermissionDeniedError,
+    RateLimitedError,
+    StorageQuotaError,
+)
+
+
+def envelope(reason: str, message: str = "text", location: str = "") -> bytes:
+    errors = [{"reason": reason, "message": message, "location": location}]
+    return json.dumps({"error": {"code": 400, "message": message, "errors": errors}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "expected"),
+    [
+        (400, "invalid", DriveError),
+        (403, "userRateLimitExceeded", RateLimitedError),
+        (403, "rateLimitExceeded", RateLimitedError),
+        (403, "sharingRateLimitExceeded", RateLimitedError),
+        (403, "dailyLimitExceeded", RateLimitedError),
+        (403, "storageQuotaExceeded", StorageQuotaError),
+        (403, "insufficientFilePermissions", PermissionDeniedError),
+        (403, "cannotShareTeamDriveWithNonGoogleAccounts", PermissionDeniedError),
+        (404, "notFound", NotFoundError),
+        (408, "", DriveUnavailableError),
+        (409, "fileIdInUse", ConflictError),
+        (410, "gone", DriveError),
+        (429, "rateLimitExceeded", RateLimitedError),
+        (429, "", RateLimitedError),
+        (500, "internalError", DriveUnavailableError),
+        (502, "", DriveUnavailableError),
+        (503, "backendError", DriveUnavailableError),
+        (504, "", DriveUnavailableError),
+        (302, "", DriveError),
+    ],
+)
+def test_every_status_and_reason_has_its_error(status: int, reason: str, expected: type[DriveError]) -> None:
+    error = drive_error("files.get", status, envelope(reason), {})
+    assert type(error) is expected
+    assert (error.status, error.reason) == (status, reason)
+    assert str(error).startswith(f"files.get: Drive answered {status}")
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "rejected"),
+    [
+        (400, envelope("invalid", "Invalid Value", "pageToken"), True),
+        (400, envelope("badRequest", "Invalid page token."), True),
+        (404, envelope("notFound"), True),
+        (410, envelope("gone"), True),
+        (400, envelope("invalidParameter", "Invalid field selection xyz", "fields"), False),
+        (400, b"", False),
+        (403, envelope("rateLimitExceeded"), False),
+        (500, envelope("internalError", "page token"), False),
+    ],
+)
+def test_only_an_answer_about_the_page_token_counts_against_it(status: int, content: bytes, rejected: bool) -> None:
+    assert isinstance(drive_error("changes.list", status, content, {}), PageTokenRejectedError) is rejected
+
+
+def test_a_page_token_is_rejected_by_the_change_feed_only() -> None:
+    error = drive_error("files.list", 400, envelope("invalid", "Invalid Value", "pageToken"), {})
+    assert type(error) is DriveError
+
+
+def test_a_limit_that_lasts_for_hours_is_parked_for_an_hour() -> None:
+    assert drive_error("permissions.create", 403, envelope("sharingRateLimitExceeded"), {}).retry_after == 3600
+
+
+def test_the_newer_form_of_errors_is_understood() -> None:
+    body = {"error": {"code": 403, "status": "PERMISSION_DENIED", "details": [{"reason": "RATE_LIMIT_EXCEEDED"}]}}
+    assert isinstance(drive_error("files.list", 403, json.dumps(body).encode(), {}), RateLimitedError)
+    body = {"error": {"code": 403, "status": "RESOURCE_EXHAUSTED", "message": "slow down"}}
+    assert isinstance(drive_error("files.list", 403, json.dumps(body).encode(), {}), RateLimitedError)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>Forbidden</html>", b"\xff\xfe", b"[]", b"null", b'{"error": null}', b'{"error": "text"}',
+     b'{"error": []}', b'{"error": {"errors": []}}', b'{"error": {"errors": [7]}}', b'{"error": {"errors": 7}}'],
+)  # fmt: skip
+def test_a_body_that_is_no_error_envelope_is_no_problem(content: bytes) -> None:
+    assert type(drive_error("files.get", 403, content, {})) is PermissionDeniedError
+
+
+def test_a_full_account_is_told_what_to_do() -> None:
+    assert "delete files" in str(drive_error("files.create", 403, envelope("storageQuotaExceeded"), {}))
+    advised = drive_error("files.create", 403, envelope("storageQuotaExceeded"), {}, storage_advice="Use delegation.")
+    assert str(advised).endswith("Use delegation.")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ("7", 7.0),
+        ("1.5", None),
+        ("-3", None),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("Thu, 01 Jan 1970 00:02:00 GMT", 60.0),
+        ("Thu, 01 Jan 1970 00:00:30 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(value: str | None, expected: float | None) -> None:
+    assert parse_retry_after(value, now=60.0) == expected
+
+
+def test_retry_after_reaches_the_error() -> None:
+    assert drive_error("files.get", 503, b"", {"retry-after": "12"}).retry_after == 12
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        ConnectionResetError("reset"),
+        TimeoutError("timed out"),
+        http.client.IncompleteRead(b"ab", 3),
+        http.client.RemoteDisconnected("gone"),
+        httplib2.ServerNotFoundError("no such host"),
+        google.auth.exceptions.TransportError("no way to the token endpoint"),
+        google.auth.exceptions.RefreshError("temporary", retryable=True),
+    ],
+)
+def test_a_broken_connection_is_an_outage(raised: Exception) -> None:
+    with pytest.raises(DriveUnavailableError) as caught, transport_errors("files.get"):
+        raise raised
+    assert caught.value.status is None
+    assert caught.value.__cause__ is raised
+
+
+def test_invalid_grant_says_to_log_in_again() -> None:
+    response: Any = {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
+    text = "invalid_grant: Token has been expired or revoked."
+    with pytest.raises(CredentialsError, match=r"expired or revoked.*Log in again.*7 days"), transport_errors("x"):
+        raise google.auth.exceptions.RefreshError(text, response)
+
+
+def test_our_own_errors_pass() -> None:
+    with pytest.raises(CredentialsError), transport_errors("files.get"):
+        raise CredentialsError("as it was")
