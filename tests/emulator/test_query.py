@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syft_flwr.emulator.query import MAX_DEPTH, MAX_LENGTH, QueryError, parse_query
+from syft_flwr.emulator.query_match import contains_prefixes, words
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
@@ -237,3 +238,15 @@ def test_every_name_can_be_asked_for(name):
     query = parse_query(f"name = {quoted(name)}")
     assert query.matches(File(name=name))
     assert not query.matches(File(name=name + "!"))
+
+
+@given(st.text(), st.text())
+def test_a_name_contains_the_beginnings_of_its_words_and_no_other_text(name, wanted):
+    expected = all(any(word.startswith(prefix) for word in words(name)) for prefix in words(wanted))
+    assert contains_prefixes(name, wanted) == expected
+
+
+@given(st.text(), st.data())
+def test_a_name_contains_every_beginning_of_each_of_its_words(name, data):
+    for word in words(name):
+        assert contains_prefixes(name, word[: data.draw(st.integers(0, len(word)))])

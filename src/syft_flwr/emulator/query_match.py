@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from syft_flwr.emulator.query_ast import (
@@ -45,8 +46,14 @@ def words(text: str) -> list[str]:
 
 def contains_prefixes(name: str, wanted: str) -> bool:
     """Whether every word of ``wanted`` begins some word of the name (``HelloWorld`` has ``Hello``, not ``World``)."""
-    present = words(name)
-    return all(any(word.startswith(prefix) for word in present) for prefix in words(wanted))
+    folded = name.casefold()
+    return all(prefix in folded and beginning.search(folded) for prefix, beginning in _beginnings(wanted))
+
+
+@lru_cache(maxsize=256)
+def _beginnings(wanted: str) -> list[tuple[str, re.Pattern[str]]]:
+    """Return each word with the pattern of its standing where a word begins. SQLite asks this of every name."""
+    return [(word, re.compile(rf"(?<![^\W_]){re.escape(word)}")) for word in words(wanted)]
 
 
 def contains_words(name: str, wanted: str) -> bool:
