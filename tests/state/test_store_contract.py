@@ -177,6 +177,27 @@ def test_a_transaction_is_of_no_use_once_it_is_over(store):
             operation()
 
 
+def test_a_transaction_is_of_no_use_to_another_thread(store):
+    def work(tx):
+        errors = []
+
+        def use():
+            for operation in (lambda: tx.get("a"), lambda: tx.put("a", 1), lambda: tx.scan("")):
+                try:
+                    operation()
+                except StateError as error:
+                    errors.append(str(error))
+
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join(30)
+        tx.put("b", 1)
+        return errors
+
+    assert store.transact(work) == ["a transaction is for the thread on which its work runs"] * 3
+    assert everything(store) == [("b", 1)]
+
+
 def test_a_closed_store_refuses_and_closing_twice_is_fine(store):
     store.close()
     store.close()

@@ -143,6 +143,32 @@ def test_a_directory_that_can_not_be_made_is_a_state_error(tmp_path):
             DiskStore(path)
 
 
+FORGETFUL = """
+import sys
+from pathlib import Path
+from syft_flwr.state.store import DiskStore
+store = DiskStore(Path(sys.argv[1]))
+store.transact(lambda tx: tx.put("a", 1))
+"""
+
+
+def test_a_store_that_nobody_closes_keeps_no_interpreter_from_exiting_and_loses_nothing(directory):
+    run = [sys.executable, "-c", FORGETFUL, str(directory)]
+    ended = subprocess.run(run, timeout=60, capture_output=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    with closing(DiskStore(directory)) as store:
+        assert store.transact(lambda tx: tx.get("a")) == 1
+
+
+def test_directories_on_the_way_are_made_for_the_owner_alone_and_existing_ones_left_as_they_are(tmp_path):
+    tmp_path.chmod(0o755)
+    DiskStore(tmp_path / "root" / "account" / "ledger").close()
+
+    modes = [stat.S_IMODE((tmp_path / path).stat().st_mode) for path in (".", "root", "root/account")]
+    assert modes == [0o755, 0o700, 0o700]
+
+
 COUNTING = """
 import sys
 from pathlib import Path

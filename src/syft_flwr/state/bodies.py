@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from syft_flwr.errors import StateError
+from syft_flwr.state.directories import make_private_directory, sync_directory
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _PART = ".part"
@@ -29,9 +30,7 @@ class BodyFiles:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         with _as_state_error("make the directory", directory):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            directory.chmod(0o700)
-            _sync_directory(directory.parent)
+            make_private_directory(directory)
 
     def path(self, name: str) -> Path:
         """Return where the body is, or would be; always a file right in the directory, whatever the name."""
@@ -74,7 +73,7 @@ class BodyFiles:
                 os.fsync(file.fileno())
             partial.chmod(0o600)
             partial.replace(path)
-            _sync_directory(self.directory)
+            sync_directory(self.directory)
         return path
 
     def names(self) -> set[str]:
@@ -110,14 +109,6 @@ def _file_name(name: str) -> str:
     if _PLAIN.fullmatch(name):
         return name
     return f"sha256.{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()}"
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from syft_flwr.errors import StateError
+from syft_flwr.state.directories import make_directories, make_private_directory, sync_directory
 from syft_flwr.state.rows import decode
 
 _DATABASE = "cache.db"  # diskcache.core.DBNAME
@@ -30,7 +31,7 @@ class DirectoryLock:
         self._timeout = timeout
         self._path = directory.with_name(f"{directory.name}.lock")
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directories(directory.parent)
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StateError(f"can't use the state directory {directory}: {error}") from error
@@ -85,8 +86,7 @@ def open_directory(directory: Path) -> None:
         StateError: They can't be made, or belong to someone else.
     """
     try:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        directory.chmod(0o700)
+        make_private_directory(directory)
         # SQLite gives its journal files the mode of the database.
         os.close(os.open(directory / _DATABASE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         for path in directory.glob(f"{_DATABASE}*"):
@@ -169,6 +169,7 @@ def _set_aside(directory: Path, damage: str) -> Path:
         place, count = directory.with_name(f"{name}-{count}"), count + 1
     try:
         directory.rename(place)
+        sync_directory(directory.parent)
     except OSError as error:
         raise StateError(f"can't set the damaged state directory {directory} aside: {error}") from error
     _log.warning("the state in %s is damaged (%s): set aside as %s, starting empty", directory, damage, place)

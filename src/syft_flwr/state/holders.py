@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from syft_flwr.errors import StateError
+from syft_flwr.state.directories import make_private_directory
 
 _ID = re.compile(r"[0-9]+-[0-9a-f]{16}")
 _ATTEMPTS = 100
@@ -39,7 +40,7 @@ class Holder:
         """
         self._directory = directory
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_directory(directory)
             for path in directory.glob("*.lock"):
                 is_alive(directory, path.stem)
             self.id, self._descriptor = _come_alive(directory)

@@ -63,6 +63,7 @@ class _MemoryTransaction:
     def __init__(self, rows: dict[str, str]) -> None:
         self._rows = rows
         self._before: dict[str, str | None] = {}
+        self._thread = threading.get_ident()
         self._over = False
 
     def get(self, key: str) -> JSON | None:
@@ -101,3 +102,5 @@ class _MemoryTransaction:
     def _check(self) -> None:
         if self._over:
             raise StateError("the transaction is over")
+        if threading.get_ident() != self._thread:
+            raise StateError("a transaction is for the thread on which its work runs")

@@ -8,6 +8,7 @@ are private; 5.6.3 closes the release line that has them for good, and the depen
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -192,6 +193,7 @@ class _DiskSession:
 class _DiskTransaction:
     def __init__(self, cache: diskcache.Cache) -> None:
         self._cache = cache
+        self._thread = threading.get_ident()
         self._failure: StateError | None = None
         self.over = False
 
@@ -225,6 +227,8 @@ class _DiskTransaction:
     def _use(self) -> Iterator[None]:
         if self.over:
             raise StateError("the transaction is over")
+        if threading.get_ident() != self._thread:
+            raise StateError("a transaction is for the thread on which its work runs")  # has no other connection
         try:
             with _as_state_error():
                 yield
