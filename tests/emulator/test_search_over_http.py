@@ -183,6 +183,22 @@ def test_a_query_too_long_for_a_url_goes_through_the_override(ann, world):
     assert ann.names(f"({folders}) and trashed = false") == sorted(["HelloWorld.txt", "it's \\ 🌱", "reply"])
 
 
+def test_a_link_to_a_folder_shows_in_the_visibility_of_what_lies_in_it(ann, world):
+    folder = ann.create("linked", mimeType=FOLDER)
+    ann.create("below", parent=ann.create("between", parent=folder, mimeType=FOLDER))
+    new = "(name = 'linked' or name = 'between' or name = 'below')"
+    assert ann.names(f"{new} and visibility = 'limited'") == ["below", "between", "linked"]
+    body = {"type": "anyone", "role": "reader", "allowFileDiscovery": True}
+    link = ann.drive.permissions().create(fileId=folder, body=body).execute()["id"]
+    assert ann.names(f"{new} and visibility = 'limited'") == []
+    assert ann.names(f"{new} and visibility != 'limited'") == ["below", "between", "linked"]
+    assert ann.names(f"{new} and visibility = 'anyoneCanFind'") == ["below", "between", "linked"]
+    assert ann.names(f"{new} and not visibility != 'anyoneWithLink'") == []
+    ann.drive.permissions().delete(fileId=folder, permissionId=link).execute()
+    assert ann.names(f"{new} and visibility = 'limited'") == ["below", "between", "linked"]
+    ann.drive.files().delete(fileId=folder).execute()
+
+
 def test_an_order_and_pages_hold_for_a_search(ann, world):
     found, token = [], None
     while True:

@@ -1,9 +1,9 @@
 """Compile a query to a condition that SQLite can answer from its indexes.
 
 The condition stands after ``WHERE`` where ``file f`` is joined with ``view v`` of the account that asks (the tables are
-in ``storage.py``); the connection needs `register_functions`. What the tables can't tell, ``visibility``, makes the
-condition wider than the query: every file that the query matches satisfies it, and `Query.matches` decides on those
-that do.
+in ``storage.py``); the connection needs `register_functions`. What is too much to ask of it, the kind of a link
+(``visibility``), makes the condition wider than the query: every file that the query matches satisfies it, and
+`Query.matches` decides on those that do.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ _TEXTS: Final = {
     ("mimeType", "!="): "f.mime_type != ?",
     ("fullText", "contains"): "contains_words(f.name, ?)",
 }
+_LINKED: Final = """(f.id IN (WITH RECURSIVE linked (id) AS (
+    SELECT file_id FROM permission WHERE type IN ('anyone', 'domain')
+    UNION SELECT child.id FROM linked JOIN file child ON child.parent = linked.id
+) SELECT id FROM linked))"""
 _CHUNK: Final = 64
 """Terms joined without brackets. SQLite bounds the depth of an expression, and a chain of n terms is n deep."""
 
@@ -94,8 +98,8 @@ def _compile(expression: Expression, *, widen: bool) -> SqlCondition:
         case Not(operand):
             inner = _compile(operand, widen=not widen)
             return SqlCondition(f"NOT ({inner.sql})", inner.params, inner.exact)
-        case VisibilityCondition():
-            return SqlCondition("1" if widen else "0", (), exact=False)
+        case VisibilityCondition(relation, visibility):
+            return _compile_visibility(relation, visibility, widen=widen)
         case _:
             return _compile_condition(expression)
 
@@ -128,6 +132,16 @@ def _compile_condition(
             return SqlCondition(f"({column} IS NOT NULL AND {column} {relation} ?)", (_milliseconds(moment),))
         case HasProperty(term, key, value):
             return SqlCondition(f"has_property({_PROPERTIES[term]}, ?, ?)", (key, value))
+
+
+def _compile_visibility(relation: str, visibility: str, *, widen: bool) -> SqlCondition:
+    """Tell files with a link, their own or a folder's, from those without; which kind of link is not for SQL."""
+    if visibility == "limited":
+        return SqlCondition(_LINKED if relation == "!=" else f"NOT {_LINKED}", ())
+    # A file with a link may be either; one without is not of this visibility.
+    if relation == "=":
+        return SqlCondition(_LINKED if widen else "0", (), exact=False)
+    return SqlCondition("1" if widen else f"NOT {_LINKED}", (), exact=False)
 
 
 def _in_folders(folders: list[str]) -> SqlCondition:
