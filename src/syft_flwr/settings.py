@@ -104,7 +104,7 @@ def parse_duration(text: str, source: str) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*", text)
     if match is None:
         raise ConfigurationError(f"{source} must be a number with a unit s, m, h, d or w, such as '1d'; it is {text!r}")
-    return _positive(match[1], source) * _UNITS[match[2]]
+    return _positive(float(match[1]), source) * _UNITS[match[2]]
 
 
 def load_endpoint() -> Endpoint:
