@@ -108,7 +108,7 @@ def test_a_large_file_goes_in_chunks(
         "bytes 4194304-5505023/5505024",
     ]
     assert b"".join(request.body for request in server.requests[1:]) == BIG
-    assert gateway.meter.units() == {"files.create": 50, "upload.chunk": 0}
+    assert gateway.meter.units() == {"files.create": 50, "uploads.put": 0}
 
 
 def test_an_upload_with_three_breaks_goes_on_where_the_session_stands(

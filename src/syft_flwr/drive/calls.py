@@ -27,11 +27,12 @@ _WRITES = frozenset({"files.create", "files.update", "files.delete", "files.copy
 class Attempt:
     """One attempt at a call, in the shape of the ``http`` object that the Google client executes requests with."""
 
-    __slots__ = ("_method", "_session", "bytes_down", "bytes_up")
+    __slots__ = ("_method", "_session", "bytes_down", "bytes_up", "requests")
 
     def __init__(self, session: DriveSession, method: str) -> None:
         self._session = session
         self._method = method
+        self.requests = 0
         self.bytes_up = 0
         self.bytes_down = 0
 
@@ -46,6 +47,7 @@ class Attempt:
         accept: Collection[int] = (),
     ) -> tuple[Any, bytes]:
         """Send one request; see :meth:`DriveSession.request`."""
+        self.requests += 1
         self.bytes_up += len(body or b"")
         response, content = self._session.request(self._method, uri, method, body, headers, sink=sink, accept=accept)
         self.bytes_down += len(content)
@@ -116,6 +118,8 @@ class CallGovernor:
             raise
         finally:
             self._meter.book(method, retried=retried, bytes_up=attempt.bytes_up, bytes_down=attempt.bytes_down)
+            for _ in range(attempt.requests - 1):
+                self._meter.book(method, retried=True)
 
     def _wait_for_budget(self, units: int) -> None:
         if self._budget is None:

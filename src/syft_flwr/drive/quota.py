@@ -29,7 +29,7 @@ METHOD_UNITS: Mapping[str, int] = MappingProxyType(
         "files.list": 100,
         "files.update": 50,
         "permissions.create": 50,
-        "upload.chunk": 0,  # a piece of an upload, which its files.create has paid for
+        "uploads.put": 0,  # a piece of an upload, which its files.create has paid for
     }
 )
 """Quota units of one call, by method; a method that is not listed costs :data:`OTHER_UNITS`."""

@@ -102,7 +102,7 @@ def upload_resumable(governor: CallGovernor, uri: str, metadata: Mapping[str, An
         session = _UploadSession(governor.run("files.create", _open(uri, metadata, body.size)), body)
         try:
             while session.stored is None:
-                governor.run("upload.chunk", session.step)
+                governor.run("uploads.put", session.step)
         except _SessionGoneError:
             continue
         return session.stored
