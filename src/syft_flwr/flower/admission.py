@@ -1,0 +1,100 @@
+"""What a data owner does with a message: a pure decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from syft_flwr.flower._compat import AGGREGATOR_NODE_ID, SYSTEM_MESSAGE, Message
+from syft_flwr.flower.codec import Stamp
+from syft_flwr.flower.run_store import RunTag
+
+
+class Action(StrEnum):
+    RUN = "run"
+    """Run the app."""
+    GREET = "greet"
+    """Answer the aggregator's hello."""
+    STOP = "stop"
+    """Answer, and end the loop."""
+    REFUSE = "refuse"
+    """Answer with an Error that has the reason."""
+    IGNORE = "ignore"
+    """No answer: nobody waits for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    action: Action
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the decision depends on beside the message.
+
+    ``run`` is the run being served, ``served_here`` whether this process has had a message of it, ``age`` the seconds
+    since the message was written and ``uptime`` those since this process started, both by Drive's clock.
+    """
+
+    node: int
+    run: RunTag | None
+    served_here: bool
+    age: float
+    uptime: float
+
+
+def decide(message: Message, stamp: Stamp, situation: Situation) -> Verdict:
+    """Decide about a message whose sender is known to be the aggregator.
+
+    A stop counts only for the run that is served: one that an earlier run left behind must not end this one's loop.
+    For the same reason a process that was restarted follows a stop only if it was written since.
+    A run that started later replaces the one that is served; messages of the older one are refused from then on.
+    """
+    metadata = message.metadata
+    if metadata.dst_node_id != situation.node:
+        return Verdict(Action.REFUSE, f"it is addressed to node {metadata.dst_node_id}, this is node {situation.node}")
+    if metadata.src_node_id != AGGREGATOR_NODE_ID or metadata.reply_to_message_id:
+        return Verdict(Action.REFUSE, "it is no instruction of an aggregator")
+    system = _system_action(message)
+    run = situation.run
+    if system == "stop":
+        return _stop(metadata.run_id, situation)
+    if situation.age > metadata.ttl:
+        return Verdict(
+            Action.IGNORE, f"its ttl of {metadata.ttl:g} s is over since {situation.age - metadata.ttl:.0f} s"
+        )
+    if run is not None and metadata.run_id != run.run_id and run_tag(message, stamp).started <= run.started:
+        return Verdict(Action.REFUSE, f"it belongs to run {metadata.run_id}; a later run {run.run_id} has begun")
+    if not message.has_content():
+        return Verdict(Action.REFUSE, "it has no content")
+    if system == "hello":
+        return Verdict(Action.GREET)
+    if system:
+        return Verdict(Action.REFUSE, f"unknown action {system!r}")
+    return Verdict(Action.RUN)
+
+
+def run_tag(message: Message, stamp: Stamp) -> RunTag:
+    """Tell a message's run; other participants' messages do not say when it began, so the message stands for it."""
+    return RunTag(message.metadata.run_id, stamp.run_started or message.metadata.created_at)
+
+
+def _stop(run_id: int, situation: Situation) -> Verdict:
+    run = situation.run
+    if run is None or run.run_id != run_id:
+        return Verdict(Action.IGNORE, f"it ends run {run_id}, which is not served here")
+    if not situation.served_here and situation.age > situation.uptime:
+        return Verdict(Action.IGNORE, f"it ended run {run_id} before this process started")
+    return Verdict(Action.STOP)
+
+
+def _system_action(message: Message) -> str:
+    """Return the action of a message that controls the run, ``""`` for messages to the app."""
+    metadata = message.metadata
+    if metadata.message_type != SYSTEM_MESSAGE:
+        return ""
+    config = message.content.config_records.get("config") if message.has_content() else None
+    if config is not None and "action" in config:
+        return str(config["action"])
+    return "stop" if metadata.group_id == "final" else "?"

@@ -1,0 +1,191 @@
+"""The aggregator's part of a run: waits for data owners, runs the ServerApp, ends the run, keeps the result."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from syft_flwr.errors import ConfigurationError, FlowerError
+from syft_flwr.flower._compat import (
+    AGGREGATOR_NODE_ID,
+    FLWR_VERSION,
+    Context,
+    RecordDict,
+    Run,
+    get_fused_config_from_dir,
+    run_server_app,
+    set_task_identity,
+)
+from syft_flwr.flower.grid import FlowerGrid
+from syft_flwr.flower.progress import Fanout, Progress, silent
+from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.recorder import Recorder, save_arrays
+from syft_flwr.flower.tally import Tally
+from syft_flwr.flower.transport import Rpc
+from syft_flwr.wire import same_address
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """How the aggregator runs a project.
+
+    ``min_available`` is how many owners must be there at the start, ``None`` for all. ``patience`` bounds the wait
+    for them, ``farewell`` the wait for their answers to the stop message; both are seconds.
+    """
+
+    datasites: tuple[str, ...]
+    overrides: Mapping[str, bool | float | int | str]
+    out: Path
+    min_available: int | None = None
+    patience: float = 43_200.0
+    farewell: float = 10.0
+    checkpoints: bool = False
+
+    @property
+    def needed(self) -> int:
+        return len(self.datasites) if self.min_available is None else self.min_available
+
+
+def check_parties(aggregator: str, datasites: Sequence[str]) -> None:
+    """Check who takes part.
+
+    Raises:
+        ConfigurationError: Nobody does, or the aggregator is one of the owners.
+    """
+    if not datasites:
+        raise ConfigurationError(
+            "no data owners: name them with --datasite, or in [tool.syft_flwr] with 'syft-flwr bootstrap'"
+        )
+    if any(same_address(aggregator, email) for email in datasites):
+        raise ConfigurationError(f"{aggregator} can't be the aggregator and a data owner at once")
+
+
+class Aggregation:
+    """One run of a project's ServerApp, with its results."""
+
+    def __init__(self, project: FlowerProject, plan: RunPlan, progress: Progress = silent) -> None:
+        """Prepare a run; nothing of the project is executed yet.
+
+        Raises:
+            ConfigurationError: The plan asks for more owners than there are.
+        """
+        if not 1 <= plan.needed <= len(plan.datasites):
+            raise ConfigurationError(f"min_available is {plan.needed}, but there are {len(plan.datasites)} data owners")
+        self._project = project
+        self._plan = plan
+        self._tally = Tally()
+        self._progress = Fanout(self._tally, progress)
+        self.run_id = secrets.randbits(62) + 1
+        self._recorder = Recorder(self._progress, plan.out / "checkpoints" if plan.checkpoints else None)
+        self._hash = project.content_hash()
+
+    def run(self, rpc: Rpc) -> None:
+        """Run the ServerApp to its end.
+
+        Raises:
+            FlowerError: Too few owners came, the ServerApp raised, or no owner could do what was asked of it.
+        """
+        project, plan = self._project, self._plan
+        run_config = get_fused_config_from_dir(project.directory, dict(plan.overrides))
+        set_task_identity(self.run_id, AGGREGATOR_NODE_ID)
+        grid = FlowerGrid(
+            rpc,
+            project.app_name,
+            plan.datasites,
+            project_hash=self._hash,
+            run_config=plan.overrides,
+            progress=self._progress,
+        )
+        grid.set_run(Run.create_empty(self.run_id))
+        self._progress(
+            "project",
+            name=project.name,
+            hash=self._hash,
+            run_id=str(self.run_id),
+            owners=list(plan.datasites),
+            flwr=FLWR_VERSION,
+        )
+        ending = "the run was interrupted"
+        try:
+            self._gather(grid)
+            self._progress("run_started", run_id=str(self.run_id))
+            self._run_app(grid, Context(self.run_id, AGGREGATOR_NODE_ID, {}, RecordDict(), run_config))
+            self._check_outcome()
+            ending = "the run is complete"
+        except FlowerError as error:
+            ending = f"the run failed: {error}"
+            raise
+        finally:
+            self._dismiss(grid, ending)
+
+    def result(self) -> dict[str, Any]:
+        """Return the run's outcome as JSON can hold it, without the arrays."""
+        return {
+            "project": self._project.name,
+            "project_hash": self._hash,
+            "run_id": str(self.run_id),
+            "flwr": FLWR_VERSION,
+            "owners": list(self._plan.datasites),
+            "rounds": [
+                {"round": number, **self._recorder.metrics[number]} for number in sorted(self._recorder.metrics)
+            ],
+            "traffic": self._tally.rounds,
+            "timeline": self._tally.timeline,
+        }
+
+    def save(self, extra: Mapping[str, Any]) -> tuple[Path, Path | None]:
+        """Write ``result.json`` and, if there are arrays, ``arrays.npz``; return their paths."""
+        out = self._plan.out
+        out.mkdir(parents=True, exist_ok=True)
+        arrays, path = self._recorder.arrays, None
+        if arrays:
+            path = out / "arrays.npz"
+            save_arrays(path, arrays)
+        result = out / "result.json"
+        content = {**self.result(), "arrays": path.name if path else None, **extra}
+        result.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+        return result, path
+
+    def _gather(self, grid: FlowerGrid) -> None:
+        grid.greet()
+        if not grid.presence.wait_for(self._plan.needed, self._plan.patience):
+            missing = ", ".join(grid.nodes.email(node) for node in grid.presence.missing())
+            raise FlowerError(
+                f"only {len(grid.presence.node_ids())} of {self._plan.needed} data owners came within "
+                f"{self._plan.patience:.0f} s; missing: {missing}. Have them run 'syft-flwr run' on this project, "
+                "or start with fewer by --min-available"
+            )
+
+    def _run_app(self, grid: FlowerGrid, context: Context) -> None:
+        try:
+            with self._recorder.watching():
+                run_server_app(
+                    grid=grid,
+                    context=context,
+                    server_app_dir=str(self._project.directory),
+                    server_app_attr=self._project.server_app,
+                )
+        except (Exception, SystemExit) as error:  # whatever the project raises
+            logger.exception("the ServerApp raised an exception")
+            raise FlowerError(f"the ServerApp raised {type(error).__name__}: {error}") from error
+
+    def _check_outcome(self) -> None:
+        for kind, reasons in self._tally.failed_types().items():
+            told = "; ".join(f"{owner}: {reason}" for owner, reason in sorted(reasons.items()))
+            raise FlowerError(f"no data owner could do {kind!r}. {told}. The owners' logs have the tracebacks")
+
+    def _dismiss(self, grid: FlowerGrid, reason: str) -> None:
+        started = time.monotonic()
+        silent_owners = grid.stop_owners(reason, self._plan.farewell)
+        if silent_owners:
+            logger.warning("no answer to the stop message yet from %s", ", ".join(silent_owners))
+        logger.debug("the owners were dismissed in %.1f s", time.monotonic() - started)
+        grid.close()

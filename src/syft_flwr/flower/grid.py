@@ -1,0 +1,377 @@
+"""The aggregator's Grid: Flower's messages over files in Drive."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from syft_flwr.errors import SyftFlwrError
+from syft_flwr.flower._compat import (
+    AGGREGATOR_NODE_ID,
+    FLWR_VERSION,
+    SYSTEM_MESSAGE,
+    ConfigRecord,
+    ErrorCode,
+    Grid,
+    Message,
+    RecordDict,
+    Run,
+    message_without_content,
+    unknown_message_reply,
+)
+from syft_flwr.flower.codec import Encoder, Stamp, decode, round_of
+from syft_flwr.flower.node import Nodes
+from syft_flwr.flower.outbox import Outbox
+from syft_flwr.flower.presence import Presence
+from syft_flwr.flower.progress import Progress, silent
+from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply
+from syft_flwr.flower.transport import Rpc
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_WAIT = 5.0  # seconds; every wait looks at ttl and timeout again after this
+_GREETER_WAIT = 0.5  # seconds; the greeter looks whether it is to end
+
+
+class FlowerGrid(Grid):
+    """Sends a ServerApp's messages to data owners and brings their replies.
+
+    Thread-safe: several threads may call :meth:`send_and_receive` at once, and each gets the replies to its own
+    messages only. Replies come in the order in which the data owners were named, whatever the order of arrival, so
+    a strategy that adds them up gets the same floating-point sum in every run.
+    """
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        app_name: str,
+        datasites: Sequence[str],
+        *,
+        project_hash: str = "",
+        run_config: Mapping[str, bool | float | int | str] | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        """Connect a transport and the data owners.
+
+        Args:
+            rpc: The aggregator's transport; closed by whoever opened it.
+            app_name: The project's name, without the ``flwr/`` of the wire.
+            datasites: Addresses of the data owners.
+            project_hash: Tells owners which state of the project the aggregator runs.
+            run_config: The aggregator's overrides of the run config, for the owners.
+            progress: Gets ``sent``, ``reply``, ``late`` and ``owner`` events.
+        """
+        self.nodes = Nodes(datasites)
+        self.presence = Presence(self.nodes, progress)
+        self._rpc = rpc
+        self._outbox = Outbox(rpc, app_name)
+        self._progress = progress
+        self._stamp = Stamp(
+            flwr=FLWR_VERSION, project=project_hash, run_started=time.time(), run_config=dict(run_config or {})
+        )
+        self._run: Run | None = None
+        self._pending: dict[str, Pending] = {}
+        self._lock = threading.Lock()
+        self._greetings: dict[str, int] = {}  # future ID of an unanswered greeting -> node
+        self._greeted = threading.Event()
+        self._closing = threading.Event()
+        self._greeter: threading.Thread | None = None
+
+    def set_run(self, run: Run) -> None:
+        if not isinstance(run, Run):
+            raise TypeError(f"`run` must be an instance of Run, got {type(run).__name__}")
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """Return a copy of the run's data.
+
+        Raises:
+            RuntimeError: No run was set.
+        """
+        if self._run is None:
+            raise RuntimeError("no run is set; call set_run() first")
+        return Run(**vars(self._run))
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the nodes that are there, from memory: strategies ask every second while they wait."""
+        return self.presence.node_ids()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send messages, several at once, and return their IDs in the same order.
+
+        A message that can't be sent (an unknown node, an address that Drive refuses) gets an ID, too: its reply is an
+        Error that says why.
+
+        Raises:
+            ValueError: A message is not of this run, not from the aggregator, or has no positive ttl. Those before it
+                were sent.
+        """
+        return [pending.message_id for pending in self._push(messages)]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the replies that are there; an unknown, expired or unsent message has an Error reply at once."""
+        replies: list[Message] = []
+        for message_id in dict.fromkeys(message_ids):
+            with self._lock:
+                pending = self._pending.get(message_id)
+            if pending is None:
+                replies.append(unknown_message_reply(self.run.run_id, message_id))
+                continue
+            body = self._rpc.get_response(pending.future_id) if pending.future_id else None
+            if (reply := self._settle(pending, body)) is not None:
+                replies.append(reply)
+        return replies
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Send messages and wait for their replies.
+
+        Args:
+            messages: What to send; a generator is consumed as its messages are sent.
+            timeout: Seconds to wait. What is missing then is absent, and the owners are spared the work.
+                ``None`` waits until every message has a reply, which its ttl bounds.
+
+        Returns:
+            Replies and Error replies, in the order in which the data owners were named.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        sent = self._push(messages)
+        waiting = {pending.message_id: pending for pending in sent}
+        replies: dict[str, Message] = {}
+        while waiting:
+            left = None if end is None else end - time.monotonic()
+            for message_id, reply in self._collect(waiting, left):
+                replies[message_id] = reply
+                del waiting[message_id]
+            if left is not None and left <= 0:
+                break
+        for pending in waiting.values():
+            self._give_up(pending)
+        # Sorting is stable: several messages to one node keep their order.
+        answered = sorted((p for p in sent if p.message_id in replies), key=lambda p: self.nodes.position(p.node))
+        return [replies[pending.message_id] for pending in answered]
+
+    def greet(self) -> None:
+        """Ask every data owner whether it is there; their answers are awaited by a thread until :meth:`close`."""
+        self._greet(list(self.nodes))
+        if self._greeter is None:
+            self._greeter = threading.Thread(target=self._await_greetings, name="flower-greeter", daemon=True)
+            self._greeter.start()
+
+    def stop_owners(self, reason: str, timeout: float = 10.0) -> list[str]:
+        """Tell every data owner that the run is over.
+
+        Args:
+            reason: For the owners' logs.
+            timeout: Seconds to wait for their answers.
+
+        Returns:
+            Owners that were there but have not answered; the stop message waits for them in Drive.
+        """
+        there = set(self.presence.node_ids())
+        content = RecordDict({"config": ConfigRecord({"action": "stop", "reason": reason})})
+        waiting = {
+            p.future_id: p
+            for p in self._push(Message(content, node, SYSTEM_MESSAGE, group_id="final") for node in self.nodes)
+            if p.future_id
+        }
+        awaited = {future for future, pending in waiting.items() if pending.node in there}
+        end = time.monotonic() + timeout
+        while awaited and (left := end - time.monotonic()) > 0:
+            for future_id in self._rpc.answered(awaited, min(left, _LONGEST_WAIT)):
+                awaited.discard(future_id)
+                self._forget(waiting.pop(future_id))
+        for pending in waiting.values():
+            with self._lock:
+                self._pending.pop(pending.message_id, None)
+        return [waiting[future_id].email for future_id in awaited]
+
+    def close(self) -> None:
+        """End the thread and withdraw what nobody has answered; idempotent."""
+        self._closing.set()
+        self._greeted.set()
+        if self._greeter is not None:
+            self._greeter.join(_LONGEST_WAIT * 2)
+            self._greeter = None
+        with self._lock:
+            leftovers = [p.future_id for p in self._pending.values() if p.future_id] + list(self._greetings)
+            self._pending.clear()
+            self._greetings.clear()
+        for future_id in leftovers:
+            self._delete(future_id)
+
+    def _push(self, messages: Iterable[Message]) -> list[Pending]:
+        encoder, batch = Encoder(), self._outbox.batch()
+        try:
+            with batch:
+                for message in messages:
+                    self._check(message)
+                    batch.add(self._prepare(message), functools.partial(encoder.encode, message, self._stamp), message)
+        finally:
+            # Also when a later message is refused: what is on its way must be known, to be withdrawn at the end.
+            sent = batch.sent()
+            with self._lock:
+                self._pending |= {pending.message_id: pending for pending in sent}
+        for pending in sent:
+            metadata = pending.instruction.metadata
+            if metadata.message_type != SYSTEM_MESSAGE:
+                self._progress(
+                    "sent",
+                    owner=pending.email,
+                    type=metadata.message_type,
+                    group=pending.group,
+                    bytes=pending.size,
+                    error=pending.failure,
+                )
+        return sent
+
+    def _check(self, message: Message) -> None:
+        metadata, run_id = message.metadata, self.run.run_id
+        if metadata.run_id != run_id:
+            raise ValueError(f"the message belongs to run {metadata.run_id}; this Grid is in run {run_id}")
+        if metadata.src_node_id != AGGREGATOR_NODE_ID or metadata.reply_to_message_id:
+            raise ValueError("the message is no instruction of the aggregator")
+        if metadata.ttl <= 0:
+            raise ValueError(f"the message's ttl must be positive; it is {metadata.ttl:g} s")
+        if not message.has_content():
+            raise ValueError("an instruction must have content")
+
+    def _prepare(self, message: Message) -> Pending:
+        # The ID is random, where a SuperLink takes a hash of the content: hashing costs a second for each 500 MB.
+        message.metadata.__dict__["_message_id"] = message_id = secrets.token_hex(32)
+        node = message.metadata.dst_node_id
+        pending = Pending(message_id, message_without_content(message), "", round_of(message), 0, time.time())
+        if node in self.nodes:
+            return replace(pending, email=self.nodes.email(node))
+        return replace(pending, email=f"node {node}", failure=f"no data owner of this run has the node ID {node}")
+
+    def _collect(self, waiting: Mapping[str, Pending], left: float | None) -> list[tuple[str, Message]]:
+        """Wait a while for the first replies; return them, and the Error replies of what expired meanwhile."""
+        futures = [p.future_id for p in waiting.values() if p.future_id]
+        answered: set[str] = set()
+        if len(futures) == len(waiting):
+            patience = min(_LONGEST_WAIT, min(p.expires_at for p in waiting.values()) - time.time())
+            answered = self._rpc.answered(futures, max(0.0, patience if left is None else min(patience, left)))
+        found: list[tuple[str, Message]] = []
+        for pending in list(waiting.values()):
+            # One by one: of several large replies, only one is in memory as bytes and as a message at once.
+            body = self._rpc.get_response(pending.future_id) if pending.future_id in answered else None
+            if (reply := self._settle(pending, body)) is not None:
+                found.append((pending.message_id, reply))
+        return found
+
+    def _settle(self, pending: Pending, body: bytes | None) -> Message | None:
+        """Return the reply to an instruction, if it has one by now, and forget the instruction."""
+        now = time.time()
+        stamp = Stamp()
+        if body is not None:
+            received = len(body)
+            reply, stamp = read_reply(pending, body, now)
+            self.presence.arrived(pending.node)
+        elif pending.failure:
+            received, reply = 0, error_reply(pending, ErrorCode.NODE_UNAVAILABLE, pending.failure, now)
+        elif now >= pending.expires_at:
+            received, reply = 0, expired_reply(pending, now)
+            self._lose(pending.node)
+        else:
+            return None
+        self._forget(pending)
+        self._report(pending, reply, stamp, received, now)
+        return reply
+
+    def _report(self, pending: Pending, reply: Message, stamp: Stamp, received: int, now: float) -> None:
+        metadata = pending.instruction.metadata
+        self._progress(
+            "reply",
+            owner=pending.email,
+            type=metadata.message_type,
+            group=pending.group,
+            bytes=received,
+            error=(reply.error.reason or "unknown error") if reply.has_error() else "",
+            sent=pending.sent_at,
+            seen=stamp.seen,
+            started=stamp.started,
+            finished=stamp.finished,
+            received=now,
+        )
+
+    def _give_up(self, pending: Pending) -> None:
+        metadata = pending.instruction.metadata
+        self._progress("late", owner=pending.email, type=metadata.message_type, group=metadata.group_id)
+        self._forget(pending)
+        self._lose(pending.node)
+
+    def _lose(self, node: int) -> None:
+        if node in self.nodes and self.presence.lost(node) and not self._closing.is_set():
+            self._greet([node])
+
+    def _forget(self, pending: Pending) -> None:
+        with self._lock:
+            self._pending.pop(pending.message_id, None)
+        if pending.future_id:
+            self._delete(pending.future_id)
+
+    def _delete(self, future_id: str) -> None:
+        try:
+            self._rpc.delete_future(future_id)
+        except SyftFlwrError as error:
+            logger.warning("request %s could not be deleted: %s", future_id, error)
+
+    def _greet(self, nodes: Sequence[int]) -> None:
+        content = RecordDict({"config": ConfigRecord({"action": "hello"})})
+        sent = self._push(Message(content, node, SYSTEM_MESSAGE, group_id="hello") for node in nodes)
+        with self._lock:
+            for pending in sent:
+                self._pending.pop(pending.message_id, None)
+                if pending.future_id:
+                    self._greetings[pending.future_id] = pending.node
+        for pending in sent:
+            if pending.failure:
+                self._progress("owner", owner=pending.email, state="unreachable", reason=pending.failure)
+        self._greeted.set()
+
+    def _await_greetings(self) -> None:
+        while not self._closing.is_set():
+            with self._lock:
+                waiting = dict(self._greetings)
+                if not waiting:
+                    self._greeted.clear()
+            if not waiting:
+                self._greeted.wait()
+                continue
+            try:
+                for future_id in self._rpc.answered(list(waiting), _GREETER_WAIT):
+                    self._welcome(waiting[future_id], self._rpc.get_response(future_id))
+                    with self._lock:
+                        self._greetings.pop(future_id, None)
+                    self._delete(future_id)
+            except SyftFlwrError as error:
+                logger.warning("can't look for data owners at the moment: %s", error)
+                self._closing.wait(_LONGEST_WAIT)
+
+    def _welcome(self, node: int, body: bytes | None) -> None:
+        stamp = Stamp()
+        try:
+            _, stamp = decode(body or b"")
+        except SyftFlwrError:
+            logger.debug("node %d answered the greeting in a way of its own", node)
+        if stamp.flwr or stamp.project:
+            self._progress(
+                "owner", owner=self.nodes.email(node), state="answered", flwr=stamp.flwr, project=stamp.project
+            )
+        self.presence.arrived(node)

@@ -1,0 +1,169 @@
+"""One message for a ClientApp: what goes in, what comes out, and the code that runs the app on it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from syft_flwr.flower._compat import (
+    Context,
+    Error,
+    ErrorCode,
+    LoadClientAppError,
+    Message,
+    context_from_bytes,
+    context_to_bytes,
+    load_client_app,
+    message_without_content,
+    set_task_identity,
+)
+from syft_flwr.flower.codec import Encoder, decode
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class AppSpec:
+    """Which ClientApp to run, and how much to tell the aggregator when it fails."""
+
+    project_dir: str
+    reference: str
+    share_tracebacks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an app made of a message.
+
+    ``error`` is the reason in an Error reply; ``crash`` says what happened to the app's process when there is no reply.
+    """
+
+    reply: bytes = b""
+    context: bytes = b""
+    error: str = ""
+    crash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFiles:
+    """A job in a directory, as it passes between processes."""
+
+    directory: Path
+
+    @property
+    def message(self) -> Path:
+        return self.directory / "message"
+
+    @property
+    def context(self) -> Path:
+        return self.directory / "context"
+
+    @property
+    def reply(self) -> Path:
+        return self.directory / "reply"
+
+    @property
+    def error(self) -> Path:
+        return self.directory / "error"
+
+    @property
+    def spec(self) -> Path:
+        return self.directory / "spec"
+
+    @classmethod
+    def write(cls, directory: Path, spec: AppSpec, message: bytes, context: bytes) -> Self:
+        """Write down a job."""
+        job = cls(directory)
+        job.message.write_bytes(message)
+        job.context.write_bytes(context)
+        job.spec.write_text(json.dumps(asdict(spec)), encoding="utf-8")
+        return job
+
+    def execute(self) -> None:
+        """Run the app on the message and leave reply and context; the context first, the reply completes the job."""
+        spec = AppSpec(**json.loads(self.spec.read_text(encoding="utf-8")))
+        outcome = run_client_app(spec, self.message.read_bytes(), self.context.read_bytes())
+        self.context.write_bytes(outcome.context)
+        self.error.write_text(outcome.error, encoding="utf-8")
+        temporary = self.directory / "reply.new"
+        temporary.write_bytes(outcome.reply)
+        temporary.replace(self.reply)
+
+    def outcome(self) -> Outcome | None:
+        """Return what :meth:`execute` left; ``None`` if it did not come to its end."""
+        if not self.reply.exists():
+            return None
+        return Outcome(self.reply.read_bytes(), self.context.read_bytes(), self.error.read_text(encoding="utf-8"))
+
+
+def run_client_app(spec: AppSpec, body: bytes, context_bytes: bytes) -> Outcome:
+    """Run a ClientApp on one message, mods and lifespan included.
+
+    Returns:
+        The reply, an Error reply if the app raised, and the context as the app left it, also if it raised.
+    """
+    message, _ = decode(body)
+    del body  # a large model must not be in memory twice while the app works
+    context = context_from_bytes(context_bytes)
+    set_task_identity(message.metadata.run_id, context.node_id)
+    stub = message_without_content(message)
+    reply = _call(spec, message, context)
+    del message
+    reply.metadata.__dict__["_message_id"] = secrets.token_hex(32)
+    error = (reply.error.reason or "unknown error") if reply.has_error() else ""
+    try:
+        return Outcome(encode_plain(reply), context_to_bytes(context), error)
+    except Exception as failure:  # an app may put anything into a record
+        logger.exception("the reply of the ClientApp can't be sent")
+        error = f"the reply can't be sent: {failure}"
+        failed = failure_reply(stub, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, error)
+        return Outcome(encode_plain(failed), context_bytes, error)
+
+
+def failure_reply(message: Message, code: int, reason: str) -> Message:
+    """Build the Error reply to a message."""
+    reply = Message(Error(code=code, reason=reason), reply_to=message)
+    reply.metadata.__dict__["_message_id"] = secrets.token_hex(32)
+    return reply
+
+
+def encode_plain(message: Message) -> bytes:
+    """Serialize a message that gets its stamp later."""
+    return Encoder().encode(message)
+
+
+def _call(spec: AppSpec, message: Message, context: Context) -> Message:
+    try:
+        app = load_client_app(spec.reference, Path(spec.project_dir))
+    except (Exception, SystemExit) as error:  # whatever the project's modules raise
+        logger.exception("the ClientApp %s can't be loaded", spec.reference)
+        return failure_reply(message, ErrorCode.LOAD_CLIENT_APP_EXCEPTION, _reason(error, spec))
+    try:
+        reply = app(message, context)
+    except LoadClientAppError as error:
+        logger.exception("the ClientApp can't be loaded")
+        return failure_reply(message, ErrorCode.LOAD_CLIENT_APP_EXCEPTION, _reason(error, spec))
+    except (Exception, SystemExit) as error:  # whatever the app raises
+        logger.exception("the ClientApp raised an exception")
+        return failure_reply(message, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, _reason(error, spec))
+    if not isinstance(reply, Message):
+        reason = f"the ClientApp returned a {type(reply).__name__} instead of a Message"
+        logger.error("%s", reason)
+        return failure_reply(message, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason)
+    return reply
+
+
+def _reason(error: BaseException, spec: AppSpec) -> str:
+    if spec.share_tracebacks:
+        return "".join(traceback.format_exception(error))
+    # Flower's own format, on one line and cut: a message of an exception may quote data.
+    text = next(iter(str(error).splitlines()), "")
+    text = text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "…"
+    return f"{type(error)}:<'{text}'>"

@@ -1,0 +1,97 @@
+"""Opens the transport of one account, and closes it with the bill."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from syft_flwr.events import P2PFileEvents
+from syft_flwr.flower.transport import Events, Rpc, wire_app_name
+from syft_flwr.rpc import P2PFileRpc
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.settings import load_settings
+
+_LONGEST_PAUSE = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """Seconds between polls while messages flow, and when all is quiet; ``None`` for the environment's or default."""
+
+    interval: float | None = None
+    longest: float | None = None
+
+
+class Link:
+    """One account's connection to Drive, for as long as a run lasts. A context manager."""
+
+    def __init__(self, email: str, polling: Polling | None = None) -> None:
+        """Connect an account; no call to Drive is made yet.
+
+        Raises:
+            ConfigurationError: The address, the credentials or a setting are wrong.
+        """
+        polling = polling or Polling()
+        self._email = email
+        self._interval = load_settings(poll_interval=polling.interval).poll_interval
+        self._longest = polling.longest or max(_LONGEST_PAUSE, self._interval)
+        self._runtime = DriveRuntime.open(email, poll_interval=self._interval, max_poll_interval=self._longest)
+        self._rpc: P2PFileRpc | None = None
+
+    def rpc(self, app_name: str) -> Rpc:
+        """Return the requesting side; closed with the link."""
+        self._rpc = P2PFileRpc(self._email, wire_app_name(app_name))
+        return _DriveRpc(self._rpc)
+
+    def events(self, app_name: str, aggregator: str) -> Events:
+        """Return the answering side, for requests of the aggregator only."""
+        return P2PFileEvents(
+            wire_app_name(app_name),
+            self._email,
+            self._interval,
+            allowed_senders=[aggregator],
+            max_poll_interval=self._longest,
+        )
+
+    def drive_time(self) -> float:
+        """Return Drive's clock, Unix seconds."""
+        return self._runtime.drive_time()
+
+    def bill(self) -> dict[str, Any]:
+        """Return calls and quota units so far, by method; also after the link was closed."""
+        return self._runtime.meter.snapshot().to_json()  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close the connection; what is unfinished stays for the next one. Idempotent."""
+        if self._rpc is not None:
+            self._rpc.close()
+        self._runtime.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _DriveRpc:
+    """``P2PFileRpc`` with a way to learn of replies without loading them: models are large."""
+
+    def __init__(self, rpc: P2PFileRpc) -> None:
+        self._rpc = rpc
+
+    def send(self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False) -> str:
+        return self._rpc.send(to_email, app_name, endpoint, body, encrypt)
+
+    def get_response(self, future_id: str) -> bytes | None:
+        return self._rpc.get_response(future_id)
+
+    def answered(self, future_ids: Collection[str], timeout: float) -> set[str]:
+        return self._rpc.runtime.await_answers(future_ids, timeout, enough=1)
+
+    def delete_future(self, future_id: str) -> None:
+        self._rpc.delete_future(future_id)

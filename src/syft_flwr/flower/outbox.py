@@ -1,0 +1,87 @@
+"""Parallel sending within a bound of memory."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Self
+
+from syft_flwr.errors import SyftFlwrError
+from syft_flwr.flower._compat import Array, Message
+from syft_flwr.flower.replies import Pending
+from syft_flwr.flower.transport import ENDPOINT, Rpc, wire_app_name
+
+logger = logging.getLogger(__name__)
+
+_PARALLEL = 8
+_BYTES_IN_FLIGHT = 64 * 1024 * 1024
+
+
+class Outbox:
+    """Sends the messages of a batch in parallel. Thread-safe; batches are independent of each other."""
+
+    def __init__(self, rpc: Rpc, app_name: str) -> None:
+        self._rpc = rpc
+        self._app = wire_app_name(app_name)
+
+    def batch(self) -> Batch:
+        return Batch(self._send)
+
+    def _send(self, pending: Pending, body: bytes) -> Pending:
+        try:
+            future_id = self._rpc.send(pending.email, self._app, ENDPOINT, body)
+        except (SyftFlwrError, OSError) as error:
+            logger.warning("message to %s could not be sent: %s", pending.email, error)
+            return replace(pending, failure=f"the message to {pending.email} could not be sent: {error}")
+        return replace(pending, future_id=future_id, size=len(body))
+
+
+class Batch:
+    """Messages that are being sent; leaving the context waits until they are.
+
+    Bodies are built one by one, and only so many are in memory at once.
+    """
+
+    def __init__(self, send: Callable[[Pending, bytes], Pending]) -> None:
+        self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="flower-send")
+        self._send = send
+        self._results: list[Future[Pending] | Pending] = []
+        self._in_flight = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._pool.shutdown(wait=True)
+
+    def add(self, pending: Pending, encode: Callable[[], bytes], message: Message) -> None:
+        """Send a message, unless it has failed already; wait while too many bytes are in flight."""
+        if pending.failure:
+            self._results.append(pending)
+            return
+        weight = _size(message)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._in_flight or self._in_flight + weight <= _BYTES_IN_FLIGHT)
+            self._in_flight += weight
+        future = self._pool.submit(self._send, pending, encode())
+        future.add_done_callback(lambda _: self._landed(weight))
+        self._results.append(future)
+
+    def sent(self) -> list[Pending]:
+        """Return what became of each message, in the order of :meth:`add`."""
+        return [result.result() if isinstance(result, Future) else result for result in self._results]
+
+    def _landed(self, weight: int) -> None:
+        with self._changed:
+            self._in_flight -= weight
+            self._changed.notify_all()
+
+
+def _size(message: Message) -> int:
+    return sum(
+        len(value.data) for record in message.content.values() for value in record.values() if isinstance(value, Array)
+    )

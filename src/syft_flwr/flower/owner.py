@@ -1,0 +1,223 @@
+"""The data owner's loop: takes the aggregator's messages, runs the ClientApp, returns its replies."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from syft_flwr.flower._compat import (
+    FLWR_VERSION,
+    Context,
+    ErrorCode,
+    Message,
+    RecordDict,
+    context_from_bytes,
+    context_to_bytes,
+    crash_code,
+)
+from syft_flwr.flower.admission import Action, Situation, decide, run_tag
+from syft_flwr.flower.app_host import AppHost
+from syft_flwr.flower.codec import Stamp, decode_head, encode_stamp, redate, round_of
+from syft_flwr.flower.job import Outcome, encode_plain, failure_reply
+from syft_flwr.flower.node import node_id
+from syft_flwr.flower.progress import Progress, silent
+from syft_flwr.flower.run_store import RunStore
+from syft_flwr.flower.transport import ENDPOINT, Events
+from syft_flwr.models import Message as WireMessage
+
+logger = logging.getLogger(__name__)
+
+Config = Mapping[str, bool | float | int | str]
+
+_CLOCK_TOLERANCE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerConfig:
+    """Who this data owner is and what its app gets.
+
+    ``node_config`` is this owner's own, ``run_config`` the project's. ``run_overrides`` are this owner's changes of
+    it; they win over the aggregator's.
+    """
+
+    email: str
+    node_config: Config = field(default_factory=dict)
+    run_config: Config = field(default_factory=dict)
+    run_overrides: Config = field(default_factory=dict)
+    project_hash: str = ""
+
+
+class DataOwner:
+    """Serves one app on one account until its run is over.
+
+    The messages of a run are handled one after the other: each gets the Context as the one before left it.
+    """
+
+    def __init__(
+        self,
+        config: OwnerConfig,
+        events: Events,
+        apps: AppHost,
+        store: RunStore,
+        *,
+        drive_time: Callable[[], float] = time.time,
+        progress: Progress = silent,
+    ) -> None:
+        """Connect the parts.
+
+        Args:
+            config: Who this is.
+            events: Receives requests, from the aggregator only; stopped by the run's stop message.
+            apps: Runs the app.
+            store: Keeps Contexts.
+            drive_time: Drive's clock (Unix seconds), which also dates the messages: participants' clocks differ.
+            progress: Gets ``ready``, ``working``, ``done``, ``ignored`` and ``stopped`` events.
+        """
+        self._config = config
+        self._node = node_id(config.email)
+        self._events = events
+        self._apps = apps
+        self._store = store
+        self._drive_time = drive_time
+        self._progress = progress
+        self._started = drive_time()
+        self._run = store.current()
+        self._served_here = False
+        self._warned: set[str] = set()
+        events.on_request(ENDPOINT, self.handle, with_message=True)
+
+    def run_forever(self) -> None:
+        """Serve messages; returns when the run's stop message came or the events were stopped."""
+        self._progress("ready", owner=self._config.email)
+        self._events.run_forever()
+
+    def handle(self, body: bytes, wire: WireMessage) -> bytes | None:
+        """Handle one request and return the reply's bytes, if there is to be one.
+
+        Raises:
+            FlowerError: The body is no Flower message; the transport tells the sender.
+        """
+        seen = time.time()
+        message, stamp = decode_head(body)
+        now = self._drive_time()
+        situation = Situation(
+            node=self._node,
+            run=self._run,
+            served_here=self._served_here,
+            age=now - _written_at(wire, message),
+            uptime=now - self._started,
+        )
+        verdict = decide(message, stamp, situation)
+        if verdict.action is Action.IGNORE:
+            self._ignore(message, verdict.reason)
+            return None
+        if verdict.action is Action.REFUSE:
+            self._ignore(message, verdict.reason)
+            reply = failure_reply(message, ErrorCode.MESSAGE_UNAVAILABLE, f"the message was refused: {verdict.reason}")
+            return self._finish(encode_plain(reply), Stamp(seen=seen))
+        if verdict.action is Action.STOP:
+            return self._stop(message)
+        self._serve(message, stamp)
+        if verdict.action is Action.GREET:
+            return self._finish(encode_plain(_acknowledge(message)), Stamp(seen=seen))
+        return self._run_app(message, stamp, body, seen, situation.age)
+
+    def _run_app(self, message: Message, stamp: Stamp, body: bytes, seen: float, age: float) -> bytes:
+        metadata = message.metadata
+        labels = {"owner": self._config.email, "type": metadata.message_type, "group": round_of(message)}
+        if (known := self._store.reply_to(metadata.run_id, metadata.message_id)) is not None:
+            logger.info("message %s was answered before; sending the same reply", metadata.message_id[:16])
+            return known
+        if abs(metadata.created_at - (seen - age)) > _CLOCK_TOLERANCE:
+            # The app derives its reply's ttl from this clock; the aggregator's differs.
+            body = redate(body, seen - age)
+        self._progress("working", **labels)
+        started = time.time()
+        context = self._context(metadata.run_id, stamp)
+        outcome = self._apps.run(body, context, metadata.ttl - age)
+        finished = time.time()
+        if outcome.crash:
+            logger.error("message %s: %s", metadata.message_id[:16], outcome.crash)
+            outcome = Outcome(
+                reply=encode_plain(failure_reply(message, crash_code(), outcome.crash)),
+                context=context,
+                error=outcome.crash,
+            )
+        reply = self._finish(outcome.reply, Stamp(seen=seen, started=started, finished=finished))
+        self._store.save(metadata.run_id, metadata.message_id, outcome.context, reply)
+        self._progress("done", **labels, seconds=finished - started, error=outcome.error, bytes=len(reply))
+        return reply
+
+    def _serve(self, message: Message, stamp: Stamp) -> None:
+        """Take a message's run as the one that is served."""
+        tag = run_tag(message, stamp)
+        if self._run is None or self._run.run_id != tag.run_id:
+            if self._run is not None:
+                logger.info("run %d replaces run %d", tag.run_id, self._run.run_id)
+            self._run = tag
+            self._store.set_current(tag)
+        self._served_here = True
+        if stamp.flwr and stamp.flwr != FLWR_VERSION:
+            self._warn(
+                f"the aggregator runs flwr {stamp.flwr}, this owner {FLWR_VERSION}; install the same if it fails"
+            )
+        if stamp.project and self._config.project_hash and stamp.project != self._config.project_hash:
+            self._warn(
+                f"the aggregator runs another state of the project ({stamp.project[:12]}) than is here "
+                f"({self._config.project_hash[:12]}); this owner runs what is here"
+            )
+
+    def _stop(self, message: Message) -> bytes:
+        run_id = message.metadata.run_id
+        reason = str(message.content["config"].get("reason", "")) if "config" in message.content else ""
+        logger.info("run %d is over: %s", run_id, reason)
+        self._store.forget(run_id)
+        self._progress("stopped", owner=self._config.email, reason=reason)
+        self._events.stop()
+        return self._finish(encode_plain(_acknowledge(message)), Stamp())
+
+    def _context(self, run_id: int, stamp: Stamp) -> bytes:
+        """Return the run's Context: its state from disk, its configuration as it is now."""
+        saved = self._store.context(run_id)
+        state = RecordDict() if saved is None else context_from_bytes(saved).state
+        config = dict(self._config.run_config)
+        if unknown := set(stamp.run_config) - set(config):
+            self._warn(f"run-config keys that only the aggregator's project has: {', '.join(sorted(unknown))}")
+        config |= {key: value for key, value in stamp.run_config.items() if key in config}
+        config |= self._config.run_overrides
+        return context_to_bytes(Context(run_id, self._node, dict(self._config.node_config), state, config))
+
+    def _finish(self, reply: bytes, stamp: Stamp) -> bytes:
+        version = Stamp(
+            flwr=FLWR_VERSION,
+            project=self._config.project_hash,
+            seen=stamp.seen,
+            started=stamp.started,
+            finished=stamp.finished,
+        )
+        return reply + encode_stamp(version)
+
+    def _ignore(self, message: Message, reason: str) -> None:
+        logger.warning("a %s message is not acted on: %s", message.metadata.message_type, reason)
+        self._progress("ignored", owner=self._config.email, type=message.metadata.message_type, reason=reason)
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            logger.warning("%s", text)
+
+
+def _acknowledge(message: Message) -> Message:
+    reply = Message(RecordDict(), reply_to=message)
+    reply.metadata.__dict__["_message_id"] = message.metadata.message_id
+    return reply
+
+
+def _written_at(wire: WireMessage, message: Message) -> float:
+    """Return when a request was written, by Drive's clock if it says so."""
+    if not wire.created_time:
+        return message.metadata.created_at
+    return datetime.fromisoformat(wire.created_time).timestamp()

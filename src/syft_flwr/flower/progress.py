@@ -1,0 +1,63 @@
+"""Progress: what happens in a run, as named events with plain JSON values.
+
+The command line prints them, writes them as JSON Lines, or (``simulate``) collects those of several processes.
+An event is a flat mapping; ``event`` names it and ``time`` is Unix seconds.
+
+Aggregator:
+    ``project`` (name, hash, run_id, owners), ``waiting`` (present, missing), ``owner`` (owner, state, flwr, project),
+    ``run_started``, ``round`` (round, of), ``sent`` (owner, type, group, bytes),
+    ``reply`` (owner, type, group, bytes, error, sent, seen, started, finished, received), ``late`` (owner, type,
+    group), ``metrics`` (round, phase, values), ``checkpoint`` (round, path), ``result`` (path), ``run_finished``,
+    ``bill``.
+Data owner:
+    ``project``, ``ready`` (owner), ``working`` (owner, type, group), ``done`` (owner, type, group, seconds, error),
+    ``ignored`` (owner, reason), ``stopped`` (owner, reason), ``bill``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from typing import Any, Protocol, TextIO
+
+logger = logging.getLogger(__name__)
+
+
+class Progress(Protocol):
+    """Where events go. Must not raise, and may be called from any thread."""
+
+    def __call__(self, event: str, /, **fields: Any) -> None: ...
+
+
+def silent(event: str, /, **fields: Any) -> None:
+    """Drop the event."""
+
+
+class JsonLines:
+    """Writes each event as one line of JSON."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        line = json.dumps({"event": event, "time": time.time(), **fields}, default=str)
+        with self._lock:
+            try:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):
+                logger.debug("nobody reads the progress any more: %s", event)
+
+
+class Fanout:
+    """Passes each event on to several places."""
+
+    def __init__(self, *targets: Progress) -> None:
+        self._targets = targets
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        for target in self._targets:
+            target(event, **fields)

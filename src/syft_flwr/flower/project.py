@@ -1,0 +1,137 @@
+"""A Flower project on disk: an ordinary ``[tool.flwr.app]`` project, with or without ``[tool.syft_flwr]``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from syft_flwr.errors import FlowerError
+from syft_flwr.flower._compat import get_fused_config_from_dir, get_project_config, parse_config_args
+from syft_flwr.settings import load_project
+
+ROUNDS_KEY = "num-server-rounds"
+"""The run-config key for the number of rounds, as Flower's own templates name it."""
+
+_SKIPPED = {".git", ".hg", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "runs"}
+
+RunConfig = Mapping[str, bool | float | int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowerProject:
+    """What is known of a project without importing anything of it.
+
+    ``run_config`` is the project's own, flat, with dots between the names of nested tables.
+    ``app_name``, ``aggregator`` and ``datasites`` are from ``[tool.syft_flwr]``.
+    """
+
+    directory: Path
+    name: str
+    version: str
+    server_app: str
+    client_app: str
+    run_config: RunConfig = field(default_factory=dict)
+    app_name: str = ""
+    aggregator: str = ""
+    datasites: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, directory: Path) -> FlowerProject:
+        """Read ``pyproject.toml``.
+
+        Raises:
+            FlowerError: The directory is no Flower project; the message says what is missing.
+            ConfigurationError: ``[tool.syft_flwr]`` can't be read.
+        """
+        directory = directory.expanduser().absolute()
+        if not directory.is_dir():
+            raise FlowerError(f"{directory} is no directory; name the one that has the project's pyproject.toml")
+        if not (directory / "pyproject.toml").is_file():
+            raise FlowerError(f"{directory} is no Flower project: it has no pyproject.toml ('flwr new' makes one)")
+        try:
+            document = get_project_config(directory)
+            run_config = get_fused_config_from_dir(directory, {})
+        except (ValueError, OSError, TypeError, AttributeError) as error:
+            raise FlowerError(f"{directory} is no Flower project: {_one_line(error)}") from error
+        components = document["tool"]["flwr"]["app"]["components"]
+        if missing := {"serverapp", "clientapp"} - set(components):
+            raise FlowerError(
+                f"{directory} can't run here: [tool.flwr.app.components] has no {' and no '.join(sorted(missing))}"
+            )
+        own = load_project(directory)
+        return cls(
+            directory=directory,
+            name=str(document["project"]["name"]),
+            version=str(document["project"]["version"]),
+            server_app=str(components["serverapp"]),
+            client_app=str(components["clientapp"]),
+            run_config=run_config,
+            app_name=str(own.get("app_name") or document["project"]["name"]),
+            aggregator=str(own.get("aggregator", "")),
+            datasites=tuple(str(email) for email in own.get("datasites", ())),
+        )
+
+    def overrides(self, arguments: Sequence[str], rounds: int | None = None) -> dict[str, bool | float | int | str]:
+        """Read overrides of the run config, in Flower's own syntax (``'lr=0.1 name="x"'`` or a TOML file).
+
+        Args:
+            arguments: Values of ``--run-config``.
+            rounds: Sets ``num-server-rounds``.
+
+        Raises:
+            FlowerError: The syntax is wrong, or the project has no such key.
+        """
+        try:
+            overrides: dict[str, Any] = dict(parse_config_args(list(arguments)))
+        except (click.ClickException, ValueError, OSError) as error:
+            text = error.message if isinstance(error, click.ClickException) else str(error)
+            raise FlowerError(f"--run-config can't be read: {_one_line(text)}") from error
+        if rounds is not None:
+            if ROUNDS_KEY not in self.run_config:
+                raise FlowerError(
+                    f"the project {self.name} has no {ROUNDS_KEY} in [tool.flwr.app.config], so the number of rounds "
+                    "can't be set from outside; change it in the project, or set the key it uses with --run-config"
+                )
+            overrides[ROUNDS_KEY] = rounds
+        if unknown := sorted(set(overrides) - set(self.run_config)):
+            known = ", ".join(sorted(self.run_config)) or "none"
+            raise FlowerError(
+                f"unknown run-config key{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}; "
+                f"the project {self.name} has: {known}"
+            )
+        return overrides
+
+    def content_hash(self) -> str:
+        """Return the SHA-256 of the project's files, names and contents; what a data owner consents to.
+
+        Version control, virtual environments, caches of bytecode and ``runs`` do not count.
+        """
+        digest = hashlib.sha256()
+        for path in sorted(project_files(self.directory)):
+            name = path.relative_to(self.directory).as_posix().encode()
+            content = hashlib.sha256()
+            with path.open("rb") as file:
+                while piece := file.read(1 << 20):
+                    content.update(piece)
+            digest.update(len(name).to_bytes(4, "big") + name + content.digest())
+        return digest.hexdigest()
+
+
+def project_files(directory: Path) -> Iterator[Path]:
+    """Yield a project's own files: not those of version control, virtual environments, caches and runs."""
+    for parent, folders, files in os.walk(directory):
+        folders[:] = [name for name in folders if name not in _SKIPPED and not name.endswith(".egg-info")]
+        for name in files:
+            path = Path(parent, name)
+            if path.is_file():
+                yield path
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())

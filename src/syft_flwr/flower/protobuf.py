@@ -1,0 +1,71 @@
+"""The wire format of Protocol Buffers, as far as it takes to look at a message without copying its arrays.
+
+https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a message: its number, its bytes with and (for strings, bytes and messages) without the tag."""
+
+    number: int
+    whole: memoryview
+    payload: memoryview
+
+
+def read_fields(message: memoryview) -> Iterator[Field]:
+    """Walk over the fields of a message.
+
+    Raises:
+        ValueError: The bytes are no message.
+    """
+    position = 0
+    while position < len(message):
+        tag, start = read_varint(message, position)
+        kind = tag & 7
+        if kind == _VARINT:
+            _, end = read_varint(message, start)
+        elif kind == _BYTES:
+            size, start = read_varint(message, start)
+            end = start + size
+        elif kind in (_FIXED64, _FIXED32):
+            end = start + (8 if kind == _FIXED64 else 4)
+        else:
+            raise ValueError(f"wire type {kind} at byte {position}")
+        if end > len(message):
+            raise ValueError(f"the field at byte {position} is cut off")
+        yield Field(tag >> 3, message[position:end], message[start:end])
+        position = end
+
+
+def write_field(number: int, payload: bytes) -> bytes:
+    """Return a field of strings, bytes or a message."""
+    return write_varint(number << 3 | _BYTES) + write_varint(len(payload)) + payload
+
+
+def read_varint(data: memoryview, position: int) -> tuple[int, int]:
+    """Return a number and where the next thing starts."""
+    number = shift = 0
+    while position < len(data) and shift < 64:
+        byte = data[position]
+        number |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if not byte & 0x80:
+            return number, position
+    raise ValueError(f"no varint at byte {position}")
+
+
+def write_varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

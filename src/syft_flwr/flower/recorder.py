@@ -1,0 +1,238 @@
+"""Takes down what a ServerApp's strategy computes, although an app need not hand it out.
+
+A new-style app calls ``strategy.start(...)`` and may drop the ``Result``; legacy apps never see one. So the strategies'
+entry points are wrapped while the app runs; what they are given and return stays as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from syft_flwr.flower._compat import (
+    ArrayRecord,
+    DefaultWorkflow,
+    LegacyServer,
+    Strategy,
+    legacy_arrays,
+    parameters_to_ndarrays,
+    patched,
+)
+from syft_flwr.flower.progress import Progress, silent
+
+logger = logging.getLogger(__name__)
+
+Arrays = dict[str, "np.ndarray[Any, Any]"]
+PHASES = ("train", "evaluate", "server")
+"""Metrics of training and of evaluation on the owners' side, and of evaluation on the aggregator's."""
+
+
+class Recorder:
+    """Metrics per round and the latest global arrays of one run."""
+
+    def __init__(self, progress: Progress = silent, checkpoints: Path | None = None) -> None:
+        """Prepare an empty record.
+
+        Args:
+            progress: Gets ``round``, ``metrics`` and ``checkpoint`` events.
+            checkpoints: Directory for the global arrays after each round, ``round-{n}.npz``; ``None`` for none.
+        """
+        self.metrics: dict[int, dict[str, dict[str, Any]]] = {}
+        self.round = 0
+        self._arrays: Callable[[], Arrays] | None = None
+        self._progress = progress
+        self._checkpoints = checkpoints
+
+    @property
+    def arrays(self) -> Arrays:
+        """The global arrays after the last round; empty if no strategy had any."""
+        return self._arrays() if self._arrays is not None else {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch every strategy that is started in this process meanwhile."""
+        with ExitStack() as stack:
+            stack.enter_context(patched(Strategy, "start", self._wrap_start))
+            stack.enter_context(patched(LegacyServer, "fit", self._wrap_fit))
+            stack.enter_context(patched(DefaultWorkflow, "__call__", self._wrap_workflow))
+            yield
+
+    def _begin(self, number: int, of: int) -> None:
+        if number != self.round:
+            self.round = number
+            self._progress("round", round=number, of=of)
+
+    def _note(self, number: int, phase: str, values: Mapping[str, Any] | None) -> None:
+        if not values:
+            return
+        plain = {str(key): _plain(value) for key, value in values.items()}
+        known = self.metrics.setdefault(number, {}).setdefault(phase, {})
+        if any(known.get(key) != value for key, value in plain.items()):
+            known.update(plain)
+            self._progress("metrics", round=number, phase=phase, values=plain)
+
+    def _keep(self, number: int, arrays: Callable[[], Arrays]) -> None:
+        self._arrays = arrays
+        if self._checkpoints is not None and number:
+            self._checkpoints.mkdir(parents=True, exist_ok=True)
+            path = self._checkpoints / f"round-{number}.npz"
+            save_arrays(path, arrays())
+            self._progress("checkpoint", round=number, path=str(path))
+
+    def _wrap_start(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def start(*args: Any, **kwargs: Any) -> Any:
+            call = signature.bind(*args, **kwargs)
+            call.apply_defaults()
+            strategy, rounds = call.arguments["self"], int(call.arguments["num_rounds"])
+            self._keep(0, functools.partial(_from_record, call.arguments["initial_arrays"]))
+            self._watch_strategy(strategy, rounds)
+            if (evaluate := call.arguments["evaluate_fn"]) is not None:
+                call.arguments["evaluate_fn"] = self._wrap_evaluate(evaluate)
+            return original(*call.args, **call.kwargs)
+
+        return start
+
+    def _watch_strategy(self, strategy: Any, rounds: int) -> None:
+        configure, aggregate, evaluate = (
+            strategy.configure_train,
+            strategy.aggregate_train,
+            strategy.aggregate_evaluate,
+        )
+
+        @functools.wraps(configure)
+        def configure_train(server_round: int, *args: Any, **kwargs: Any) -> Any:
+            self._begin(server_round, rounds)
+            return configure(server_round, *args, **kwargs)
+
+        @functools.wraps(aggregate)
+        def aggregate_train(server_round: int, *args: Any, **kwargs: Any) -> Any:
+            arrays, metrics = aggregate(server_round, *args, **kwargs)
+            self._note(server_round, "train", metrics)
+            if arrays is not None:
+                self._keep(server_round, functools.partial(_from_record, arrays))
+            return arrays, metrics
+
+        @functools.wraps(evaluate)
+        def aggregate_evaluate(server_round: int, *args: Any, **kwargs: Any) -> Any:
+            metrics = evaluate(server_round, *args, **kwargs)
+            self._note(server_round, "evaluate", metrics)
+            return metrics
+
+        strategy.configure_train = configure_train
+        strategy.aggregate_train = aggregate_train
+        strategy.aggregate_evaluate = aggregate_evaluate
+
+    def _wrap_evaluate(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def evaluate(server_round: int, *args: Any, **kwargs: Any) -> Any:
+            metrics = original(server_round, *args, **kwargs)
+            self._note(server_round, "server", metrics)
+            return metrics
+
+        return evaluate
+
+    def _wrap_fit(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def fit(server: Any, num_rounds: int, timeout: float | None) -> Any:
+            fit_round, evaluate_round = server.fit_round, server.evaluate_round
+
+            @functools.wraps(fit_round)
+            def watched_fit(server_round: int, timeout: float | None) -> Any:
+                self._begin(server_round, num_rounds)
+                result = fit_round(server_round=server_round, timeout=timeout)
+                if result is not None:
+                    parameters, metrics, _ = result
+                    self._note(server_round, "train", metrics)
+                    if parameters:
+                        self._keep(server_round, functools.partial(_from_parameters, parameters))
+                return result
+
+            @functools.wraps(evaluate_round)
+            def watched_evaluate(server_round: int, timeout: float | None) -> Any:
+                result = evaluate_round(server_round=server_round, timeout=timeout)
+                if result is not None:
+                    loss, metrics, _ = result
+                    self._note(server_round, "evaluate", _with_loss(loss, metrics))
+                return result
+
+            server.fit_round, server.evaluate_round = watched_fit, watched_evaluate
+            history, elapsed = original(server, num_rounds, timeout)
+            self._read_history(history)
+            return history, elapsed
+
+        return fit
+
+    def _wrap_workflow(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def call(workflow: Any, grid: Any, context: Any) -> Any:
+            fit, evaluate, rounds = workflow.fit_workflow, workflow.evaluate_workflow, iter(range(1, 1 << 30))
+
+            @functools.wraps(fit)
+            def watched_fit(grid: Any, context: Any) -> Any:
+                self._begin(next(rounds), context.config.num_rounds)
+                fit(grid, context)
+                self._read_history(context.history)
+                self._keep(self.round, functools.partial(_from_record, legacy_arrays(context)))
+
+            @functools.wraps(evaluate)
+            def watched_evaluate(grid: Any, context: Any) -> Any:
+                evaluate(grid, context)
+                self._read_history(context.history)
+
+            workflow.fit_workflow, workflow.evaluate_workflow = watched_fit, watched_evaluate
+            return original(workflow, grid, context)
+
+        return call
+
+    def _read_history(self, history: Any) -> None:
+        """Take down what a legacy ``History`` holds."""
+        for phase, losses in (("evaluate", history.losses_distributed), ("server", history.losses_centralized)):
+            for number, loss in losses:
+                self._note(number, phase, {"loss": loss})
+        for phase, metrics in (
+            ("train", history.metrics_distributed_fit),
+            ("evaluate", history.metrics_distributed),
+            ("server", history.metrics_centralized),
+        ):
+            for name, series in metrics.items():
+                for number, value in series:
+                    self._note(number, phase, {name: value})
+
+
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write arrays as ``.npz``, complete or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    temporary.replace(path)
+
+
+def _from_record(record: ArrayRecord) -> Arrays:
+    return {str(name): array.numpy() for name, array in record.items()}
+
+
+def _from_parameters(parameters: Any) -> Arrays:
+    return {str(place): array for place, array in enumerate(parameters_to_ndarrays(parameters))}
+
+
+def _with_loss(loss: float | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return ({} if loss is None else {"loss": loss}) | dict(metrics)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):  # a numpy scalar, which legacy apps return
+        return value.item()
+    return value.hex() if isinstance(value, bytes) else value

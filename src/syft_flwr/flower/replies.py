@@ -1,0 +1,95 @@
+"""What a reply must fulfil, and the Error replies that stand in for replies that did not come: pure decisions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from syft_flwr.errors import FlowerError
+from syft_flwr.flower._compat import AGGREGATOR_NODE_ID, Error, ErrorCode, Message
+from syft_flwr.flower.codec import Stamp, decode
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An instruction under way.
+
+    ``instruction`` is without content. ``expires_at`` is Unix seconds of this clock, which also wrote ``created_at``,
+    so clocks of other participants do not matter. ``future_id`` is empty when sending failed;
+    ``failure`` then says why.
+    """
+
+    message_id: str
+    instruction: Message
+    email: str
+    group: str
+    size: int
+    sent_at: float
+    future_id: str = ""
+    failure: str = ""
+
+    @property
+    def node(self) -> int:
+        return self.instruction.metadata.dst_node_id
+
+    @property
+    def expires_at(self) -> float:
+        return self.instruction.metadata.created_at + self.instruction.metadata.ttl
+
+
+def read_reply(pending: Pending, body: bytes, now: float) -> tuple[Message, Stamp]:
+    """Turn the answer to an instruction into a reply.
+
+    The transport has checked that Drive names the addressed owner as the answer's author. What the message claims
+    of itself must fit to that; if it does not, the reply is an Error that says so, and nothing waits in vain.
+    """
+    try:
+        reply, stamp = decode(body)
+    except FlowerError as error:
+        reason = _handler_failure(body) or f"{pending.email} sent no Flower message: {error}"
+        return error_reply(pending, ErrorCode.UNKNOWN, reason, now), Stamp()
+    if flaw := _flaw(pending, reply):
+        reason = f"the reply of {pending.email} was refused: {flaw}"
+        return error_reply(pending, ErrorCode.UNKNOWN, reason, now), stamp
+    return reply, stamp
+
+
+def error_reply(pending: Pending, code: int, reason: str, now: float) -> Message:
+    """Build the Error reply that stands in for a node's own."""
+    reply = Message(Error(code=code, reason=reason), reply_to=pending.instruction)
+    # Derived from the instruction's, a ttl would be negative after expiry; a SuperLink says 0 then, too.
+    reply.metadata.ttl = max(0.0, pending.expires_at - now)
+    return reply
+
+
+def expired_reply(pending: Pending, now: float) -> Message:
+    return error_reply(
+        pending,
+        ErrorCode.MESSAGE_UNAVAILABLE,
+        f"no reply of {pending.email} within the message's ttl of {pending.instruction.metadata.ttl:g} s",
+        now,
+    )
+
+
+def _flaw(pending: Pending, reply: Message) -> str:
+    sent, got = pending.instruction.metadata, reply.metadata
+    if got.run_id != sent.run_id:
+        return f"it belongs to run {got.run_id}, this is run {sent.run_id}"
+    if got.reply_to_message_id != pending.message_id:
+        return f"it answers message {got.reply_to_message_id[:16]!r}, not {pending.message_id[:16]!r}"
+    if got.src_node_id != pending.node:
+        return f"it claims to come from node {got.src_node_id}, but this address is node {pending.node}"
+    if got.dst_node_id != AGGREGATOR_NODE_ID:
+        return f"it is addressed to node {got.dst_node_id}"
+    if reply.has_content() == reply.has_error():
+        return "it has neither content nor error"
+    return ""
+
+
+def _handler_failure(body: bytes) -> str:
+    """Return the text of a transport's own error reply, a JSON object, or ``""``."""
+    try:
+        raw = json.loads(body)
+    except ValueError:
+        return ""
+    return str(raw["error"]) if isinstance(raw, dict) and "error" in raw else ""

@@ -1,0 +1,50 @@
+"""Counts of a run, from its events: traffic per round, and which kinds of message anybody could answer."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+
+class Tally:
+    """Listens to the Grid's events. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._good: dict[str, int] = {}
+        self._bad: dict[str, dict[str, str]] = {}
+        self.rounds: dict[str, dict[str, int]] = {}
+        self.timeline: list[dict[str, Any]] = []
+        self.owners: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        with self._lock:
+            if event == "sent":
+                self._round(fields)["bytes_sent"] += fields["bytes"]
+            elif event == "reply":
+                self._reply(fields)
+            elif event == "late":
+                self._round(fields)["late"] += 1
+            elif event == "owner":
+                self.owners.setdefault(fields["owner"], {}).update(fields)
+
+    def failed_types(self) -> dict[str, dict[str, str]]:
+        """Return the kinds of message that no owner answered but with errors: kind → owner → last reason."""
+        with self._lock:
+            return {kind: dict(reasons) for kind, reasons in self._bad.items() if not self._good.get(kind)}
+
+    def _reply(self, fields: dict[str, Any]) -> None:
+        row = self._round(fields)
+        row["bytes_received"] += fields["bytes"]
+        kind = str(fields["type"])
+        if fields["error"]:
+            row["errors"] += 1
+            self._bad.setdefault(kind, {})[str(fields["owner"])] = str(fields["error"])
+        else:
+            row["replies"] += 1
+            self._good[kind] = self._good.get(kind, 0) + 1
+        self.timeline.append(dict(fields))
+
+    def _round(self, fields: dict[str, Any]) -> dict[str, int]:
+        empty = {"bytes_sent": 0, "bytes_received": 0, "replies": 0, "errors": 0, "late": 0}
+        return self.rounds.setdefault(str(fields["group"]), empty)

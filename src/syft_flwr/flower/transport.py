@@ -1,0 +1,44 @@
+"""What the Flower side needs of the message transport; ``P2PFileRpc`` and ``P2PFileEvents`` provide it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Literal, Protocol
+
+from syft_flwr.models import Message
+
+ENDPOINT = "messages"
+
+
+def wire_app_name(app_name: str) -> str:
+    """Return an app's name on the wire, as existing participants write it."""
+    return f"flwr/{app_name}"
+
+
+class Rpc(Protocol):
+    """Sends requests and brings replies, whose senders it has checked. Thread-safe."""
+
+    def send(self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False) -> str: ...
+
+    def get_response(self, future_id: str) -> bytes | None: ...
+
+    def answered(self, future_ids: Collection[str], timeout: float) -> set[str]:
+        """Wait until any of the futures has a reply, at most ``timeout`` seconds; return those that have one."""
+
+    def delete_future(self, future_id: str) -> None: ...
+
+
+class Events(Protocol):
+    """Receives requests."""
+
+    def on_request(
+        self,
+        endpoint: str,
+        handler: Callable[[bytes, Message], bytes | str | None],
+        *,
+        with_message: Literal[True],
+    ) -> None: ...
+
+    def run_forever(self) -> None: ...
+
+    def stop(self) -> None: ...
