@@ -269,6 +269,10 @@ class DriveRuntime:
         finally:
             self._waiters.discard(news)
 
+    def drive_time(self) -> float:
+        """Return Drive's clock: Unix seconds, as of its last answer; the local clock before the first one."""
+        return self._x.gateway.server_time()
+
     @property
     def cleans_up(self) -> bool:
         """Whether message files of our own are deleted when nobody needs them any more."""
