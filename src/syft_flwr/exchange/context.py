@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.exchange.ids import IdPool
+from syft_flwr.feed.lanes import Lane
 from syft_flwr.feed.streams import Streams
+from syft_flwr.models import Message
 from syft_flwr.ports import Clock, DriveGateway
 from syft_flwr.settings import Settings
 from syft_flwr.state.bodies import BodyFiles
 from syft_flwr.state.ledger import Ledger
 
 
+class MessageLane(Protocol):
+    """What is needed of a :class:`~syft_flwr.feed.lanes.Lane`."""
+
+    def offer(self, item: Message) -> bool: ...
+
+    def is_idle(self) -> bool: ...
+
+    def stop(self, timeout: float) -> list[tuple[Message, Any]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """The parts of one account's runtime. ``pool`` runs all transfers; ``me`` is the account's address."""
+    """The parts of one account's runtime. ``pool`` runs all transfers; ``me`` is the account's address.
+
+    ``lanes`` makes the handlers' lanes; a replay has some without threads.
+    """
 
     me: str
     settings: Settings
@@ -30,3 +47,4 @@ class Exchange:
     ids: IdPool
     streams: Streams
     pool: Executor
+    lanes: Callable[..., MessageLane] = Lane

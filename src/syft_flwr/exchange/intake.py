@@ -10,9 +10,8 @@ from functools import partial
 from syft_flwr.drive.folders import Unresolved
 from syft_flwr.errors import DriveError, RuntimeClosedError
 from syft_flwr.exchange.admission import admit
-from syft_flwr.exchange.context import Exchange
-from syft_flwr.exchange.responder import Handler, Responder
-from syft_flwr.feed.lanes import Lane
+from syft_flwr.exchange.context import Exchange, MessageLane
+from syft_flwr.exchange.responder import Handler, Prepared, Responder
 from syft_flwr.models import DriveFile, Message, Rejection, RejectionReason
 from syft_flwr.state.futures import Answer
 
@@ -31,7 +30,7 @@ class Route:
     handler: Handler
     allowed: Callable[[str], bool] = lambda _: True
     concurrency: int = 1
-    lane: Lane[Message, Message] | None = field(default=None, repr=False)
+    lane: Lane[Message, Prepared] | None = field(default=None, repr=False)
     overflowed: bool = False
     """Whether messages wait in the ledger because the lane was full; later ones must not overtake them."""
 
@@ -56,7 +55,7 @@ class Intake:
         self._dispatching = threading.RLock()
         self._lock = threading.Lock()
         self._routes: dict[tuple[str, str], Route] = {}
-        self._placed: set[str] = set()
+        self._placed: dict[str, Route] = {}
         self._emitted: set[str] = set()
         self._unclaimed: set[str] = set()
         self._again = threading.Event()
@@ -74,7 +73,7 @@ class Intake:
         with self._lock:
             if route.key in self._routes:
                 raise ValueError(f"endpoint {route.endpoint!r} of app {route.app!r} has a handler already")
-            route.lane = Lane(
+            route.lane = self._x.lanes(
                 f"{route.app}/{route.endpoint}",
                 key=lambda message: message.sender.lower(),
                 prepare=self.responder.prepare,
@@ -93,8 +92,11 @@ class Intake:
             if self._routes.get(route.key) is route:
                 del self._routes[route.key]
         if route.lane is not None:
-            for message, _ in route.lane.stop(timeout):
-                self.responder.release(message)
+            for message, prepared in route.lane.stop(timeout):
+                self.responder.release(message, prepared)
+        with self._lock:
+            # What was only queued, too; a claim keeps whatever is still being handled from being handled twice.
+            self._placed = {file_id: taker for file_id, taker in self._placed.items() if taker is not route}
 
     def routes(self) -> list[Route]:
         with self._lock:
@@ -144,6 +146,9 @@ class Intake:
         with self._lock:
             if file.id in self._placed:
                 return
+        if not self.responder.is_due(file.id):
+            self._again.set()
+            return
         location = self._x.folders.locate(file)
         if isinstance(location, Unresolved):
             return
@@ -194,14 +199,14 @@ class Intake:
             self._reject(file, message.folder_id, Rejection.of(RejectionReason.SENDER_NOT_ALLOWED, message, detail))
             return
         with self._lock:
-            self._placed.add(file.id)
+            self._placed[file.id] = route
         if route.overflowed or not route.lane.offer(message):
             route.overflowed = True
             with self._lock:
-                self._placed.discard(file.id)
+                self._placed.pop(file.id, None)
 
-    def _handle(self, route: Route, message: Message, _: Message) -> None:
-        self.responder.handle(message, route.handler)
+    def _handle(self, route: Route, message: Message, prepared: Prepared) -> None:
+        self.responder.handle(message, prepared, route.handler)
 
     def _reject(self, file: DriveFile, folder_id: str, rejection: Rejection) -> None:
         if self._x.ledger.reject(file, folder_id):
@@ -210,7 +215,7 @@ class Intake:
 
     def _settled(self, file_id: str, over: bool) -> None:
         with self._lock:
-            self._placed.discard(file_id)
+            self._placed.pop(file_id, None)
             if over:
                 self._emitted.discard(file_id)
                 self._unclaimed.discard(file_id)

@@ -162,6 +162,7 @@ class DriveRuntime:
         for route in self._intake.routes():
             self._intake.remove_route(route, _STOP_TIMEOUT)
         self._intake.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
+        self._intake.responder.interrupt()
         self._cycle.delete_due()
         self._x.gateway.close()
         self._loop.join(_STOP_TIMEOUT)

@@ -238,6 +238,18 @@ class Ledger:
 
         return self._store.transact(work)
 
+    def interrupt(self, message: Message) -> None:
+        """Undo a claim and its attempt: the handler was stopped, and did not crash."""
+
+        def work(tx: Transaction) -> None:
+            key = f"inbox/{message.file_id}"
+            row = tx.get(key)
+            if row is not None:
+                tx.put(key, {**row, "attempts": max(0, row["attempts"] - 1)})
+            tx.delete(f"lease/{message.key}")
+
+        self._store.transact(work)
+
     def spool(self, reply: Reply) -> None:
         """Record a reply whose body is on disk already. From here on the handler never runs again for it."""
         row = {"message": asdict(reply.message), "reply_id": reply.reply_id, "is_error": reply.is_error}
