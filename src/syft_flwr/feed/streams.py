@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
+from syft_flwr.feed.router import MessageRouter
 from syft_flwr.feed.subject import IsolatedSubject
 from syft_flwr.models import Change, FeedError, Message, Rejection
 
@@ -24,7 +25,7 @@ class Streams:
             lambda error: _log.error("an observer of errors raised", exc_info=error)
         )
         self.changes: IsolatedSubject[Change] = IsolatedSubject(partial(self._observer_raised, "changes"))
-        self.messages: IsolatedSubject[Message] = IsolatedSubject(partial(self._observer_raised, "messages"))
+        self.messages = MessageRouter(partial(self._observer_raised, "messages"))
         self.responses: IsolatedSubject[Message] = IsolatedSubject(partial(self._observer_raised, "responses"))
         self.rejected: IsolatedSubject[Rejection] = IsolatedSubject(partial(self._observer_raised, "rejected"))
 

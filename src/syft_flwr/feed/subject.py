@@ -16,7 +16,8 @@ class IsolatedSubject(Subject[T]):
     """Broadcast values one at a time; an observer that raises is reported, keeps its subscription and stops nobody.
 
     A plain ``Subject`` neither serialises concurrent calls of ``on_next`` nor reaches the observers behind one
-    that raises. Subscribing, disposing and emitting from within an observer are allowed.
+    that raises. Subscribing, disposing and emitting from within an observer are allowed: who subscribes meanwhile
+    gets the next value, who disposes meanwhile gets no more.
 
     Args:
         report: Called with an observer's exception.
@@ -27,7 +28,10 @@ class IsolatedSubject(Subject[T]):
         self._report = report
         self._emitting = threading.RLock()
 
-    def _on_next_core(self, value: T) -> None:
+    def on_next(self, value: T) -> None:
+        """Pass a value to every observer; after the end it is ignored."""
+        if not self.observers or self.is_stopped:
+            return
         self._broadcast(lambda observer: observer.on_next(value))
 
     def _on_completed_core(self) -> None:

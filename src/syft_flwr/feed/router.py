@@ -1,0 +1,62 @@
+"""Messages by endpoint: one look into a dict for each message, however many endpoints there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from syft_flwr.feed.subject import IsolatedSubject
+from syft_flwr.models import Message
+
+
+class MessageRouter(IsolatedSubject[Message]):
+    """The stream of all messages, and of those of each endpoint.
+
+    The observers of all messages get each one first, then those of its endpoint.
+    """
+
+    def __init__(self, report: Callable[[Exception], None]) -> None:
+        super().__init__(report)
+        self._endpoints: dict[tuple[str, str], IsolatedSubject[Message]] = {}
+
+    def at(self, app: str, endpoint: str) -> Observable[Message]:
+        """Return the messages of one endpoint of one app. Hot; costs the messages of other endpoints nothing."""
+        key = (app, endpoint)
+
+        def subscribe(
+            observer: abc.ObserverBase[Message], scheduler: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            with self.lock:
+                if self.is_stopped:
+                    observer.on_completed()
+                    return Disposable()
+                subject = self._endpoints.get(key)
+                if subject is None:
+                    subject = self._endpoints[key] = IsolatedSubject(self._report)
+                subscription = subject.subscribe(observer, scheduler=scheduler)
+
+            def leave() -> None:
+                with self.lock:
+                    subscription.dispose()
+                    if not subject.observers and self._endpoints.get(key) is subject:
+                        del self._endpoints[key]
+
+            return Disposable(leave)
+
+        return Observable(subscribe)
+
+    def on_next(self, value: Message) -> None:
+        """Pass a message to its observers; after the end it is ignored."""
+        super().on_next(value)
+        subject = self._endpoints.get((value.app, value.endpoint))
+        if subject is not None:
+            subject.on_next(value)
+
+    def _on_completed_core(self) -> None:
+        super()._on_completed_core()
+        with self.lock:
+            subjects = list(self._endpoints.values())
+        for subject in subjects:
+            subject.on_completed()
