@@ -1,1 +1,21 @@
-"""Federated learning with Flower over Google Drive."""
+"""Federated learning with Flower over Google Drive.
+
+Importing this package imports neither Flower nor the Google client; names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from syft_flwr.flower.bootstrap import bootstrap
+
+__all__ = ["bootstrap"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "bootstrap":
+        from syft_flwr.flower.bootstrap import bootstrap
+
+        return bootstrap
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -87,11 +86,7 @@ class FlowerProject:
         Raises:
             FlowerError: The syntax is wrong, or the project has no such key.
         """
-        try:
-            overrides: dict[str, Any] = dict(parse_config_args(list(arguments)))
-        except (click.ClickException, ValueError, OSError) as error:
-            text = error.message if isinstance(error, click.ClickException) else str(error)
-            raise FlowerError(f"--run-config can't be read: {_one_line(text)}") from error
+        overrides = parse_config(arguments, "--run-config")
         if rounds is not None:
             if ROUNDS_KEY not in self.run_config:
                 raise FlowerError(
@@ -121,6 +116,19 @@ class FlowerProject:
                     content.update(piece)
             digest.update(len(name).to_bytes(4, "big") + name + content.digest())
         return digest.hexdigest()
+
+
+def parse_config(arguments: Sequence[str], option: str) -> dict[str, bool | float | int | str]:
+    """Read settings in Flower's own syntax: ``'lr=0.1 name="x"'``, or the name of a TOML file.
+
+    Raises:
+        FlowerError: The syntax is wrong; the message names the option.
+    """
+    try:
+        return dict(parse_config_args(list(arguments)))
+    except (click.ClickException, ValueError, OSError) as error:
+        text = error.message if isinstance(error, click.ClickException) else str(error)
+        raise FlowerError(f"{option} can't be read: {_one_line(text)}") from error
 
 
 def project_files(directory: Path) -> Iterator[Path]:

@@ -1,0 +1,25 @@
+"""``syft-flwr bootstrap``: make a Flower project a federation over Drive."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.run import ProjectArgument
+
+
+def bootstrap(
+    project: ProjectArgument,
+    aggregator: Annotated[str, typer.Option(help="The aggregator's address.", show_default=False)],
+    datasite: Annotated[list[str], typer.Option(help="A data owner's address; repeat it.", show_default=False)],
+    app_name: Annotated[str | None, typer.Option(help="Name on the wire; by default the project's.")] = None,
+) -> None:
+    """Write who takes part into a Flower project's pyproject.toml; the rest of it stays as it is."""
+    with errors_end_the_command():
+        from syft_flwr.flower.bootstrap import bootstrap as write
+
+        path = write(project, aggregator, datasite, app_name=app_name)
+        typer.echo(f"{path}: [tool.syft_flwr] names {aggregator} and {len(datasite)} data owner(s)")
+        typer.echo(f"Now everybody runs: syft-flwr run {project}")

@@ -1,0 +1,66 @@
+"""``syft-flwr simulate``: a whole federation on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.run import ProjectArgument, RoundsOption, RunConfigOption, default_directory
+
+
+def simulate(  # noqa: PLR0917 - typer passes options by name
+    project: ProjectArgument,
+    datasites: Annotated[int, typer.Option(min=1, help="Number of data owners.")] = 3,
+    rounds: RoundsOption = None,
+    run_config: RunConfigOption = None,
+    out: Annotated[Path | None, typer.Option(help="Directory for the result; by default a new one in runs/.")] = None,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Save the arrays after each round.")] = False,
+    min_available: Annotated[int | None, typer.Option(min=1, help="Start with so many owners.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the local Drive; 0 takes a free one.")] = 0,
+    data: Annotated[Path | None, typer.Option(help="Directory to keep the local Drive in.")] = None,
+    poll_interval: Annotated[float, typer.Option(min=0.01, help="Seconds between polls.")] = 0.25,
+    as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout, events on stderr.")] = False,
+) -> None:
+    """Run a Flower project over a local Drive: one process per data owner, and the aggregator."""
+    with errors_end_the_command():
+        from syft_flwr.cli.view import View
+        from syft_flwr.flower.progress import JsonLines
+        from syft_flwr.flower.project import FlowerProject
+        from syft_flwr.flower.simulation import Simulation, SimulationPlan
+
+        flower = FlowerProject.load(project)
+        flower.overrides(run_config or [], rounds)  # a mistake ends it here, before anything starts
+        plan = SimulationPlan(
+            project=flower.directory,
+            out=(out or default_directory(flower.app_name)).absolute(),
+            owners=datasites,
+            port=port,
+            data=data,
+            run_options=_options(run_config, rounds),
+            aggregator_options=_aggregator_options(checkpoints, min_available),
+            poll_interval=poll_interval,
+        )
+        if as_json:
+            with Simulation(plan, JsonLines(sys.stderr)) as simulation:
+                typer.echo(json.dumps(simulation.run()))
+            return
+        with View() as view, Simulation(plan, view) as simulation:
+            result = simulation.run()
+        view.summary(result)
+
+
+def _options(run_config: list[str] | None, rounds: int | None) -> tuple[str, ...]:
+    options = [item for text in run_config or () for item in ("--run-config", text)]
+    return (*options, *(() if rounds is None else ("--rounds", str(rounds))))
+
+
+def _aggregator_options(checkpoints: bool, min_available: int | None) -> tuple[str, ...]:
+    return (
+        *(("--checkpoints",) if checkpoints else ()),
+        *(() if min_available is None else ("--min-available", str(min_available))),
+    )

@@ -1,0 +1,208 @@
+"""Shows the progress of a run: plain lines anywhere, a live table in a terminal."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+_MOST_COLUMNS = 4
+_PHASES = {"train": "train", "evaluate": "evaluate", "server": "server-side"}
+
+
+class Lines:
+    """Prints each event that matters as a line, with the time."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._lock = threading.Lock()
+        self._last = ""
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        write = _LINES.get(event)
+        line = write(fields) if write is not None else None
+        with self._lock:
+            if line and line != self._last:
+                self._last = line
+                self._console.print(Text(f"{time.strftime('%H:%M:%S')} {line}"))
+
+
+class View:
+    """A simulation in progress: lines, or in a terminal a live table of the owners above them. A context manager."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._lines = Lines(self._console)
+        self._board = Board()
+        self._live = Live(get_renderable=self._board.render, console=self._console, transient=True)
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        self._board(event, **fields)
+        if not self._console.is_terminal or event in ("metrics", "owner", "late", "project"):
+            self._lines(event, **fields)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def summary(self, result: Mapping[str, Any]) -> None:
+        """Print metrics per round, the bill, the wall time and where the result is."""
+        self._console.print(metrics_table(result["rounds"]))
+        self._console.print(bill_table(result["bill"]))
+        directory = result["directory"]
+        self._console.print(Text(f"Wall time {result['wall_seconds']:.1f} s. Result: {directory}/result.json"))
+        if result.get("arrays"):
+            self._console.print(Text(f"Arrays: {directory}/{result['arrays']}"))
+
+
+class Board:
+    """What everybody does at the moment. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._round = "starting"
+        self._owners: dict[str, tuple[str, str]] = {}
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        with self._lock:
+            owner = str(fields.get("owner", ""))
+            if event == "round":
+                self._round = f"round {fields['round']} of {fields['of']}"
+            elif event == "waiting":
+                self._round = f"{len(fields['present'])} of {fields['needed']} data owners are here"
+            elif event == "ready":
+                self._owners[owner] = ("ready", "")
+            elif event == "working":
+                self._owners[owner] = (f"{fields['type']} …", "")
+            elif event == "done":
+                took = f"{fields['seconds']:.2f} s"
+                self._owners[owner] = (
+                    f"{fields['type']} failed" if fields["error"] else f"{fields['type']} done",
+                    took,
+                )
+            elif event == "stopped":
+                self._owners[owner] = ("left", "")
+
+    def render(self) -> Group:
+        with self._lock:
+            table = Table.grid(padding=(0, 2))
+            for owner, (state, took) in sorted(self._owners.items()):
+                table.add_row(Text(owner), Text(state), Text(took, style="dim"))
+            return Group(Text(self._round, style="bold"), table)
+
+
+def metrics_table(rounds: list[Mapping[str, Any]]) -> Table:
+    """Return the metrics of each round as a table."""
+    columns = list(
+        dict.fromkeys(
+            (phase, name)
+            for row in rounds
+            for phase in _PHASES
+            if isinstance(row.get(phase), dict)
+            for name in row[phase]
+        )
+    )
+    table = Table(title="Metrics per round", title_justify="left")
+    table.add_column("round", justify="right")
+    for phase, name in columns:
+        table.add_column(f"{_PHASES[phase]}\n{name}", justify="right")
+    for row in rounds:
+        table.add_row(str(row["round"]), *(_number(row.get(phase, {}).get(name)) for phase, name in columns))
+    return table
+
+
+def bill_table(bills: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return calls and quota units, a row per method and a column per account; many owners share one."""
+    *owners, aggregator = bills
+    columns = {_short(account, bills): [bill] for account, bill in bills.items()}
+    if len(owners) > _MOST_COLUMNS:
+        columns = {f"{len(owners)} owners": [bills[account] for account in owners], aggregator: [bills[aggregator]]}
+    methods = sorted({method for bill in bills.values() for method in bill["methods"]})
+    table = Table(title="Quota bill: calls (units)", title_justify="left")
+    table.add_column("method")
+    for name in (*columns, "all"):
+        table.add_column(name, justify="right")
+    groups = [*columns.values(), list(bills.values())]
+    for method in methods:
+        table.add_row(method, *(_usage([bill["methods"].get(method) for bill in group]) for group in groups))
+    table.add_section()
+    table.add_row("all", *(_usage(group) for group in groups))
+    return table
+
+
+def _short(account: str, accounts: Mapping[str, Any]) -> str:
+    """Return the part of an address before the ``@`` if it tells the accounts apart."""
+    local = account.partition("@")[0]
+    return local if sum(other.partition("@")[0] == local for other in accounts) == 1 else account
+
+
+def _usage(usages: Sequence[Mapping[str, Any] | None]) -> str:
+    calls, units = (sum(int(usage[key]) for usage in usages if usage) for key in ("calls", "units"))
+    return f"{calls} ({units})" if calls else "-"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def _metrics(fields: Mapping[str, Any]) -> str:
+    values = ", ".join(f"{name} {_number(value)}" for name, value in fields["values"].items())
+    return f"round {fields['round']}, {_PHASES[fields['phase']]}: {values}"
+
+
+def _owner(fields: Mapping[str, Any]) -> str | None:
+    states = {
+        "present": "is here",
+        "away": "did not answer in time",
+        "unreachable": f"can't be reached: {fields.get('reason', '')}",
+    }
+    state = states.get(str(fields["state"]))
+    return f"{fields['owner']} {state}" if state else None
+
+
+def _done(fields: Mapping[str, Any]) -> str:
+    end = f"failed: {fields['error']}" if fields["error"] else f"done in {fields['seconds']:.2f} s"
+    return f"{fields['owner']}: {_task(fields)} {end}"
+
+
+def _task(fields: Mapping[str, Any]) -> str:
+    return f"{fields['type']} (round {fields['group']})" if fields.get("group") else str(fields["type"])
+
+
+def _project(fields: Mapping[str, Any]) -> str:
+    if "owner" in fields:
+        return f"{fields['owner']} serves {fields['name']}, hash {fields['hash'][:12]}, for {fields['aggregator']}"
+    return (
+        f"run {fields['run_id']} of {fields['name']}, hash {fields['hash'][:12]}, {len(fields['owners'])} data owners"
+    )
+
+
+_LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
+    "project": _project,
+    "waiting": lambda f: f"waiting: {len(f['present'])} of {f['needed']} here; missing {', '.join(f['missing'])}",
+    "owner": _owner,
+    "run_started": lambda _: "all set, the ServerApp starts",
+    "round": lambda f: f"round {f['round']} of {f['of']}",
+    "late": lambda f: f"{f['owner']} did not answer {_task(f)} in time",
+    "metrics": _metrics,
+    "ready": lambda f: f"{f['owner']} is ready",
+    "working": lambda f: f"{f['owner']}: {_task(f)} …",
+    "done": _done,
+    "ignored": lambda f: f"{f['owner']}: a message was not acted on: {f['reason']}",
+    "stopped": lambda f: f"{f['owner']} leaves: {f['reason']}",
+    "checkpoint": lambda f: f"checkpoint: {f['path']}",
+    "result": lambda f: f"result: {f['path']}",
+}

@@ -1,0 +1,87 @@
+"""Makes a Flower project a federation over Drive: writes ``[tool.syft_flwr]`` into its ``pyproject.toml``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from syft_flwr.errors import ConfigurationError, FlowerError
+from syft_flwr.wire import same_address, validate_address, validate_app
+
+
+def bootstrap(
+    project_dir: str | os.PathLike[str],
+    aggregator: str,
+    datasites: Sequence[str],
+    *,
+    app_name: str | None = None,
+) -> Path:
+    """Write who takes part into a Flower project; everything else in the file stays as it was, comments too.
+
+    Repeating it with the same arguments changes nothing; with others, it replaces what was written before.
+
+    Args:
+        project_dir: Directory of the project.
+        aggregator: The aggregator's address.
+        datasites: The data owners' addresses.
+        app_name: The app's name on the wire; by default the one that is there, else the project's name.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        FlowerError: The directory is no Flower project.
+        ConfigurationError: The aggregator is a data owner, too, or one is named twice.
+        InvalidNameError: An address or the app name can't go on the wire.
+    """
+    path = Path(project_dir) / "pyproject.toml"
+    try:
+        text = path.read_bytes().decode()
+        document: Any = tomlkit.parse(text)
+    except FileNotFoundError as error:
+        raise FlowerError(f"{path.parent} is no Flower project: it has no pyproject.toml") from error
+    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+        raise FlowerError(f"can't read {path}: {error}") from error
+    plain = document.unwrap()
+    if not isinstance(plain.get("tool", {}).get("flwr", {}).get("app"), dict):
+        raise FlowerError(f"{path.parent} is no Flower project: its pyproject.toml has no [tool.flwr.app]")
+    before = plain["tool"].get("syft_flwr", {})
+    name = app_name or before.get("app_name") or plain.get("project", {}).get("name") or path.absolute().parent.name
+    leader, owners = _parties(aggregator, datasites)
+    wanted = {"app_name": validate_app(str(name)), "aggregator": leader, "datasites": owners, "transport": "p2p"}
+    if all(before.get(key) == value for key, value in wanted.items()):
+        return path
+    table = document["tool"].get("syft_flwr")
+    if table is None:
+        table = tomlkit.table()
+        document["tool"]["syft_flwr"] = table
+    for key, value in wanted.items():
+        if table.get(key) != value:
+            table[key] = _array(value) if isinstance(value, list) else value
+    temporary = path.with_name(".pyproject.toml.new")
+    temporary.write_bytes(tomlkit.dumps(document).encode())
+    temporary.chmod(path.stat().st_mode & 0o777)
+    temporary.replace(path)
+    return path
+
+
+def _parties(aggregator: str, datasites: Sequence[str]) -> tuple[str, list[str]]:
+    leader, owners = validate_address(aggregator), [validate_address(email) for email in datasites]
+    if not owners:
+        raise ConfigurationError("name at least one data owner")
+    if any(same_address(leader, email) for email in owners):
+        raise ConfigurationError(f"{leader} can't be the aggregator and a data owner at once")
+    if len({email.lower() for email in owners}) != len(owners):
+        raise ConfigurationError(f"a data owner is named twice: {', '.join(owners)}")
+    return leader, owners
+
+
+def _array(values: Sequence[str]) -> Any:
+    array = tomlkit.array()
+    array.extend(values)
+    return array.multiline(len(values) > 1)

@@ -1,0 +1,274 @@
+"""A whole federation on one machine: a local Drive, one process per data owner, and the aggregator.
+
+Every participant is a process of its own that does what ``syft-flwr run`` does, with an account of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from syft_flwr.errors import FlowerError
+from syft_flwr.flower.progress import Progress
+from syft_flwr.settings import EMAIL_VARIABLE, EMULATOR_VARIABLE, STATE_VARIABLE, TOKEN_VARIABLE
+
+logger = logging.getLogger(__name__)
+
+AGGREGATOR = "aggregator@example.com"
+
+_LEASH = Path(__file__).with_name("leash.py")
+_START_TIMEOUT = 60.0
+_LEAVE_TIMEOUT = 15.0
+_TERM_TIMEOUT = 5.0
+
+
+def owner_email(number: int) -> str:
+    """Return the address of a simulated data owner, counted from 1."""
+    return f"do{number}@example.com"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationPlan:
+    """What to simulate.
+
+    ``port`` is the local Drive's, 0 for a free one; ``data`` keeps its files. ``run_options`` are options of
+    ``syft-flwr run`` for everybody, ``aggregator_options`` for the aggregator only. ``poll_interval`` is in seconds.
+    """
+
+    project: Path
+    out: Path
+    owners: int
+    port: int = 0
+    data: Path | None = None
+    run_options: tuple[str, ...] = ()
+    aggregator_options: tuple[str, ...] = ()
+    poll_interval: float = 0.25
+
+
+@dataclass(slots=True)
+class _Member:
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    error: str = ""
+    left: bool = False
+    """Whether it said that it ends, or ended well."""
+    bill: dict[str, Any] = field(default_factory=dict)
+
+
+class Simulation:
+    """Starts everybody, passes their events on, and ends everybody. A context manager, used once."""
+
+    def __init__(self, plan: SimulationPlan, progress: Progress) -> None:
+        self._plan = plan
+        self._progress = progress
+        self._state = tempfile.TemporaryDirectory(prefix="syft-flwr-", ignore_cleanup_errors=True)
+        self._members: dict[str, _Member] = {}
+        self._emulator: subprocess.Popen[bytes] | None = None
+        self._events: queue.Queue[tuple[str, dict[str, Any] | None]] = queue.Queue()
+        self._threads: list[threading.Thread] = []
+        self._round = ""
+
+    def run(self) -> dict[str, Any]:
+        """Run the simulation to its end.
+
+        Returns:
+            The content of ``result.json``.
+
+        Raises:
+            FlowerError: Somebody could not start, failed or died; the message says who, why and where its log is.
+        """
+        started = time.monotonic()
+        host = self._start_emulator()
+        emails = [owner_email(number) for number in range(1, self._plan.owners + 1)]
+        parties = [option for email in emails for option in ("--datasite", email)]
+        for place, email in enumerate(emails):
+            partition = f"partition-id={place} num-partitions={len(emails)}"
+            self._start_member(email, host, [*parties, "--auto-approve", "--node-config", partition])
+        options = [*parties, *self._plan.aggregator_options, "--out", str(self._plan.out)]
+        self._start_member(AGGREGATOR, host, options)
+        self._attend()
+        return self._conclude(time.monotonic() - started)
+
+    def close(self) -> None:
+        """End everybody: politely, then not; the local Drive last. Idempotent."""
+        running = [member.process for member in self._members.values()]
+        _end(running)
+        if self._emulator is not None:
+            _end([self._emulator])
+        for thread in self._threads:
+            thread.join(_TERM_TIMEOUT)
+        self._threads.clear()
+        self._state.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start_emulator(self) -> str:
+        plan = self._plan
+        command = ["emulator", "--port", str(plan.port), "--json"]
+        command += ["--data", str(plan.data)] if plan.data else []
+        log = self._log_path("drive")
+        self._emulator = process = _spawn(command, log, stdout=subprocess.PIPE)
+        assert process.stdout is not None  # noqa: S101 - asked for above
+        with process.stdout as stdout:
+            ready = queue.Queue[bytes](1)
+            reader = threading.Thread(target=lambda: ready.put(stdout.readline()), name="drive-ready", daemon=True)
+            reader.start()
+            try:
+                line = ready.get(timeout=_START_TIMEOUT)
+            except queue.Empty:
+                raise FlowerError(f"the local Drive did not start within {_START_TIMEOUT:.0f} s; see {log}") from None
+            reader.join()
+        try:
+            return str(json.loads(line)["host"])
+        except (ValueError, KeyError) as error:
+            process.wait(_TERM_TIMEOUT)
+            reason = _last_line(log).removeprefix("error: ") or f"see {log}"
+            raise FlowerError(f"the local Drive did not start: {reason}") from error
+
+    def _start_member(self, email: str, host: str, options: Sequence[str]) -> None:
+        read, write = os.pipe()
+        plan = self._plan
+        command = ["run", str(plan.project), "--aggregator", AGGREGATOR, *options, *plan.run_options]
+        command += ["--poll-interval", str(plan.poll_interval), "--events-fd", str(write)]
+        log = self._log_path(email)
+        environment = {EMAIL_VARIABLE: email, EMULATOR_VARIABLE: host, STATE_VARIABLE: self._state.name}
+        try:
+            process = _spawn(command, log, environment, pass_fds=(write,))
+        finally:
+            os.close(write)
+        self._members[email] = _Member(email, process, log)
+        thread = threading.Thread(target=self._read_events, args=(email, read), name=f"events-{email}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _read_events(self, email: str, fd: int) -> None:
+        with os.fdopen(fd, encoding="utf-8") as lines:
+            for line in lines:
+                self._events.put((email, json.loads(line)))
+        self._events.put((email, None))
+
+    def _attend(self) -> None:
+        """Pass events on until everybody has left; a death that was not announced ends it all."""
+        here = set(self._members)
+        end: float | None = None
+        while here:
+            try:
+                email, event = self._events.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                logger.warning("ended by force, since they did not leave: %s", ", ".join(sorted(here)))
+                return
+            if event is not None:
+                self._note(email, event)
+                continue
+            here.discard(email)
+            self._check_exit(self._members[email])
+            if email == AGGREGATOR:
+                end = time.monotonic() + _LEAVE_TIMEOUT
+
+    def _note(self, email: str, event: dict[str, Any]) -> None:
+        member, name = self._members[email], event.pop("event")
+        if name == "round":
+            self._round = f" in round {event['round']}"
+        if name == "error":
+            member.error = str(event["message"])
+            return
+        if name == "stopped":
+            member.left = True
+        if name == "bill":
+            member.bill = {key: value for key, value in event.items() if key not in ("account", "time")}
+        event.setdefault("member", email)
+        self._progress(name, **event)
+
+    def _check_exit(self, member: _Member) -> None:
+        code = member.process.wait()
+        if code == 0:
+            member.left = True
+            return
+        if member.left:
+            logger.warning("%s ended with exit code %d after its run was over", member.name, code)
+            return
+        # The cause may be known to another one: an owner that died, say, while the aggregator waits.
+        if member.name == AGGREGATOR and member.error:
+            raise FlowerError(f"{member.error}. Logs: {member.log.parent}")
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        why = member.error or _last_line(member.log) or "no word in its log"
+        who = "the aggregator" if member.name == AGGREGATOR else f"the data owner {member.name}"
+        raise FlowerError(f"{who} died{self._round} ({how}): {why}. Its log: {member.log}")
+
+    def _conclude(self, seconds: float) -> dict[str, Any]:
+        path = self._plan.out / "result.json"
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        result["wall_seconds"] = round(seconds, 3)
+        result["bill"] = {member.name: member.bill for member in self._members.values() if member.bill}
+        result["directory"] = str(self._plan.out)
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        return result
+
+    def _log_path(self, name: str) -> Path:
+        directory = self._plan.out / "logs"
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory / f"{name}.log"
+
+
+def _spawn(
+    arguments: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    stdout: int | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a command of ours that can't outlive this process, in a session of its own: Ctrl-C is for this one."""
+    ours = {key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE}
+    command = [sys.executable, "-S", "-E", str(_LEASH), str(os.getpid())]
+    command += [sys.executable, "-P", "-m", "syft_flwr.cli.main", *arguments]
+    logger.debug("starting %s", shlex.join(arguments))
+    with log.open("ab") as errors:
+        return subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=errors if stdout is None else stdout,
+            stderr=errors,
+            env={**ours, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    end = time.monotonic() + _TERM_TIMEOUT
+    for process in processes:
+        try:
+            process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line), "")

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("flwr", "googleapiclient", "numpy", "uvicorn", "starlette", "diskcache")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["simulate", "--help"], ["run", "--help"], ["bootstrap", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from syft_flwr.cli.main import app\n"
+        f"try: app({arguments!r})\n"
+        "except SystemExit: pass\n"
+        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "LOADED []" in done.stdout
+    assert "Usage" in done.stdout
+
+
+def test_importing_the_package_imports_nothing_heavy_and_offers_bootstrap() -> None:
+    code = (
+        "import sys, syft_flwr\n"
+        f"assert not [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert callable(syft_flwr.bootstrap)\n"
+        "assert 'flwr' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
