@@ -10,14 +10,17 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from syft_flwr import wire
-from syft_flwr.errors import NotFoundError
+from syft_flwr.errors import NotFoundError, PermissionDeniedError
 from syft_flwr.models import Change, DriveFile
 from syft_flwr.ports import DriveGateway, StateStore, Transaction
 from syft_flwr.wire import Inbox, InboxPath
 
 _DEPTH = len(InboxPath._fields)
+_RETRIES = 20
+"""Invisible folders to ask for again at a time: a stranger can make up any number of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class FolderIndex:
         self._children: defaultdict[str, set[str]] = defaultdict(set)
         self._by_root_name: defaultdict[str, set[str]] = defaultdict(set)
         self._locations: dict[str, Location | None] = {}
-        self._invisible: set[str] = set()
+        self._invisible: dict[str, None] = {}
         self.version = 0
         """Rises whenever a file that could not be located may be locatable now."""
         rows = store.transact(lambda tx: [row for _, row in tx.scan("folder/")])
@@ -100,68 +103,96 @@ class FolderIndex:
             children = [self._folders[folder_id] for folder_id in self._children.get(parent, ())]
         return [child for child in children if child.name == name]
 
-    def observe(self, change: Change) -> None:
-        """Take over what the feed says of a folder."""
-        file = change.file
-        if file is None or change.removed or file.trashed:
-            self.forget(change.file_id)
-        elif file.is_folder and self._is_of_interest(file):
-            self.add([file])
+    def with_names(self, names: Collection[str]) -> list[DriveFile]:
+        """Return the known folders that have one of these names or an inbox root's."""
+        with self._lock:
+            return [f for f in self._folders.values() if f.name in names or f.name.startswith(wire.INBOX_PREFIX)]
+
+    def observe(self, changes: Iterable[Change]) -> None:
+        """Take over what a page of the feed says of folders, in one transaction."""
+        seen: list[DriveFile] = []
+        gone: set[str] = set()
+        for change in changes:
+            file = change.file
+            if file is None or change.removed or file.trashed:
+                gone.add(change.file_id)
+            elif file.is_folder:
+                seen.append(file)
+        if seen or gone:
+            self._update(self._of_interest(seen), gone)
 
     def add(self, folders: Iterable[DriveFile]) -> None:
         """Remember folders as Drive shows them now."""
+        self._update(folders, ())
+
+    def refresh(self, folder_id: str) -> None:
+        """Ask Drive how a known folder stands, whatever the feed did or did not say."""
+        folder = self._fetch(folder_id)
+        if folder is None:
+            self._update((), (folder_id,))
+        else:
+            self.add([folder])
+
+    def forget(self, folder_id: str) -> None:
+        """Drop a folder that is gone."""
+        self._update((), (folder_id,))
+
+    def retry_invisible(self) -> None:
+        """Ask Drive again, when next needed, for some of the folders that it did not show."""
+        with self._lock:
+            for folder_id in list(islice(self._invisible, _RETRIES)):
+                del self._invisible[folder_id]
+            self.version += 1
+
+    def _update(self, folders: Iterable[DriveFile], gone: Collection[str]) -> None:
         with self._lock:
             changed = [folder for folder in folders if self._folders.get(folder.id) != folder]
-            if not changed:
+            lost = [folder_id for folder_id in gone if folder_id in self._folders]
+            if not changed and not lost:
                 return
+            for folder_id in lost:
+                self._remove(folder_id)
             for folder in changed:
                 self._remove(folder.id)
                 self._insert(folder)
+                self._invisible.pop(folder.id, None)
             # A path may have begun or ceased to lead to an inbox; to walk it again costs no call.
-            self._locations.clear()
-            self._invisible.clear()
+            self._locations = {}
             self.version += 1
 
         def work(tx: Transaction) -> None:
+            for folder_id in lost:
+                tx.delete(f"folder/{folder_id}")
             for folder in changed:
                 tx.put(f"folder/{folder.id}", folder.to_api())
 
         self._store.transact(work)
 
-    def forget(self, folder_id: str) -> None:
-        """Drop a folder that is gone."""
-        with self._lock:
-            if folder_id not in self._folders:
-                return
-            self._remove(folder_id)
-            self._locations.clear()
-        self._store.transact(lambda tx: tx.delete(f"folder/{folder_id}"))
-
-    def retry_invisible(self) -> None:
-        """Ask Drive again, when next needed, for folders that it did not show."""
-        with self._lock:
-            self._invisible.clear()
-            self.version += 1
-
     def _locate_folder(self, endpoint_id: str) -> Location | Unresolved | None:
         with self._lock:
-            if endpoint_id in self._locations:
-                return self._locations[endpoint_id]
+            known = self._locations
+            if endpoint_id in known:
+                return known[endpoint_id]
         chain: list[DriveFile] = []
         folder_id: str | None = endpoint_id
-        inbox = None
-        while folder_id is not None and inbox is None and len(chain) < _DEPTH:
+        while folder_id is not None and len(chain) < _DEPTH:
             folder = self._get(folder_id)
             if folder is None:
                 return Unresolved(f"folder {folder_id} is not visible")
             chain.append(folder)
-            inbox = wire.parse_inbox_root(folder.name, self._me)
-            folder_id = folder.parents[0] if folder.parents else None
+            if (inbox := wire.parse_inbox_root(folder.name, self._me)) is not None:
+                break
+            folder_id = next(iter(folder.parents), None)
+        else:
+            if len(chain) < _DEPTH and not chain[-1].owned_by_me:
+                return Unresolved(f"Drive does not show where folder {chain[-1].id} lies")
+            inbox = None
         location = None
         if inbox is not None and len(chain) == _DEPTH and chain[1].name == wire.RPC_FOLDER:
             location = Location(inbox, app=chain[2].name, endpoint=chain[0].name, folder_id=endpoint_id, root=chain[3])
         with self._lock:
-            self._locations[endpoint_id] = location
+            # If something changed meanwhile, there is a new dict, and this answer is not kept.
+            known[endpoint_id] = location
         return location
 
     def _get(self, folder_id: str) -> DriveFile | None:
@@ -169,25 +200,40 @@ class FolderIndex:
             folder = self._folders.get(folder_id)
             if folder is not None or folder_id in self._invisible:
                 return folder
-        try:
-            folder = self._gateway.get_file(folder_id)
-        except NotFoundError:
-            folder = None
-        if folder is None or folder.trashed:
+        folder = self._fetch(folder_id)
+        if folder is None:
             with self._lock:
-                self._invisible.add(folder_id)
+                self._invisible[folder_id] = None
             return None
         self.add([folder])
         return folder
 
-    def _is_of_interest(self, folder: DriveFile) -> bool:
+    def _fetch(self, folder_id: str) -> DriveFile | None:
+        try:
+            folder = self._gateway.get_file(folder_id)
+        except (NotFoundError, PermissionDeniedError):
+            return None
+        return None if folder.trashed else folder
+
+    def _of_interest(self, folders: Iterable[DriveFile]) -> list[DriveFile]:
+        """Return those that are known, are missed, bear a name of ours, or lie in one that does, in any order."""
+        wanted: dict[str, DriveFile] = {}
+        rest = list(folders)
         with self._lock:
-            return (
-                folder.id in self._folders
-                or any(parent in self._folders for parent in folder.parents)
-                or folder.name in (wire.RPC_FOLDER, wire.SYFTBOX_FOLDER)
-                or folder.name.startswith(wire.INBOX_PREFIX)
-            )
+            while True:
+                more = {
+                    folder.id: folder
+                    for folder in rest
+                    if folder.id in self._folders
+                    or folder.id in self._invisible
+                    or any(parent in self._folders or parent in wanted for parent in folder.parents)
+                    or folder.name in (wire.RPC_FOLDER, wire.SYFTBOX_FOLDER)
+                    or folder.name.startswith(wire.INBOX_PREFIX)
+                }
+                if not more:
+                    return list(wanted.values())
+                wanted |= more
+                rest = [folder for folder in rest if folder.id not in more]
 
     def _insert(self, folder: DriveFile) -> None:
         self._folders[folder.id] = folder

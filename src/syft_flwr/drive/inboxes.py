@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import FolderIndex, owners_within
 from syft_flwr.drive.query import any_of, quote
+from syft_flwr.errors import NotFoundError
 from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
 from syft_flwr.ports import DriveGateway, StateStore, Transaction
 from syft_flwr.wire import InboxPath
@@ -20,7 +21,7 @@ class InboxMaker:
     Args:
         gateway: The account's Drive.
         index: What is known of the folders already.
-        store: Remembers reserved IDs and granted shares, so that a step that failed is repeated and not doubled.
+        store: Remembers reserved IDs and granted shares, so that no step is done twice, by whichever process.
         me: The account's address.
         reserve: Returns a fresh reserved file ID.
     """
@@ -47,15 +48,33 @@ class InboxMaker:
             DriveError: Drive does not let us. To call again goes on where this call stopped, with the same
                 reserved IDs, also in a later process.
         """
-        parties = frozenset((self._me.lower(), peer.lower()))
         with self._locks[peer.lower()]:
-            self._look_up_roots({path.root for path in paths}, parties)
-            parents = [self._root(path.root, parties, peer) for path in paths]
-            for depth in range(1, len(InboxPath._fields)):
-                wanted = [(parent, path[depth]) for parent, path in zip(parents, paths, strict=True)]
-                self._look_up_children(wanted, parties)
-                parents = [self._child(parent, name, parties) for parent, name in wanted]
-            return parents
+            try:
+                return self._ensure(paths, peer)
+            except NotFoundError:
+                self.recheck(paths)
+                return self._ensure(paths, peer)
+
+    def recheck(self, paths: Iterable[InboxPath]) -> None:
+        """Ask Drive about the known folders of these paths, after it turned out that one of them is gone."""
+        for syftbox in self._index.roots_named(wire.SYFTBOX_FOLDER):
+            self._index.refresh(syftbox.id)
+        for path in set(paths):
+            folders = self._index.roots_named(path.root)
+            for name in (*path[1:], ""):
+                for folder in folders:
+                    self._index.refresh(folder.id)
+                folders = [child for folder in folders for child in self._index.children_named(folder.id, name)]
+
+    def _ensure(self, paths: Sequence[InboxPath], peer: str) -> list[str]:
+        parties = frozenset((self._me.lower(), peer.lower()))
+        self._look_up_roots({path.root for path in paths}, parties)
+        parents = [self._root(path.root, parties, peer) for path in paths]
+        for depth in range(1, len(InboxPath._fields)):
+            wanted = [(parent, path[depth]) for parent, path in zip(parents, paths, strict=True)]
+            self._look_up_children(wanted, parties)
+            parents = [self._child(parent, name, parties) for parent, name in wanted]
+        return parents
 
     def _root(self, name: str, parties: frozenset[str], peer: str) -> str:
         root = _oldest(self._index.roots_named(name), parties)
@@ -106,19 +125,40 @@ class InboxMaker:
         self._index.add(list(self._gateway.list_files(query)))
 
     def _create(self, parent: str | None, name: str) -> DriveFile:
-        key = f"reserved/{parent or ''}\n{name}"
-        fresh = self._reserve()
+        """Create a folder under the ID that this account's processes have reserved for it.
 
-        def reserve(tx: Transaction) -> str:
-            file_id: str = tx.get(key) or fresh
-            tx.put(key, file_id)
-            return file_id
-
-        folder = self._gateway.create_folder(self._store.transact(reserve), name, parent)
+        The ID stays on record, so whoever does not see the folder yet "creates" the same one.
+        """
+        key = f"folder_id/{parent or ''}\n{name}"
+        used: str | None = None
+        while True:
+            file_id = self._reserved(key, not_this=used)
+            try:
+                folder = self._gateway.create_folder(file_id, name, parent)
+            except NotFoundError:
+                if used is not None:
+                    raise  # it is the parent that is gone
+                used = file_id
+                continue
+            if not folder.trashed:
+                break
+            used = file_id
         self._index.add([folder])
-        self._store.transact(lambda tx: tx.delete(key))
         self._all_children_known.add(folder.id)
         return folder
+
+    def _reserved(self, key: str, *, not_this: str | None) -> str:
+        known = self._store.transact(lambda tx: tx.get(key))
+        if known is not None and known != not_this:
+            return str(known)
+        fresh = self._reserve()
+
+        def work(tx: Transaction) -> str:
+            if tx.get(key) in (None, not_this):
+                tx.put(key, fresh)
+            return str(tx.get(key))
+
+        return self._store.transact(work)
 
     def _share(self, root_id: str, peer: str) -> None:
         key = f"shared/{root_id}\n{peer.lower()}"

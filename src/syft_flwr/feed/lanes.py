@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -42,6 +43,7 @@ class Lane(Generic[Item, Ready]):
         concurrency: Items of different keys handled at once.
         lookahead: Items prepared in advance.
         on_drained: Called on a lane's thread when the last waiting item has left.
+        on_late: Called with what was still being prepared when :meth:`stop` returned, once it is.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Lane(Generic[Item, Ready]):
         concurrency: int = 1,
         lookahead: int = 4,
         on_drained: Callable[[], None] = lambda: None,
+        on_late: Callable[[Item, Ready], None] = lambda _item, _ready: None,
     ) -> None:
         self._name = name
         self._key = key
@@ -65,6 +68,7 @@ class Lane(Generic[Item, Ready]):
         self._capacity = capacity
         self._window = concurrency + lookahead
         self._on_drained = on_drained
+        self._on_late = on_late
         self._condition = threading.Condition()
         self._queues: OrderedDict[str, deque[_Entry[Item, Ready]]] = OrderedDict()
         self._busy: set[str] = set()
@@ -89,15 +93,10 @@ class Lane(Generic[Item, Ready]):
             self._condition.notify()
             return True
 
-    def is_idle(self) -> bool:
-        """Tell whether nothing waits and nothing is being handled."""
-        with self._condition:
-            return not self._waiting and not self._busy
-
     def stop(self, timeout: float) -> list[tuple[Item, Ready]]:
         """Start no more items, wait up to ``timeout`` seconds for those being handled, and return what was prepared.
 
-        A thread that is still busy then is left to end by itself.
+        A thread that is still busy then is left to end by itself. Calling it again only waits again.
         """
         with self._condition:
             self._stopping = True
@@ -111,15 +110,17 @@ class Lane(Generic[Item, Ready]):
                 thread.join(max(0.0, deadline - time.monotonic()))
         prepared: list[tuple[Item, Ready]] = []
         for entry in left:
-            if entry.ready is not None and not entry.ready.cancel():
-                try:
-                    ready = entry.ready.result(max(0.0, deadline - time.monotonic()))
-                except Exception:
-                    _log.debug("lane %s: an item was still being prepared", self._name, exc_info=True)
-                    continue
-                if ready is not None:
-                    prepared.append((entry.item, ready))
+            if entry.ready is None or entry.ready.cancel():
+                continue
+            if not entry.ready.done():
+                entry.ready.add_done_callback(partial(self._deliver_late, entry.item))
+            elif (ready := _result(entry.ready)) is not None:
+                prepared.append((entry.item, ready))
         return prepared
+
+    def _deliver_late(self, item: Item, prepared: Future[Ready | None]) -> None:
+        if (ready := _result(prepared)) is not None:
+            self._on_late(item, ready)
 
     def _work(self) -> None:
         while (taken := self._take()) is not None:
@@ -172,3 +173,7 @@ class Lane(Generic[Item, Ready]):
     def _wake(self, _: Future[Ready | None]) -> None:
         with self._condition:
             self._condition.notify_all()
+
+
+def _result(prepared: Future[Ready | None]) -> Ready | None:
+    return None if prepared.cancelled() or prepared.exception() is not None else prepared.result()

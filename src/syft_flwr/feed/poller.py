@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.models import ChangePage, DriveFile
 from syft_flwr.ports import DriveGateway
 from syft_flwr.state.ledger import Ledger
@@ -30,14 +31,20 @@ class ChangePoller:
 
     Args:
         gateway: The account's Drive.
+        folders: Learns of each page's folders before the page is committed; to learn twice does no harm.
         ledger: The journal.
         emit: Called with each page after its commit, and with the unfinished candidates on it.
     """
 
     def __init__(
-        self, gateway: DriveGateway, ledger: Ledger, emit: Callable[[ChangePage, list[DriveFile]], None]
+        self,
+        gateway: DriveGateway,
+        folders: FolderIndex,
+        ledger: Ledger,
+        emit: Callable[[ChangePage, list[DriveFile]], None],
     ) -> None:
         self._gateway = gateway
+        self._folders = folders
         self._ledger = ledger
         self._emit = emit
         self._token: str | None = None
@@ -65,6 +72,7 @@ class ChangePoller:
         changes = pages = 0
         while True:
             page = self._gateway.list_changes(self._token)
+            self._folders.observe(page.changes)
             unfinished = self._ledger.commit(self._token, page)
             self._token = page.next_page_token or page.new_start_page_token or self._token
             changes += len(page.changes)

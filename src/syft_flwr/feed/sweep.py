@@ -11,6 +11,7 @@ from syft_flwr.drive.query import any_of, quote
 from syft_flwr.errors import NotFoundError
 from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
 from syft_flwr.ports import DriveGateway
+from syft_flwr.state.processed import LIST_LAG
 
 _log = logging.getLogger(__name__)
 
@@ -43,15 +44,7 @@ class Sweeper:
             marks: For each folder, the time (RFC 3339) up to which its messages are done and need no listing.
         """
         self._index.retry_invisible()
-        for chunk in _chunks(sorted({wire.RPC_FOLDER, *names}), _NAMES_PER_QUERY):
-            self._index.add(
-                list(
-                    self._gateway.list_files(
-                        f"mimeType = {quote(FOLDER_MIME_TYPE)} and trashed = false and "
-                        f"(name contains {quote(wire.INBOX_PREFIX.rstrip('_'))} or {any_of('name = {}', chunk)})"
-                    )
-                )
-            )
+        self._find_folders({wire.RPC_FOLDER, *names})
         folders = sorted(location.folder_id for location in self._index.endpoints())
         for chunk in _chunks(folders, _PARENTS_PER_QUERY):
             yield from self._in_folders(chunk, marks)
@@ -69,6 +62,23 @@ class Sweeper:
                 yield file
         self._index.retry_invisible()
         self._index.add(folders)
+
+    def _find_folders(self, names: set[str]) -> None:
+        written_by = wire.timestamp(self._gateway.server_time() - LIST_LAG)
+        listed: set[str] = set()
+        for chunk in _chunks(sorted(names), _NAMES_PER_QUERY):
+            found = list(
+                self._gateway.list_files(
+                    f"mimeType = {quote(FOLDER_MIME_TYPE)} and trashed = false and "
+                    f"(name contains {quote(wire.INBOX_PREFIX.rstrip('_'))} or {any_of('name = {}', chunk)})"
+                )
+            )
+            self._index.add(found)
+            listed.update(folder.id for folder in found)
+        # Renamed, trashed or deleted while the feed had a gap? A list's silence proves nothing.
+        for folder in self._index.with_names(names):
+            if folder.id not in listed and folder.created_time < written_by:
+                self._index.refresh(folder.id)
 
     def _in_folders(self, folders: Sequence[str], marks: dict[str, str]) -> Iterator[DriveFile]:
         conditions = [

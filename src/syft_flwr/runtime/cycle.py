@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import Location
-from syft_flwr.errors import ConfigurationError, PageTokenRejectedError, RuntimeClosedError
+from syft_flwr.errors import ConfigurationError, DriveError, PageTokenRejectedError, RuntimeClosedError
+from syft_flwr.exchange.backoff import Backoff
 from syft_flwr.exchange.context import Exchange
 from syft_flwr.exchange.intake import Intake
 from syft_flwr.exchange.janitor import Janitor
@@ -18,6 +20,7 @@ from syft_flwr.feed.poller import ChangePoller
 from syft_flwr.feed.schedule import SweepKind, SweepSchedule
 from syft_flwr.feed.sweep import Sweeper
 from syft_flwr.models import ChangePage, DriveFile
+from syft_flwr.wire import InboxPath
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +28,8 @@ _FEED_LAG = 10.0
 """Seconds by which an entry of the feed may ordinarily trail the write."""
 _SWEEP_OVERLAP = 120.0
 """Seconds that a sweep looks back beyond the one before it, for lists that lag and clocks that differ."""
+_INBOXES_PER_POLL = 32
+"""Senders whose inboxes are made before a poll: with a thousand of them, messages must not wait for the last."""
 
 
 class FeedCycle:
@@ -45,7 +50,7 @@ class FeedCycle:
         self._intake = intake
         self._requester = requester
         self._url = url
-        self._poller = ChangePoller(exchange.gateway, exchange.ledger, self._on_page)
+        self._poller = ChangePoller(exchange.gateway, exchange.folders, exchange.ledger, self._on_page)
         self._sweeper = Sweeper(exchange.gateway, exchange.folders, exchange.me)
         self._schedule = SweepSchedule(exchange.settings.sweep_interval)
         self._janitor = Janitor(
@@ -54,7 +59,9 @@ class FeedCycle:
         self._lock = threading.RLock()
         self._deleting = threading.Lock()
         self._begun = False
-        self._wanted: dict[tuple[str, str, str], None] = {}
+        self._wanted: defaultdict[str, set[InboxPath]] = defaultdict(set)
+        self._wanting = threading.Lock()
+        self._inboxes_backoff = Backoff(exchange.clock)
         self._unfinished: list[DriveFile] = []
         self._traffic = False
         self._withdrawals = False
@@ -66,7 +73,10 @@ class FeedCycle:
 
     def want_inboxes(self, inboxes: Iterable[tuple[str, str, str]]) -> None:
         """Ask for this account's inboxes for (sender, app, endpoint); made before the next poll."""
-        self._wanted.update(dict.fromkeys(inboxes))
+        with self._wanting:
+            for sender, app, endpoint in inboxes:
+                if not wire.same_address(sender, self._x.me):
+                    self._wanted[sender].add(wire.inbox_path(sender, self._x.me, app, endpoint))
 
     def begin(self) -> None:
         """Do what comes before the first poll, once: the start token first, then a sweep, then what is unfinished.
@@ -153,10 +163,25 @@ class FeedCycle:
             _log.debug("closed; deletions will go on with the next run")
 
     def _make_inboxes(self) -> None:
-        for sender, app, endpoint in list(self._wanted):
-            if not wire.same_address(sender, self._x.me):
-                self._x.inboxes.ensure([wire.inbox_path(sender, self._x.me, app, endpoint)], peer=sender)
-            del self._wanted[sender, app, endpoint]
+        """Make the inboxes of some senders at once; a sender who can't be shared with holds up nobody else."""
+        with self._wanting:
+            wanted = {sender: sorted(paths) for sender, paths in self._wanted.items() if paths}
+        due = [sender for sender in wanted if self._inboxes_backoff.is_due(sender)][:_INBOXES_PER_POLL]
+        errors = self._x.pool.map(lambda sender: self._make_inbox(sender, wanted[sender]), due)
+        for sender, error in zip(due, errors, strict=True):
+            if error is None:
+                with self._wanting:
+                    self._wanted[sender].difference_update(wanted[sender])
+            else:
+                self._inboxes_backoff.failed(sender, error)
+                self._x.streams.report(f"making the inbox of {sender}", error)
+
+    def _make_inbox(self, sender: str, paths: Sequence[InboxPath]) -> DriveError | None:
+        try:
+            self._x.inboxes.ensure(paths, peer=sender)
+        except DriveError as error:
+            return error
+        return None
 
     def _restart(self) -> None:
         self._poller.restart()
@@ -164,7 +189,6 @@ class FeedCycle:
 
     def _on_page(self, page: ChangePage, unfinished: list[DriveFile]) -> None:
         for change in page.changes:
-            self._x.folders.observe(change)
             self._withdrawals |= change.removed or (change.file is not None and change.file.trashed)
             self._x.streams.changes.on_next(change)
         self._unfinished += unfinished

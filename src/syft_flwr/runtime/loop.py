@@ -15,6 +15,10 @@ _HOPELESS = (ConfigurationError, StateError)
 _LONGEST_BACKOFF = 64.0
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 class PollLoop:
     """Calls ``step`` over and over on a thread of its own, for as long as somebody wants it.
 
@@ -41,83 +45,106 @@ class PollLoop:
         self._report = report
         self._clock = clock
         self._lock = threading.Lock()
-        self._users = 0
+        self._users: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
-        self._stopping = threading.Event()
         self.failure: Exception | None = None
         """Why the loop ended by itself: something that no retry can mend."""
 
     @property
     def is_running(self) -> bool:
+        """Whether somebody wants the loop, and it has not failed."""
         with self._lock:
-            return self._thread is not None and self._thread.is_alive() and not self._stopping.is_set()
+            return self._thread is not None and bool(self._users)
 
-    def start(self, on_failure: Callable[[], None] = lambda: None) -> None:
+    def start(self, on_failure: Callable[[], None] = nothing) -> None:
         """Want the loop to run; every call is matched by one of :meth:`stop`.
 
         Args:
             on_failure: Called on the loop's thread should it end by itself; see :attr:`failure`.
         """
         with self._lock:
-            self._users += 1
-            if self._thread is None or not self._thread.is_alive():
+            self._users.append(on_failure)
+            if self._thread is None:
                 self.failure = None
-                self._stopping = threading.Event()
                 self._wake.clear()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._stopping, on_failure), name=self._name, daemon=True
-                )
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
 
-    def stop(self) -> None:
-        """Stop wanting the loop; when nobody wants it, it ends with the call that it is in."""
+    def stop(self, on_failure: Callable[[], None] = nothing) -> None:
+        """Stop wanting the loop; when nobody wants it, it ends with the call that it is in. Returns at once.
+
+        Args:
+            on_failure: What :meth:`start` was called with.
+        """
         with self._lock:
-            self._users = max(0, self._users - 1)
-            if self._users == 0:
-                self._stopping.set()
+            if on_failure in self._users:
+                self._users.remove(on_failure)
+            if not self._users:
                 self._wake.set()
 
     def wake(self) -> None:
         """Interrupt the pause for a dispatch; Drive is not polled earlier for it."""
         self._wake.set()
 
+    def end(self) -> None:
+        """Stop the loop for everybody; returns at once."""
+        with self._lock:
+            self._users.clear()
+            self._wake.set()
+
     def join(self, timeout: float) -> None:
         """Wait for the thread, at most ``timeout`` seconds; from the loop's own thread it returns at once."""
-        with self._lock:
-            self._users = 0
-            self._stopping.set()
-            self._wake.set()
-            thread = self._thread
+        thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
 
-    def _run(self, stopping: threading.Event, on_failure: Callable[[], None]) -> None:
+    def _run(self) -> None:
         failures = 0
-        while not stopping.is_set():
+        while self._goes_on():
             try:
                 pause = self._step()
                 failures = 0
             except RuntimeClosedError:
+                self._end()
                 return
             except _HOPELESS as error:
-                self.failure = error
-                on_failure()
+                for on_failure in self._end(error):
+                    on_failure()
                 return
             except Exception as error:  # an outage, or a defect: the feed must go on either way
                 self._report(error)
                 pause = min(2.0**failures, _LONGEST_BACKOFF)
                 failures += 1
-            self._pause(stopping, pause)
+            self._pause(pause)
 
-    def _pause(self, stopping: threading.Event, seconds: float) -> None:
+    def _goes_on(self) -> bool:
+        """Tell whether anybody wants another step. If not, the thread is over, and the next start makes a new one."""
+        with self._lock:
+            if self._users:
+                return True
+            self._thread = None
+            return False
+
+    def _end(self, failure: Exception | None = None) -> list[Callable[[], None]]:
+        with self._lock:
+            self.failure = failure
+            self._thread = None
+            users, self._users = self._users, []
+            return users
+
+    def _pause(self, seconds: float) -> None:
         until = self._clock.monotonic() + seconds
-        while not stopping.is_set() and (left := until - self._clock.monotonic()) > 0:
-            if self._clock.wait(self._wake, left) and not stopping.is_set():
+        while self._users and (left := until - self._clock.monotonic()) > 0:
+            if self._clock.wait(self._wake, left):
                 self._wake.clear()
-                try:
-                    self._dispatch()
-                except RuntimeClosedError:
-                    return
-                except Exception as error:  # as above
-                    self._report(error)
+                self._dispatch_safely()
+
+    def _dispatch_safely(self) -> None:
+        try:
+            if self._users:
+                self._dispatch()
+        except RuntimeClosedError:
+            _log.debug("closed; the next step ends the loop")
+        except Exception as error:  # as in _run
+            self._report(error)

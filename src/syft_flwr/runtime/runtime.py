@@ -18,7 +18,7 @@ from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.feed.interval import PollInterval
 from syft_flwr.models import Change, FeedError, Message, Rejection
 from syft_flwr.runtime.cycle import FeedCycle
-from syft_flwr.runtime.loop import PollLoop
+from syft_flwr.runtime.loop import PollLoop, nothing
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class DriveRuntime:
         """Why the poll loop ended by itself, if it did: something that no retry can mend."""
         return self._loop.failure
 
-    def start(self, on_failure: Callable[[], None] = lambda: None) -> None:
+    def start(self, on_failure: Callable[[], None] = nothing) -> None:
         """Poll on a thread of the runtime's own, until :meth:`stop` was called as often, or :meth:`close`.
 
         Args:
@@ -146,9 +146,9 @@ class DriveRuntime:
         self._check_open()
         self._loop.start(on_failure)
 
-    def stop(self) -> None:
-        """Undo one :meth:`start`; returns at once."""
-        self._loop.stop()
+    def stop(self, on_failure: Callable[[], None] = nothing) -> None:
+        """Undo one :meth:`start`, which was called with the same ``on_failure``; returns at once."""
+        self._loop.stop(on_failure)
 
     def close(self) -> None:
         """Give up this use of the runtime; the last one stops everything within about a second.
@@ -158,7 +158,7 @@ class DriveRuntime:
         if self._closed.is_set() or not self._release():
             return
         self._closed.set()
-        self._loop.stop()
+        self._loop.end()
         for route in self._intake.routes():
             self._intake.remove_route(route, _STOP_TIMEOUT)
         self._intake.responder.wait_for_uploads(_UPLOAD_TIMEOUT)

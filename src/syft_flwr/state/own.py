@@ -13,7 +13,9 @@ class OwnFiles:
 
     def add(self, tx: Transaction, file_id: str, *, at: float, watch: str | None = None) -> None:
         """Plan to delete ``file_id`` at Unix time ``at``, or when the file ``watch`` is gone."""
+        self._remove(tx, file_id)
         tx.put(f"own/{file_id}", {"at": at, "watch": watch})
+        tx.put(_due_key(at, file_id), file_id)
         if watch is not None:
             tx.put(f"watch/{watch}", file_id)
 
@@ -21,29 +23,34 @@ class OwnFiles:
         """Make due what was watching this file."""
         own = tx.get(f"watch/{file_id}")
         if own is not None:
-            tx.put(f"own/{own}", {"at": 0.0, "watch": file_id})
+            self.add(tx, own, at=0.0)
 
-    def due(self, now: float) -> list[str]:
-        """Return the files to delete now (Unix seconds)."""
-        return self._store.transact(
-            lambda tx: [key.removeprefix("own/") for key, row in tx.scan("own/") if row["at"] <= now]
-        )
-
-    def watched(self) -> list[str]:
-        """Return the peers' files whose end we wait for."""
+    def due(self, now: float, *, limit: int = 1_000) -> list[str]:
+        """Return files to delete now (Unix seconds), those that are due for longest first."""
 
         def work(tx: Transaction) -> list[str]:
-            return [row["watch"] for _, row in tx.scan("own/") if row["watch"] is not None and row["at"] > 0]
+            # Not later than now: the keys sort by time.
+            return [row for key, row in tx.scan("due/", limit=limit) if key < _due_key(now, "\U0010ffff")]
 
         return self._store.transact(work)
 
+    def watched(self) -> list[str]:
+        """Return the peers' files whose end we wait for."""
+        return self._store.transact(lambda tx: [key.removeprefix("watch/") for key, _ in tx.scan("watch/")])
+
     def deleted(self, file_id: str) -> None:
         """Note that Drive no longer has the file."""
+        self._store.transact(lambda tx: self._remove(tx, file_id))
 
-        def work(tx: Transaction) -> None:
-            row = tx.get(f"own/{file_id}")
-            tx.delete(f"own/{file_id}")
-            if row is not None and row["watch"] is not None:
-                tx.delete(f"watch/{row['watch']}")
+    def _remove(self, tx: Transaction, file_id: str) -> None:
+        row = tx.get(f"own/{file_id}")
+        if row is None:
+            return
+        tx.delete(f"own/{file_id}")
+        tx.delete(_due_key(row["at"], file_id))
+        if row["watch"] is not None:
+            tx.delete(f"watch/{row['watch']}")
 
-        self._store.transact(work)
+
+def _due_key(at: float, file_id: str) -> str:
+    return f"due/{at:020.6f}/{file_id}"

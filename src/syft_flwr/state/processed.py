@@ -11,7 +11,7 @@ from syft_flwr import wire
 from syft_flwr.models import Message
 from syft_flwr.ports import Transaction
 
-LIST_LAG = 30.0
+LIST_LAG = 120.0
 """Seconds by which Drive's lists may trail a write."""
 
 
@@ -70,7 +70,10 @@ class ProcessedIds:
         if count > self._limit:
             horizon = wire.timestamp((tx.get("swept") or 0.0) - LIST_LAG)
             unfinished = _oldest_unfinished(tx)
-            for order, (key, file_id, folder_id, created) in tx.scan("order/", limit=count - self._limit * 9 // 10):
+            horizon = min(horizon, unfinished.get("", horizon))
+            for order, (key, file_id, folder_id, created) in tx.scan("order/"):
+                if count <= self._limit * 9 // 10:
+                    break
                 if created >= min(horizon, unfinished.get(folder_id, horizon)):
                     continue
                 tx.put(f"mark/{folder_id}", max(created, tx.get(f"mark/{folder_id}") or ""))
@@ -89,9 +92,10 @@ class ProcessedIds:
 
 
 def _oldest_unfinished(tx: Transaction) -> dict[str, str]:
+    """Return each folder's oldest unfinished file (RFC 3339), under ``""`` that of files that may lie in any folder."""
     oldest: dict[str, str] = {}
     for _, row in tx.scan("inbox/"):
         created = row["file"]["createdTime"]
-        for parent in row["file"].get("parents", ()):
+        for parent in row["file"].get("parents", ("",)):
             oldest[parent] = min(created, oldest.get(parent, created))
     return oldest
