@@ -54,6 +54,15 @@ class ChangePoller:
         self._token = self._ledger.cursor()
         return self._token is not None
 
+    @property
+    def token(self) -> str | None:
+        """What the next poll begins with; ``None`` before the first of :meth:`resume` and :meth:`restart`."""
+        return self._token
+
+    def follow_from(self, token: str) -> None:
+        """Go on from a token whose Drive is a recording."""
+        self._token = token
+
     def restart(self) -> None:
         """Obtain a new start token. A sweep must follow, and only then is nothing lost."""
         token = self._gateway.get_start_page_token()

@@ -6,7 +6,8 @@ import logging
 import random
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import Location
@@ -115,17 +116,48 @@ class FeedCycle:
             self._make_inboxes()
             self._traffic = False
             try:
-                changes = self._poller.poll().changes
+                changes = self.follow()
             except PageTokenRejectedError as error:
                 _log.warning("%s: %s; starting over with a new token and a sweep", self._x.me, error)
                 self._restart()
                 changes = 0
-            finally:
-                self.polled_at = self._now()
-                self.dispatch()
             self._sweep_if_due()
             self._clean_up()
             return changes
+
+    def follow(self) -> int:
+        """Follow the feed to its end and pass on what it brings; return the number of changes. No sweep, no clean-up.
+
+        Raises:
+            DriveError: As :meth:`poll`.
+        """
+        with self._lock:
+            try:
+                return self._poller.poll().changes
+            finally:
+                self.polled_at = self._now()
+                self.dispatch()
+
+    def follow_from(self, token: str) -> None:
+        """Count as begun, with the feed at this token: a replay has no Drive to ask."""
+        with self._lock:
+            self._poller.follow_from(token)
+            self._begun = True
+
+    def take(self, files: Iterable[DriveFile]) -> list[DriveFile]:
+        """Journal and pass on files that a sweep found; return those that are new."""
+        with self._lock:
+            news = self._x.ledger.journal(files)
+            self._traffic |= bool(news)
+            self._intake.dispatch(news)
+            self._intake.dispatch_pending()
+            return news
+
+    @contextmanager
+    def held(self) -> Iterator[str | None]:
+        """Let no poll happen for the block; gives the token that the next one will begin with, if it is known."""
+        with self._lock:
+            yield self._poller.token
 
     def dispatch(self) -> None:
         """Pass on what the journal holds; no call to Drive but for folders never seen."""
@@ -208,7 +240,7 @@ class FeedCycle:
             found = list(self._sweeper.everything(self._names(), self._x.ledger.marks()))
         else:
             found = list(self._sweeper.recent(self._swept_at - _SWEEP_OVERLAP))
-        news = self._x.ledger.journal(found)
+        news = self.take(found)
         overdue = wire.timestamp(began - _FEED_LAG)
         missed = sum(file.created_time < overdue for file in news) if self._swept_at else 0
         if kind is SweepKind.FULL:
@@ -220,9 +252,6 @@ class FeedCycle:
             _log.info(
                 "a sweep found %d messages that the feed missed; interval %.0f s", missed, self._schedule.interval
             )
-        self._traffic |= bool(news)
-        self._intake.dispatch(news)
-        self._intake.dispatch_pending()
 
     def _names(self) -> set[str]:
         used = {(route.app, route.endpoint) for route in self._intake.routes()}
