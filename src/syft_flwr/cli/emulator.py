@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -21,7 +21,7 @@ def emulator(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
-    """Serve a local Google Drive: the v3 API for any number of accounts, until Ctrl-C.
+    """Serve a local Google Drive: the v3 API for any number of accounts, until Ctrl-C or SIGTERM.
 
     An account's bearer token is its e-mail address. Point the components here with DRIVE_EMULATOR_HOST=127.0.0.1:PORT.
     """
@@ -44,14 +44,10 @@ def emulator(
         typer.echo(f"Drive emulator on http://{address} (Ctrl-C stops it)")
         typer.echo(f"export DRIVE_EMULATOR_HOST={address}")
     sys.stdout.flush()
-    try:
-        server.run()
-    except KeyboardInterrupt:
-        # uvicorn has shut down in good order and passes the signal on.
-        typer.echo("stopped", err=True)
+    server.run()
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(1)
 

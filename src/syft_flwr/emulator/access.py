@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 
 from syft_flwr.emulator.accounts import Accounts
 from syft_flwr.emulator.changelog import ChangeLog
@@ -22,7 +23,7 @@ from syft_flwr.emulator.storage import Database
 
 
 class Access:
-    """Reads and recomputes access. What it changes, it logs for everyone who gains, keeps or loses sight of the file."""
+    """Reads and recomputes access, and logs what it changes for everyone who gains, keeps or loses sight of it."""
 
     def __init__(self, database: Database, accounts: Accounts, changes: ChangeLog, clock: EmulatorClock) -> None:
         self._database = database
@@ -54,7 +55,7 @@ class Access:
             raise error or insufficient_file_permissions(file.id)
 
     def effective_permissions(self, file: File) -> list[Permission]:
-        """Return what applies to the file: its owner's, its own and its folders' grants, the highest of each grantee."""
+        """Return what applies to the file: its owner's, its own and its folders' grants, each grantee's highest."""
         found = {p.id: p for p in load_permissions(self._database, file.id)}
         owner = self._accounts.show(file.owner)
         found[owner.permission_id] = Permission(owner.permission_id, "user", "owner", owner.key)
@@ -67,7 +68,7 @@ class Access:
                 )
         return list(found.values())
 
-    def refresh(self, file: File, *, also_tell: tuple[str, ...] = ()) -> None:
+    def refresh(self, file: File, *, also_tell: Collection[str] = ()) -> None:
         """Recompute the roles and the trashed state of a file that was just written, and of what lies below it.
 
         The file itself is logged for everyone concerned; below it, only where something changed.
@@ -76,9 +77,9 @@ class Access:
             file: Its stored state.
             also_tell: Accounts without access whose log gets a tombstone nonetheless.
         """
-        waiting = deque([file])
+        waiting: deque[tuple[File, Collection[str]]] = deque([(file, also_tell)])
         while waiting:
-            node = waiting.popleft()
+            node, tell = waiting.popleft()
             parent = None if node.parent is None else load_file(self._database, node.parent)
             trashed = node.explicitly_trashed or (parent is not None and parent.trashed)
             before = load_roles(self._database, node.id)
@@ -95,8 +96,10 @@ class Access:
             if before != after:
                 lost: list[tuple[str, Role | None]] = [(account, None) for account in before if account not in after]
                 set_roles(self._database, node.id, [*after.items(), *lost])
-            if changed or node is file:
-                self._changes.append(node.id, dict.fromkeys([*after, *before, *(also_tell if node is file else ())]))
+            concerned = [*after, *before, *tell] if changed or node is file else [a for a in tell if a in after]
+            self._changes.append(node.id, dict.fromkeys(concerned))
             if changed and node.is_folder:
+                # Who sees this folder appear or vanish sees the parent of what lies in it change, too.
+                sight = before.keys() ^ after.keys()
                 children = (load_file(self._database, child) for child in load_children(self._database, node.id))
-                waiting.extend(child for child in children if child is not None)
+                waiting.extend((child, sight) for child in children if child is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import secrets
@@ -141,11 +142,11 @@ class BlobWriter:
         if self._file is not None:
             self._file.flush()
 
-    def sync(self) -> None:
-        """Put a large body on disk; slow, so call it off the event loop."""
+    async def sync(self) -> None:
+        """Put a large body on disk, without holding up the event loop."""
         if self._file is not None:
             self._file.flush()
-            os.fsync(self._file.fileno())
+            await asyncio.to_thread(os.fsync, self._file.fileno())
 
     def finish(self) -> Content:
         """Name the body, in the transaction under way."""

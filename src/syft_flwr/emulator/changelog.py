@@ -49,6 +49,7 @@ class ChangeLog:
         """Move the file to the end of these accounts' logs; each must have a view of it, if only of the past."""
         now = self._clock.milliseconds()
         for account in accounts:
+            # An entry that was on its way shows the file as it is by then, so it covers this change.
             delay = self._behaviour.delay(account, file_id, self._database)
             if delay == 0:
                 self._publish(account, file_id, now)

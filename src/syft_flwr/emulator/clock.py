@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -39,6 +40,7 @@ def to_datetime(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
+@lru_cache(maxsize=8192)
 def to_timestamp(milliseconds: int) -> str:
     """Return RFC 3339 in UTC, as Drive sends it: ``2024-05-01T12:00:00.000Z``."""
     return to_datetime(milliseconds).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

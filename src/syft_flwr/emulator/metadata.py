@@ -23,11 +23,42 @@ _SETTINGS: Mapping[str, type] = {
     "shortcutDetails": dict,
 }
 _READ_ONLY = frozenset(
-    "md5Checksum sha1Checksum sha256Checksum size quotaBytesUsed owners ownedByMe lastModifyingUser permissions"
-    " permissionIds headRevisionId version capabilities shared sharedWithMeTime sharingUser webViewLink"
-    " webContentLink iconLink thumbnailLink hasThumbnail fileExtension fullFileExtension trashedTime trashingUser"
-    " explicitlyTrashed spaces isAppAuthorized modifiedByMe modifiedByMeTime viewedByMe driveId teamDriveId"
-    " exportLinks".split()
+    {
+        "md5Checksum",
+        "sha1Checksum",
+        "sha256Checksum",
+        "size",
+        "quotaBytesUsed",
+        "owners",
+        "ownedByMe",
+        "lastModifyingUser",
+        "permissions",
+        "permissionIds",
+        "headRevisionId",
+        "version",
+        "capabilities",
+        "shared",
+        "sharedWithMeTime",
+        "sharingUser",
+        "webViewLink",
+        "webContentLink",
+        "iconLink",
+        "thumbnailLink",
+        "hasThumbnail",
+        "fileExtension",
+        "fullFileExtension",
+        "trashedTime",
+        "trashingUser",
+        "explicitlyTrashed",
+        "spaces",
+        "isAppAuthorized",
+        "modifiedByMe",
+        "modifiedByMeTime",
+        "viewedByMe",
+        "driveId",
+        "teamDriveId",
+        "exportLinks",
+    }
 )
 _MIME_TYPE = re.compile(r"[\x21-\x7e]+/[\x20-\x7e]+")
 

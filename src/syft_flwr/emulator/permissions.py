@@ -81,6 +81,8 @@ class Permissions:
             raise forbidden("cannotRemoveInheritedPermission", "This permission is inherited from a folder.")
         self._database.execute("DELETE FROM permission WHERE file_id = ? AND id = ?", file.id, permission)
         self._touch(file)
+        if held.type == "user":
+            set_view(self._database, held.grantee, file.id, shared_at=None, shared_by=None)
 
     def _grant(self, account: Account, file: File, wanted: Permission) -> None:
         previous = file.owner

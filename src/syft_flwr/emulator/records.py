@@ -9,10 +9,11 @@ from typing import Any
 from syft_flwr.emulator.model import Content, File, Permission, Role, View
 from syft_flwr.emulator.storage import Database
 
-_FILE_COLUMNS = (
-    "id name mime_type parent owner created_ms modified_ms modified_by version trashed explicitly_trashed trashed_time"
-    " trashed_by blob size md5 sha1 sha256 revision original_name properties app_properties settings"
-).split()
+_FILE_COLUMNS = [
+    *("id", "name", "mime_type", "parent", "owner", "created_ms", "modified_ms", "modified_by", "version"),
+    *("trashed", "explicitly_trashed", "trashed_time", "trashed_by", "blob", "size", "md5", "sha1", "sha256"),
+    *("revision", "original_name", "properties", "app_properties", "settings"),
+]
 FILE_COLUMNS = ", ".join(f"f.{column}" for column in _FILE_COLUMNS)
 FILE_WIDTH = len(_FILE_COLUMNS)
 _INSERT_FILE = f"INSERT INTO file ({', '.join(_FILE_COLUMNS)}, written) VALUES ({', '.join('?' * (FILE_WIDTH + 1))})"  # noqa: S608
@@ -25,7 +26,15 @@ def to_file(row: tuple[Any, ...]) -> File:
     """Read the columns of :data:`FILE_COLUMNS`."""
     blob, size, md5, sha1, sha256 = row[13:18]
     return File(
-        *row[:9],
+        id=row[0],
+        name=row[1],
+        mime_type=row[2],
+        parent=row[3],
+        owner=row[4],
+        created=row[5],
+        modified=row[6],
+        modified_by=row[7],
+        version=row[8],
         trashed=bool(row[9]),
         explicitly_trashed=bool(row[10]),
         trashed_time=row[11],
@@ -65,7 +74,7 @@ def load_view(database: Database, account: str, file_id: str) -> View | None:
 
 def load_roles(database: Database, file_id: str) -> dict[str, Role]:
     """Return the role of everyone who has access by name, inherited or direct."""
-    return dict(database.rows("SELECT account, role FROM view WHERE file_id = ? AND role IS NOT NULL", file_id))  # type: ignore[arg-type]
+    return dict(database.rows("SELECT account, role FROM view WHERE file_id = ? AND role IS NOT NULL", file_id))
 
 
 def load_children(database: Database, file_id: str) -> list[str]:

@@ -76,7 +76,7 @@ class Resources:
         if wants("capabilities"):
             resource["capabilities"] = _capabilities(file, role)
         self._add_content(resource, file)
-        self._add_sharing(resource, viewer, file, role, wants)
+        self._add_sharing(resource, file, role, wants)
         if file.properties:
             resource["properties"] = dict(file.properties)
         if file.app_properties:
@@ -104,9 +104,7 @@ class Resources:
             "webContentLink": f"https://drive.google.com/uc?id={file.id}&export=download",
         }
 
-    def _add_sharing(
-        self, resource: dict[str, Any], viewer: Account, file: File, role: Role | None, wants: Wants
-    ) -> None:
+    def _add_sharing(self, resource: dict[str, Any], file: File, role: Role | None, wants: Wants) -> None:
         if not (wants("shared") or wants("permissions") or wants("permissionIds")):
             return
         permissions = self._access.effective_permissions(file)

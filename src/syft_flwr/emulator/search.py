@@ -212,8 +212,9 @@ def _parse_order(text: str) -> list[tuple[str, bool]]:
 
 
 def _after(keys: list[tuple[str, bool]], last: list[Any]) -> tuple[str, list[Any]]:
-    """Return the condition of what sorts behind the last row: first key behind, or equal and the next behind, …"""
-    sql, values = "0", []
+    """Return the condition of what sorts behind the last row: first key behind, or equal and the next behind."""
+    sql = "0"
+    values: list[Any] = []
     for (key, descending), value in reversed(list(zip(keys, last, strict=True))):
         sql = f"({key} {'<' if descending else '>'} ? OR ({key} = ? AND {sql}))"
         values = [value, value, *values]
@@ -228,8 +229,10 @@ def _read_token(token: str, q: str, order_by: str, width: int) -> list[Any]:
     """Return the sort keys that the token holds; it belongs to one query and order."""
     try:
         last, *asked = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-        if asked != [q, order_by] or len(last) != width or not all(isinstance(key, int | str) for key in last):
-            raise ValueError(token)
     except (ValueError, TypeError, RecursionError) as error:
         raise invalid("pageToken") from error
-    return list(last)
+    if asked != [q, order_by] or not isinstance(last, list) or len(last) != width:
+        raise invalid("pageToken")
+    if not all(isinstance(key, str) or (isinstance(key, int) and abs(key) < 2**63) for key in last):
+        raise invalid("pageToken")
+    return last

@@ -128,8 +128,9 @@ class _Server(uvicorn.Server):
         if self._loop is not None and self._exit is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._exit.set)
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        super().handle_exit(sig, frame)
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - uvicorn's signature
+        """End on a signal without raising it again, so that the store is closed; a second one does not wait."""
+        self.force_exit = self.should_exit
         self.request_exit()
 
 

@@ -25,9 +25,9 @@ CREATE TABLE account (
 ) WITHOUT ROWID;
 CREATE TABLE file (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, mime_type TEXT NOT NULL,
-    parent TEXT, owner TEXT NOT NULL, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL, modified_by TEXT NOT NULL,
-    version INTEGER NOT NULL, trashed INTEGER NOT NULL, explicitly_trashed INTEGER NOT NULL,
-    trashed_time INTEGER, trashed_by TEXT,
+    parent TEXT, owner TEXT NOT NULL, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL,
+    modified_by TEXT NOT NULL, version INTEGER NOT NULL,
+    trashed INTEGER NOT NULL, explicitly_trashed INTEGER NOT NULL, trashed_time INTEGER, trashed_by TEXT,
     blob TEXT, size INTEGER, md5 TEXT, sha1 TEXT, sha256 TEXT, revision TEXT, original_name TEXT,
     properties TEXT NOT NULL, app_properties TEXT NOT NULL, settings TEXT NOT NULL, written INTEGER NOT NULL
 );
@@ -47,8 +47,9 @@ CREATE TABLE view (
 ) WITHOUT ROWID;
 CREATE INDEX view_feed ON view (account, seq);
 CREATE INDEX view_file ON view (file_id);
-CREATE TABLE late (account TEXT NOT NULL, file_id TEXT NOT NULL, due REAL NOT NULL, PRIMARY KEY (account, file_id))
-    WITHOUT ROWID;
+CREATE TABLE late (
+    account TEXT NOT NULL, file_id TEXT NOT NULL, due REAL NOT NULL, PRIMARY KEY (account, file_id)
+) WITHOUT ROWID;
 CREATE TABLE blob (id TEXT PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE upload (
     id TEXT PRIMARY KEY, account TEXT NOT NULL, file_id TEXT, metadata TEXT NOT NULL, query TEXT NOT NULL,

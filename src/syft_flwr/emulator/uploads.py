@@ -53,6 +53,7 @@ class Uploads:
     def begin(
         self,
         account: str,
+        *,
         file_id: str | None,
         metadata: dict[str, Any],
         query: dict[str, str],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from syft_flwr.emulator.server import EmulatorServer
@@ -48,7 +49,9 @@ class StoredFile:
 
 
 class DriveEmulator:
-    """A handle on an emulator of its own, in memory unless told otherwise::
+    """A handle on an emulator of its own, in memory unless told otherwise.
+
+    For example::
 
         with DriveEmulator() as drive:
             monkeypatch.setenv("DRIVE_EMULATOR_HOST", drive.host)
@@ -71,7 +74,7 @@ class DriveEmulator:
         self._server: EmulatorServer | None = None
         self._child: subprocess.Popen[str] | None = None
 
-    def start(self) -> DriveEmulator:
+    def start(self) -> Self:
         """Start serving; return when requests are answered.
 
         Raises:
@@ -117,7 +120,7 @@ class DriveEmulator:
             self._child.communicate()
             self._child = None
 
-    def __enter__(self) -> DriveEmulator:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
@@ -138,13 +141,20 @@ class DriveEmulator:
     def url(self) -> str:
         return f"http://{self.host}"
 
+    @property
+    def pid(self) -> int:
+        """The process that serves."""
+        return os.getpid() if self._child is None else self._child.pid
+
     def stats(self) -> dict[str, dict[str, dict[str, int]]]:
         """Return calls, units, errors, bytes_in and bytes_out by account, then by method (``"files.create"``)."""
-        return self._ask("GET", "/stats")
+        stats: dict[str, dict[str, dict[str, int]]] = self._ask("GET", "/stats")
+        return stats
 
     def requests(self) -> list[dict[str, Any]]:
         """Return the newest 100,000 requests: time, account, method, status, units, path, query and bytes."""
-        return self._ask("GET", "/requests")
+        requests: list[dict[str, Any]] = self._ask("GET", "/requests")
+        return requests
 
     def clear_log(self) -> None:
         """Start counting from zero; files and faults stay."""
@@ -180,10 +190,10 @@ class DriveEmulator:
 
     @contextmanager
     def fault(self, kind: str, **settings: Any) -> Iterator[None]:
-        """Keep a fault in force for the block::
+        """Keep a fault in force for the block; every setting is an attribute of ``emulator.faults.Fault``.
 
-        with drive.fault("reset", method="files.create", when="after", times=1): ...
-        with drive.fault("rate_limit", account="do@example.com", units_per_minute=1_000): ...
+        For example ``drive.fault("reset", method="files.create", when="after", times=1)``, or
+        ``drive.fault("rate_limit", account="do@example.com", units_per_minute=1_000)``.
         """
         number = self.add_fault(kind, **settings)
         try:

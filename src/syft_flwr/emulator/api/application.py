@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,6 +33,7 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
     ("GET", f"{_FILES}/{{file_id}}", "files.get", files.get),
     ("PATCH", f"{_FILES}/{{file_id}}", "files.update", files.update),
     ("DELETE", f"{_FILES}/{{file_id}}", "files.delete", files.delete),
+    ("GET", f"/download{_FILES}/{{file_id}}", "files.get", files.get),
     ("POST", f"{_FILES}/{{file_id}}/copy", "files.copy", files.copy),
     ("POST", f"{_FILES}/{{file_id}}/permissions", "permissions.create", permissions.create),
     ("GET", f"{_FILES}/{{file_id}}/permissions", "permissions.list", permissions.list_permissions),
@@ -124,7 +124,7 @@ async def _override_method(scope: Scope, receive: Receive) -> Scope:
     if not override:
         return scope
     if override != "GET":
-        return scope | {"method": override}
+        return {**scope, "method": override}
     body = bytearray()
     async for chunk in Request(scope, receive).stream():
         body += chunk
@@ -132,4 +132,4 @@ async def _override_method(scope: Scope, receive: Receive) -> Scope:
             raise ApiError(413, "requestTooLarge", "The request is too large.")
     query = quote(bytes(body), safe="%&=+;/?:@!$'()*,-._~\"{}[]<>|^` \\")
     joined = "&".join(part for part in (scope["query_string"].decode("latin-1"), query) if part)
-    return scope | {"method": "GET", "query_string": joined.encode("latin-1")}
+    return {**scope, "method": "GET", "query_string": joined.encode("latin-1")}

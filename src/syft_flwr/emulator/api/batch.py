@@ -54,7 +54,8 @@ async def _carry_out(application: ASGIApp, outer: Request, call: BatchRequest) -
         location = f"{outer.base_url}download{call.target}"
         return BatchResponse(302, {"Location": location, "Content-Length": "0"}, b"", call.content_id)
     headers = {"authorization": outer.headers.get("authorization", "")} | call.headers
-    scope: Scope = outer.scope | {
+    scope: Scope = {
+        **outer.scope,
         "method": call.method,
         "path": unquote(path),
         "raw_path": path.encode(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,6 +24,7 @@ MAX_JSON = 1_048_576
 """Largest JSON body, in bytes."""
 TRANSPORT = "syft_flwr.emulator.transport"
 """Where the server puts a request's connection in the ASGI scope's extensions."""
+_TOKEN_IN_QUERY = re.compile(r"access_token=[^&]*&?")
 
 
 class Call:
@@ -157,7 +159,7 @@ def operation(service: Service, method: str, handler: Handler) -> Callable[[Requ
         except ApiError as error:
             response = error_response(error)
             status = error.status
-        except ConnectionBrokenOff:
+        except ConnectionBrokenError:
             response = Response()
         except ClientDisconnect:
             response = Response(status_code=499)
@@ -169,8 +171,8 @@ def operation(service: Service, method: str, handler: Handler) -> Callable[[Requ
                     name,
                     status,
                     units if account else 0,
-                    request.url.path,
-                    request.scope["query_string"].decode("latin-1"),
+                    request.scope["path"],
+                    _TOKEN_IN_QUERY.sub("", request.scope["query_string"].decode("latin-1")),
                     call.bytes_in if call else 0,
                     int(response.headers.get("content-length", 0)),
                 )
@@ -190,7 +192,7 @@ async def _carry_out(call: Call, handler: Handler) -> Response:
     return response
 
 
-class ConnectionBrokenOff(Exception):
+class ConnectionBrokenError(Exception):
     """A fault ended the connection; there is nobody to answer."""
 
 
@@ -209,7 +211,7 @@ async def _end(call: Call, end: ApiError | str | None) -> None:
     # The loop tells the server of the loss before it runs anything queued behind this.
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    raise ConnectionBrokenOff
+    raise ConnectionBrokenError
 
 
 def _token(request: Request) -> str:

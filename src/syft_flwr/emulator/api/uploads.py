@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -16,7 +15,7 @@ from syft_flwr.emulator.blobs import BlobWriter
 from syft_flwr.emulator.errors import ApiError, invalid
 from syft_flwr.emulator.fields import Mask, field_mask
 from syft_flwr.emulator.metadata import Metadata, parse_metadata
-from syft_flwr.emulator.model import File
+from syft_flwr.emulator.model import Content, File
 from syft_flwr.emulator.multipart import MultipartError, RelatedUpload
 from syft_flwr.emulator.uploads import Session
 
@@ -46,9 +45,10 @@ async def upload(call: Call) -> Response:
             body, content_type = await _receive_related(call, writer)
         metadata = parse_metadata(body)
         _check(call, file_id, metadata)
-        await asyncio.to_thread(writer.sync)
+        await writer.sync()
         with call.drive.database.transaction():
-            file = _store(call, file_id, metadata, writer, content_type, dict(call.request.query_params))
+            query = call.request.query_params
+            file = _store(call, file_id, metadata, writer.finish(), content_type=content_type, query=query)
     except BaseException:
         writer.discard()
         raise
@@ -80,11 +80,11 @@ def _store(
     call: Call,
     file_id: str | None,
     metadata: Metadata,
-    writer: BlobWriter,
+    content: Content,
+    *,
     content_type: str | None,
-    query: dict[str, str],
+    query: Mapping[str, str],
 ) -> File:
-    content = writer.finish()
     if file_id is None:
         return call.drive.files.create(call.account, metadata, content, content_type)
     return call.drive.files.update(
@@ -98,7 +98,7 @@ def _store(
     )
 
 
-def _ids(query: dict[str, str], name: str) -> list[str]:
+def _ids(query: Mapping[str, str], name: str) -> list[str]:
     return [part.strip() for part in query.get(name, "").split(",") if part.strip()]
 
 
@@ -120,11 +120,11 @@ async def _begin(call: Call, file_id: str | None) -> Response:
     with call.drive.database.transaction():
         session = call.drive.uploads.begin(
             call.account.key,
-            file_id,
-            body,
-            dict(call.request.query_params),
-            _media_type(call.request.headers.get("x-upload-content-type")),
-            None if size is None else int(size),
+            file_id=file_id,
+            metadata=body,
+            query=dict(call.request.query_params),
+            content_type=_media_type(call.request.headers.get("x-upload-content-type")),
+            total=None if size is None else int(size),
         )
     url = call.request.url.include_query_params(upload_id=session.id).remove_query_params("access_token")
     return Response(status_code=200, headers={"Location": str(url), "X-GUploader-UploadID": session.id})
@@ -148,7 +148,7 @@ async def put(call: Call) -> Response:
             session.total = total
         if session.total is None or writer.size < session.total or (start is None and total is None):
             return _incomplete(writer)
-        await asyncio.to_thread(writer.sync)
+        await writer.sync()
         return _complete(call, session, writer)
 
 
@@ -232,9 +232,16 @@ def _incomplete(writer: BlobWriter) -> Response:
 def _complete(call: Call, session: Session, writer: BlobWriter) -> Response:
     metadata = parse_metadata(session.metadata)
     content_type = session.content_type or _media_type(call.request.headers.get("content-type"))
-    with call.drive.database.transaction():
-        file = _store(call, session.file_id, metadata, writer, content_type, session.query)
-        call.drive.uploads.finish(session, file.id)
+    try:
+        with call.drive.database.transaction():
+            content = writer.finish()
+            file = _store(call, session.file_id, metadata, content, content_type=content_type, query=session.query)
+            call.drive.uploads.finish(session, file.id)
+    except ApiError:
+        # Its folder or its right to write is gone meanwhile; nothing the client sends will bring that back.
+        with call.drive.database.transaction():
+            call.drive.uploads.cancel(session)
+        raise
     return file_answer(call, file, _mask(session))
 
 

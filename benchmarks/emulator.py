@@ -1,0 +1,178 @@
+"""How fast the emulator is, and how much memory it takes.
+
+    python benchmarks/emulator.py [--seconds 5] [--files 100000] [--large-mb 1024]
+
+Runs an emulator in a child process with its data on disk, drives it over four connections, and prints figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+
+import psutil
+
+from syft_flwr.testing import DriveEmulator
+
+CONNECTIONS = 4
+FOLDER = "application/vnd.google-apps.folder"
+FEED_FIELDS = (
+    "nextPageToken,newStartPageToken,changes(fileId,removed,time,changeType,file(id,name,parents,mimeType,trashed,size,"
+    "createdTime,sha256Checksum,headRevisionId,properties,ownedByMe,owners(emailAddress),"
+    "lastModifyingUser(emailAddress)))"
+)
+
+
+class Client:
+    """One kept connection of one account."""
+
+    def __init__(self, port: int, email: str) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port)
+        self._headers = {"Authorization": f"Bearer {email}"}
+
+    def call(self, verb: str, path: str, body: object = None, **headers: str) -> dict:
+        data = body if body is None or hasattr(body, "read") or isinstance(body, bytes) else json.dumps(body)
+        self._connection.request(verb, path, data, self._headers | headers)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        assert answer.status in (200, 204), (answer.status, content)
+        return json.loads(content) if content else {}
+
+    def upload(self, name: str, parent: str, content: bytes) -> dict:
+        metadata = json.dumps({"name": name, "parents": [parent]}).encode()
+        body = b"--b\r\nContent-Type: application/json\r\n\r\n" + metadata
+        body += b"\r\n--b\r\nContent-Type: application/octet-stream\r\n\r\n" + content + b"\r\n--b--"
+        path = "/upload/drive/v3/files?uploadType=multipart&fields=id"
+        return self.call("POST", path, body, **{"Content-Type": "multipart/related; boundary=b"})
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def rate(port: int, seconds: float, work: Callable[[Client, int], None]) -> float:
+    """Return how often a second ``work`` is done over four connections."""
+    counts = [0] * CONNECTIONS
+    deadline = time.perf_counter() + seconds
+
+    def loop(number: int) -> None:
+        client = Client(port, "alice@example.com")
+        while time.perf_counter() < deadline:
+            work(client, counts[number])
+            counts[number] += 1
+        client.close()
+
+    threads = [threading.Thread(target=loop, args=(number,)) for number in range(CONNECTIONS)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - started)
+
+
+def measure_rates(port: int, seconds: float) -> None:
+    alice = Client(port, "alice@example.com")
+    folder = alice.call("POST", "/drive/v3/files", {"name": "inbox", "mimeType": FOLDER})["id"]
+    share = {"type": "user", "role": "writer", "emailAddress": "bob@example.org"}
+    alice.call("POST", f"/drive/v3/files/{folder}/permissions", share)
+    creates = rate(port, seconds, lambda client, n: client.upload(f"{n}.request", folder, b"x" * 1000))
+    print(f"small creates (1 kB multipart, folder shared with one other):  {creates:8.0f} /s")
+    token = alice.call("GET", "/drive/v3/changes/startPageToken")["startPageToken"]
+    path = f"/drive/v3/changes?pageToken={token}&pageSize=1000&fields={FEED_FIELDS}"
+    idle = rate(port, seconds, lambda client, _n: client.call("GET", path))
+    print(f"changes.list, nothing new:                                     {idle:8.0f} /s")
+    for number in range(10):
+        alice.upload(f"new-{number}.request", folder, b"x")
+    busy = rate(port, seconds, lambda client, _n: client.call("GET", path))
+    print(f"changes.list, 10 new files:                                    {busy:8.0f} /s")
+    alice.close()
+
+
+def measure_growth(port: int, files: int) -> None:
+    """Compare a poll of 10 new files in a small and in a large account."""
+    for email, count in (("small@example.com", 100), ("large@example.com", files)):
+        client = Client(port, email)
+        folder = client.call("POST", "/drive/v3/files", {"name": "f", "mimeType": FOLDER})["id"]
+        for number in range(count):
+            client.call("POST", "/drive/v3/files?fields=id", {"name": f"{number}.request", "parents": [folder]})
+        token = client.call("GET", "/drive/v3/changes/startPageToken")["startPageToken"]
+        for number in range(10):
+            client.call("POST", "/drive/v3/files?fields=id", {"name": f"new {number}", "parents": [folder]})
+        path = f"/drive/v3/changes?pageToken={token}&pageSize=1000&fields={FEED_FIELDS}"
+        times = []
+        for _ in range(200):
+            started = time.perf_counter()
+            assert len(client.call("GET", path)["changes"]) == 10
+            times.append(time.perf_counter() - started)
+        print(
+            f"changes.list of 10 new among {count:7,} files, median:           {statistics.median(times) * 1e3:8.2f} ms"
+        )
+        client.close()
+
+
+def measure_memory(port: int, pid: int, megabytes: int, directory: Path) -> None:
+    process, peak, done = psutil.Process(pid), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.02):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    source = directory / "large"
+    with source.open("wb") as file:
+        block = os.urandom(1024 * 1024)
+        for _ in range(megabytes):
+            file.write(block)
+    alice = Client(port, "alice@example.com")
+    started = time.perf_counter()
+    with source.open("rb") as file:
+        path = "/upload/drive/v3/files?uploadType=media&fields=id"
+        file_id = alice.call("POST", path, file, **{"Content-Length": str(megabytes * 1024 * 1024)})["id"]
+    up = time.perf_counter() - started
+    source.unlink()
+    started = time.perf_counter()
+    connection = HTTPConnection("127.0.0.1", port)
+    connection.request(
+        "GET", f"/drive/v3/files/{file_id}?alt=media", headers={"Authorization": "Bearer alice@example.com"}
+    )
+    answer, received = connection.getresponse(), 0
+    while chunk := answer.read(1024 * 1024):
+        received += len(chunk)
+    down = time.perf_counter() - started
+    assert received == megabytes * 1024 * 1024
+    done.set()
+    watcher.join()
+    connection.close()
+    alice.close()
+    print(
+        f"{megabytes} MB up {megabytes / up:.0f} MB/s, down {megabytes / down:.0f} MB/s, peak RSS {peak / 1e6:.0f} MB"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--large-mb", type=int, default=1024)
+    arguments = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        DriveEmulator(data=Path(directory) / "drive", process=True) as drive,
+    ):
+        measure_memory(drive.port, drive.pid, arguments.large_mb, Path(directory))
+        measure_rates(drive.port, arguments.seconds)
+        measure_growth(drive.port, arguments.files)
+
+
+if __name__ == "__main__":
+    main()
