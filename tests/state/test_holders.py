@@ -77,6 +77,14 @@ def test_a_stopped_process_is_not_dead(tmp_path, child):
     assert is_alive(tmp_path, holder_id)
 
 
+def test_two_who_ask_at_once_do_not_take_each_other_for_the_holder(tmp_path):
+    dead = "12-0123456789abcdef"
+    with (tmp_path / f"{dead}.lock").open("w") as asked_by_another:
+        holders.fcntl.flock(asked_by_another, holders.fcntl.LOCK_SH)
+
+        assert not is_alive(tmp_path, dead)
+
+
 def test_a_new_holder_clears_away_the_files_of_dead_ones(tmp_path, child):
     child.stdout.readline()
     child.kill()

@@ -7,7 +7,7 @@ import signal
 import threading
 import weakref
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -175,31 +175,60 @@ def test_what_work_held_is_free_once_the_caller_has_its_result(committer):
     assert gone.wait(TIMEOUT)
 
 
-def test_an_interrupted_caller_tears_no_transaction(tmp_path):
+@pytest.fixture
+def interrupt_caller():
+    """Interrupt the main thread while it waits; an orderly Ctrl-C of one ``KeyboardInterrupt``."""
     interrupted = threading.Event()
 
-    def interrupt(*_):
+    def handle(*_):
         if not interrupted.is_set():
             interrupted.set()
             raise KeyboardInterrupt
 
-    def work(tx):
-        tx.put("a", 1)
+    def interrupt():
         for _ in range(1000):  # a signal right before the caller begins to wait would not wake it
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             if interrupted.wait(0.03):
-                break
+                return
+
+    default = signal.signal(signal.SIGINT, handle)
+    yield interrupt
+    signal.signal(signal.SIGINT, default)
+
+
+def test_an_interrupted_caller_tears_no_transaction(tmp_path, interrupt_caller):
+    def work(tx):
+        tx.put("a", 1)
+        interrupt_caller()
         tx.put("b", 2)
 
-    default = signal.signal(signal.SIGINT, interrupt)
-    store = DiskStore(tmp_path / "state")
-    try:
+    with closing(DiskStore(tmp_path / "state")) as store:
         with pytest.raises(KeyboardInterrupt):
             store.transact(work)
         assert store.transact(lambda tx: list(tx.scan(""))) == [("a", 1), ("b", 2)]
-    finally:
-        store.close()
-        signal.signal(signal.SIGINT, default)
+
+
+def test_the_transaction_of_a_caller_interrupted_before_its_turn_is_dropped(tmp_path, interrupt_caller):
+    begun, interrupted, never = threading.Event(), threading.Event(), threading.Event()
+
+    def work(tx):
+        begun.set()
+        for _ in range(10_000):
+            if not store._committer._queue.empty() or never.wait(0.003):
+                break
+        interrupt_caller()
+        assert interrupted.wait(TIMEOUT)
+        tx.put("a", 1)
+
+    with closing(DiskStore(tmp_path / "state")) as store:
+        other = threading.Thread(target=lambda: store.transact(work))
+        other.start()
+        assert begun.wait(TIMEOUT)
+        with pytest.raises(KeyboardInterrupt):
+            store.transact(lambda tx: tx.put("b", 2))
+        interrupted.set()
+        other.join(TIMEOUT)
+        assert store.transact(lambda tx: list(tx.scan(""))) == [("a", 1)]
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork")

@@ -354,7 +354,7 @@ class DiskMachine(Machine):
             self.directory.cleanup()
 
 
-MACHINE_SETTINGS = settings(max_examples=30, stateful_step_count=15, deadline=None)
+MACHINE_SETTINGS = settings(max_examples=20, stateful_step_count=10, deadline=None)
 TestMemoryMachine = MemoryMachine.TestCase
 TestMemoryMachine.settings = MACHINE_SETTINGS
 TestDiskMachine = DiskMachine.TestCase

@@ -12,10 +12,13 @@ import sys
 import threading
 from contextlib import closing
 
+import psutil
 import pytest
+from diskcache.core import DEFAULT_SETTINGS, METADATA
 
 from syft_flwr.errors import StateError
-from syft_flwr.state.store import DiskStore
+from syft_flwr.state.damage import DirectoryLock, set_aside_if_damaged
+from syft_flwr.state.store import _SCAN, DiskStore, _DiskSession
 
 
 @pytest.fixture
@@ -79,8 +82,6 @@ def test_every_commit_is_synced_and_nothing_is_evicted_or_kept_in_files(store, d
 
 def test_a_scan_is_served_by_the_index_on_keys(store):
     def plan(tx):
-        from syft_flwr.state.store import _SCAN
-
         return tx._cache._sql(f"EXPLAIN QUERY PLAN {_SCAN}", ("a", "b", -1)).fetchall()
 
     [step] = [row[-1] for row in store.transact(plan)]
@@ -123,6 +124,38 @@ def test_a_full_disk_undoes_the_transaction_even_if_its_work_carries_on(store):
     assert store.transact(lambda tx: list(tx.scan(""))) == [("old", 1)]
     store.transact(lambda tx: tx.put("small", 1))
     assert store.transact(lambda tx: tx.get("small")) == 1
+
+
+def test_a_commit_that_fails_leaves_no_transaction_behind(directory):
+    directory.mkdir(parents=True)
+    session = _DiskSession(directory, 1.0)
+    sql = session._cache._sql
+    sql("PRAGMA foreign_keys = ON")
+    sql("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+    sql("CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)")
+
+    def fail_at_commit(tx):
+        tx.put("a", 1)
+        sql("INSERT INTO child VALUES (1)")
+
+    with pytest.raises(StateError, match="FOREIGN KEY"), session.group():
+        session.attempt(fail_at_commit)
+    with session.group():
+        session.attempt(lambda tx: tx.put("b", 2))
+    with session.group():
+        assert session.attempt(lambda tx: list(tx.scan(""))) == [("b", 2)]
+    session.close()
+
+
+def test_a_database_that_can_not_be_set_up_is_closed_again(directory):
+    directory.mkdir(parents=True)
+    with closing(sqlite3.connect(directory / "cache.db")) as connection, connection:
+        connection.execute("CREATE TABLE Settings (key TEXT, value CHECK (value IS NULL))")
+
+    with pytest.raises(StateError, match="CHECK"):
+        DiskStore(directory)
+
+    assert not [file for file in psutil.Process().open_files() if str(directory) in file.path]
 
 
 def test_a_path_that_diskcache_would_expand_is_refused(tmp_path, monkeypatch):
@@ -340,15 +373,6 @@ def test_a_file_that_is_no_database_is_set_aside_and_kept(directory, content):
         assert (store.recovered / "cache.db").read_bytes() == content
 
 
-def test_a_foreign_database_is_set_aside(directory):
-    directory.mkdir(parents=True)
-    with closing(sqlite3.connect(directory / "cache.db")) as connection, connection:
-        connection.execute("CREATE TABLE Cache (something)")
-
-    with closing(DiskStore(directory)) as store:
-        assert store.recovered is not None
-
-
 def test_state_that_is_damaged_twice_in_a_second_is_kept_twice(directory):
     places = set()
     for _ in range(3):
@@ -408,6 +432,32 @@ def test_of_many_that_find_the_damage_at_once_one_sets_it_aside_and_all_share_th
     assert len(list(directory.parent.glob("ledger.damaged-*"))) == 1
     for store in stores:
         store.close()
+
+
+def test_state_that_another_process_has_just_replaced_is_not_set_aside_again(directory):
+    DiskStore(directory).close()
+    database = directory / "cache.db"
+    healthy = database.read_bytes()
+    database.write_bytes(b"damaged" * 100)
+
+    class OvertakenLock(DirectoryLock):
+        def try_alone(self):
+            database.write_bytes(healthy)
+            return super().try_alone()
+
+    with closing(OvertakenLock(directory, 1.0)) as lock:
+        assert set_aside_if_damaged(directory, lock, frozenset(DEFAULT_SETTINGS | METADATA)) is None
+    assert database.read_bytes() == healthy
+
+
+@pytest.mark.parametrize("table", ["Cache (something)", "Settings (key)"])
+def test_a_foreign_database_is_set_aside(directory, table):
+    directory.mkdir(parents=True)
+    with closing(sqlite3.connect(directory / "cache.db")) as connection, connection:
+        connection.execute(f"CREATE TABLE {table}")
+
+    with closing(DiskStore(directory)) as store:
+        assert store.recovered is not None
 
 
 def test_damage_is_not_set_aside_under_a_process_that_uses_it(store, directory, monkeypatch):

@@ -17,6 +17,10 @@ from syft_flwr.state.rows import decode
 
 _DATABASE = "cache.db"  # diskcache.core.DBNAME
 _RAW = 1  # diskcache.core.MODE_RAW
+_ROWS = (
+    "SELECT key, raw, mode, filename, expire_time, value,"
+    " rowid, store_time, access_time, access_count, tag, size FROM Cache"  # all of diskcache's columns are there
+)
 _RETRY_SECONDS = 0.02
 _IN_USE_SECONDS = 5.0
 _DAMAGED = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
@@ -150,12 +154,11 @@ def _examine(connection: sqlite3.Connection, settings: frozenset[str]) -> str | 
         return str(verdict)
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if "Settings" in tables:
-        for (key,) in connection.execute("SELECT key FROM Settings"):
+        for key, _ in connection.execute("SELECT key, value FROM Settings"):
             if key not in settings:
                 return f"unknown setting {key!r}"
     if "Cache" in tables:
-        query = "SELECT key, raw, mode, filename, expire_time, value FROM Cache"
-        for key, raw, mode, filename, expire_time, value in connection.execute(query):
+        for key, raw, mode, filename, expire_time, value, *_ in connection.execute(_ROWS):
             if not isinstance(key, str) or (raw, mode, filename, expire_time) != (1, _RAW, None, None):
                 return f"the row {key!r:.80} is not one of ours"
             decode(value, key)

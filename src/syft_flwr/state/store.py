@@ -36,7 +36,7 @@ _SETTINGS = {
     "tag_index": 0,
     "disk_min_file_size": _NEVER,  # values in files are not fsynced, and go before their row does
     "sqlite_journal_mode": "wal",
-    "sqlite_synchronous": 2,  # FULL: a power cut loses nothing acknowledged
+    "sqlite_synchronous": 1,  # NORMAL, for diskcache's dozens of commits while it opens; then see _Cache
     "sqlite_mmap_size": 0,  # reading a truncated file through a map kills the process
 }
 
@@ -149,6 +149,8 @@ class _Cache(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
     def __init__(self, directory: Path, timeout: float) -> None:
         try:
             super().__init__(str(directory), timeout=timeout, disk=_StrictDisk, **_SETTINGS)
+            # FULL: a power cut loses nothing acknowledged. It holds for the connection that is open from now on.
+            self.reset("sqlite_synchronous", 2, update=False)
         except BaseException:
             self.close()  # else its connection would be left open
             raise
