@@ -217,3 +217,20 @@ class FeedError:
     where: str
     error: BaseException
     message: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message and its body."""
+
+    message: Message
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """What a handler answered to a request; ``body`` is ``None`` when it gave no reply."""
+
+    message: Message
+    body: bytes | None = field(repr=False)
+    is_error: bool = False

@@ -103,6 +103,11 @@ class FolderIndex:
             children = [self._folders[folder_id] for folder_id in self._children.get(parent, ())]
         return [child for child in children if child.name == name]
 
+    def known(self) -> list[DriveFile]:
+        """Return every known folder."""
+        with self._lock:
+            return list(self._folders.values())
+
     def with_names(self, names: Collection[str]) -> list[DriveFile]:
         """Return the known folders that have one of these names or an inbox root's."""
         with self._lock:

@@ -14,7 +14,7 @@ from syft_flwr import wire
 from syft_flwr.errors import NotFoundError, RuntimeClosedError, SyftFlwrError, TransferError
 from syft_flwr.exchange.backoff import Backoff
 from syft_flwr.exchange.context import Exchange
-from syft_flwr.models import Message, Rejection, RejectionReason
+from syft_flwr.models import Message, Rejection, RejectionReason, Replied
 from syft_flwr.state.ledger import Claim, Reply
 
 Handler = Callable[[bytes, Message], bytes | str | None]
@@ -203,9 +203,10 @@ class Responder:
         """Put an answer on disk: from here on the handler never runs again for this request."""
         if answer.body is None:
             self._x.ledger.finish(message)
-            return
-        self._x.bodies.write(_reply_body(message), answer.body)
-        self._x.ledger.spool(Reply(message, reply_id, answer.is_error))
+        else:
+            self._x.bodies.write(_reply_body(message), answer.body)
+            self._x.ledger.spool(Reply(message, reply_id, answer.is_error))
+        self._x.streams.replied.on_next(Replied(message, answer.body, answer.is_error))
 
     def _submit(self, message: Message, work: Callable[[Message], None]) -> bool:
         """Do the rest for a request on the pool; ``False`` when that is closed or does so already."""

@@ -7,7 +7,7 @@ from functools import partial
 
 from syft_flwr.feed.router import MessageRouter
 from syft_flwr.feed.subject import IsolatedSubject
-from syft_flwr.models import Change, FeedError, Message, Rejection
+from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
 
 _log = logging.getLogger(__name__)
 
@@ -15,9 +15,9 @@ _log = logging.getLogger(__name__)
 class Streams:
     """Hot streams: what is emitted before a subscription is not repeated to it.
 
-    ``changes`` and ``messages`` are emitted by the thread that polls, one at a time; ``responses``, ``rejected``
-    and ``errors`` by whichever thread came to know, one at a time as well. An observer that raises is reported
-    on ``errors`` and goes on receiving.
+    ``changes`` and ``messages`` are emitted by the thread that polls, one at a time; ``responses``, ``replied``,
+    ``rejected`` and ``errors`` by whichever thread came to know, one at a time as well. An observer that raises is
+    reported on ``errors`` and goes on receiving.
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,7 @@ class Streams:
         self.changes: IsolatedSubject[Change] = IsolatedSubject(partial(self._observer_raised, "changes"))
         self.messages = MessageRouter(partial(self._observer_raised, "messages"))
         self.responses: IsolatedSubject[Message] = IsolatedSubject(partial(self._observer_raised, "responses"))
+        self.replied: IsolatedSubject[Replied] = IsolatedSubject(partial(self._observer_raised, "replied"))
         self.rejected: IsolatedSubject[Rejection] = IsolatedSubject(partial(self._observer_raised, "rejected"))
 
     def reject(self, rejection: Rejection) -> None:
@@ -44,7 +45,7 @@ class Streams:
 
     def complete(self) -> None:
         """End all streams; further emissions are ignored."""
-        for subject in (self.changes, self.messages, self.responses, self.rejected, self.errors):
+        for subject in (self.changes, self.messages, self.responses, self.replied, self.rejected, self.errors):
             subject.on_completed()
 
     def _observer_raised(self, stream: str, error: Exception) -> None:

@@ -20,6 +20,7 @@ from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.exchange.context import Exchange
 from syft_flwr.exchange.ids import IdPool
+from syft_flwr.feed.recording.tap import GatewayTap
 from syft_flwr.feed.streams import Streams
 from syft_flwr.runtime.runtime import DriveRuntime
 from syft_flwr.settings import EMAIL_VARIABLE, Endpoint, load_email, load_endpoint, load_settings, state_root
@@ -92,15 +93,16 @@ def _assemble(
         stack.callback(folder_store.close)
         gateway = HttpDriveGateway(endpoint, credentials, settings=settings, clock=clock, rng=rng)
         stack.callback(gateway.close)
+        tap = GatewayTap(gateway)
         pool = ThreadPoolExecutor(settings.max_connections, thread_name_prefix=f"syft-transfer-{address}")
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        ids = IdPool(gateway)
-        folders = FolderIndex(gateway, folder_store, address)
+        ids = IdPool(tap)
+        folders = FolderIndex(tap, folder_store, address)
         exchange = Exchange(
             me=address,
             settings=settings,
             clock=clock,
-            gateway=gateway,
+            gateway=tap,
             ledger=Ledger(
                 store,
                 clock,
@@ -110,7 +112,7 @@ def _assemble(
             ),
             bodies=BodyFiles(directory / "bodies"),
             folders=folders,
-            inboxes=InboxMaker(gateway, folders, folder_store, address, reserve=ids.take),
+            inboxes=InboxMaker(tap, folders, folder_store, address, reserve=ids.take),
             ids=ids,
             streams=Streams(),
             pool=pool,
@@ -119,6 +121,7 @@ def _assemble(
             exchange,
             url=endpoint.url,
             meter=gateway.meter,
+            tap=tap,
             rng=rng,
             release=partial(release, key),
             on_close=stack.pop_all().close,

@@ -6,17 +6,19 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from reactivex import Observable
 
-from syft_flwr.errors import RuntimeClosedError
+from syft_flwr.errors import ConfigurationError, RuntimeClosedError
 from syft_flwr.exchange.context import Exchange
 from syft_flwr.exchange.intake import Intake, Route
 from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.feed.interval import PollInterval
-from syft_flwr.models import Change, FeedError, Message, Rejection
+from syft_flwr.feed.recording import GatewayTap, Recorder
+from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
 from syft_flwr.runtime.cycle import FeedCycle
 from syft_flwr.runtime.loop import PollLoop, nothing
 
@@ -35,6 +37,7 @@ class DriveRuntime:
 
     Attributes:
         email: The account's address.
+        cycle: The account's polls.
         meter: Calls and quota units so far (:class:`~syft_flwr.drive.quota.QuotaMeter`).
     """
 
@@ -45,6 +48,7 @@ class DriveRuntime:
         url: str,
         meter: Any,
         rng: random.Random,
+        tap: GatewayTap | None = None,
         release: Callable[[], bool] = lambda: True,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
@@ -55,12 +59,14 @@ class DriveRuntime:
             url: The Drive that the state is bound to.
             meter: What the gateway books its calls in.
             rng: Source of jitter.
+            tap: The exchange's gateway, if it can be listened to.
             release: Gives up one use; returns whether it was the last, so that the runtime has to close.
             on_close: Closes the parts.
         """
         self.email = exchange.me
         self.meter = meter
         self._x = exchange
+        self._tap = tap
         self._release = release
         self._on_close = on_close
         self._interval = PollInterval(exchange.settings.poll_interval, exchange.settings.max_poll_interval, rng)
@@ -73,10 +79,11 @@ class DriveRuntime:
         )
         self._intake = Intake(exchange, on_response=self._on_response, on_wake=self._loop.wake)
         self.requester = Requester(exchange, on_deletion=self._on_deletion)
-        self._cycle = FeedCycle(exchange, self._intake, self.requester, url=url, rng=rng)
+        self.cycle = FeedCycle(exchange, self._intake, self.requester, url=url, rng=rng)
         self._stale = threading.Lock()
         self._closed = threading.Event()
         self._waiters: set[threading.Event] = set()
+        self._recorders: list[Recorder] = []
 
     @classmethod
     def open(cls, email: str | None = None, **settings: Any) -> DriveRuntime:
@@ -114,6 +121,11 @@ class DriveRuntime:
     def responses(self) -> Observable[Message]:
         """Every response that answers a request of this account. Hot."""
         return self._x.streams.responses
+
+    @property
+    def replied(self) -> Observable[Replied]:
+        """Every answer that a handler gave, once it can't be lost any more; its upload follows. Hot."""
+        return self._x.streams.replied
 
     @property
     def rejected(self) -> Observable[Rejection]:
@@ -163,10 +175,12 @@ class DriveRuntime:
             self._intake.remove_route(route, _STOP_TIMEOUT)
         self._intake.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
         self._intake.responder.interrupt()
-        self._cycle.delete_due()
+        self.cycle.delete_due()
         self._x.gateway.close()
         self._loop.join(_STOP_TIMEOUT)
         self._tell_waiters()
+        for recorder in self._recorders:
+            recorder.close()
         self._x.streams.complete()
         self._on_close()
 
@@ -189,7 +203,7 @@ class DriveRuntime:
             DriveError: Drive can't be reached or refuses; nothing is lost, the next poll goes on from here.
         """
         self._check_open()
-        return self._cycle.poll()
+        return self.cycle.poll()
 
     def poll_if_stale(self) -> None:
         """Poll unless the loop does, or somebody has done so lately.
@@ -208,7 +222,7 @@ class DriveRuntime:
         youngest = self.requester.youngest()
         age = 0.0 if youngest is None else self._x.clock.time() - youngest
         pause = min(max(age / 4, 0.1), self._interval.base)
-        return self._cycle.polled_at + pause - self._x.clock.monotonic()
+        return self.cycle.polled_at + pause - self._x.clock.monotonic()
 
     def shorten_interval(self, poll_interval: float) -> None:
         """Poll at least this often (seconds) while there is traffic."""
@@ -225,7 +239,7 @@ class DriveRuntime:
                 in a folder of one's own is surest to show in one's feed.
         """
         self._check_open()
-        self._cycle.want_inboxes((sender, route.app, route.endpoint) for sender in known_senders)
+        self.cycle.want_inboxes((sender, route.app, route.endpoint) for sender in known_senders)
         self._intake.add_route(route)
 
     def remove_route(self, route: Route) -> None:
@@ -241,7 +255,7 @@ class DriveRuntime:
     def send(self, requests: Sequence[Request]) -> list[str]:
         """Send requests; see :meth:`Requester.send`."""
         self._check_open()
-        self._cycle.begin()
+        self.cycle.begin()
         return self.requester.send(requests)
 
     def await_answers(self, future_ids: Collection[str], timeout: float, *, enough: int) -> set[str]:
@@ -279,11 +293,48 @@ class DriveRuntime:
         """Whether message files of our own are deleted when nobody needs them any more."""
         return self._x.settings.cleanup
 
+    # -- recordings -------------------------------------------------------------------------------------------
+
+    def record_to(self, path: str | Path, *, bodies: bool = False, redact: bool = False) -> Recorder:
+        """Record what passes between the account and Drive from now on, until the recorder or the runtime is closed.
+
+        Args:
+            path: The file, JSON Lines; an existing recording is continued.
+            bodies: Whether to keep the contents of the messages that are downloaded and uploaded, in a directory
+                beside the file.
+            redact: Whether to replace addresses and names, each always by the same other one.
+
+        Raises:
+            RecordingError: The file can't be written, or is no recording that can be continued.
+            ConfigurationError: Both ``bodies`` and ``redact``.
+        """
+        self._check_open()
+        if self._tap is None:
+            raise ConfigurationError("this runtime was put together without a tap to record from")
+        with self.cycle.held() as token:
+            start = {
+                "token": token or self._x.ledger.cursor(),
+                "folders": [folder.to_api() for folder in self._x.folders.known()],
+                **self._x.ledger.snapshot(),
+            }
+            recorder = Recorder(
+                Path(path),
+                self._tap,
+                account=self.email,
+                start=start,
+                clock=self._x.clock,
+                bodies=bodies,
+                redact=redact,
+                report=lambda error: self._x.streams.report("recording the feed", error),
+            )
+        self._recorders.append(recorder)
+        return recorder
+
     # -- inside -----------------------------------------------------------------------------------------------
 
     def _step(self) -> float:
         self.poll_once()
-        pause = self._interval.next(active=self._cycle.is_active)
+        pause = self._interval.next(active=self.cycle.is_active)
         stretched = self._x.gateway.budget_delay(_POLL_UNITS)
         if stretched > pause:
             limit = self._x.settings.quota_units_per_minute
@@ -291,10 +342,10 @@ class DriveRuntime:
         return max(pause, stretched)
 
     def _dispatch(self) -> None:
-        self._cycle.dispatch()
+        self.cycle.dispatch()
 
     def _on_deletion(self) -> None:
-        self._cycle.delete_due_soon()
+        self.cycle.delete_due_soon()
 
     def _on_response(self, future_id: str) -> None:
         self.requester.settle(future_id)

@@ -6,7 +6,7 @@ The rows are described in ``docs/explanation/architecture.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
 
@@ -298,6 +298,33 @@ class Ledger:
     def marks(self) -> dict[str, str]:
         """Return each folder's watermark: messages created up to then (RFC 3339) are done."""
         return self._store.transact(self._processed.marks)
+
+    # -- recordings --------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, JSON]:
+        """Return what decides which files are news: unfinished candidates, unanswered futures, what is done."""
+
+        def work(tx: Transaction) -> dict[str, JSON]:
+            return {
+                "pending": [row["file"] for _, row in tx.scan("inbox/")],
+                "futures": [row for _, row in tx.scan("future/") if row["response"] is None],
+                "done": self._processed.dump(tx),
+                "marks": self._processed.marks(tx),
+            }
+
+        return self._store.transact(work)
+
+    def restore(self, snapshot: Mapping[str, JSON]) -> None:
+        """Begin with what :meth:`snapshot` returned, in an empty store."""
+
+        def work(tx: Transaction) -> None:
+            self._processed.load(tx, snapshot["done"], snapshot["marks"])
+            for row in snapshot["futures"]:
+                tx.put(f"future/{row['future_id']}", row)
+            for raw in snapshot["pending"]:
+                self._add(tx, DriveFile.from_api(raw))
+
+        self._store.transact(work)
 
     # -- inside a transaction ---------------------------------------------------------------------------------
 

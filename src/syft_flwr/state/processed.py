@@ -7,6 +7,8 @@ folder that was created up to then is done.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+
 from syft_flwr import wire
 from syft_flwr.models import Message
 from syft_flwr.ports import Transaction
@@ -86,6 +88,17 @@ class ProcessedIds:
     def marks(self, tx: Transaction) -> dict[str, str]:
         """Return each folder's watermark (RFC 3339)."""
         return {key.removeprefix("mark/"): row for key, row in tx.scan("mark/")}
+
+    def dump(self, tx: Transaction) -> list[list[str]]:
+        """Return every remembered ID with its file, folder and time, oldest first."""
+        return [row for _, row in tx.scan("order/")]
+
+    def load(self, tx: Transaction, rows: Iterable[Sequence[str]], marks: Mapping[str, str]) -> None:
+        """Take over what :meth:`dump` and :meth:`marks` returned."""
+        for key, file_id, folder_id, created in rows:
+            self.add(tx, key, file_id, folder_id, created)
+        for folder_id, mark in marks.items():
+            tx.put(f"mark/{folder_id}", mark)
 
     def _below_mark(self, tx: Transaction, folder_id: str, created_time: str) -> bool:
         return created_time <= (tx.get(f"mark/{folder_id}") or "")

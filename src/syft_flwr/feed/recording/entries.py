@@ -1,0 +1,201 @@
+"""The lines of a recording: a pure codec.
+
+Every line is one JSON object. The first is the header::
+
+    {"syft_flwr_feed": 1, "account": "do@example.com", "time": 1750000000.0, "bodies": true,
+     "redacted": false, "start": {"token": "17", "folders": […], "pending": […], "futures": […], "done": […]}}
+
+``time`` is Unix time in seconds. ``start`` is what the account knew already: the page token, if it had one, folders and
+unfinished candidates (``drive#file`` resources), requests without an answer, and processed messages.
+
+Each further line has ``at``, the seconds since the header's ``time``, and what happened:
+
+==============  =======================================================================================
+``poll``        the raw pages of one poll (answers of ``changes.list``), as far as it came; ``token``: its first one
+``restart``     a new start token
+``sweep``       files that a sweep listed
+``folders``     folders that a look for an inbox listed, or that were created
+``get``         a file ID, and in ``file`` what Drive showed (``null``: nothing)
+``download``    a file ID, with ``size`` and ``sha256`` of its content (both ``null``: it was gone)
+``upload``      a message of our own: ``id``, ``name``, ``parent``, ``properties``, ``size``, ``sha256``
+``resume``      a later recorder went on with this file; its ``start``, as in the header
+``end``         the recorder stopped in good order
+==============  =======================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from syft_flwr.errors import RecordingError
+
+VERSION = 1
+MARK = "syft_flwr_feed"
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "poll": list,
+    "restart": str,
+    "sweep": list,
+    "folders": list,
+    "get": str,
+    "download": str,
+    "upload": dict,
+    "resume": dict,
+    "end": bool,
+}
+_HEADER: dict[str, type | tuple[type, ...]] = {
+    "account": str,
+    "time": (int, float),
+    "bodies": bool,
+    "redacted": bool,
+    "start": dict,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a recording says of itself. ``time`` is Unix time in seconds."""
+
+    account: str
+    time: float
+    bodies: bool
+    redacted: bool
+    start: Mapping[str, Any]
+
+    def to_line(self) -> dict[str, Any]:
+        """Return the JSON object of the first line."""
+        return {MARK: VERSION} | {name: getattr(self, name) for name in _HEADER}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line after the header.
+
+    Attributes:
+        line: 1-based line number.
+        at: Seconds since the header's time.
+        kind: Which of the kinds it is.
+        value: What stands under that name.
+        raw: The whole object.
+    """
+
+    line: int
+    at: float
+    kind: str
+    value: Any
+    raw: Mapping[str, Any]
+
+
+def parse_line(text: str, line: int) -> dict[str, Any]:
+    """Read a line as a JSON object.
+
+    Raises:
+        RecordingError: It is none.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecordingError(f"line {line} is not JSON: {error}", line=line) from error
+    if not isinstance(document, dict):
+        raise RecordingError(f"line {line} is not a JSON object", line=line)
+    return document
+
+
+def parse_header(document: Mapping[str, Any]) -> Header:
+    """Read the first line.
+
+    Raises:
+        RecordingError: It is not the header of a recording, or of one by a newer version.
+    """
+    version = document.get(MARK)
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise RecordingError("line 1 is not the header of a recorded feed: another kind of file?", line=1)
+    if version > VERSION:
+        raise RecordingError(
+            f"line 1: the recording has format {version}, this version of syft-flwr-drive reads up to {VERSION}: "
+            "upgrade it",
+            line=1,
+        )
+    _check(document, _HEADER, 1)
+    return Header(**{name: document[name] for name in _HEADER})
+
+
+def parse_entry(document: Mapping[str, Any], line: int) -> Entry:
+    """Read a line after the header.
+
+    Raises:
+        RecordingError: It is not one of the known kinds, or lacks what its kind has.
+    """
+    kind = next((name for name in _KINDS if name in document), None)
+    if kind is None:
+        raise RecordingError(f"line {line} is of no known kind: {', '.join(sorted(document)) or 'empty'}", line=line)
+    _check(document, {"at": (int, float), kind: _KINDS[kind]}, line)
+    value = document[kind]
+    try:
+        if kind in _CHECKS:
+            _CHECKS[kind](value, document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordingError(f"line {line}: a {kind!r} that can't be read: {error!r}", line=line) from error
+    return Entry(line, float(document["at"]), kind, value, document)
+
+
+def _check(document: Mapping[str, Any], fields: Mapping[str, type | tuple[type, ...]], line: int) -> None:
+    for name, kind in fields.items():
+        value = document.get(name)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise RecordingError(f"line {line}: {name!r} is missing or not what it should be", line=line)
+
+
+def next_token(page: Mapping[str, Any]) -> Any:
+    """Return what the feed goes on with after a raw page."""
+    return page.get("nextPageToken") or page["newStartPageToken"]
+
+
+def _check_poll(pages: Any, document: Mapping[str, Any]) -> None:
+    if not isinstance(document.get("token"), str):
+        raise TypeError("no token")
+    for page in pages:
+        if not isinstance(next_token(page), str):
+            raise TypeError("a page without a token to go on with")
+        for change in page.get("changes", ()):
+            if "file" in change and not isinstance(change["file"], dict):
+                raise TypeError("a change whose file is no object")
+    if not pages:
+        raise ValueError("no pages")
+
+
+def _check_files(files: Any, _: Mapping[str, Any]) -> None:
+    for file in files:
+        if not isinstance(file["id"], str):
+            raise TypeError("a file without an ID")
+
+
+def _check_get(_: Any, document: Mapping[str, Any]) -> None:
+    if document["file"] is not None:
+        _check_files([document["file"]], document)
+
+
+def _check_content(_: Any, document: Mapping[str, Any]) -> None:
+    for name in ("size", "sha256"):
+        if document[name] is not None and not isinstance(document[name], str if name == "sha256" else int):
+            raise TypeError(name)
+
+
+def _check_upload(upload: Any, _: Mapping[str, Any]) -> None:
+    for name in ("id", "name", "parent"):
+        if not isinstance(upload[name], str):
+            raise TypeError(name)
+    _check_content(None, upload)
+
+
+_CHECKS: dict[str, Callable[[Any, Mapping[str, Any]], None]] = {
+    "poll": _check_poll,
+    "sweep": _check_files,
+    "folders": _check_files,
+    "get": _check_get,
+    "download": _check_content,
+    "upload": _check_upload,
+}
