@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future as PoolFuture
+from pathlib import Path
 from typing import NamedTuple
 
 from syft_flwr import wire
-from syft_flwr.errors import InvalidNameError, NotFoundError, SyftFlwrError
+from syft_flwr.errors import InvalidNameError
 from syft_flwr.exchange.context import Exchange
-from syft_flwr.state.futures import Future
+from syft_flwr.state.futures import Future, Response
 
 
 class Request(NamedTuple):
@@ -82,6 +84,7 @@ class Requester:
         A body is downloaded once and kept until the future is forgotten.
 
         Raises:
+            NotFoundError: A reply was deleted before it was fetched: it was older than its sender's clean-up expiry.
             DriveError: A reply can't be downloaded.
             TransferError: A reply arrived damaged.
         """
@@ -93,8 +96,24 @@ class Requester:
         }
 
     def answered(self, future_ids: Iterable[str]) -> set[str]:
-        """Return those of the futures that have a reply, without loading it."""
-        return {fid for fid, future in self._x.ledger.futures.get(future_ids).items() if future.response is not None}
+        """Return those of the futures that have a reply, without loading it.
+
+        The others count as waited for from now on, whichever process sent them; those that nobody knows do not.
+        """
+        wanted = list(future_ids)
+        futures = self._x.ledger.futures.get(wanted)
+        for future_id in wanted:
+            future = futures.get(future_id)
+            if future is None or future.response is not None:
+                self.settle(future_id)
+            else:
+                self._wait_for(future)
+        return {future_id for future_id, future in futures.items() if future.response is not None}
+
+    def is_waiting(self, future_id: str) -> bool:
+        """Tell whether the future was known and unanswered when :meth:`answered` last looked."""
+        with self._lock:
+            return future_id in self._waiting
 
     def forget(self, future_id: str, *, delete_request: bool) -> None:
         """Drop a future and its reply's local copy; with ``delete_request`` its request file is deleted soon."""
@@ -142,17 +161,16 @@ class Requester:
     def _body(self, future: Future) -> bytes:
         response = future.response
         assert response is not None  # noqa: S101 - collect asks for answered futures only
-        name = _response_body(response.file_id)
-        if not self._x.bodies.path(name).exists():
-            partial = self._x.bodies.partial(name)
-            try:
-                self._x.gateway.download(response.file_id, partial, size=response.size, sha256=response.sha256)
-                self._x.bodies.commit(partial, name)
-            except NotFoundError as error:
-                raise SyftFlwrError(f"the reply to {future.future_id} was deleted before it was fetched") from error
-            finally:
-                partial.unlink(missing_ok=True)
-        return self._x.bodies.read(name)
+        kept = self._x.bodies.path(_response_body(response.file_id))
+        if (body := _intact(kept, response)) is not None:
+            return body
+        partial = self._x.bodies.partial(kept.name)
+        try:
+            self._x.gateway.download(response.file_id, partial, size=response.size, sha256=response.sha256)
+            partial.replace(kept)
+        finally:
+            partial.unlink(missing_ok=True)
+        return kept.read_bytes()
 
     def _wait_for(self, future: Future) -> None:
         with self._lock:
@@ -161,3 +179,13 @@ class Requester:
 
 def _response_body(file_id: str) -> str:
     return f"response-{file_id}"
+
+
+def _intact(kept: Path, response: Response) -> bytes | None:
+    """Return a body that was downloaded before, or ``None``: it is not synced, so a power cut may have damaged it."""
+    try:
+        body = kept.read_bytes()
+    except FileNotFoundError:
+        return None
+    damaged = response.sha256 is not None and hashlib.sha256(body).hexdigest() != response.sha256
+    return None if damaged or len(body) != response.size else body

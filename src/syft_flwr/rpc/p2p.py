@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from reactivex import Observable
 
@@ -30,14 +30,16 @@ class P2PFileRpc(SyftFlwrRpc):
     Args:
         sender_email: This account's address.
         app_name: Name of the application, for example ``"flwr/diabetes"``.
+        **settings: Fields of :class:`~syft_flwr.settings.Settings` for the runtime, should this be its first user.
 
     Raises:
         InvalidNameError: One of them can't go on the wire (it is a ``ValueError``, too).
     """
 
-    def __init__(self, sender_email: str, app_name: str) -> None:
+    def __init__(self, sender_email: str, app_name: str, **settings: Any) -> None:
         self._email = validate_address(sender_email)
         self._app = validate_app(app_name)
+        self._settings = {"max_poll_interval": None, **settings}
         self._lock = threading.Lock()
         self._opened: DriveRuntime | None = None
         self._warned: set[str] = set()
@@ -57,7 +59,7 @@ class P2PFileRpc(SyftFlwrRpc):
         """The account's runtime; opened by the first use."""
         with self._lock:
             if self._opened is None:
-                self._opened = DriveRuntime.open(self._email, max_poll_interval=None)
+                self._opened = DriveRuntime.open(self._email, **self._settings)
             return self._opened
 
     @property
@@ -108,9 +110,10 @@ class P2PFileRpc(SyftFlwrRpc):
         Raises:
             DriveError: Drive refused, or could not be reached in spite of retries.
         """
-        if not self.runtime.requester.answered([future_id]):
-            self.runtime.poll_if_stale()
-        answers = self.runtime.requester.collect([future_id])
+        runtime = self.runtime
+        if not runtime.requester.answered([future_id]) and runtime.requester.is_waiting(future_id):
+            runtime.poll_if_stale()
+        answers = runtime.requester.collect([future_id])
         return answers[future_id][0] if future_id in answers else None
 
     def wait(
@@ -124,7 +127,7 @@ class P2PFileRpc(SyftFlwrRpc):
         """Wait for replies, and return the bodies of those that have come.
 
         Args:
-            future_ids: What to wait for.
+            future_ids: What to wait for. Unknown ones, which nobody can answer, are passed over.
             timeout: Seconds to wait at most; by default ``SYFT_FLWR_MSG_TIMEOUT``, or else 120.
             return_when: ``"first"`` returns as soon as there is any reply.
             raise_errors: Whether an error reply is raised, or returned like any other body.
@@ -137,11 +140,14 @@ class P2PFileRpc(SyftFlwrRpc):
             DriveError: Drive refused, or could not be reached in spite of retries.
         """
         runtime = self.runtime
-        answered = runtime.await_answers(
-            future_ids,
-            load_settings().message_timeout if timeout is None else timeout,
-            enough=1 if return_when == "first" else len(set(future_ids)),
-        )
+        answered = runtime.requester.answered(future_ids)
+        known = answered | {future_id for future_id in future_ids if runtime.requester.is_waiting(future_id)}
+        if known != answered:
+            answered = runtime.await_answers(
+                known,
+                load_settings().message_timeout if timeout is None else timeout,
+                enough=1 if return_when == "first" else len(known),
+            )
         answers = runtime.requester.collect(future_id for future_id in future_ids if future_id in answered)
         for future_id, (body, is_error) in answers.items():
             if is_error and raise_errors:

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from syft_flwr.testing import DriveEmulator
+
+
+@pytest.fixture
+def drive(drive_emulator: DriveEmulator, plain_environment: None, monkeypatch: pytest.MonkeyPatch) -> DriveEmulator:
+    """An empty Drive that this process's runtimes use, with their state in a directory of this test's own."""
+    monkeypatch.setenv("DRIVE_EMULATOR_HOST", drive_emulator.host)
+    return drive_emulator
+
+
+@pytest.fixture
+def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No account, no Drive, and state in a directory of this test's own."""
+    for name in [name for name in os.environ if name.startswith(("SYFT", "GDRIVE", "DRIVE_EMULATOR"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SYFT_FLWR_STATE_DIR", str(tmp_path / "state"))
