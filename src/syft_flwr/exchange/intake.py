@@ -18,11 +18,12 @@ from syft_flwr.state.futures import Answer
 
 @dataclass(eq=False)
 class Route:
-    """A handler for one endpoint of one app.
+    """A handler, for one endpoint of one app or (a *desk*) for the requests that a pipeline hands over.
 
     Args:
         allowed: Tells whether a sender's address may use it.
         concurrency: Requests of different senders handled at once.
+        on_over: Called with the file ID of each request that a pipeline handed over, once it is over for good.
     """
 
     app: str
@@ -30,7 +31,8 @@ class Route:
     handler: Handler
     allowed: Callable[[str], bool] = lambda _: True
     concurrency: int = 1
-    lane: Lane[Message, Prepared] | None = field(default=None, repr=False)
+    on_over: Callable[[str], None] = lambda _: None
+    lane: MessageLane | None = field(default=None, repr=False)
     overflowed: bool = False
     """Whether messages wait in the ledger because the lane was full; later ones must not overtake them."""
 
@@ -55,6 +57,8 @@ class Intake:
         self._dispatching = threading.RLock()
         self._lock = threading.Lock()
         self._routes: dict[tuple[str, str], Route] = {}
+        self._desks: set[Route] = set()
+        self._adopted: dict[str, Route] = {}
         self._placed: dict[str, Route] = {}
         self._emitted: set[str] = set()
         self._unclaimed: set[str] = set()
@@ -73,30 +77,38 @@ class Intake:
         with self._lock:
             if route.key in self._routes:
                 raise ValueError(f"endpoint {route.endpoint!r} of app {route.app!r} has a handler already")
-            route.lane = self._x.lanes(
-                f"{route.app}/{route.endpoint}",
-                key=lambda message: message.sender.lower(),
-                prepare=self.responder.prepare,
-                handle=partial(self._handle, route),
-                pool=self._x.pool,
-                capacity=self._x.settings.lane_capacity,
-                concurrency=route.concurrency,
-                on_drained=partial(self._drained, route),
-            )
+            route.lane = self._make_lane(route)
             self._routes[route.key] = route
         self._wake()
+
+    def open_desk(self, route: Route) -> None:
+        """Make a handler ready for what :meth:`take` hands over to it; :meth:`remove_route` closes it."""
+        with self._lock:
+            route.lane = self._make_lane(route)
+            self._desks.add(route)
+
+    def take(self, route: Route, message: Message) -> bool:
+        """Hand a request over to a desk, for good; ``False`` when somebody has it already."""
+        with self._lock:
+            if route not in self._desks or message.file_id in self._placed or message.file_id in self._adopted:
+                return False
+            self._adopted[message.file_id] = route
+        self._place(route, message)
+        return True
 
     def remove_route(self, route: Route, timeout: float) -> None:
         """Stop a handler; what it has not begun stays unfinished. Waits up to ``timeout`` seconds for what it has."""
         with self._lock:
             if self._routes.get(route.key) is route:
                 del self._routes[route.key]
+            self._desks.discard(route)
         if route.lane is not None:
             for message, prepared in route.lane.stop(timeout):
                 self.responder.release(message, prepared)
         with self._lock:
             # What was only queued, too; a claim keeps whatever is still being handled from being handled twice.
             self._placed = {file_id: taker for file_id, taker in self._placed.items() if taker is not route}
+            self._adopted = {file_id: taker for file_id, taker in self._adopted.items() if taker is not route}
 
     def routes(self) -> list[Route]:
         with self._lock:
@@ -134,8 +146,9 @@ class Intake:
         with self._dispatching:
             self._again.clear()
             self._seen = self._state()
-            for route in self.routes():
-                route.overflowed = False
+            with self._lock:
+                for route in (*self._routes.values(), *self._desks):
+                    route.overflowed = False
             self.responder.resume_uploads()
             self.dispatch(pending.file for pending in self._x.ledger.pending())
 
@@ -186,8 +199,10 @@ class Intake:
 
     def _take_request(self, file: DriveFile, message: Message) -> None:
         with self._lock:
-            route = self._routes.get((message.app, message.endpoint))
-            serving = bool(self._routes)
+            if file.id in self._placed:  # a pipeline took it just now
+                return
+            route = self._adopted.get(file.id) or self._routes.get((message.app, message.endpoint))
+            serving = bool(self._routes) and not self._desks
         if route is None or route.lane is None:
             if serving and file.id not in self._unclaimed:
                 self._unclaimed.add(file.id)
@@ -198,12 +213,27 @@ class Intake:
             detail = f"{message.sender} is not among the allowed senders"
             self._reject(file, message.folder_id, Rejection.of(RejectionReason.SENDER_NOT_ALLOWED, message, detail))
             return
+        self._place(route, message)
+
+    def _place(self, route: Route, message: Message) -> None:
         with self._lock:
-            self._placed[file.id] = route
-        if route.overflowed or not route.lane.offer(message):
+            self._placed[message.file_id] = route
+        if route.overflowed or route.lane is None or not route.lane.offer(message):
             route.overflowed = True
             with self._lock:
-                self._placed.pop(file.id, None)
+                self._placed.pop(message.file_id, None)
+
+    def _make_lane(self, route: Route) -> MessageLane:
+        return self._x.lanes(
+            f"{route.app}/{route.endpoint}",
+            key=lambda message: message.sender.lower(),
+            prepare=self.responder.prepare,
+            handle=partial(self._handle, route),
+            pool=self._x.pool,
+            capacity=self._x.settings.lane_capacity,
+            concurrency=route.concurrency,
+            on_drained=partial(self._drained, route),
+        )
 
     def _handle(self, route: Route, message: Message, prepared: Prepared) -> None:
         self.responder.handle(message, prepared, route.handler)
@@ -216,9 +246,13 @@ class Intake:
     def _settled(self, file_id: str, over: bool) -> None:
         with self._lock:
             self._placed.pop(file_id, None)
-            if over:
-                self._emitted.discard(file_id)
-                self._unclaimed.discard(file_id)
+            if not over:
+                return
+            self._emitted.discard(file_id)
+            self._unclaimed.discard(file_id)
+            desk = self._adopted.pop(file_id, None)
+        if desk is not None:
+            desk.on_over(file_id)
 
     def _drained(self, route: Route) -> None:
         if route.overflowed:

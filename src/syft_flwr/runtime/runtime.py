@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,8 +17,10 @@ from syft_flwr.errors import ConfigurationError, RuntimeClosedError
 from syft_flwr.exchange.context import Exchange
 from syft_flwr.exchange.intake import Intake, Route
 from syft_flwr.exchange.requester import Request, Requester
+from syft_flwr.exchange.responder import Handler
 from syft_flwr.feed.interval import PollInterval
 from syft_flwr.feed.recording import GatewayTap, Recorder
+from syft_flwr.feed.replies import Desk
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
 from syft_flwr.runtime.cycle import FeedCycle
 from syft_flwr.runtime.loop import PollLoop, nothing
@@ -247,6 +250,38 @@ class DriveRuntime:
         self._intake.remove_route(route, _STOP_TIMEOUT)
         self._intake.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
 
+    def open_desk(
+        self, function: Handler, *, concurrency: int = 1, on_over: Callable[[str], None] = lambda _: None
+    ) -> Desk:
+        """Make a function ready to answer the requests that are handed over to it.
+
+        Use :func:`~syft_flwr.feed.reply_with` in a pipeline.
+
+        Args:
+            function: Takes body and request.
+            concurrency: Requests of different senders answered at once.
+            on_over: Called with the file ID of each request once it is over for good.
+        """
+        self._check_open()
+        route = Route("pipeline", "", function, concurrency=concurrency, on_over=on_over)
+        self._intake.open_desk(route)
+        return _Desk(self._intake, route)
+
+    def fetch_body(self, message: Message) -> Future[bytes]:
+        """Begin to download a message's body, which is not kept; the transfers of the account take turns.
+
+        Use :func:`~syft_flwr.feed.with_body` in a pipeline.
+
+        Raises:
+            RuntimeClosedError: The runtime is closed.
+        """
+        self._check_open()
+        return self._x.pool.submit(self._fetch_body, message)
+
+    def report(self, where: str, error: BaseException, message: Message | None = None) -> None:
+        """Log an exception that a pipeline contained, and emit it on :attr:`errors`."""
+        self._x.streams.report(where, error, message)
+
     def consume(self, message: Message) -> None:
         """Acknowledge a message that a stream has dealt with: it is never seen again, and gets no reply."""
         self._x.ledger.finish(message)
@@ -344,6 +379,14 @@ class DriveRuntime:
     def _dispatch(self) -> None:
         self.cycle.dispatch()
 
+    def _fetch_body(self, message: Message) -> bytes:
+        partial = self._x.bodies.partial(f"stream-{message.file_id}")
+        try:
+            self._x.gateway.download(message.file_id, partial, size=message.size, sha256=message.sha256)
+            return partial.read_bytes()
+        finally:
+            partial.unlink(missing_ok=True)
+
     def _on_deletion(self) -> None:
         self.cycle.delete_due_soon()
 
@@ -358,3 +401,17 @@ class DriveRuntime:
     def _check_open(self) -> None:
         if self._closed.is_set():
             raise RuntimeClosedError(f"the runtime of {self.email} is closed")
+
+
+class _Desk:
+    """A function that answers the requests which are handed over to it."""
+
+    def __init__(self, intake: Intake, route: Route) -> None:
+        self._intake = intake
+        self._route = route
+
+    def take(self, message: Message) -> bool:
+        return self._intake.take(self._route, message)
+
+    def close(self) -> None:
+        self._intake.remove_route(self._route, _STOP_TIMEOUT)

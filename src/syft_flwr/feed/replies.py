@@ -1,0 +1,109 @@
+"""Answer the requests in a stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable, Disposable
+
+from syft_flwr.models import Message, Replied
+
+ReplyFunction = Callable[[bytes, Message], bytes | str | None]
+"""Takes a request's body and the request; what it returns is the reply: ``str`` as UTF-8, ``None`` for none."""
+
+
+class Desk(Protocol):
+    """Where requests are handed over to be answered."""
+
+    def take(self, message: Message) -> bool:
+        """Take a request; ``False`` when somebody else has it."""
+
+    def close(self) -> None: ...
+
+
+class Replier(Protocol):
+    """Who answers requests: a :class:`~syft_flwr.runtime.DriveRuntime`, live or of a replay."""
+
+    @property
+    def replied(self) -> Observable[Replied]: ...
+
+    def open_desk(
+        self, function: ReplyFunction, *, concurrency: int = 1, on_over: Callable[[str], None] = ...
+    ) -> Desk: ...
+
+
+def reply_with(
+    replier: Replier, function: ReplyFunction, *, concurrency: int = 1
+) -> Callable[[Observable[Message]], Observable[Replied]]:
+    """Answer each request with what ``function`` returns for it; emit the answers once they can't be lost.
+
+    It is what ``on_request`` does, for whichever requests come through: each is claimed, its body downloaded, and the
+    function called on a thread of its own; the reply is kept on disk and uploaded; a failure is tried again. An
+    exception of the function becomes an error reply. A request that somebody else answers is left to them. Responses
+    are passed over.
+
+    Args:
+        replier: The runtime whose messages they are.
+        function: Takes body and request.
+        concurrency: Requests of different senders answered at once; those of one sender are, one after the other.
+    """
+
+    def apply(messages: Observable[Message]) -> Observable[Replied]:
+        def subscribe(
+            observer: abc.ObserverBase[Replied], scheduler: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            open_requests = _OpenRequests(observer)
+            desk = replier.open_desk(function, concurrency=concurrency, on_over=open_requests.on_over)
+            hand_over = partial(open_requests.hand_over, desk)
+            return CompositeDisposable(
+                replier.replied.subscribe(open_requests.on_reply, on_completed=observer.on_completed),
+                messages.subscribe(hand_over, observer.on_error, open_requests.on_completed, scheduler=scheduler),
+                Disposable(desk.close),
+            )
+
+        return Observable(subscribe)
+
+    return apply
+
+
+class _OpenRequests:
+    """The requests of one subscription that are not answered yet."""
+
+    def __init__(self, observer: abc.ObserverBase[Replied]) -> None:
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._files: set[str] = set()
+        self._completed = False
+
+    def hand_over(self, desk: Desk, message: Message) -> None:
+        if message.kind == "request":
+            with self._lock:
+                self._files.add(message.file_id)
+            if not desk.take(message):
+                self.on_over(message.file_id)
+
+    def on_reply(self, reply: Replied) -> None:
+        with self._lock:
+            is_mine = reply.message.file_id in self._files
+        if is_mine:
+            self._observer.on_next(reply)
+
+    def on_over(self, file_id: str) -> None:
+        with self._lock:
+            self._files.discard(file_id)
+        self._complete_if_over()
+
+    def on_completed(self) -> None:
+        with self._lock:
+            self._completed = True
+        self._complete_if_over()
+
+    def _complete_if_over(self) -> None:
+        with self._lock:
+            over = self._completed and not self._files
+        if over:
+            self._observer.on_completed()
