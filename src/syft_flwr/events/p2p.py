@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -124,7 +125,7 @@ class P2PFileEvents(SyftFlwrEvents):
         """Register the handler of an endpoint; may be called while running.
 
         An exception of the handler becomes a reply with the JSON object ``{"error": …, "timestamp": …}``, and the
-        request counts as handled. Registering an endpoint again replaces its handler for the next run.
+        request counts as handled. Registering an endpoint again replaces its handler, at once when running.
 
         Args:
             endpoint: The endpoint, with or without a leading slash.
@@ -147,11 +148,10 @@ class P2PFileEvents(SyftFlwrEvents):
         route = Route(self._app, name, takes_message, self._allowed, concurrency)
         with self._lock:
             before, self._routes[name] = self._routes.get(name), route
-            runtime = self._runtime
-        if runtime is not None:
-            if before is not None:
-                runtime.remove_route(before)
-            self._serve(runtime, route)
+            if self._runtime is not None:
+                if before is not None:
+                    self._runtime.remove_route(before)
+                self._serve(self._runtime, route)
 
     def run_forever(self) -> None:
         """Serve until :meth:`stop`; a stop that came before makes this call return at once.
@@ -181,20 +181,41 @@ class P2PFileEvents(SyftFlwrEvents):
         """
         self._ended.set()
 
+    def attach(self, runtime: DriveRuntime) -> Callable[[], None]:
+        """Serve on a runtime that somebody else keeps going, such as that of a replay; return what ends it.
+
+        Raises:
+            RuntimeError: It serves already.
+        """
+        with self._lock:
+            if self._runtime is not None:
+                raise RuntimeError("it serves on another runtime already")
+            self._runtime = runtime
+            for route in self._routes.values():
+                self._serve(runtime, route)
+        return partial(self._detach, runtime)
+
+    def _detach(self, runtime: DriveRuntime) -> None:
+        with self._lock:
+            if self._runtime is not runtime:
+                return
+            self._runtime = None
+            routes = list(self._routes.values())
+        for route in routes:
+            runtime.remove_route(route)
+
     def _run(self) -> None:
         runtime = DriveRuntime.open(self._email, **self._settings)
-        routes: list[Route] = []
         try:
             with self._lock:
                 self._runtime = runtime
-                routes = list(self._routes.values())
-            for route in routes:
-                self._serve(runtime, route)
+                for route in self._routes.values():
+                    self._serve(runtime, route)
             runtime.start(on_failure=self._ended.set)
             try:
                 self._ended.wait()
             finally:
-                runtime.stop()
+                runtime.stop(on_failure=self._ended.set)
             if runtime.failure is not None:
                 raise runtime.failure
         finally:
