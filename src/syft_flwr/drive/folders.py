@@ -265,3 +265,13 @@ def owners_within(file: DriveFile, parties: Collection[str]) -> bool:
     if not owners and file.last_modifying_user is not None:
         owners = {file.last_modifying_user.lower()}
     return bool(owners) and owners.issubset(parties)
+
+
+def belongs_to(folder: DriveFile, parties: Collection[str]) -> bool:
+    """Tell whether a folder is owned by one of ``parties`` (lower-cased addresses) and was named by one of them.
+
+    Whoever may write into a folder may rename it as well: without the second condition, one sender could offer its
+    own inbox, and its own access to it, as another sender's.
+    """
+    editor = folder.last_modifying_user
+    return owners_within(folder, parties) and (editor is None or editor.lower() in parties)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from syft_flwr import wire
-from syft_flwr.drive.folders import FolderIndex, owners_within
+from syft_flwr.drive.folders import FolderIndex, belongs_to
 from syft_flwr.drive.query import any_of, quote
 from syft_flwr.errors import NotFoundError
 from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
@@ -168,5 +168,5 @@ class InboxMaker:
 
 
 def _oldest(folders: Sequence[DriveFile], parties: frozenset[str] | set[str]) -> DriveFile | None:
-    mine = [folder for folder in folders if owners_within(folder, parties)]
+    mine = [folder for folder in folders if belongs_to(folder, parties)]
     return min(mine, key=lambda folder: (folder.created_time, folder.id), default=None)

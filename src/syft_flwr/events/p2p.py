@@ -31,8 +31,8 @@ class P2PFileEvents(SyftFlwrEvents):
         client_email: This account's address.
         poll_interval: Seconds between polls.
         max_processed_requests: How many processed request IDs to remember one by one.
-        allowed_senders: Addresses that may send requests, or a predicate that tells; by default all may. For a
-            collection, the inboxes are created and shared by this account.
+        allowed_senders: Addresses that may send requests, or a predicate that tells of an address in lower case; by
+            default all may. For a collection, the inboxes are created and shared by this account.
         max_poll_interval: Longest pause (seconds) when all is quiet; by default the pause stays ``poll_interval``.
         **settings: More fields of :class:`~syft_flwr.settings.Settings`.
 
@@ -62,7 +62,7 @@ class P2PFileEvents(SyftFlwrEvents):
         self._known_senders: list[str] = []
         self._allowed: Callable[[str], bool] = lambda _: True
         if callable(allowed_senders):
-            self._allowed = allowed_senders
+            self._allowed = lambda sender: allowed_senders(sender.lower())
         elif allowed_senders is not None:
             self._known_senders = [validate_address(sender) for sender in allowed_senders]
             allowed = {sender.lower() for sender in self._known_senders}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from syft_flwr import wire
-from syft_flwr.drive.folders import Location, owners_within
+from syft_flwr.drive.folders import Location, belongs_to, owners_within
 from syft_flwr.errors import InvalidNameError
 from syft_flwr.models import DriveFile, Message, Rejection, RejectionReason
 
@@ -30,9 +30,10 @@ def admit(file: DriveFile, location: Location, me: str, *, max_size: int) -> Mes
         owner = ", ".join(file.owners) or file.last_modifying_user or ""
         return Rejection(reason, file.id, detail, file_name=file.name, claimed_sender=sender, owner=owner)
 
-    if not owners_within(location.root, {sender.lower(), me.lower()}):
-        owner = ", ".join(location.root.owners) or "nobody"
-        return reject(RejectionReason.FOREIGN_FOLDER, f"its inbox belongs to {owner}, not to {sender} or {me}")
+    if not belongs_to(location.root, {sender.lower(), me.lower()}):
+        owner, editor = ", ".join(location.root.owners) or "nobody", location.root.last_modifying_user
+        detail = f"its inbox belongs to {owner} and was last changed by {editor}, not by {sender} or {me} alone"
+        return reject(RejectionReason.FOREIGN_FOLDER, detail)
     if not owners_within(file, {sender.lower()}):
         return reject(RejectionReason.FORGED_SENDER, f"it lies in an inbox of {sender}, who does not own it")
     editor = file.last_modifying_user
