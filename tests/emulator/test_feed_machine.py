@@ -7,16 +7,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from conftest import Raw
+from emulator_steps import ALICE, BOB, CAROL, FILES, FOLDER, Raw
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from syft_flwr.testing import DriveEmulator
 
-FOLDER = "application/vnd.google-apps.folder"
-FILES = "/drive/v3/files"
-ACCOUNTS = ("alice@example.com", "bob@example.org", "carol@example.net")
+ACCOUNTS = (ALICE, BOB, CAROL)
 FIELDS = "nextPageToken,newStartPageToken,changes(fileId,removed,file(id,name,parents,trashed,ownedByMe))"
 
 FEW = 6
@@ -121,7 +119,7 @@ class Feed(RuleBasedStateMachine):
     def unshare(self, pick: int, actor: str) -> None:
         node = self._pick(pick)
         account = node.owner if actor == "owner" else actor
-        grantee = next(iter(node.grants), "carol@example.net")
+        grantee = next(iter(node.grants), CAROL)
         permission = self.raw[grantee]("GET", "/drive/v3/about?fields=user").json["user"]["permissionId"]
         answer = self.raw[account]("DELETE", f"{FILES}/{node.id}/permissions/{permission}")
         if grantee not in node.grants or grantee == node.owner:

@@ -14,6 +14,11 @@ from syft_flwr.emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, t
 from syft_flwr.emulator.storage import Database
 
 _TOKEN = re.compile(r"[0-9]{1,18}", re.ASCII)
+_PAGE = (
+    f"SELECT v.seq, v.time, {VIEW_COLUMNS}, {FILE_COLUMNS} FROM view v"  # noqa: S608 - constants
+    " LEFT JOIN file f ON f.id = v.file_id AND v.role IS NOT NULL"
+    " WHERE v.account = ? AND v.seq >= ? AND (? OR v.role IS NOT NULL) ORDER BY v.seq LIMIT ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +96,7 @@ class ChangeLog:
         if not _TOKEN.fullmatch(token) or not 1 <= int(token) <= self._head + 1:
             raise invalid("pageToken")
         self.publish_late(account)
-        rows = self._database.rows(
-            f"SELECT v.seq, v.time, {VIEW_COLUMNS}, {FILE_COLUMNS} FROM view v"  # noqa: S608 - constants
-            " LEFT JOIN file f ON f.id = v.file_id AND v.role IS NOT NULL"
-            f" WHERE v.account = ? AND v.seq >= ? {'' if include_removed else 'AND v.role IS NOT NULL'}"
-            " ORDER BY v.seq LIMIT ?",
-            account,
-            int(token),
-            size + 1,
-        )
+        rows = self._database.rows(_PAGE, account, int(token), include_removed, size + 1)
         more = len(rows) > size
         entries = [_to_entry(row) for row in rows[:size]]
         if more:

@@ -46,6 +46,8 @@ class Permissions:
             return self._find(file, wanted.id)
         if file.id == account.root_id:
             raise forbidden("cannotShareRoot", "My Drive itself can't be shared.")
+        if wanted.type == "user":
+            self._accounts.ensure(body["emailAddress"])
         self._grant(account, file, wanted)
         return self._find(file, wanted.id)
 
@@ -93,8 +95,6 @@ class Permissions:
             save_permission(self._database, file.id, former)
         else:
             save_permission(self._database, file.id, wanted)
-        if wanted.type == "user":
-            self._accounts.ensure(wanted.grantee)
         self._touch(file)
         if wanted.type in ("user", "group"):
             now = self._clock.milliseconds()

@@ -16,14 +16,14 @@ from syft_flwr.emulator.feed_behaviour import FeedBehaviour
 from syft_flwr.emulator.model import Account, File, View, rank
 from syft_flwr.emulator.query import Query, QueryError, parse_query
 from syft_flwr.emulator.query_ast import And, Expression, Membership, Not, Or
-from syft_flwr.emulator.query_sql import compile_sql
+from syft_flwr.emulator.query_sql import SqlCondition, compile_sql
 from syft_flwr.emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, VIEW_WIDTH, load_file, to_file, to_view
 from syft_flwr.emulator.storage import Database
 
 # What orderBy can name, and what it stands for; NULL sorts first.
 _ORDERS = {
     "createdTime": "f.created_ms",
-    "folder": "f.mime_type <> 'application/vnd.google-apps.folder'",
+    "folder": "(f.mime_type <> 'application/vnd.google-apps.folder')",
     "modifiedByMeTime": "IFNULL(v.modified, 0)",
     "modifiedTime": "f.modified_ms",
     "name": "f.name COLLATE NOCASE",
@@ -34,6 +34,8 @@ _ORDERS = {
     "starred": "v.starred",
     "viewedByMeTime": "IFNULL(v.viewed, 0)",
 }
+
+NEWEST_FIRST = (_ORDERS["createdTime"], True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Search:
             ApiError: 400 for a malformed query, order or token; 404 when the query names a folder that can't be seen.
         """
         query = self._parse(account, q)
-        keys = [*_parse_order(order_by), ("f.n", True)]
+        keys = [*(_parse_order(order_by) or [NEWEST_FIRST]), ("f.n", True)]
         after = None if token is None else _read_token(token, q, order_by, len(keys))
         found: list[tuple[File, View]] = []
         last: list[Any] = []
@@ -163,24 +165,30 @@ class Search:
         self, account: Account, query: Query, keys: list[tuple[str, bool]], after: list[Any] | None
     ) -> Iterator[tuple[Any, ...]]:
         condition = compile_sql(query)
+        sql, values = self._statement(account, condition, keys, after)
+        for row in self._database.iterate(sql, *values):
+            if condition.exact or query.matches(_candidate(row, self._access)):
+                yield row
+
+    def _statement(
+        self, account: Account, condition: SqlCondition, keys: list[tuple[str, bool]], after: list[Any] | None
+    ) -> tuple[str, list[Any]]:
         where = ["v.account = ?", "v.role IS NOT NULL", "f.id <> ?", condition.sql]
         values: list[Any] = [account.key, account.root_id, *condition.params]
         if lag := self._behaviour.list_lag_seconds:
             where.append("f.written <= ?")
             values.append(int((self._clock.time() - lag) * 1000))
         if after is not None:
-            sql, more = _after(keys, after)
-            where.append(sql)
+            behind, more = _after(keys, after)
+            where.append(behind)
             values += more
         order = ", ".join(f"{key} DESC" if descending else key for key, descending in keys)
-        rows = self._database.iterate(
+        # CROSS JOIN keeps SQLite from starting at all that the account can see where the query names folders or names.
+        sql = (
             f"SELECT {FILE_COLUMNS}, {VIEW_COLUMNS}, {', '.join(key for key, _ in keys)}"  # noqa: S608 - constants
-            f" FROM file f CROSS JOIN view v ON v.file_id = f.id WHERE {' AND '.join(where)} ORDER BY {order}",
-            *values,
+            f" FROM file f CROSS JOIN view v ON v.file_id = f.id WHERE {' AND '.join(where)} ORDER BY {order}"
         )
-        for row in rows:
-            if condition.exact or query.matches(_candidate(row, self._access)):
-                yield row
+        return sql, values
 
 
 def _candidate(row: tuple[Any, ...], access: Access) -> _Candidate:

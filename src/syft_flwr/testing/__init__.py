@@ -1,5 +1,31 @@
-"""Public helpers for tests: a local Google Drive, fakes, clocks and recorded feeds."""
+"""Public helpers for tests: a local Google Drive, clocks and recorded feeds.
 
-from syft_flwr.testing.emulator import DriveEmulator, StoredFile
+The pytest plugin lives here, so nothing is imported before it is used.
+"""
 
-__all__ = ["DriveEmulator", "StoredFile"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from syft_flwr.runtime import Replay, ReplayEvent, replay
+    from syft_flwr.testing.clock import ManualClock
+    from syft_flwr.testing.emulator import DriveEmulator, StoredFile
+
+__all__ = ["DriveEmulator", "ManualClock", "Replay", "ReplayEvent", "StoredFile", "replay"]
+
+_HOMES = {
+    "DriveEmulator": "syft_flwr.testing.emulator",
+    "ManualClock": "syft_flwr.testing.clock",
+    "Replay": "syft_flwr.runtime",
+    "ReplayEvent": "syft_flwr.runtime",
+    "StoredFile": "syft_flwr.testing.emulator",
+    "replay": "syft_flwr.runtime",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

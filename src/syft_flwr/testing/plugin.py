@@ -1,16 +1,115 @@
-"""The pytest plugin: fixtures for those who test against a local Drive."""
+"""The pytest plugin: fixtures for those who test against a local Drive, or against recorded feeds.
+
+It is loaded in every run of pytest where the package is installed, so it imports what it needs when it needs it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from syft_flwr.testing.emulator import DriveEmulator
+if TYPE_CHECKING:
+    from reactivex import abc
+
+    from syft_flwr.runtime import Replay
+    from syft_flwr.testing.clock import ManualClock
+    from syft_flwr.testing.emulator import DriveEmulator
+
+_MARKER = "recording"
+_replays = pytest.StashKey["list[Replay]"]()
+
+
+class RecordedFeed(Protocol):
+    """What the fixture ``recorded_feed`` gives: a way to open recordings."""
+
+    def __call__(
+        self, path: str | Path | None = None, *, scheduler: abc.SchedulerBase | None = None, **settings: Any
+    ) -> Replay:
+        """Open a recording on a ``TestScheduler``, or on ``scheduler``.
+
+        Args:
+            path: The recording; relative to the test's file, else to pytest's root directory. By default the path
+                of the test's marker ``recording``.
+            scheduler: Where it plays.
+            **settings: Fields of :class:`~syft_flwr.settings.Settings`.
+        """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{_MARKER}(path): the recorded feed that the fixture recorded_feed opens")
 
 
 @pytest.fixture
 def drive_emulator() -> Iterator[DriveEmulator]:
     """Serve an empty Drive on a thread of its own for one test."""
+    from syft_flwr.testing.emulator import DriveEmulator
+
     with DriveEmulator() as emulator:
         yield emulator
+
+
+@pytest.fixture
+def manual_clock() -> ManualClock:
+    """Return a clock that stands still until the test moves it."""
+    from syft_flwr.testing.clock import ManualClock
+
+    return ManualClock()
+
+
+@pytest.fixture
+def recorded_feed(request: pytest.FixtureRequest) -> Iterator[RecordedFeed]:
+    """Open recorded feeds, and close them after the test.
+
+    A replay that asked for what is not in its recording, and an assertion that failed within an observer or handler,
+    fail the test even if it did not look.
+    """
+    from reactivex.testing import TestScheduler
+
+    from syft_flwr.runtime import replay
+
+    opened: list[Replay] = []
+    request.node.stash[_replays] = opened
+
+    def open_recording(
+        path: str | Path | None = None, *, scheduler: abc.SchedulerBase | None = None, **settings: Any
+    ) -> Replay:
+        found = _find(request, path)
+        feed = replay(found, scheduler=scheduler or TestScheduler(), **settings)
+        opened.append(feed)
+        return feed
+
+    try:
+        yield open_recording
+    finally:
+        for feed in opened:
+            feed.close()
+    for feed in opened:
+        feed.check()
+        feed.raise_assertions()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the events around the failure of a test that replayed a feed."""
+    report = yield
+    if report.failed and call.when in ("call", "teardown"):
+        for feed in item.stash.get(_replays, ()):
+            from syft_flwr.testing.failure import events_around
+
+            report.sections.append(("Recorded feed", events_around(feed)))
+    return report
+
+
+def _find(request: pytest.FixtureRequest, path: str | Path | None) -> Path:
+    if path is None:
+        marker = request.node.get_closest_marker(_MARKER)
+        if marker is None or not marker.args:
+            raise pytest.UsageError(f"recorded_feed needs a path, or the test a marker: @pytest.mark.{_MARKER}(path)")
+        path = marker.args[0]
+    places = [request.path.parent / path, request.config.rootpath / path]
+    return next((place for place in places if place.exists()), Path(path))
