@@ -17,14 +17,13 @@ from reactivex import Observable, abc
 from reactivex.scheduler import VirtualTimeScheduler
 
 from syft_flwr.clock import SystemClock
+from syft_flwr.feed.lines import Event
 from syft_flwr.feed.recording.drive import Upload, recorded_uploads
 from syft_flwr.feed.recording.reader import Recording, read_recording
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
 from syft_flwr.runtime.player import RecordingPlayer
 from syft_flwr.runtime.runtime import DriveRuntime
 from syft_flwr.settings import load_settings
-
-Event = Change | Message | Rejection | FeedError | Replied
 
 _KEPT_EVENTS = 1_000
 
@@ -148,6 +147,11 @@ class Replay:
         return self.runtime.errors
 
     @property
+    def scheduler(self) -> abc.SchedulerBase:
+        """Where it plays; pass it to operators that know time, such as ``buffer_with_time``."""
+        return self._scheduler
+
+    @property
     def account(self) -> str:
         """Address of the account whose feed it is."""
         return self.recording.header.account
@@ -204,6 +208,12 @@ class Replay:
         """
         if self._failure is not None:
             raise self._failure
+
+    def raise_assertions(self) -> None:
+        """Raise the first ``AssertionError`` of an observer or handler, if there was one: those are contained, too."""
+        for _, _, event in self._events:
+            if isinstance(event, FeedError) and isinstance(event.error, AssertionError):
+                raise event.error
 
     def close(self) -> None:
         """Stop playing and end the streams; idempotent."""
