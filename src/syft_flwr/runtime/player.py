@@ -88,9 +88,9 @@ class RecordingPlayer:
             case "restart":
                 self._x.ledger.restart_cursor(entry.value)
             case "sweep":
-                self._sweep([DriveFile.from_api(raw) for raw in entry.value])
+                self._sweep(entry.value)
             case "folders":
-                self._x.folders.add(DriveFile.from_api(raw) for raw in entry.value)
+                self._x.folders.add(entry.value)
             case "upload":
                 self._expect_answer(entry.value)
             case "resume":
@@ -125,7 +125,7 @@ class RecordingPlayer:
             self._x.folders.add(DriveFile.from_api(raw) for raw in start["folders"])
             self._x.ledger.restore(start)
             self.runtime.cycle.follow_from(start["token"] or "")
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise RecordingError(f"line {line}: a start that can't be read: {error!r}", line=line) from error
 
 

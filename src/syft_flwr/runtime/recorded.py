@@ -17,6 +17,7 @@ from reactivex import Observable, abc
 from reactivex.scheduler import VirtualTimeScheduler
 
 from syft_flwr.clock import SystemClock
+from syft_flwr.errors import RecordingError
 from syft_flwr.feed.lines import Event
 from syft_flwr.feed.recording.drive import Upload, recorded_uploads
 from syft_flwr.feed.recording.reader import Recording, read_recording
@@ -106,7 +107,7 @@ class Replay:
         self._speed = speed
         self._scheduler = scheduler or VirtualTimeScheduler()
         self._began = self._scheduler.now
-        self._failure: Exception | None = None
+        self._failure: RecordingError | None = None
         self._started = False
         self._stopping = threading.Event()
         self._over = threading.Event()
@@ -262,8 +263,12 @@ class Replay:
         self._line, self._at = entry.line, entry.at
         try:
             self._player.play(index)
-        except Exception as error:  # on a scheduler's thread nobody would hear of it
+        except RecordingError as error:
             self._failure = error
+            return False
+        except Exception as error:  # on a scheduler's thread nobody would hear of it
+            self._failure = RecordingError(f"line {self._line} can't be replayed: {error!r}", line=self._line)
+            self._failure.__cause__ = error
             return False
         return True
 

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from syft_flwr.errors import NotFoundError, RecordingError
 from syft_flwr.feed.recording.reader import Recording
@@ -42,7 +41,7 @@ class RecordedDrive:
         self._index = 0
         self._window_end = 0
         self._looks = [i for i, entry in enumerate(recording.entries) if entry.kind in ("poll", "sweep")]
-        self._answers: defaultdict[str, list[tuple[int, Mapping[str, Any] | None]]] = defaultdict(list)
+        self._answers: defaultdict[str, list[tuple[int, DriveFile | None]]] = defaultdict(list)
         self._contents: dict[str, str | None] = {}
         self._gone: set[str] = set()
         self._ids = 0
@@ -63,7 +62,7 @@ class RecordedDrive:
         self._window_end = self._looks[position] if position < len(self._looks) else len(self._recording.entries)
         entry = self._recording.entries[index]
         if entry.kind == "poll":
-            self._pages = [ChangePage.from_api(page) for page in entry.value]
+            self._pages = list(entry.value)
 
     def about(self) -> Account:
         return Account(self._recording.header.account, "recorded")
@@ -85,10 +84,10 @@ class RecordedDrive:
     def get_file(self, file_id: str) -> DriveFile:
         answers = self._answers.get(file_id, [])
         position = bisect_left(answers, self._window_end, key=lambda answer: answer[0])
-        raw = answers[position - 1][1] if position else None
-        if raw is None:
+        file = answers[position - 1][1] if position else None
+        if file is None:
             raise NotFoundError(f"{file_id} was not visible when the feed was recorded", status=404, reason="notFound")
-        return DriveFile.from_api(raw)
+        return file
 
     def generate_ids(self, count: int) -> Sequence[str]:
         first = self._ids

@@ -26,11 +26,13 @@ Each further line has ``at``, the seconds since the header's ``time``, and what 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from syft_flwr.errors import RecordingError
+from syft_flwr.models import ChangePage, DriveFile
 
 VERSION = 1
 MARK = "syft_flwr_feed"
@@ -78,8 +80,8 @@ class Entry:
         line: 1-based line number.
         at: Seconds since the header's time.
         kind: Which of the kinds it is.
-        value: What stands under that name.
-        raw: The whole object.
+        value: What stands under that name; of a poll its pages, of a list its files.
+        raw: The other fields.
     """
 
     line: int
@@ -133,13 +135,12 @@ def parse_entry(document: Mapping[str, Any], line: int) -> Entry:
     if kind is None:
         raise RecordingError(f"line {line} is of no known kind: {', '.join(sorted(document)) or 'empty'}", line=line)
     _check(document, {"at": (int, float), kind: _KINDS[kind]}, line)
-    value = document[kind]
+    raw = {name: value for name, value in document.items() if name != kind}
     try:
-        if kind in _CHECKS:
-            _CHECKS[kind](value, document)
-    except (KeyError, TypeError, ValueError) as error:
+        value = _READERS[kind](document[kind], raw) if kind in _READERS else document[kind]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise RecordingError(f"line {line}: a {kind!r} that can't be read: {error!r}", line=line) from error
-    return Entry(line, float(document["at"]), kind, value, document)
+    return Entry(line, float(document["at"]), kind, value, raw)
 
 
 def _check(document: Mapping[str, Any], fields: Mapping[str, type | tuple[type, ...]], line: int) -> None:
@@ -149,53 +150,64 @@ def _check(document: Mapping[str, Any], fields: Mapping[str, type | tuple[type, 
             raise RecordingError(f"line {line}: {name!r} is missing or not what it should be", line=line)
 
 
-def next_token(page: Mapping[str, Any]) -> Any:
-    """Return what the feed goes on with after a raw page."""
-    return page.get("nextPageToken") or page["newStartPageToken"]
+def next_token(page: ChangePage) -> str:
+    """Return what the feed goes on with after a page."""
+    return page.next_page_token or page.new_start_page_token or ""
 
 
-def _check_poll(pages: Any, document: Mapping[str, Any]) -> None:
-    if not isinstance(document.get("token"), str):
-        raise TypeError("no token")
-    for page in pages:
-        if not isinstance(next_token(page), str):
-            raise TypeError("a page without a token to go on with")
-        for change in page.get("changes", ()):
-            if "file" in change and not isinstance(change["file"], dict):
-                raise TypeError("a change whose file is no object")
-    if not pages:
+def _read_poll(pages: Any, raw: Mapping[str, Any]) -> list[ChangePage]:
+    _text(raw["token"])
+    parsed = [ChangePage.from_api(page) for page in pages]
+    for page in parsed:
+        _text(next_token(page) or None)
+    if not parsed:
         raise ValueError("no pages")
+    # What the pages were made of is not needed any more, and is most of what a recording takes in memory.
+    return [replace(page, raw={}) for page in parsed]
 
 
-def _check_files(files: Any, _: Mapping[str, Any]) -> None:
-    for file in files:
-        if not isinstance(file["id"], str):
-            raise TypeError("a file without an ID")
+def _read_files(files: Any, _: Mapping[str, Any]) -> list[DriveFile]:
+    return [DriveFile.from_api(raw) for raw in files]
 
 
-def _check_get(_: Any, document: Mapping[str, Any]) -> None:
-    if document["file"] is not None:
-        _check_files([document["file"]], document)
+def _read_get(file_id: Any, raw: Any) -> str:
+    if raw["file"] is not None:
+        raw["file"] = DriveFile.from_api(raw["file"])
+    return _text(file_id)
 
 
-def _check_content(_: Any, document: Mapping[str, Any]) -> None:
-    for name in ("size", "sha256"):
-        if document[name] is not None and not isinstance(document[name], str if name == "sha256" else int):
-            raise TypeError(name)
+def _read_download(file_id: Any, raw: Mapping[str, Any]) -> str:
+    _check_content(raw)
+    return _text(file_id)
 
 
-def _check_upload(upload: Any, _: Mapping[str, Any]) -> None:
+def _read_upload(upload: Any, _: Mapping[str, Any]) -> Any:
     for name in ("id", "name", "parent"):
-        if not isinstance(upload[name], str):
-            raise TypeError(name)
-    _check_content(None, upload)
+        _text(upload[name])
+    _check_content(upload)
+    return upload
 
 
-_CHECKS: dict[str, Callable[[Any, Mapping[str, Any]], None]] = {
-    "poll": _check_poll,
-    "sweep": _check_files,
-    "folders": _check_files,
-    "get": _check_get,
-    "download": _check_content,
-    "upload": _check_upload,
+def _check_content(content: Mapping[str, Any]) -> None:
+    if content["size"] is not None and not isinstance(content["size"], int):
+        raise TypeError("size")
+    # It becomes a file name: nothing but a checksum will do.
+    if content["sha256"] is not None and not _SHA256.fullmatch(content["sha256"]):
+        raise ValueError("sha256")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"not a text: {value!r}")
+    return value
+
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_READERS: dict[str, Callable[[Any, Any], Any]] = {
+    "poll": _read_poll,
+    "sweep": _read_files,
+    "folders": _read_files,
+    "get": _read_get,
+    "download": _read_download,
+    "upload": _read_upload,
 }

@@ -1,0 +1,179 @@
+"""Recordings that can't be read are refused before anything is replayed, with the number of the line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syft_flwr.errors import RecordingError
+from syft_flwr.feed import read_recording
+from syft_flwr.runtime import replay
+
+RECORDINGS = Path(__file__).parents[1] / "recordings"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A copy of a recording, with its bodies."""
+    shutil.copytree(RECORDINGS / "delayed.jsonl.bodies", tmp_path / "feed.jsonl.bodies")
+    return Path(shutil.copy(RECORDINGS / "delayed.jsonl", tmp_path / "feed.jsonl"))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def write(path: Path, documents: list[Any]) -> None:
+    path.write_text("".join(f"{json.dumps(document)}\n" for document in documents))
+
+
+def line_of(path: Path, kind: str) -> int:
+    return next(number for number, document in enumerate(lines(path), 1) if kind in document)
+
+
+def refused(path: Path, match: str) -> int | None:
+    with pytest.raises(RecordingError, match=match) as error:
+        replay(path)
+    assert str(path) in str(error.value)
+    return error.value.line
+
+
+def test_a_last_line_that_is_cut_off(path: Path) -> None:
+    whole = len(lines(path))
+    path.write_text(path.read_text()[:-10])
+    assert refused(path, "is cut off") == whole
+    recording = read_recording(path, allow_cut_off=True)
+    assert recording.cut_off == whole
+    assert len(recording.entries) == whole - 2
+    assert not recording.ended
+
+
+def test_a_header_that_is_cut_off_is_never_left_out(path: Path) -> None:
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(RecordingError, match="line 1 is cut off") as error:
+        read_recording(path, allow_cut_off=True)
+    assert error.value.line == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ("", "line 1 is missing"),
+        ("hello\n", "line 1 is not JSON"),
+        ("[1]\n", "line 1 is not a JSON object"),
+        ('{"a": 1}\n', "line 1 is not the header"),
+        ('{"syft_flwr_feed": true}\n', "line 1 is not the header"),
+        ('{"syft_flwr_feed": 2}\n', "format 2.*reads up to 1.*upgrade"),
+        ('{"syft_flwr_feed": 1}\n', "line 1: 'account' is missing"),
+    ],
+)
+def test_another_kind_of_file(tmp_path: Path, content: str, match: str) -> None:
+    path = tmp_path / "feed.jsonl"
+    path.write_text(content)
+    assert refused(path, match) == 1
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    refused(tmp_path / "none.jsonl", "can't read")
+    path = tmp_path / "binary"
+    path.write_bytes(b"\xff\xfe\x00")
+    refused(path, "not UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "match"),
+    [
+        (lambda document: document.pop("poll"), "of no known kind"),
+        (lambda document: document.pop("at"), "'at' is missing"),
+        (lambda document: document.update(at=True), "'at' is missing"),
+        (lambda document: document.update(poll="x"), "'poll' is missing or not what it should be"),
+        (lambda document: document.update(poll=[]), "a 'poll' that can't be read"),
+        (lambda document: document["poll"][0].pop("newStartPageToken"), "a 'poll' that can't be read"),
+        (lambda document: document["poll"][0].update(changes=[{"fileId": "x", "file": 7}]), "a 'poll' that can't"),
+        (lambda document: document.pop("token"), "a 'poll' that can't be read"),
+    ],
+)
+def test_a_line_that_is_not_what_it_should_be(path: Path, spoil: Callable[[dict[str, Any]], Any], match: str) -> None:
+    documents, number = lines(path), line_of(path, "poll")
+    spoil(documents[number - 1])
+    write(path, documents)
+    assert refused(path, f"line {number}.*{match}") == number
+
+
+def test_time_that_goes_back(path: Path) -> None:
+    documents = lines(path)
+    documents[5]["at"] = documents[4]["at"] - 0.001
+    write(path, documents)
+    assert refused(path, "line 6: time goes back") == 6
+
+
+def test_time_that_is_no_number(path: Path) -> None:
+    documents = lines(path)
+    documents[5]["at"] = float("nan")
+    write(path, documents)
+    assert refused(path, "line 6: time goes back") == 6
+
+
+def test_polls_that_are_missing(path: Path) -> None:
+    documents = lines(path)
+    polls = [index for index, document in enumerate(documents) if "poll" in document]
+    moved = next(i for i in polls if documents[i]["poll"][-1]["newStartPageToken"] != documents[i]["token"])
+    del documents[moved]
+    following = next(index for index in range(moved, len(documents)) if "poll" in documents[index])
+    write(path, documents)
+    assert refused(path, "lines are missing") == following + 1
+
+
+def test_a_body_that_is_missing(path: Path) -> None:
+    number = line_of(path, "download")
+    sha256 = lines(path)[number - 1]["sha256"]
+    (path.with_name("feed.jsonl.bodies") / sha256).unlink()
+    assert refused(path, f"line {number}: its body can't be read") == number
+
+
+def test_a_body_that_is_damaged(path: Path) -> None:
+    number = line_of(path, "download")
+    sha256 = lines(path)[number - 1]["sha256"]
+    (path.with_name("feed.jsonl.bodies") / sha256).write_bytes(b"something else")
+    assert refused(path, f"line {number}: the body .* is damaged") == number
+
+
+def test_a_checksum_can_t_name_a_file_elsewhere(path: Path) -> None:
+    documents, number = lines(path), line_of(path, "download")
+    documents[number - 1]["sha256"] = "../../secret"
+    write(path, documents)
+    assert refused(path, f"line {number}: a 'download' that can't be read") == number
+
+
+def test_a_start_that_can_t_be_read(path: Path) -> None:
+    documents = lines(path)
+    documents[0]["start"] = {"token": "1"}
+    write(path, documents)
+    with pytest.raises(RecordingError, match="a start that can't be read") as error:
+        replay(path)
+    assert error.value.line == 1
+
+
+@given(st.data())
+def test_damage_of_any_kind_is_refused_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    content = bytearray((RECORDINGS / "delayed.jsonl").read_bytes())
+    position = data.draw(st.integers(0, len(content) - 1))
+    content[position] = data.draw(st.integers(0, 255))
+    directory = tmp_path_factory.mktemp("damaged")
+    path = directory / "feed.jsonl"
+    path.write_bytes(bytes(content))
+    (directory / "feed.jsonl.bodies").symlink_to(RECORDINGS / "delayed.jsonl.bodies")
+    try:
+        with replay(path) as feed:
+            feed.run()
+    except RecordingError:
+        pass
