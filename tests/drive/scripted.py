@@ -40,6 +40,8 @@ class Answer:
     reset: bool = False
     before: Callable[[], object] | None = None
     """Called when the request has arrived, before it is answered."""
+    hung_up: threading.Event | None = None
+    """Close the connection after the answer without announcing it, and then set this."""
 
     @property
     def content(self) -> bytes:
@@ -80,7 +82,7 @@ class ScriptedServer:
             def handle(self) -> None:
                 try:
                     super().handle()
-                except (ConnectionError, ValueError):
+                except (OSError, ValueError):
                     self.close_connection = True
 
             def _serve(self) -> None:
@@ -100,8 +102,10 @@ class ScriptedServer:
                 self.end_headers()
                 self.wfile.write(answer.content[: answer.cut])
                 if answer.cut is not None:
-                    self.wfile.flush()
                     self._reset()
+                if answer.hung_up is not None:
+                    self._reset()
+                    answer.hung_up.set()
 
             def _reset(self) -> None:
                 self.close_connection = True

@@ -13,7 +13,8 @@ import google.oauth2.credentials
 import pytest
 from scripted import ME, RESET, Answer, ScriptedServer, error
 
-from syft_flwr.drive.gateway import CHANGE_FIELDS, FILE_FIELDS, HttpDriveGateway
+from syft_flwr.drive.fields import CHANGE_FIELDS, FILE_FIELDS
+from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.errors import (
     CredentialsError,
     DriveError,
@@ -165,6 +166,19 @@ def test_a_connection_is_kept_and_shared_by_threads_one_after_the_other(
         thread.start()
         thread.join(10)
     assert server.connections == 1
+
+
+def test_a_connection_that_the_server_closed_meanwhile_costs_no_attempt(
+    server: ScriptedServer, gateway: HttpDriveGateway, clock: ManualClock
+) -> None:
+    hung_up = threading.Event()
+    server.script(Answer(200, TOKEN.body, hung_up=hung_up), TOKEN)
+    gateway.get_start_page_token()
+    assert hung_up.wait(5)
+    gateway.get_start_page_token()
+    assert server.connections == 2
+    assert gateway.meter.snapshot().calls == 2
+    assert not clock.waits
 
 
 def test_attempts_are_bounded(server: ScriptedServer, gateway: HttpDriveGateway) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -110,6 +111,7 @@ class HttpPool:
                 raise RuntimeClosedError("the connection to Drive is closed")
             client = self._idle.pop() if self._idle else self._make()
             self._busy.add(client)
+        _close_dropped(client)
         token = _exchange.set(_Exchange(self._stopped, sink))
         sound = False
         try:
@@ -164,6 +166,21 @@ def _pump(response: http.client.HTTPResponse, sink: Sink) -> None:
     # read(amt) takes a connection that ends too early for the end of the body.
     if expected is not None and received < expected:
         raise http.client.IncompleteRead(b"", expected - received)
+
+
+def _close_dropped(client: httplib2.Http) -> None:
+    """Close the connections that the server has closed in the meantime, so that no call is wasted on finding out."""
+    for connection in client.connections.values():
+        # Between two exchanges nothing is due from the server: what makes the socket readable is its end.
+        if connection.sock is not None and _is_readable(connection.sock):
+            connection.close()
+
+
+def _is_readable(connected: socket.socket) -> bool:
+    # Not select(), which fails for descriptors above 1023.
+    poll = select.poll()
+    poll.register(connected, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _shut_down(connected: socket.socket | None) -> None:

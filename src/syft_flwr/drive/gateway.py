@@ -17,6 +17,7 @@ from syft_flwr.clock import SystemClock
 from syft_flwr.drive.calls import Attempt, CallGovernor
 from syft_flwr.drive.connections import HttpPool
 from syft_flwr.drive.download import download
+from syft_flwr.drive.fields import ABOUT_FIELDS, CHANGE_FIELDS, FILE_FIELDS, LIST_FIELDS, UPLOAD_FIELDS
 from syft_flwr.drive.quota import QuotaBudget, QuotaMeter
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.upload import Body, upload_resumable
@@ -30,8 +31,7 @@ try:
     import googleapiclient.discovery_cache
     import googleapiclient.http
 except AttributeError as error:
-    # The client library tries to import oauth2client (which PyDrive2 brings along), and that pyOpenSSL: one older than
-    # the installed cryptography fails in ways that the library does not expect of an optional import.
+    # The client library tries oauth2client, which PyDrive2 brings along, and that an old pyOpenSSL, which fails so.
     raise ConfigurationError(
         f"the Google client library can't be imported: {error}. An old pyOpenSSL does not get on with the installed "
         'cryptography; run: pip install --upgrade "pyOpenSSL>=24.3"'
@@ -40,13 +40,6 @@ except AttributeError as error:
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-FILE_FIELDS = (
-    "id,name,parents,mimeType,trashed,size,createdTime,sha256Checksum,headRevisionId,properties,ownedByMe,"
-    "owners(emailAddress),lastModifyingUser(emailAddress)"
-)
-CHANGE_FIELDS = f"nextPageToken,newStartPageToken,changes(fileId,removed,time,changeType,file({FILE_FIELDS}))"
-LIST_FIELDS = f"nextPageToken,files({FILE_FIELDS})"
 
 MULTIPART_LIMIT = 5 * 1024 * 1024
 """Bytes of a body that goes in one request; larger ones go in a resumable upload."""
@@ -109,9 +102,7 @@ class HttpDriveGateway:
         self._share_locks = tuple(threading.Lock() for _ in range(_SHARE_LOCKS))
 
     def about(self) -> Account:
-        raw = self._execute(
-            "about.get", lambda: self._about.get(fields="user(emailAddress,permissionId),storageQuota(limit)"), dict
-        )
+        raw = self._execute("about.get", lambda: self._about.get(fields=ABOUT_FIELDS), dict)
         if raw.get("storageQuota", {}).get("limit") == "0":
             _log.warning(
                 "%s has no storage in Drive (a service account, as a rule): it can read and make folders, but every "
@@ -234,10 +225,9 @@ class HttpDriveGateway:
         self._pool.close()
 
     def _execute(self, method: str, build: Callable[[], Any], read: Callable[[Any], T]) -> T:
-        """Run a call and read its answer.
+        """Run a call, its request built anew for each attempt, since executing changes it, and read its answer.
 
-        The request is built anew for each attempt, since executing changes it. An answer that can't be read, such as
-        a portal's login page, counts as no answer.
+        An answer that can't be read, such as a portal's login page, counts as no answer.
         """
 
         def work(attempt: Attempt) -> T:
@@ -273,14 +263,14 @@ class HttpDriveGateway:
     def _create(self, metadata: Mapping[str, Any], body: Body) -> int:
         """Create a file and return how many bytes Drive has of it."""
         if body.size > MULTIPART_LIMIT:
-            query = {"uploadType": "resumable", "supportsAllDrives": "true", "fields": "id,size"}
+            query = {"uploadType": "resumable", "supportsAllDrives": "true", "fields": UPLOAD_FIELDS}
             uri = f"{self._url}/upload/drive/v3/files?{urlencode(query)}"
             return upload_resumable(self._governor, uri, metadata, body)
         http_module: Any = googleapiclient.http
         media = http_module.MediaInMemoryUpload(body.read(0, body.size), mimetype=_MEDIA_TYPE)
         return self._execute(
             "files.create",
-            lambda: self._files.create(body=metadata, media_body=media, fields="id,size", supportsAllDrives=True),
+            lambda: self._files.create(body=metadata, media_body=media, fields=UPLOAD_FIELDS, supportsAllDrives=True),
             lambda raw: int(raw["size"]),
         )
 

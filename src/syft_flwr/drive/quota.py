@@ -155,7 +155,7 @@ class QuotaBudget:
     def delay(self, units: int, now: float) -> float:
         """Return the seconds that a call of so many units must wait."""
         self._forget(now)
-        start = max(now, self._spends[-1][0]) if self._spends else now
+        start = now
         excess = self._spent + units - self.units_per_minute
         for time, spent in self._spends:
             if excess <= 0:
