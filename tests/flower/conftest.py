@@ -19,6 +19,32 @@ APPS = Path(__file__).parent / "apps"
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 
 
+_PYPROJECT = """\
+[project]
+name = "zoo"
+version = "1.0.0"
+
+[tool.flwr.app]
+publisher = "example"
+
+[tool.flwr.app.components]
+serverapp = "zoo.servers:{server}"
+clientapp = "zoo.clients:{client}"
+
+[tool.flwr.app.config]
+num-server-rounds = {rounds}
+"""
+
+
+def zoo_project(directory: Path, server: str, client: str, *, rounds: int = 2) -> Path:
+    """Make a Flower project of two of the zoo's apps."""
+    project = directory / f"{server}-{client}"
+    shutil.copytree(APPS / "zoo", project / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
+    text = _PYPROJECT.format(server=server, client=client, rounds=rounds)
+    (project / "pyproject.toml").write_text(text, encoding="utf-8")
+    return project
+
+
 @pytest.fixture
 def drive() -> FakeDrive:
     return FakeDrive()
@@ -82,9 +108,7 @@ class Federation:
 def federation(drive: FakeDrive, tmp_path: Path) -> Iterator[Callable[..., Federation]]:
     made: list[Federation] = []
 
-    def make(project_dir: Path, count: int = 2, *, copy: bool = False) -> Federation:
-        if copy:
-            project_dir = Path(shutil.copytree(project_dir, tmp_path / project_dir.name))
+    def make(project_dir: Path, count: int = 2) -> Federation:
         made.append(Federation(drive, FlowerProject.load(project_dir), tmp_path / "owners", count))
         made[-1].start()
         return made[-1]

@@ -1,4 +1,4 @@
-"""Starts a program that the kernel ends when its parent dies, also by ``kill -9``: ``leash.py PARENT_PID PROGRAM …``.
+"""Starts a program that the kernel kills when its parent dies, also by ``kill -9``: ``leash.py PARENT_PID PROGRAM …``.
 
 Run as a script, without imports of this package, so that it costs some milliseconds. Linux only; elsewhere the program
 just starts.
@@ -15,7 +15,7 @@ _PR_SET_PDEATHSIG = 1
 def main(parent: int, command: list[str]) -> None:
     """Become the command."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(1)  # the parent died before the call
     os.execvp(command[0], command)  # noqa: S606 - the caller's own command

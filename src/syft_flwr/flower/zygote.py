@@ -15,9 +15,11 @@ When the socket closes, it kills what runs and ends. Run as ``python -P -m syft_
 from __future__ import annotations
 
 import ast
+import atexit
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -25,9 +27,10 @@ import select
 import signal
 import socket
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from syft_flwr.flower._compat import load_client_app, reseed
 from syft_flwr.flower.job import AppSpec, JobFiles
@@ -65,7 +68,7 @@ class _Zygote:
 
         Returns:
             ``None`` in the zygote, and in each forked child the file descriptor to read its job from. Children leave
-            through here, so that they end like any Python process, with ``atexit`` and flushed streams.
+            through here, so that they do not clean up what is the zygote's.
         """
         child = self._fork()
         while child is not None:
@@ -199,6 +202,17 @@ def _work(spec: AppSpec, orders: int) -> None:
         JobFiles(Path(directory)).execute()
 
 
+def _leave() -> NoReturn:
+    """End as Python ends, but without taking all modules apart, which would take longer than a small app's work."""
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.current_thread():
+            thread.join()
+    atexit._run_exitfuncs()  # noqa: SLF001 - what the interpreter does at this point; os._exit does not
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 def main(fd: int) -> None:
     """Serve jobs from a socket until it closes."""
     control = socket.socket(fileno=fd)
@@ -211,9 +225,12 @@ def main(fd: int) -> None:
         first += piece
     spec = AppSpec(**json.loads(first)["spec"])
     _preload(Path(spec.project_dir))
+    gc.collect()
+    gc.freeze()  # or each child's first collection would touch, and so copy, every page
     orders = _Zygote(control, spec).serve()
     if orders is not None:
         _work(spec, orders)
+        _leave()
 
 
 if __name__ == "__main__":

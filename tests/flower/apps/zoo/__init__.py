@@ -1,0 +1,1 @@
+"""Small Flower apps, none of which knows this package."""

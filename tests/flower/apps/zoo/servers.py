@@ -1,0 +1,92 @@
+"""ServerApps, one per strategy."""
+
+from __future__ import annotations
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.server import LegacyContext, ServerAppComponents, ServerConfig
+from flwr.server.strategy import FedAvg as LegacyFedAvg
+from flwr.server.workflow import DefaultWorkflow, SecAggPlusWorkflow
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import DifferentialPrivacyClientSideFixedClipping, FedAdam, FedAvg, FedProx, Strategy
+
+
+def _initial() -> ArrayRecord:
+    return ArrayRecord({"mean": Array(np.zeros(4))})
+
+
+def _app(make, **start) -> ServerApp:
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        strategy: Strategy = make()
+        rounds = int(context.run_config["num-server-rounds"])
+        strategy.start(grid=grid, initial_arrays=_initial(), num_rounds=rounds, **start)
+
+    return app
+
+
+fedavg = _app(FedAvg)
+fedavg_alone = _app(lambda: FedAvg(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1))
+train_only = _app(lambda: FedAvg(fraction_evaluate=0.0))
+impatient = _app(lambda: FedAvg(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1), timeout=4.0)
+fedprox = _app(lambda: FedProx(proximal_mu=0.1))
+fedadam = _app(lambda: FedAdam(eta=0.1))
+private = _app(
+    lambda: DifferentialPrivacyClientSideFixedClipping(
+        FedAvg(), noise_multiplier=0.0001, clipping_norm=1.0, num_sampled_clients=3
+    )
+)
+central = _app(FedAvg, evaluate_fn=lambda number, arrays: {"norm": float(np.linalg.norm(arrays["mean"].numpy()))})
+broken = ServerApp()
+
+
+@broken.main()
+def _broken(grid: Grid, context: Context) -> None:
+    raise RuntimeError("the server forgot its keys")
+
+
+asking = ServerApp()
+
+
+@asking.main()
+def _asking(grid: Grid, context: Context) -> None:
+    nodes = list(grid.get_node_ids())
+    for kind in ("query", "query.size"):
+        content = RecordDict({"question": ConfigRecord({"bins": 4})})
+        replies = list(grid.send_and_receive([Message(content, node, kind) for node in nodes]))
+        assert len(replies) == len(nodes)
+        assert not any(reply.has_error() for reply in replies)
+    print("TOTAL", sum(int(reply.content["size"]["value"]) for reply in replies))
+
+
+def _fit_metrics(metrics):
+    total = sum(count for count, _ in metrics)
+    return {"distance": sum(count * m["distance"] for count, m in metrics) / total}
+
+
+def _strategy() -> LegacyFedAvg:
+    return LegacyFedAvg(
+        min_fit_clients=3, min_evaluate_clients=3, min_available_clients=3, fit_metrics_aggregation_fn=_fit_metrics
+    )
+
+
+def _server_fn(context: Context) -> ServerAppComponents:
+    config = ServerConfig(num_rounds=int(context.run_config["num-server-rounds"]))
+    return ServerAppComponents(strategy=_strategy(), config=config)
+
+
+legacy = ServerApp(server_fn=_server_fn)
+secret = ServerApp()
+
+
+@secret.main()
+def _secret(grid: Grid, context: Context) -> None:
+    legacy_context = LegacyContext(
+        context=context,
+        config=ServerConfig(num_rounds=int(context.run_config["num-server-rounds"])),
+        strategy=_strategy(),
+    )
+    workflow = DefaultWorkflow(fit_workflow=SecAggPlusWorkflow(num_shares=3, reconstruction_threshold=2))
+    workflow(grid, legacy_context)
