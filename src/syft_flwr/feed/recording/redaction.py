@@ -163,6 +163,10 @@ def load_redactor(path: Path, me: str) -> Redactor:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(secrets.token_bytes(_KEY_BYTES))
         key = key_path.read_bytes()
+    except FileNotFoundError as error:
+        raise RecordingError(
+            f"{key_path} is missing: {path} was recorded without redaction, or its key is lost; use another file"
+        ) from error
     except OSError as error:
         raise RecordingError(f"can't read or write the key of the redaction: {error}") from error
     if len(key) != _KEY_BYTES:
