@@ -85,6 +85,11 @@ class FolderIndex:
             loc for loc in located if isinstance(loc, Location) and wire.same_address(loc.inbox.recipient, self._me)
         ]
 
+    def childless(self, name: str) -> list[str]:
+        """Return the IDs of the known folders of this name in which no folder is known."""
+        with self._lock:
+            return [f.id for f in self._folders.values() if f.name == name and not self._children.get(f.id)]
+
     def inbox_roots(self) -> set[str]:
         """Return the IDs of the known roots of inboxes that are addressed to this account."""
         with self._lock:

@@ -14,6 +14,7 @@ from syft_flwr import wire
 from syft_flwr.errors import NotFoundError, RuntimeClosedError, SyftFlwrError, TransferError
 from syft_flwr.exchange.backoff import Backoff
 from syft_flwr.exchange.context import Exchange
+from syft_flwr.feed.streams import describe
 from syft_flwr.models import Message, Rejection, RejectionReason, Replied
 from syft_flwr.state.ledger import Claim, Reply
 
@@ -90,7 +91,7 @@ class Responder:
                 self._settle(message)
         except RuntimeClosedError:
             _log.debug("closed before request %s was taken", message.future_id)
-        except (SyftFlwrError, OSError) as error:
+        except Exception as error:  # an outage, a full disk, a defect: the request must not be lost over it
             self._fail("taking a request", error, message)
         return None
 
@@ -107,7 +108,7 @@ class Responder:
             self._answer(message, prepared.reply_id, answer)
         except RuntimeClosedError:
             _log.info("closed before request %s was answered; it will be handled again", message.future_id)
-        except (SyftFlwrError, OSError) as error:
+        except Exception as error:  # an outage, a full disk, a defect: the request must not be lost over it
             self._fail("answering a request", error, message)
         finally:
             with self._lock:
@@ -171,7 +172,7 @@ class Responder:
             return Answer(_as_body(handler(content, message)))
         except BaseException as error:  # whatever a handler raises becomes its reply; the feed goes on
             self._x.streams.report("handler", error, message)
-            return Answer(self._error_body(_describe(error)), is_error=True)
+            return Answer(self._error_body(describe(error)), is_error=True)
 
     def _give_up(self, message: Message) -> Answer:
         detail = f"the handler did not survive {self._x.settings.max_attempts} attempts at this request"
@@ -226,7 +227,7 @@ class Responder:
             work(message)
         except RuntimeClosedError:
             _log.info("closed before the reply to %s was sent; it will be sent later", message.future_id)
-        except (SyftFlwrError, OSError) as error:
+        except Exception as error:  # an outage, a full disk, a defect: the request must not be lost over it
             self._fail("sending a reply", error, message)
         else:
             self._settle(message)
@@ -279,13 +280,6 @@ def _as_body(result: object) -> bytes | None:
     if isinstance(result, bytearray | memoryview):
         return bytes(result)
     raise TypeError(f"a handler returns bytes, str or None, not {type(result).__name__}")
-
-
-def _describe(error: BaseException) -> str:
-    try:
-        return str(error) or type(error).__name__
-    except Exception:  # a user's __str__
-        return type(error).__name__
 
 
 def _reply_body(message: Message) -> str:

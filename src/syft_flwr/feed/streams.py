@@ -40,7 +40,7 @@ class Streams:
     def report(self, where: str, error: BaseException, message: Message | None = None) -> None:
         """Log and emit an error that was contained."""
         subject = "" if message is None else f" (future {message.future_id}, file {message.file_id})"
-        _log.error("%s: %s%s", where, error, subject, exc_info=error)
+        _log.error("%s: %s%s", where, describe(error), subject, exc_info=error)
         self.errors.on_next(FeedError(where, error, message))
 
     def complete(self) -> None:
@@ -50,3 +50,11 @@ class Streams:
 
     def _observer_raised(self, stream: str, error: Exception) -> None:
         self.report(f"observer of {stream}", error)
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception's text, or its type's name if it has none or can't tell."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # a user's __str__
+        return type(error).__name__

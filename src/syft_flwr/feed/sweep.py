@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import FolderIndex
@@ -36,8 +36,9 @@ class Sweeper:
     def everything(self, names: Iterable[str], marks: dict[str, str]) -> Iterator[DriveFile]:
         """List every message file in every inbox.
 
-        First the folders, by their names: walking down the levels would cost a call or more for each sender. Then
-        the files of a hundred endpoint folders at a time.
+        First the folders, by their names: walking down the levels would cost a call or more for each sender. Only
+        where that leaves no endpoint below an app, its name is one that nobody here knows, and the app is asked for
+        its endpoints. Then the files of a hundred endpoint folders at a time.
 
         Args:
             names: App and endpoint names to look for, beside the inbox roots.
@@ -45,6 +46,8 @@ class Sweeper:
         """
         self._index.retry_invisible()
         self._find_folders({wire.RPC_FOLDER, *names})
+        for chunk in _chunks(sorted(self._index.childless(wire.RPC_FOLDER)), _PARENTS_PER_QUERY):
+            self._index.add(list(self._subfolders(chunk)))
         folders = sorted(location.folder_id for location in self._index.endpoints())
         for chunk in _chunks(folders, _PARENTS_PER_QUERY):
             yield from self._in_folders(chunk, marks)
@@ -80,19 +83,23 @@ class Sweeper:
             if folder.id not in listed and folder.created_time < written_by:
                 self._index.refresh(folder.id)
 
+    def _subfolders(self, folders: Sequence[str]) -> Iterator[DriveFile]:
+        kind = f"mimeType = {quote(FOLDER_MIME_TYPE)}"
+        return self._list_in(folders, kind, lambda folder: f"{quote(folder)} in parents")
+
     def _in_folders(self, folders: Sequence[str], marks: dict[str, str]) -> Iterator[DriveFile]:
-        conditions = [
-            f"{quote(folder)} in parents"
-            if folder not in marks
-            else f"({quote(folder)} in parents and createdTime > {quote(marks[folder])})"
-            for folder in folders
-        ]
-        query = (
-            f"trashed = false and mimeType != {quote(FOLDER_MIME_TYPE)} and not {quote(self._me)} in owners "
-            f"and ({' or '.join(conditions)})"
-        )
+        def condition(folder: str) -> str:
+            if folder not in marks:
+                return f"{quote(folder)} in parents"
+            return f"({quote(folder)} in parents and createdTime > {quote(marks[folder])})"
+
+        kind = f"mimeType != {quote(FOLDER_MIME_TYPE)} and not {quote(self._me)} in owners"
+        return self._list_in(folders, kind, condition)
+
+    def _list_in(self, folders: Sequence[str], kind: str, condition: Callable[[str], str]) -> Iterator[DriveFile]:
+        conditions = " or ".join(condition(folder) for folder in folders)
         try:
-            yield from self._gateway.list_files(query)
+            yield from self._gateway.list_files(f"trashed = false and {kind} and ({conditions})")
         except NotFoundError:
             # One folder that is gone makes Drive refuse the whole query: halve until it stands alone.
             if len(folders) == 1:
@@ -100,8 +107,8 @@ class Sweeper:
                 self._index.forget(folders[0])
                 return
             middle = len(folders) // 2
-            yield from self._in_folders(folders[:middle], marks)
-            yield from self._in_folders(folders[middle:], marks)
+            yield from self._list_in(folders[:middle], kind, condition)
+            yield from self._list_in(folders[middle:], kind, condition)
 
 
 def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
