@@ -7,7 +7,6 @@ from collections.abc import Collection
 
 from syft_flwr.emulator.accounts import Accounts
 from syft_flwr.emulator.changelog import ChangeLog
-from syft_flwr.emulator.clock import EmulatorClock
 from syft_flwr.emulator.errors import ApiError, insufficient_file_permissions, not_found
 from syft_flwr.emulator.model import Account, File, Permission, Role, effective_roles, inherited, link_role, rank
 from syft_flwr.emulator.records import (
@@ -25,11 +24,10 @@ from syft_flwr.emulator.storage import Database
 class Access:
     """Reads and recomputes access, and logs what it changes for everyone who gains, keeps or loses sight of it."""
 
-    def __init__(self, database: Database, accounts: Accounts, changes: ChangeLog, clock: EmulatorClock) -> None:
+    def __init__(self, database: Database, accounts: Accounts, changes: ChangeLog) -> None:
         self._database = database
         self._accounts = accounts
         self._changes = changes
-        self._clock = clock
 
     def role(self, account: Account, file: File) -> Role | None:
         """Return the account's role: granted by name, inherited, or else by a link."""
@@ -92,7 +90,7 @@ class Access:
             if trashed != node.trashed:
                 node.trashed = trashed
                 node.version += 1
-                update_file(self._database, node, self._clock.milliseconds())
+                update_file(self._database, node)
             if before != after:
                 lost: list[tuple[str, Role | None]] = [(account, None) for account in before if account not in after]
                 set_roles(self._database, node.id, [*after.items(), *lost])

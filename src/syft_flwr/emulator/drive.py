@@ -39,7 +39,7 @@ class Drive:
         self.blobs = BlobStore(self.database, None if data is None else data / "blobs")
         self.accounts = Accounts(self.database, self.clock)
         self.changes = ChangeLog(self.database, self.clock, self.behaviour)
-        self.access = Access(self.database, self.accounts, self.changes, self.clock)
+        self.access = Access(self.database, self.accounts, self.changes)
         self.files = Files(self.database, self.blobs, self.access, self.changes, self.clock)
         self.permissions = Permissions(self.database, self.accounts, self.access, self.clock)
         self.search = Search(self.database, self.access, self.clock, self.behaviour)

@@ -10,7 +10,8 @@ from syft_flwr.emulator.errors import ApiError, invalid, unauthenticated
 from syft_flwr.emulator.quota import RateLimiter
 
 FaultKind = Literal["error", "reset", "close", "latency", "bandwidth", "rate_limit"]
-Moment = Literal["before", "after"]
+Moment = Literal["before", "during", "after"]
+End = Literal["reset", "close"]
 
 _REASONS = {
     400: ("invalid", "Invalid Value"),
@@ -40,7 +41,8 @@ class Fault:
         account: Whose calls, or ``None`` for everyone's.
         rate: Probability for each call that fits.
         times: How many times it strikes before it is used up; ``None`` for no end.
-        when: For ``error``, ``reset`` and ``close``: before the call took effect, or after it was applied.
+        when: For ``error``, ``reset`` and ``close``: before the call took effect, or after it was applied. A ``reset``
+            or ``close`` can also come during a transfer, when half of the body is through.
         status: Of an ``error``.
         reason: Of an ``error``; Drive's usual one for the status by default.
         location: The parameter that an ``error`` blames.
@@ -93,13 +95,15 @@ class Plan:
         delay: Seconds to wait first.
         bytes_per_second: How fast bodies may flow; ``None`` for no bound.
         before: What happens instead of the call.
+        during: What happens half-way through its body.
         after: What happens instead of the answer, the call having taken effect.
     """
 
     delay: float = 0.0
     bytes_per_second: int | None = None
-    before: ApiError | Literal["reset", "close"] | None = None
-    after: ApiError | Literal["reset", "close"] | None = None
+    before: ApiError | End | None = None
+    during: End | None = None
+    after: ApiError | End | None = None
 
 
 class Faults:
@@ -151,14 +155,15 @@ class Faults:
             plan.delay += fault.seconds + self._random.random() * fault.jitter
         elif fault.kind == "bandwidth":
             plan.bytes_per_second = min(plan.bytes_per_second or fault.bytes_per_second, fault.bytes_per_second)
-        elif plan.before is not None or plan.after is not None:
+        elif plan.before is not None or plan.during is not None or plan.after is not None:
             return False
-        else:
-            end = fault.error() if fault.kind == "error" else fault.kind
+        elif fault.kind == "error":
             if fault.when == "before":
-                plan.before = end  # type: ignore[assignment]
+                plan.before = fault.error()
             else:
-                plan.after = end  # type: ignore[assignment]
+                plan.after = fault.error()
+        elif fault.kind != "rate_limit":
+            setattr(plan, fault.when, fault.kind)
         return True
 
 
@@ -180,7 +185,9 @@ def parse_fault(body: Any) -> Fault:
     if fault.kind not in get_args(FaultKind):
         raise invalid("kind", f"A fault's kind is one of {', '.join(get_args(FaultKind))}.")
     if fault.when not in get_args(Moment):
-        raise invalid("when", "A fault strikes before or after.")
+        raise invalid("when", "A fault strikes before, during or after.")
+    if fault.when == "during" and fault.kind not in get_args(End):
+        raise invalid("when", "Only a reset or a close can strike during a transfer.")
     for name in _NUMBERS:
         value = getattr(fault, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):

@@ -18,7 +18,7 @@ class FeedBehaviour:
             (unless the file is its own): on time, later still, or left out.
         foreign_delay_seconds: How late these appear when ``foreign_children`` is ``"delayed"``.
         views_are_changes: Whether merely getting a file puts it into the viewer's feed.
-        list_lag_seconds: How long ``files.list`` does not know a file that was just written.
+        list_lag_seconds: How long ``files.list`` does not know a new file.
     """
 
     delay_seconds: float = 0.0

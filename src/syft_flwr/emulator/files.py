@@ -119,7 +119,7 @@ class Files:
             set_view(self._database, account.key, file.id, **given)
         file.version += 1
         if metadata.is_personal and content is None and parent == file.parent:
-            update_file(self._database, file, now)
+            update_file(self._database, file)
             self._changes.append(file.id, [account.key])
             return file
         file.parent = parent
@@ -141,7 +141,7 @@ class Files:
             file.explicitly_trashed = metadata.trashed
             file.trashed_time = now if metadata.trashed else None
             file.trashed_by = account.key if metadata.trashed else None
-        update_file(self._database, file, now)
+        update_file(self._database, file)
         self._access.refresh(file)
         return file
 
@@ -232,7 +232,7 @@ class Files:
         for orphan in orphans:
             orphan.parent = None
             orphan.version += 1
-            update_file(self._database, orphan, self._clock.milliseconds())
+            update_file(self._database, orphan)
             self._access.refresh(orphan)
 
     def _remove(self, file: File) -> None:

@@ -102,7 +102,7 @@ class Permissions:
 
     def _touch(self, file: File) -> None:
         file.version += 1
-        update_file(self._database, file, self._clock.milliseconds())
+        update_file(self._database, file)
         self._access.refresh(file)
 
     def _find(self, file: File, permission: str) -> Permission:

@@ -16,8 +16,8 @@ _FILE_COLUMNS = [
 ]
 FILE_COLUMNS = ", ".join(f"f.{column}" for column in _FILE_COLUMNS)
 FILE_WIDTH = len(_FILE_COLUMNS)
-_INSERT_FILE = f"INSERT INTO file ({', '.join(_FILE_COLUMNS)}, written) VALUES ({', '.join('?' * (FILE_WIDTH + 1))})"  # noqa: S608
-_UPDATE_FILE = f"UPDATE file SET {', '.join(f'{c} = ?' for c in _FILE_COLUMNS)}, written = ? WHERE id = ?"  # noqa: S608
+_INSERT_FILE = f"INSERT INTO file ({', '.join(_FILE_COLUMNS)}, made) VALUES ({', '.join('?' * (FILE_WIDTH + 1))})"  # noqa: S608
+_UPDATE_FILE = f"UPDATE file SET {', '.join(f'{c} = ?' for c in _FILE_COLUMNS)} WHERE id = ?"  # noqa: S608
 VIEW_COLUMNS = "v.account, v.file_id, v.role, v.starred, v.viewed, v.modified, v.shared_at, v.shared_by"
 VIEW_WIDTH = 8
 
@@ -58,12 +58,13 @@ def load_file(database: Database, file_id: str) -> File | None:
     return None if row is None else to_file(row)
 
 
-def insert_file(database: Database, file: File, written: int) -> None:
-    database.execute(_INSERT_FILE, *_values(file), written)
+def insert_file(database: Database, file: File, made: int) -> None:
+    """Store a new file; ``made`` is now, whatever its ``createdTime`` says."""
+    database.execute(_INSERT_FILE, *_values(file), made)
 
 
-def update_file(database: Database, file: File, written: int) -> None:
-    database.execute(_UPDATE_FILE, *_values(file), written, file.id)
+def update_file(database: Database, file: File) -> None:
+    database.execute(_UPDATE_FILE, *_values(file), file.id)
 
 
 def load_view(database: Database, account: str, file_id: str) -> View | None:

@@ -176,7 +176,7 @@ class Search:
         where = ["v.account = ?", "v.role IS NOT NULL", "f.id <> ?", condition.sql]
         values: list[Any] = [account.key, account.root_id, *condition.params]
         if lag := self._behaviour.list_lag_seconds:
-            where.append("f.written <= ?")
+            where.append("f.made <= ?")
             values.append(int((self._clock.time() - lag) * 1000))
         if after is not None:
             behind, more = _after(keys, after)

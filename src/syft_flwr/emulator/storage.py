@@ -29,7 +29,7 @@ CREATE TABLE file (
     modified_by TEXT NOT NULL, version INTEGER NOT NULL,
     trashed INTEGER NOT NULL, explicitly_trashed INTEGER NOT NULL, trashed_time INTEGER, trashed_by TEXT,
     blob TEXT, size INTEGER, md5 TEXT, sha1 TEXT, sha256 TEXT, revision TEXT, original_name TEXT,
-    properties TEXT NOT NULL, app_properties TEXT NOT NULL, settings TEXT NOT NULL, written INTEGER NOT NULL
+    properties TEXT NOT NULL, app_properties TEXT NOT NULL, settings TEXT NOT NULL, made INTEGER NOT NULL
 );
 CREATE INDEX file_parent ON file (parent);
 CREATE INDEX file_name ON file (name COLLATE NOCASE);

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from syft_flwr.emulator.errors import ApiError, bad_body, invalid, unauthenticated
-from syft_flwr.emulator.faults import Plan
+from syft_flwr.emulator.faults import End, Plan
 from syft_flwr.emulator.fields import FieldsError, Mask, field_mask
 from syft_flwr.emulator.model import Account
 from syft_flwr.emulator.quota import UNITS, LoggedRequest
@@ -88,15 +88,32 @@ class Call:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes, no faster than the faults allow."""
+        half = int(self.request.headers.get("content-length", "0")) // 2
         async for chunk in self.request.stream():
             if chunk:
                 self.bytes_in += len(chunk)
                 await self.throttle(len(chunk))
                 yield chunk
+            if self.plan.during is not None and self.bytes_in > half:
+                await self.break_off(self.plan.during)
+                raise ConnectionBrokenError
 
     async def throttle(self, size: int) -> None:
         if self.plan.bytes_per_second is not None:
             await asyncio.sleep(size / self.plan.bytes_per_second)
+
+    async def break_off(self, end: End) -> None:
+        """Reset the connection, or close it in good order; nobody gets an answer."""
+        transport = self.request.scope["extensions"][TRANSPORT]
+        if end == "reset":
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
+        else:
+            transport.close()
+        # The loop tells the server of the loss before it runs anything queued behind this.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     async def json(self) -> Any:
         """Return the JSON body; none at all is an empty object.
@@ -196,22 +213,12 @@ class ConnectionBrokenError(Exception):
     """A fault ended the connection; there is nobody to answer."""
 
 
-async def _end(call: Call, end: ApiError | str | None) -> None:
+async def _end(call: Call, end: ApiError | End | None) -> None:
     if isinstance(end, ApiError):
         raise end
-    if end is None:
-        return
-    transport = call.request.scope["extensions"][TRANSPORT]
-    if end == "reset":
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    else:
-        transport.close()
-    # The loop tells the server of the loss before it runs anything queued behind this.
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    raise ConnectionBrokenError
+    if end is not None:
+        await call.break_off(end)
+        raise ConnectionBrokenError
 
 
 def _token(request: Request) -> str:

@@ -31,14 +31,20 @@ def download(call: Call, file: File) -> Response:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{content.size}"
     headers["Content-Length"] = str(stop - start)
     status = 200 if wanted is None else 206
-    if content.blob.startswith("db:") and call.plan.bytes_per_second is None:
+    if content.blob.startswith("db:") and call.plan.bytes_per_second is None and call.plan.during is None:
         return Response(b"".join(call.drive.blobs.read(content.blob, start, stop)), status, headers=headers)
     return StreamingResponse(_stream(call, content, start, stop), status, headers=headers)
 
 
 async def _stream(call: Call, content: Content, start: int, stop: int) -> AsyncIterator[bytes]:
+    sent = 0
     for chunk in call.drive.blobs.read(content.blob, start, stop):
         await call.throttle(len(chunk))
+        if call.plan.during is not None and sent + len(chunk) > (stop - start) // 2:
+            yield chunk[: (stop - start) // 2 - sent]
+            await call.break_off(call.plan.during)
+            return
+        sent += len(chunk)
         yield chunk
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from syft_flwr.emulator.api.call import Call, parse_json
@@ -207,10 +206,8 @@ async def _receive_piece(call: Call, writer: BlobWriter, start: int, stop: int |
             if total is not None and writer.size + len(fresh) > total:
                 raise _bad_range()
             writer.write(fresh)
-    except ClientDisconnect:
+    finally:
         writer.flush()
-        raise
-    writer.flush()
     if stop is not None and position != stop:
         raise _bad_range("The body is not as long as its Content-Range says.")
 

@@ -1,0 +1,100 @@
+"""Authorized-user token files go through google-auth's real refresh."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import google_auth_httplib2
+import httplib2
+import pytest
+from emulator_steps import ALICE, FILES, Raw, google_client
+from google.auth.exceptions import RefreshError
+from google.oauth2.credentials import Credentials
+
+from syft_flwr.testing import DriveEmulator
+
+
+@pytest.fixture
+def credentials(emulator: DriveEmulator, tmp_path: Path) -> Credentials:
+    """Read the token file; ``from_authorized_user_file`` would put Google's own token endpoint in place of its."""
+    document = json.loads(emulator.write_token_file(ALICE, tmp_path / "token.json").read_text())
+    assert document.pop("type") == "authorized_user"
+    return Credentials(None, **document)
+
+
+@pytest.fixture
+def client(emulator: DriveEmulator, credentials: Credentials) -> Iterator[Any]:
+    client = google_client(emulator.url, credentials)
+    yield client
+    client.close()
+
+
+def refresh(credentials: Credentials) -> None:
+    http = httplib2.Http()
+    try:
+        credentials.refresh(google_auth_httplib2.Request(http))
+    finally:
+        http.close()
+
+
+def test_a_token_file_is_private_and_acts_for_its_account(emulator: DriveEmulator, client: Any, tmp_path: Path) -> None:
+    assert client.about().get(fields="user").execute()["user"]["emailAddress"] == ALICE
+    assert (tmp_path / "token.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_expired_token_is_refreshed_by_the_client(emulator: DriveEmulator, client: Any) -> None:
+    client.files().list().execute()
+    emulator.expire_tokens(ALICE)
+
+    client.files().list().execute()
+
+    assert [request["status"] for request in emulator.requests()] == [200, 401, 200]
+
+
+def test_a_token_dies_within_the_hour(
+    emulator: DriveEmulator, credentials: Credentials, raw: Callable[..., Raw]
+) -> None:
+    refresh(credentials)
+    assert raw(credentials.token)("GET", FILES).status == 200
+
+    emulator.advance(3600)
+
+    answer = raw(credentials.token)("GET", FILES)
+    assert (answer.status, answer.reason) == (401, "authError")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert answer.json["error"]["status"] == "UNAUTHENTICATED"
+
+
+def test_a_revoked_grant_is_an_invalid_grant(emulator: DriveEmulator, credentials: Credentials) -> None:
+    refresh(credentials)
+    emulator.revoke_tokens(ALICE)
+
+    with pytest.raises(RefreshError, match="invalid_grant: Token has been expired or revoked"):
+        refresh(credentials)
+
+
+@pytest.mark.parametrize("form", ["", "grant_type=password", "grant_type=refresh_token", "%ff=%ff", "x" * 100_000])
+def test_a_malformed_token_request_is_refused(raw: Callable[..., Raw], form: str) -> None:
+    answer = raw(None)("POST", "/token", form, {"Content-Type": "application/x-www-form-urlencoded"})
+
+    assert answer.status == 400
+    assert set(json.loads(answer.body)) == {"error", "error_description"}
+
+
+@pytest.mark.parametrize("token", ["", "nobody", "ya29.made-up", "a@b@c", "@", "a b@c", "x@" + "y" * 300])
+def test_what_is_neither_a_token_nor_an_address_is_nobody(
+    emulator: DriveEmulator, raw: Callable[..., Raw], token: str
+) -> None:
+    answer = raw(None)("GET", FILES, headers={"Authorization": f"Bearer {token}"})
+
+    assert (answer.status, answer.reason) == (401, "authError")
+    assert list(emulator.stats()) == [""]
+
+
+def test_a_token_may_come_in_the_query_and_is_not_logged(emulator: DriveEmulator, raw: Callable[..., Raw]) -> None:
+    assert raw(None)("GET", f"{FILES}?access_token={ALICE}&pageSize=5").status == 200
+    assert raw(None)("GET", FILES).status == 401
+    assert [request["query"] for request in emulator.requests()] == ["pageSize=5", ""]
