@@ -130,18 +130,17 @@ class RecordedDrive:
         del size, sha256
         digest = self._contents.get(file_id)
         if digest is not None:
-            shutil.copyfile(self._recording.body(digest), target)
+            try:
+                shutil.copyfile(self._recording.body(digest), target)
+            except OSError as error:
+                raise self._fail(f"the body of file {file_id} can't be read: {error}") from error
         elif file_id in self._gone:
             raise NotFoundError(f"{file_id} was gone when the feed was recorded", status=404, reason="notFound")
         else:
-            line = self._recording.entries[self._index].line if self._recording.entries else 1
-            error = RecordingError(
-                f"{self._recording.path}: line {line}: the body of file {file_id} is asked for but was not recorded; "
-                "record with bodies (--bodies), and with a handler or pipeline that loads them",
-                line=line,
+            raise self._fail(
+                f"the body of file {file_id} is asked for but was not recorded; record with bodies (--bodies), and with "
+                "a handler or pipeline that loads them"
             )
-            self.failure = self.failure or error
-            raise error
 
     def delete(self, file_id: str) -> None:
         """Do nothing."""
@@ -155,6 +154,12 @@ class RecordedDrive:
 
     def close(self) -> None:
         """Do nothing."""
+
+    def _fail(self, what: str) -> RecordingError:
+        line = self._recording.entries[self._index].line
+        error = RecordingError(f"{self._recording.path}: line {line}: {what}", line=line)
+        self.failure = self.failure or error
+        return error
 
 
 def recorded_uploads(recording: Recording) -> list[Upload]:

@@ -1,0 +1,387 @@
+"""Pipelines of users' own: operators, and what harms nobody else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+import reactivex as rx
+from reactivex import operators as ops
+from reactivex.scheduler import ThreadPoolScheduler
+from reactivex.subject import Subject
+
+from parties import APP, DO, DS, PATIENCE, Observed, owner, serving, wait_until
+from syft_flwr.errors import InvalidNameError, NotFoundError, TransferError
+from syft_flwr.events import P2PFileEvents
+from syft_flwr.feed import (
+    at_endpoint,
+    failed,
+    from_sender,
+    in_inbox,
+    received,
+    reply_with,
+    requests,
+    responses,
+    with_body,
+)
+from syft_flwr.models import FeedError, Message, Received, Replied
+from syft_flwr.rpc import P2PFileRpc
+from syft_flwr.runtime import Replay
+from syft_flwr.testing import DriveEmulator
+from syft_flwr.testing.plugin import RecordedFeed
+
+RECORDINGS = Path(__file__).parents[1] / "recordings"
+
+
+@pytest.fixture
+def feed(recorded_feed: RecordedFeed) -> Replay:
+    return recorded_feed(RECORDINGS / "complete.jsonl")
+
+
+def message(number: int = 0, *, size: int = 1, sender: str = "a@x.org", kind: str = "request") -> Message:
+    ids = (f"future-{number}", f"file-{number}", "folder")
+    return Message(kind, sender, "me@x.org", "app", "end", *ids, size=size, created_time="")  # type: ignore[arg-type]
+
+
+# -- narrowing ------------------------------------------------------------------------------------------------
+
+
+def test_operators_narrow_a_stream(feed: Replay) -> None:
+    counts: dict[str, int] = {}
+
+    def count(name: str, stream: rx.Observable[Message]) -> None:
+        counts[name] = 0
+
+        def add(_: Message) -> None:
+            counts[name] += 1
+
+        stream.subscribe(add)
+
+    count("all", feed.messages)
+    count("digits", feed.messages.pipe(at_endpoint("flwr/digits", "/updates")))
+    count("digits, later", feed.messages.pipe(requests, at_endpoint("flwr/digits", "updates")))
+    count("a", feed.messages.pipe(from_sender("A@Hospital.example")))
+    count("a's inbox", feed.messages.pipe(in_inbox(feed.account.upper(), sender="a@hospital.example")))
+    count("another's inbox", feed.messages.pipe(in_inbox("x@y.org")))
+    count("requests", feed.messages.pipe(requests))
+    count("responses", feed.messages.pipe(responses))
+    feed.run()
+    assert counts == {
+        "all": 9,
+        "digits": 2,
+        "digits, later": 2,
+        "a": 5,
+        "a's inbox": 5,
+        "another's inbox": 0,
+        "requests": 9,
+        "responses": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: in_inbox("nobody"), lambda: from_sender(""), lambda: at_endpoint("", "x"), lambda: at_endpoint("x", "/")],
+)
+def test_names_that_can_t_be_are_refused_when_the_pipeline_is_written(make: Callable[[], object]) -> None:
+    with pytest.raises(InvalidNameError):
+        make()
+
+
+# -- harm -----------------------------------------------------------------------------------------------------
+
+
+def test_exceptions_in_observers_mappers_and_handlers_harm_nobody_else(feed: Replay) -> None:
+    got: list[Message] = []
+    errors: list[FeedError] = []
+    ended: list[Exception] = []
+
+    def fails(_: object) -> None:
+        raise ValueError("observer")
+
+    def mapper(_: Message) -> None:
+        raise ValueError("mapper")
+
+    def handler(_: bytes) -> bytes:
+        raise ValueError("handler")
+
+    feed.messages.subscribe(fails)
+    feed.messages.pipe(ops.map(mapper)).subscribe(on_error=ended.append)
+    feed.messages.pipe(ops.map(mapper)).subscribe(lambda _: None)
+    feed.changes.subscribe(fails)
+    feed.errors.subscribe(fails)
+    feed.errors.subscribe(errors.append)
+    events = P2PFileEvents("flwr/diabetes", feed.account)
+    events.on_request("updates", handler)
+    feed.serve(events)
+    feed.messages.subscribe(got.append)
+    feed.run()
+    assert len(got) == 9
+    assert len(ended) == 1, "a chain ends with its mapper's first error"
+    where = [(each.where, str(each.error)) for each in errors]
+    assert where.count(("observer of messages", "observer")) == 9
+    assert where.count(("observer of messages", "mapper")) == 1
+    assert where.count(("handler", "handler")) == 7
+    assert where.count(("observer of changes", "observer")) > 9
+    assert sum(reply.is_error for reply in feed.replies) == 7
+
+
+def test_subscriptions_come_and_go_in_mid_stream(feed: Replay) -> None:
+    late: list[Message] = []
+    early: list[Message] = []
+
+    def meddle(m: Message) -> None:
+        early.append(m)
+        if len(early) == 3:
+            feed.messages.subscribe(late.append)
+            subscription.dispose()
+
+    subscription = feed.messages.subscribe(meddle)
+    feed.run()
+    assert len(early) == 3
+    assert len(late) == 6
+
+
+def test_an_observer_may_use_the_runtime_in_its_turn(feed: Replay) -> None:
+    seen: list[str] = []
+
+    def consume(m: Message) -> None:
+        feed.runtime.consume(m)
+        feed.runtime.poll_once()
+        seen.append(m.file_id)
+
+    feed.messages.subscribe(consume)
+    feed.run()
+    assert len(seen) == len(set(seen)) == 9
+
+
+def test_observing_takes_nothing_away_from_a_handler_and_consuming_does(feed: Replay) -> None:
+    observed: list[Message] = []
+    feed.messages.subscribe(observed.append)
+    feed.messages.pipe(at_endpoint("flwr/digits", "updates")).subscribe(feed.runtime.consume)
+    for app in ("flwr/diabetes", "flwr/digits"):
+        events = P2PFileEvents(app, feed.account)
+        events.on_request("updates", bytes.upper)
+        feed.serve(events)
+    feed.run()
+    assert len(observed) == 9
+    assert {reply.message.app for reply in feed.replies} == {"flwr/diabetes"}
+    assert len(feed.replies) == 7
+
+
+def test_a_slow_subscriber_behind_a_scheduler_holds_up_nobody(drive: DriveEmulator) -> None:
+    release = threading.Event()
+    slow: list[Message] = []
+
+    def wait(m: Message) -> None:
+        release.wait(PATIENCE)
+        slow.append(m)
+
+    scheduler = ThreadPoolScheduler(1)
+    with Observed(DO) as live, serving(owner(bytes.upper)):
+        live.runtime.messages.pipe(ops.observe_on(scheduler)).subscribe(wait)
+        with P2PFileRpc(DS, APP) as rpc:
+            futures = rpc.send_many([(DO, APP, "messages", b"x")] * 5)
+            assert len(rpc.wait(futures, PATIENCE)) == 5
+        assert slow == []
+        release.set()
+        wait_until(lambda: len(slow) == 5)
+    scheduler.executor.shutdown()
+
+
+def test_the_stream_waits_for_a_subscriber_that_blocks_it_and_no_message_is_lost(drive: DriveEmulator) -> None:
+    release, blocked = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def block(m: Message) -> None:
+        blocked.set()
+        release.wait(PATIENCE)
+        seen.append(m.future_id)
+
+    with Observed(DO) as live, P2PFileRpc(DS, APP) as rpc:
+        live.runtime.messages.subscribe(block)
+        live.runtime.start()
+        futures = rpc.send_many([(DO, APP, "messages", b"x")] * 5)
+        assert blocked.wait(PATIENCE)
+        release.set()
+        wait_until(lambda: sorted(seen) == sorted(futures))
+        live.runtime.stop()
+
+
+# -- bodies ---------------------------------------------------------------------------------------------------
+
+
+class Bodies:
+    """Bodies that come when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Future[bytes]] = {}
+        self.reported: list[str] = []
+        self.asked_more = threading.Condition()
+
+    def fetch_body(self, message: Message) -> Future[bytes]:
+        with self.asked_more:
+            self.asked[message.file_id] = Future()
+            self.asked_more.notify_all()
+            return self.asked[message.file_id]
+
+    def report(self, where: str, error: BaseException, message: Message | None = None) -> None:
+        self.reported.append(f"{where}: {error}")
+
+
+def test_bodies_come_in_the_order_of_the_messages_and_some_at_once() -> None:
+    source, bodies = Subject[Message](), Bodies()
+    got: list[bytes] = []
+    source.pipe(with_body(bodies, parallel=2), received).subscribe(lambda r: got.append(r.body))
+    for number in range(4):
+        source.on_next(message(number))
+    assert list(bodies.asked) == ["file-0", "file-1"]
+    bodies.asked["file-1"].set_result(b"1")
+    assert list(bodies.asked) == ["file-0", "file-1", "file-2"]
+    assert got == []
+    bodies.asked["file-0"].set_result(b"0")
+    assert got == [b"0", b"1"]
+    bodies.asked["file-2"].set_result(b"2")
+    bodies.asked["file-3"].set_result(b"3")
+    assert got == [b"0", b"1", b"2", b"3"]
+
+
+def test_a_body_that_can_t_be_had_is_an_error_in_its_place() -> None:
+    source, bodies = Subject[Message](), Bodies()
+    got: list[Received | FeedError] = []
+    errors: list[FeedError] = []
+    loaded = source.pipe(with_body(bodies, max_size=10), ops.share())
+    loaded.subscribe(got.append)
+    loaded.pipe(failed).subscribe(errors.append)
+    for number, size in ((0, 10), (1, 11), (2, 1)):
+        source.on_next(message(number, size=size))
+    bodies.asked["file-0"].set_exception(NotFoundError("gone"))
+    bodies.asked["file-2"].set_result(b"2")
+    assert [type(element) for element in got] == [FeedError, FeedError, Received]
+    assert [type(each.error) for each in errors] == [NotFoundError, TransferError]
+    assert [each.message for each in errors] == [message(0, size=10), message(1, size=11)]
+    assert "file-1" not in bodies.asked
+
+
+def test_the_end_comes_after_the_last_body() -> None:
+    source, bodies = Subject[Message](), Bodies()
+    got: list[str] = []
+    source.pipe(with_body(bodies)).subscribe(lambda _: got.append("body"), on_completed=lambda: got.append("end"))
+    source.on_next(message())
+    source.on_completed()
+    assert got == []
+    bodies.asked["file-0"].set_result(b"")
+    assert got == ["body", "end"]
+
+
+def test_an_observer_of_bodies_that_raises_is_reported_and_goes_on() -> None:
+    source, bodies = Subject[Message](), Bodies()
+    got: list[object] = []
+
+    def fails(element: object) -> None:
+        got.append(element)
+        raise ValueError("mine")
+
+    source.pipe(with_body(bodies)).subscribe(fails)
+    for number in range(2):
+        source.on_next(message(number))
+        bodies.asked[f"file-{number}"].set_result(b"")
+    assert len(got) == 2
+    assert bodies.reported == ["observer of bodies: mine"] * 2
+
+
+def test_who_disposes_gets_no_more_bodies() -> None:
+    source, bodies = Subject[Message](), Bodies()
+    got: list[object] = []
+    subscription = source.pipe(with_body(bodies, parallel=1)).subscribe(got.append)
+    source.on_next(message(0))
+    source.on_next(message(1))
+    subscription.dispose()
+    assert bodies.asked["file-0"].cancelled()
+    source.on_next(message(2))
+    assert list(bodies.asked) == ["file-0"]
+    assert got == []
+
+
+def test_the_stream_waits_when_a_thousand_bodies_do() -> None:
+    source, bodies = Subject[Message](), Bodies()
+    subscription = source.pipe(with_body(bodies, parallel=1)).subscribe(lambda _: None)
+    for number in range(1000):
+        source.on_next(message(number))
+    passed = threading.Event()
+
+    def one_more() -> None:
+        source.on_next(message(1000))
+        passed.set()
+
+    thread = threading.Thread(target=one_more)
+    thread.start()
+    assert not passed.is_set()
+    bodies.asked["file-0"].set_result(b"")
+    assert passed.wait(PATIENCE)
+    thread.join()
+    subscription.dispose()
+
+
+# -- replies --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def answers(feed: Replay) -> list[Replied]:
+    got: list[Replied] = []
+    feed.messages.pipe(
+        at_endpoint("flwr/diabetes", "updates"),
+        from_sender("a@hospital.example"),
+        reply_with(feed.runtime, lambda body, m: f"{m.sender} sent {len(body)} bytes"),
+    ).subscribe(got.append, on_completed=lambda: got.append(Replied(message(), b"end")))
+    return got
+
+
+def test_a_pipeline_answers_its_requests(feed: Replay, answers: list[Replied]) -> None:
+    feed.run()
+    assert [reply.body for reply in answers] == [
+        b"a@hospital.example sent 21 bytes",
+        *[b"a@hospital.example sent 28 bytes"] * 3,
+        b"end",
+    ]
+    assert feed.replies == answers[:-1]
+    assert len(feed.uploads) == 4
+
+
+def test_what_a_pipeline_answers_no_handler_gets(feed: Replay, answers: list[Replied]) -> None:
+    events = P2PFileEvents("flwr/diabetes", feed.account)
+    events.on_request("updates", bytes.upper)
+    feed.serve(events)
+    feed.run()
+    assert len(answers) == 5
+    assert sorted(reply.message.sender[0] for reply in feed.replies) == ["a", "a", "a", "a", "b", "b", "c"]
+
+
+def test_a_pipeline_whose_function_raises_answers_with_an_error(drive: DriveEmulator) -> None:
+    def fails(body: bytes, m: Message) -> bytes:
+        raise ValueError("not today")
+
+    with Observed(DO) as live, P2PFileRpc(DS, APP) as rpc:
+        got: list[Replied] = []
+        live.runtime.messages.pipe(requests, reply_with(live.runtime, fails)).subscribe(got.append)
+        live.runtime.start()
+        future = rpc.send(DO, APP, "messages", b"x")
+        answer = rpc.wait([future], PATIENCE, raise_errors=False)[future]
+        live.runtime.stop()
+    assert b"not today" in answer
+    assert [reply.is_error for reply in got] == [True]
+
+
+def test_a_live_pipeline_answers_more_than_its_lane_holds(drive: DriveEmulator) -> None:
+    with Observed(DO, lane_capacity=2) as live, P2PFileRpc(DS, APP) as rpc:
+        got: list[Replied] = []
+        live.runtime.messages.pipe(reply_with(live.runtime, lambda body, _: body)).subscribe(got.append)
+        live.runtime.start()
+        bodies = [b"%d" % number for number in range(9)]
+        futures = rpc.send_many([(DO, APP, "messages", body) for body in bodies])
+        replies = rpc.wait(futures, PATIENCE)
+        assert [replies[future] for future in futures] == bodies
+        wait_until(lambda: len(got) == 9)
+        live.runtime.stop()
