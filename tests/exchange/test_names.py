@@ -33,7 +33,6 @@ ADDRESSES = (
     "Capitals.Mixed@Example.COM",
     "syft_outbox_inbox_@example.com",
     "back\\slash@example.com",
-    "ü@exämple.com",
 )
 
 
