@@ -32,7 +32,6 @@ ADDRESSES = (
     "o'brien@example.com",
     "Capitals.Mixed@Example.COM",
     "syft_outbox_inbox_@example.com",
-    "back\\slash@example.com",
 )
 
 
