@@ -190,8 +190,10 @@ def parse_fault(body: Any) -> Fault:
         raise invalid("when", "Only a reset or a close can strike during a transfer.")
     for name in _NUMBERS:
         value = getattr(fault, name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
-            raise invalid(name, f"{name} is a number and not negative.")
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9
+        ):
+            raise invalid(name, f"{name} is a number, not negative and below 1e9.")
     if fault.kind == "error" and not 400 <= fault.status <= 599:
         raise invalid("status", "The status of an error is from 400 to 599.")
     if fault.kind == "bandwidth" and fault.bytes_per_second < 1:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from urllib.parse import quote
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.routing import Route, Router
+from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from syft_flwr.emulator.api import about, changes, files, permissions, uploads
@@ -15,6 +14,7 @@ from syft_flwr.emulator.api.batch import batch_endpoint
 from syft_flwr.emulator.api.call import Handler, error_response, operation
 from syft_flwr.emulator.api.control import control_routes
 from syft_flwr.emulator.api.oauth import token_endpoint
+from syft_flwr.emulator.api.routing import StrictRoute
 from syft_flwr.emulator.errors import ApiError
 from syft_flwr.emulator.service import Service
 
@@ -60,21 +60,15 @@ def create_application(service: Service, *, control: bool) -> ASGIApp:
     """
     router = Router(redirect_slashes=False, default=_not_found)
     for verb, path, method, handler in _OPERATIONS:
-        router.routes.append(_route(path, operation(service, method, handler), verb))
+        router.routes.append(StrictRoute(path, operation(service, method, handler), verb))
     application = _Outermost(router, service)
     for path in ("/batch/drive/v3", "/batch"):
-        router.routes.append(_route(path, batch_endpoint(application), "POST"))
+        router.routes.append(StrictRoute(path, batch_endpoint(application), "POST"))
     for path in ("/token", "/oauth2/v4/token"):
-        router.routes.append(_route(path, token_endpoint(service), "POST"))
+        router.routes.append(StrictRoute(path, token_endpoint(service), "POST"))
     if control:
         router.routes.extend(control_routes(service))
     return application
-
-
-def _route(path: str, endpoint: object, verb: str) -> Route:
-    route = Route(path, endpoint, methods=[verb])  # type: ignore[arg-type]
-    route.methods = {verb}
-    return route
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,10 +99,6 @@ class _Outermost:
             await self._router(scope, receive, send_dated)
         except ApiError as error:
             await error_response(error)(scope, receive, send_dated)
-        except HTTPException as error:
-            # A path that exists, with another method: Google does not know it either.
-            status = 404 if error.status_code == 405 else error.status_code
-            await error_response(ApiError(status, "notFound", "Not Found"))(scope, receive, send_dated)
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             if started:

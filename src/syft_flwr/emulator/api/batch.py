@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 from starlette.requests import Request
@@ -11,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
 from syft_flwr.emulator.api.call import error_response
+from syft_flwr.emulator.api.routing import Endpoint
 from syft_flwr.emulator.batch import BatchError, BatchRequest, BatchResponse, join_batch, split_batch
 from syft_flwr.emulator.errors import ApiError
 
@@ -18,7 +18,7 @@ MAX_BATCH = 16 * 1024 * 1024
 """Largest batch body, in bytes; batches carry no media."""
 
 
-def batch_endpoint(application: ASGIApp) -> Callable[[Request], Awaitable[Response]]:
+def batch_endpoint(application: ASGIApp) -> Endpoint:
     """Return the endpoint that runs the calls of a batch through ``application``, in order."""
 
     async def endpoint(request: Request) -> Response:

@@ -13,6 +13,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from syft_flwr.emulator.api.routing import Endpoint
 from syft_flwr.emulator.errors import ApiError, bad_body, invalid, unauthenticated
 from syft_flwr.emulator.faults import End, Plan
 from syft_flwr.emulator.fields import FieldsError, Mask, field_mask
@@ -158,7 +159,7 @@ def error_response(error: ApiError) -> Response:
 Handler = Callable[[Call], Awaitable[Response]]
 
 
-def operation(service: Service, method: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def operation(service: Service, method: str, handler: Handler) -> Endpoint:
     """Return the endpoint of one of Drive's methods: it authenticates, goes wrong as planned, calls and meters."""
 
     async def endpoint(request: Request) -> Response:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any, get_args, get_type_hints
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from syft_flwr.emulator.accounts import is_address
 from syft_flwr.emulator.api.call import MAX_JSON, ApiResponse, error_response, parse_json
+from syft_flwr.emulator.api.routing import Endpoint, StrictRoute
 from syft_flwr.emulator.clock import to_timestamp
 from syft_flwr.emulator.errors import ApiError, invalid, not_found
 from syft_flwr.emulator.faults import parse_fault
@@ -24,7 +25,7 @@ from syft_flwr.emulator.service import Service
 Action = Callable[[Service, Request, Any], Any]
 
 
-def control_routes(service: Service) -> list[Route]:
+def control_routes(service: Service) -> list[StrictRoute]:
     """Return the routes under ``/emulator``; each takes and answers JSON."""
     actions: list[tuple[str, str, Action]] = [
         ("GET", "/stats", lambda s, _r, _b: s.meter.stats()),
@@ -46,10 +47,10 @@ def control_routes(service: Service) -> list[Route]:
         ("POST", "/tokens/expire", lambda s, _r, b: s.tokens.expire(_email(b))),
         ("POST", "/tokens/revoke", lambda s, _r, b: s.tokens.revoke(_email(b))),
     ]
-    return [Route(f"/emulator{path}", _endpoint(service, action), methods=[method]) for method, path, action in actions]
+    return [StrictRoute(f"/emulator{path}", _endpoint(service, action), verb) for verb, path, action in actions]
 
 
-def _endpoint(service: Service, action: Action) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(service: Service, action: Action) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
             body = await request.body()
@@ -153,6 +154,6 @@ def _email(body: Any) -> str:
 
 def _number(body: Any, name: str) -> float:
     value = body.get(name) if isinstance(body, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise invalid(name, f"{name} must be a number.")
     return value

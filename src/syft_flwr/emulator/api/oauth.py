@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from syft_flwr.emulator.api.call import ApiResponse
+from syft_flwr.emulator.api.routing import Endpoint
 from syft_flwr.emulator.service import Service
 from syft_flwr.emulator.tokens import LIFETIME
 
 _MAX_FORM = 65_536
 
 
-def token_endpoint(service: Service) -> Callable[[Request], Awaitable[Response]]:
+def token_endpoint(service: Service) -> Endpoint:
     """Return the endpoint that trades a refresh token for an access token."""
 
     async def endpoint(request: Request) -> Response:
