@@ -152,7 +152,7 @@ def stored(files):
             properties=json.dumps(file.properties),
             app_properties=json.dumps(file.app_properties),
             settings="{}",
-            written=0,
+            made=0,
         )
         if file.visibility != "limited":
             insert(
