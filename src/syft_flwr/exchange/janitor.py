@@ -12,7 +12,7 @@ from syft_flwr.state.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 
-_CONFIRMATIONS = 100
+_CONFIRMATIONS = 10
 
 
 class Janitor:
@@ -57,10 +57,8 @@ class Janitor:
         gone = False
         for file_id in self._rng.sample(missing, min(len(missing), _CONFIRMATIONS)):
             try:
-                is_there = not self._gateway.get_file(file_id).trashed
+                self._gateway.get_file(file_id)
             except NotFoundError:
-                is_there = False
-            if not is_there:
                 self._ledger.request_gone(file_id)
                 gone = True
         return gone

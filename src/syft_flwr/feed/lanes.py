@@ -93,6 +93,11 @@ class Lane(Generic[Item, Ready]):
             self._condition.notify()
             return True
 
+    def is_idle(self) -> bool:
+        """Tell whether nothing waits and nothing is being handled."""
+        with self._condition:
+            return not self._waiting and not self._busy
+
     def stop(self, timeout: float) -> list[tuple[Item, Ready]]:
         """Start no more items, wait up to ``timeout`` seconds for those being handled, and return what was prepared.
 

@@ -125,7 +125,10 @@ class Ledger:
             added = False
             unfinished: list[DriveFile] = []
             for change in page.changes:
-                if change.removed or change.file is None or change.file.trashed:
+                if change.removed or change.file is None:
+                    self._withdraw(tx, change.file_id)
+                    self.own.peer_file_gone(tx, change.file_id)
+                elif change.file.trashed:  # it may come back; a reply to it is kept
                     self._withdraw(tx, change.file_id)
                 elif _is_candidate(change.file):
                     added |= self._add(tx, change.file)
@@ -193,6 +196,7 @@ class Ledger:
 
         def work(tx: Transaction) -> bool:
             tx.delete(f"inbox/{file.id}")
+            self._unspool(tx, file.id)
             if self._processed.covers_file(tx, file.id, (folder_id,), file.created_time):
                 return False
             self._processed.add(tx, f"rejected\n{file.id}", file.id, folder_id, file.created_time)
@@ -213,17 +217,19 @@ class Ledger:
                 tx.delete(f"inbox/{message.file_id}")
                 return Claim.OVER
             lease = f"lease/{message.key}"
-            holder = tx.get(lease)
-            if holder is not None and self._is_alive(holder):
+            held = tx.get(lease)
+            if held is not None and self._is_alive(held["holder"]):
                 return Claim.BUSY
-            tx.put(lease, self._holder)
+            if tx.get(f"spooled/{message.key}") not in (None, message.file_id):
+                return Claim.BUSY
+            tx.put(lease, self._lease(message))
             return Claim.TAKEN if tx.get(f"reply/{message.file_id}") is None else Claim.SPOOLED
 
         return self._store.transact(work)
 
     def release(self, message: Message) -> None:
-        """Give a claim back; the message stays unfinished."""
-        self._store.transact(lambda tx: tx.delete(f"lease/{message.key}"))
+        """Give a claim of this process back; the message stays unfinished."""
+        self._store.transact(lambda tx: self._release(tx, message))
 
     def begin(self, message: Message) -> int:
         """Count an attempt to run the handler; return how many there have been, this one included."""
@@ -246,14 +252,19 @@ class Ledger:
             row = tx.get(key)
             if row is not None:
                 tx.put(key, {**row, "attempts": max(0, row["attempts"] - 1)})
-            tx.delete(f"lease/{message.key}")
+            self._release(tx, message)
 
         self._store.transact(work)
 
     def spool(self, reply: Reply) -> None:
         """Record a reply whose body is on disk already. From here on the handler never runs again for it."""
         row = {"message": asdict(reply.message), "reply_id": reply.reply_id, "is_error": reply.is_error}
-        self._store.transact(lambda tx: tx.put(f"reply/{reply.message.file_id}", row))
+
+        def work(tx: Transaction) -> None:
+            tx.put(f"reply/{reply.message.file_id}", row)
+            tx.put(f"spooled/{reply.message.key}", reply.message.file_id)
+
+        self._store.transact(work)
 
     def reply(self, message: Message) -> Reply | None:
         """Return the spooled reply to a request."""
@@ -274,7 +285,7 @@ class Ledger:
         def work(tx: Transaction) -> None:
             tx.delete(f"inbox/{message.file_id}")
             tx.delete(f"lease/{message.key}")
-            tx.delete(f"reply/{message.file_id}")
+            self._unspool(tx, message.file_id)
             self._processed.add(tx, message.key, message.file_id, message.folder_id, message.created_time)
             if reply_id is not None and expires_at is not None:
                 self.own.add(tx, reply_id, at=expires_at, watch=message.file_id)
@@ -285,7 +296,12 @@ class Ledger:
 
     def request_gone(self, file_id: str) -> None:
         """Note that Drive no longer has a request: nobody waits for an answer, and a reply may go."""
-        self._store.transact(lambda tx: self._withdraw(tx, file_id))
+
+        def work(tx: Transaction) -> None:
+            self._withdraw(tx, file_id)
+            self.own.peer_file_gone(tx, file_id)
+
+        self._store.transact(work)
 
     def mark_swept(self, server_time: float) -> None:
         """Note that a full sweep which began at ``server_time`` (Drive's clock, Unix seconds) is in the journal."""
@@ -349,7 +365,20 @@ class Ledger:
     def _withdraw(self, tx: Transaction, file_id: str) -> None:
         if tx.get(f"reply/{file_id}") is None:
             tx.delete(f"inbox/{file_id}")
-        self.own.peer_file_gone(tx, file_id)
+
+    def _unspool(self, tx: Transaction, file_id: str) -> None:
+        row = tx.get(f"reply/{file_id}")
+        if row is not None:
+            tx.delete(f"reply/{file_id}")
+            tx.delete(f"spooled/{Message(**row['message']).key}")
+
+    def _lease(self, message: Message) -> JSON:
+        return {"holder": self._holder, "file": message.file_id}
+
+    def _release(self, tx: Transaction, message: Message) -> None:
+        lease = f"lease/{message.key}"
+        if tx.get(lease) == self._lease(message):
+            tx.delete(lease)
 
     def _bump(self, tx: Transaction, *, added: bool) -> None:
         if added:
