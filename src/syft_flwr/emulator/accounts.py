@@ -11,7 +11,7 @@ from syft_flwr.emulator.records import insert_file, set_roles
 from syft_flwr.emulator.storage import Database
 from syft_flwr.models import FOLDER_MIME_TYPE
 
-_ADDRESS = re.compile(r"[^\s@\x00-\x1f\x7f<>\"',;:()\\]{1,64}@[^\s@\x00-\x1f\x7f<>\"',;:()\\/]{1,255}")
+_ADDRESS = re.compile(r"[^\s@\x00-\x1f\x7f<>\",;:()\\]{1,64}@[^\s@\x00-\x1f\x7f<>\"',;:()\\/]{1,255}")
 
 
 def is_address(text: str) -> bool:
