@@ -31,8 +31,6 @@ class Drive:
     """
 
     def __init__(self, data: Path | None = None, *, clock: EmulatorClock | None = None) -> None:
-        if data is not None:
-            data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.clock = clock or EmulatorClock()
         self.behaviour = FeedBehaviour()
         self.database = Database(None if data is None else data / "drive.sqlite3")

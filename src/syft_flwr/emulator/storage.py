@@ -61,6 +61,10 @@ CREATE TABLE token (
 """
 
 
+_LOCK_TIMEOUT = 1.0
+"""Seconds to wait for an emulator that is about to end."""
+
+
 class StorageError(Exception):
     """The data directory can't be used; the message says why."""
 
@@ -76,14 +80,19 @@ class Database:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        if path is not None:
+            _make_private(path)
+        self._connection = sqlite3.connect(
+            path or ":memory:", timeout=_LOCK_TIMEOUT, isolation_level=None, check_same_thread=False
+        )
         register_functions(self._connection)
         self._after_commit: list[Callable[[], None]] = []
         try:
             self._open()
         except sqlite3.Error as error:
             self._connection.close()
-            raise StorageError(f"can't use {path}: {error}") from error
+            locked = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            raise StorageError(f"can't use {path}: {'another emulator has it open' if locked else error}") from error
         except StorageError:
             self._connection.close()
             raise
@@ -150,3 +159,12 @@ class Database:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _make_private(path: Path) -> None:
+    """Make the database's file and its directory if need be, for their owner only."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise StorageError(f"can't use {path.parent}: {error.strerror}") from error

@@ -1,0 +1,105 @@
+"""``syft-flwr emulator`` as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from emulator_steps import ALICE, FILES, Raw
+
+from syft_flwr.testing import DriveEmulator
+
+COMMAND = [sys.executable, "-m", "syft_flwr.cli.emulator"]
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_it_listens_and_ends_cleanly(tmp_path: Path, ending: signal.Signals) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0", "--json", "--data", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout
+        ready = json.loads(child.stdout.readline())
+        assert ready["host"] == f"127.0.0.1:{ready['port']}"
+        raw = Raw(ready["port"], ALICE)
+        assert raw("POST", FILES, {"name": "x"}).status == 200
+        assert raw("GET", "/emulator/stats").status == 404
+
+        child.send_signal(ending)
+
+        _, errors = child.communicate(timeout=20)
+        raw.close()
+        assert (child.returncode, errors) == (0, "")
+
+
+def test_people_are_told_what_to_export() -> None:
+    with subprocess.Popen([*COMMAND, "--port", "0"], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        assert child.stdout.readline().startswith("Drive emulator on http://127.0.0.1:")
+        assert child.stdout.readline().startswith("export DRIVE_EMULATOR_HOST=127.0.0.1:")
+        child.terminate()
+        child.communicate(timeout=20)
+
+
+def test_a_port_in_use_is_a_clear_error(emulator: DriveEmulator) -> None:
+    ended = subprocess.run(
+        [*COMMAND, "--port", str(emulator.port)], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert ended.returncode == 1
+    assert (
+        ended.stderr
+        == f"error: port {emulator.port} is in use; choose another with --port, or --port 0 for a free one\n"
+    )
+
+
+def test_a_directory_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    ended = subprocess.run(
+        [*COMMAND, "--port", "0", "--data", str(tmp_path / "file")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: can't use")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_the_handle_reports_a_child_that_does_not_start(emulator: DriveEmulator) -> None:
+    with pytest.raises(RuntimeError, match="is in use"):
+        DriveEmulator(port=emulator.port, process=True).start()
+
+
+def test_the_handle_in_this_process_reports_a_port_in_use(emulator: DriveEmulator) -> None:
+    with pytest.raises(OSError, match="in use"):
+        DriveEmulator(port=emulator.port).start()
+
+
+@pytest.mark.parametrize("process", [False, True])
+def test_an_emulator_can_be_stopped_twice_and_started_again_where_it_was(tmp_path: Path, process: bool) -> None:
+    drive = DriveEmulator(data=tmp_path, process=process).start()
+    port = drive.port
+    raw = Raw(port, ALICE)
+    raw("POST", FILES, {"name": "x"})
+    drive.stop()
+    drive.stop()
+    raw.close()
+
+    with drive:
+        assert drive.port == port
+        assert [file.name for file in drive.files()] == ["x"]
+
+
+def test_only_a_child_can_be_killed(emulator: DriveEmulator) -> None:
+    with pytest.raises(RuntimeError, match="child"):
+        emulator.kill()
