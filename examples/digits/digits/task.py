@@ -1,7 +1,6 @@
 """The data and the model; neither the server nor the client part of Flower is known here."""
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 CLASSES = 10
 PIXELS = 64
@@ -11,6 +10,8 @@ Arrays = dict[str, np.ndarray]
 
 def load_partition(partition_id: int, num_partitions: int, seed: int) -> tuple[np.ndarray, ...]:
     """Return ``x_train, y_train, x_test, y_test`` of one data owner: a fifth is held out, partitions are disjoint."""
+    from sklearn.datasets import load_digits  # the aggregator has no data, and need not wait for this import
+
     x, y = load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(x))
     mine = order[partition_id::num_partitions]

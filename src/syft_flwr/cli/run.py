@@ -17,8 +17,12 @@ from syft_flwr.cli.output import errors_end_the_command
 
 if TYPE_CHECKING:
     from syft_flwr.flower.progress import Progress
+    from syft_flwr.flower.project import FlowerProject
+    from syft_flwr.flower.roles import Parties
 
-ProjectArgument = Annotated[Path, typer.Argument(help="Directory of the Flower project.", show_default=False)]
+ProjectArgument = Annotated[
+    Path, typer.Argument(help="Directory of a Flower project (with a pyproject.toml).", show_default=False)
+]
 RunConfigOption = Annotated[
     list[str] | None,
     typer.Option("--run-config", "-c", help="Overrides of the run config: 'key=value key2=\"text\"'.", metavar="TEXT"),
@@ -44,6 +48,9 @@ def run(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     wait: Annotated[float, typer.Option(min=0, help="Aggregator: seconds to wait for owners to come.")] = 43_200.0,
     out: Annotated[Path | None, typer.Option(help="Aggregator: directory for the result.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Aggregator: write a report of the run to this HTML file.")
+    ] = None,
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Aggregator: save arrays each round.")] = False,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Data owner: run the app in this process, to debug it.")
@@ -51,6 +58,9 @@ def run(  # noqa: PLR0917 - typer passes options by name
     share_tracebacks: Annotated[
         bool, typer.Option("--share-tracebacks", help="Data owner: send tracebacks to the aggregator.")
     ] = False,
+    approve: Annotated[
+        str | None, typer.Option(help="Data owner: let the project run whose code has this hash.", metavar="HASH")
+    ] = None,
     auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Data owner: run whatever is here.")] = False,
     poll_interval: Annotated[float | None, typer.Option(help="Seconds between polls while messages flow.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout, events on stderr.")] = False,
@@ -62,6 +72,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.flower.aggregator import RunPlan
         from syft_flwr.flower.links import Polling
         from syft_flwr.flower.project import FlowerProject, parse_config
+        from syft_flwr.flower.report import report_of
         from syft_flwr.flower.roles import OwnerPlan, Parties, run_aggregator, run_owner
         from syft_flwr.settings import EMAIL_VARIABLE, load_email
 
@@ -74,6 +85,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
         polling = Polling(poll_interval)
         if parties.role_of(address) == "owner":
             owner = OwnerPlan(
+                code_hash=_consent(flower, parties, address, approve, auto_approve),
                 node_config=parse_config(node_config or [], "--node-config"),
                 run_overrides=overrides,
                 in_process=in_process,
@@ -89,9 +101,38 @@ def run(  # noqa: PLR0917 - typer passes options by name
             patience=wait,
             checkpoints=checkpoints,
         )
-        result = run_aggregator(flower, parties, plan, progress, polling=polling)
+        with report_of(plan.out, report):
+            result = run_aggregator(flower, parties, plan, progress, polling=polling)
         if as_json:
             typer.echo(json.dumps(result, default=str))
+
+
+def _consent(flower: FlowerProject, parties: Parties, email: str, given: str | None, auto_approve: bool) -> str:
+    """Show a data owner what will run and have it approved; return the hash that may run."""
+    from syft_flwr.errors import ConfigurationError
+    from syft_flwr.flower.consent import Approvals, ConsentRequest, matches
+    from syft_flwr.flower.roles import app_directory
+    from syft_flwr.flower.transport import ENDPOINT, wire_app_name
+
+    endpoint = f"{wire_app_name(flower.app_name)}/{ENDPOINT}"
+    request = ConsentRequest(flower, flower.code_hash(), parties.aggregator, endpoint)
+    approvals = Approvals(app_directory(flower, email) / "approvals.json")
+    for line in request.lines():
+        typer.echo(line, err=True)
+    if auto_approve or approvals.covers(request):
+        return request.code_hash
+    if given is not None:
+        if not matches(request, given):
+            raise ConfigurationError(f"the code here has another hash than {given}: {request.code_hash}")
+    elif not sys.stdin.isatty():
+        raise ConfigurationError(
+            f"this state of the project is not approved. Look at it, then add --approve {request.code_hash[:12]}; "
+            "for rehearsals there is --auto-approve"
+        )
+    elif not typer.confirm("Let this code run on this data?", err=True):
+        raise ConfigurationError("not approved; nothing of the project was run")
+    approvals.approve(request)
+    return request.code_hash
 
 
 def default_directory(app_name: str) -> Path:

@@ -190,6 +190,14 @@ def _project(fields: Mapping[str, Any]) -> str:
     )
 
 
+def _interrupted(fields: Mapping[str, Any]) -> str:
+    return (
+        f"the run before, {fields['run_id']}, was interrupted in round {fields['round']}. Flower keeps the state of a "
+        f"strategy in memory only, so it can't be resumed: this is a new run from the start. What there is of the old "
+        f"one is in {fields['out']}"
+    )
+
+
 _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "project": _project,
     "waiting": lambda f: f"waiting: {len(f['present'])} of {f['needed']} here; missing {', '.join(f['missing'])}",
@@ -204,5 +212,6 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "ignored": lambda f: f"{f['owner']}: a message was not acted on: {f['reason']}",
     "stopped": lambda f: f"{f['owner']} leaves: {f['reason']}",
     "checkpoint": lambda f: f"checkpoint: {f['path']}",
+    "interrupted": _interrupted,
     "result": lambda f: f"result: {f['path']}",
 }

@@ -24,11 +24,11 @@ from flwr.common.serde import context_from_proto, context_to_proto, message_from
 from flwr.proto.message_pb2 import Context as ProtoContext
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.message_pb2 import Metadata as ProtoMetadata
-from flwr.server.run_serverapp import run as run_server_app
 from flwr.server.server import Server as LegacyServer
 from flwr.server.workflow import DefaultWorkflow
 from flwr.server.workflow.constant import MAIN_PARAMS_RECORD
-from flwr.serverapp import Grid
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.server_app import LoadServerAppError
 from flwr.serverapp.strategy import Strategy
 from flwr.supercore.object_ref import load_app
 from flwr.supercore.run import Run
@@ -43,6 +43,7 @@ __all__ = [
     "SYSTEM_MESSAGE",
     "Array",
     "ArrayRecord",
+    "ClientApp",
     "ConfigRecord",
     "Context",
     "DecodeError",
@@ -58,6 +59,7 @@ __all__ = [
     "ProtoMetadata",
     "RecordDict",
     "Run",
+    "ServerApp",
     "Strategy",
     "UnknownFieldSet",
     "context_from_bytes",
@@ -67,6 +69,7 @@ __all__ = [
     "get_project_config",
     "legacy_arrays",
     "load_client_app",
+    "load_server_app",
     "message_from_proto",
     "message_to_proto",
     "message_without_content",
@@ -74,7 +77,6 @@ __all__ = [
     "parse_config_args",
     "patched",
     "reseed",
-    "run_server_app",
     "set_task_identity",
     "unknown_message_reply",
 ]
@@ -137,6 +139,19 @@ def unknown_message_reply(run_id: int, message_id: str) -> Message:
 def _make_message(metadata: Metadata, content: RecordDict | None = None, error: Error | None = None) -> Message:
     # Flower's own way of giving metadata; it is not in the declared signatures.
     return Message(metadata=metadata, content=content, error=error)  # type: ignore[call-overload,no-any-return]
+
+
+def load_server_app(reference: str, project_dir: Path) -> ServerApp:
+    """Import a project's ServerApp.
+
+    Raises:
+        LoadServerAppError: The reference names no ServerApp.
+        Exception: Whatever the project's module raises when imported.
+    """
+    app = load_app(reference, LoadServerAppError, project_dir)
+    if not isinstance(app, ServerApp):
+        raise LoadServerAppError(f"{reference} is no ServerApp but a {type(app).__name__}")
+    return app
 
 
 def context_to_bytes(context: Context) -> bytes:

@@ -61,9 +61,8 @@ def decide(message: Message, stamp: Stamp, situation: Situation) -> Verdict:
     if system == "stop":
         return _stop(metadata.run_id, situation)
     if situation.age > metadata.ttl:
-        return Verdict(
-            Action.IGNORE, f"its ttl of {metadata.ttl:g} s is over since {situation.age - metadata.ttl:.0f} s"
-        )
+        late = situation.age - metadata.ttl
+        return Verdict(Action.IGNORE, f"its ttl of {metadata.ttl:g} s was over {late:.0f} s ago")
     if run is not None and metadata.run_id != run.run_id and run_tag(message, stamp).started <= run.started:
         return Verdict(Action.REFUSE, f"it belongs to run {metadata.run_id}; a later run {run.run_id} has begun")
     if not message.has_content():

@@ -18,8 +18,9 @@ from syft_flwr.flower._compat import (
     Context,
     RecordDict,
     Run,
+    ServerApp,
     get_fused_config_from_dir,
-    run_server_app,
+    load_server_app,
     set_task_identity,
 )
 from syft_flwr.flower.grid import FlowerGrid
@@ -85,7 +86,8 @@ class Aggregation:
         self._progress = Fanout(self._tally, progress)
         self.run_id = secrets.randbits(62) + 1
         self._recorder = Recorder(self._progress, plan.out / "checkpoints" if plan.checkpoints else None)
-        self._hash = project.content_hash()
+        self.out = plan.out
+        self._hash = project.code_hash()
 
     def run(self, rpc: Rpc) -> None:
         """Run the ServerApp to its end.
@@ -115,9 +117,11 @@ class Aggregation:
         )
         ending = "the run was interrupted"
         try:
+            grid.greet()
+            app = self._load_app()  # while the owners answer
             self._gather(grid)
             self._progress("run_started", run_id=str(self.run_id))
-            self._run_app(grid, Context(self.run_id, AGGREGATOR_NODE_ID, {}, RecordDict(), run_config))
+            self._run_app(app, grid, Context(self.run_id, AGGREGATOR_NODE_ID, {}, RecordDict(), run_config))
             self._check_outcome()
             ending = "the run is complete"
         except FlowerError as error:
@@ -155,7 +159,6 @@ class Aggregation:
         return result, path
 
     def _gather(self, grid: FlowerGrid) -> None:
-        grid.greet()
         if not grid.presence.wait_for(self._plan.needed, self._plan.patience):
             missing = ", ".join(grid.nodes.email(node) for node in grid.presence.missing())
             raise FlowerError(
@@ -164,15 +167,17 @@ class Aggregation:
                 "or start with fewer by --min-available"
             )
 
-    def _run_app(self, grid: FlowerGrid, context: Context) -> None:
+    def _load_app(self) -> ServerApp:
+        try:
+            return load_server_app(self._project.server_app, self._project.directory)
+        except (Exception, SystemExit) as error:  # whatever the project's modules raise
+            logger.exception("the ServerApp %s can't be loaded", self._project.server_app)
+            raise FlowerError(f"the ServerApp can't be loaded: {type(error).__name__}: {error}") from error
+
+    def _run_app(self, app: ServerApp, grid: FlowerGrid, context: Context) -> None:
         try:
             with self._recorder.watching():
-                run_server_app(
-                    grid=grid,
-                    context=context,
-                    server_app_dir=str(self._project.directory),
-                    server_app_attr=self._project.server_app,
-                )
+                app(grid=grid, context=context)
         except (Exception, SystemExit) as error:  # whatever the project raises
             logger.exception("the ServerApp raised an exception")
             raise FlowerError(f"the ServerApp raised {type(error).__name__}: {error}") from error

@@ -141,7 +141,12 @@ class ForkedApps:
         with theirs:
             # A session of its own: Ctrl-C in a terminal is for the loop, which decides what becomes of the app.
             process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-P", "-m", "syft_flwr.flower.zygote", str(theirs.fileno())],
+                [
+                    *(sys.executable, "-P"),
+                    # The project's own __pycache__ could hold other code than its files.
+                    *("-X", f"pycache_prefix={self._directory / 'pycache'}"),
+                    *("-m", "syft_flwr.flower.zygote", str(theirs.fileno())),
+                ],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,

@@ -48,9 +48,13 @@ def bootstrap(
     except (OSError, UnicodeDecodeError, TOMLKitError) as error:
         raise FlowerError(f"can't read {path}: {error}") from error
     plain = document.unwrap()
-    if not isinstance(plain.get("tool", {}).get("flwr", {}).get("app"), dict):
+    tools = plain.get("tool")
+    flower = tools.get("flwr") if isinstance(tools, dict) else None
+    if not isinstance(flower, dict) or not isinstance(flower.get("app"), dict):
         raise FlowerError(f"{path.parent} is no Flower project: its pyproject.toml has no [tool.flwr.app]")
-    before = plain["tool"].get("syft_flwr", {})
+    before = tools.get("syft_flwr", {})
+    if not isinstance(before, dict):
+        raise FlowerError(f"[tool.syft_flwr] in {path} must be a table")
     name = app_name or before.get("app_name") or plain.get("project", {}).get("name") or path.absolute().parent.name
     leader, owners = _parties(aggregator, datasites)
     wanted = {"app_name": validate_app(str(name)), "aggregator": leader, "datasites": owners, "transport": "p2p"}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from syft_flwr.flower._compat import (
+    ClientApp,
     Context,
     Error,
     ErrorCode,
@@ -23,6 +24,7 @@ from syft_flwr.flower._compat import (
     set_task_identity,
 )
 from syft_flwr.flower.codec import Encoder, decode
+from syft_flwr.flower.project import code_hash
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +33,14 @@ _LONGEST_REASON = 200
 
 @dataclass(frozen=True, slots=True)
 class AppSpec:
-    """Which ClientApp to run, and how much to tell the aggregator when it fails."""
+    """Which ClientApp to run, and how much to tell the aggregator when it fails.
+
+    ``code_hash`` is the state of the project that the data owner lets run; empty for any.
+    """
 
     project_dir: str
     reference: str
+    code_hash: str = ""
     share_tracebacks: bool = False
 
 
@@ -127,6 +133,19 @@ def run_client_app(spec: AppSpec, body: bytes, context_bytes: bytes) -> Outcome:
         return Outcome(encode_plain(failed), context_bytes, error)
 
 
+def load_checked(spec: AppSpec) -> ClientApp:
+    """Import the app, if its project is as it was approved.
+
+    Raises:
+        LoadClientAppError: It is not, or the reference names no ClientApp.
+        Exception: Whatever the project's module raises when imported.
+    """
+    directory = Path(spec.project_dir)
+    if spec.code_hash and code_hash(directory) != spec.code_hash:
+        raise LoadClientAppError("the project was changed since the data owner started with it")
+    return load_client_app(spec.reference, directory)
+
+
 def failure_reply(message: Message, code: int, reason: str) -> Message:
     """Build the Error reply to a message."""
     reply = Message(Error(code=code, reason=reason), reply_to=message)
@@ -141,7 +160,7 @@ def encode_plain(message: Message) -> bytes:
 
 def _call(spec: AppSpec, message: Message, context: Context) -> Message:
     try:
-        app = load_client_app(spec.reference, Path(spec.project_dir))
+        app = load_checked(spec)
     except (Exception, SystemExit) as error:  # whatever the project's modules raise
         logger.exception("the ClientApp %s can't be loaded", spec.reference)
         return failure_reply(message, ErrorCode.LOAD_CLIENT_APP_EXCEPTION, _reason(error, spec))

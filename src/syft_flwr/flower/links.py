@@ -34,7 +34,7 @@ class Link:
             ConfigurationError: The address, the credentials or a setting are wrong.
         """
         polling = polling or Polling()
-        self._email = email
+        self.email = email
         self._interval = load_settings(poll_interval=polling.interval).poll_interval
         self._longest = polling.longest or max(_LONGEST_PAUSE, self._interval)
         self._runtime = DriveRuntime.open(email, poll_interval=self._interval, max_poll_interval=self._longest)
@@ -42,14 +42,14 @@ class Link:
 
     def rpc(self, app_name: str) -> Rpc:
         """Return the requesting side; closed with the link."""
-        self._rpc = P2PFileRpc(self._email, wire_app_name(app_name))
+        self._rpc = P2PFileRpc(self.email, wire_app_name(app_name))
         return _DriveRpc(self._rpc)
 
     def events(self, app_name: str, aggregator: str) -> Events:
         """Return the answering side, for requests of the aggregator only."""
         return P2PFileEvents(
             wire_app_name(app_name),
-            self._email,
+            self.email,
             self._interval,
             allowed_senders=[aggregator],
             max_poll_interval=self._longest,

@@ -4,14 +4,15 @@ The command line prints them, writes them as JSON Lines, or (``simulate``) colle
 An event is a flat mapping; ``event`` names it and ``time`` is Unix seconds.
 
 Aggregator:
-    ``project`` (name, hash, run_id, owners), ``waiting`` (present, missing), ``owner`` (owner, state, flwr, project),
-    ``run_started``, ``round`` (round, of), ``sent`` (owner, type, group, bytes),
-    ``reply`` (owner, type, group, bytes, error, sent, seen, started, finished, received), ``late`` (owner, type,
-    group), ``metrics`` (round, phase, values), ``checkpoint`` (round, path), ``result`` (path), ``run_finished``,
-    ``bill``.
+    ``interrupted`` (run_id, round, out), ``project`` (name, hash, run_id, owners, flwr), ``waiting`` (present,
+    missing, needed), ``owner`` (owner, state, flwr, project, reason), ``run_started`` (run_id), ``round`` (round, of),
+    ``sent`` (owner, type, group, bytes, error), ``reply`` (owner, type, group, bytes, error, sent, seen, started,
+    finished, received), ``late`` (owner, type, group), ``metrics`` (round, phase, values),
+    ``checkpoint`` (round, path), ``result`` (path), ``bill`` (account, calls, units, methods), ``error`` (message).
 Data owner:
-    ``project``, ``ready`` (owner), ``working`` (owner, type, group), ``done`` (owner, type, group, seconds, error),
-    ``ignored`` (owner, reason), ``stopped`` (owner, reason), ``bill``.
+    ``project`` (name, hash, aggregator, owner), ``ready`` (owner), ``working`` (owner, type, group),
+    ``done`` (owner, type, group, seconds, error, bytes), ``ignored`` (owner, type, reason),
+    ``stopped`` (owner, reason), ``bill``, ``error``.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ ROUNDS_KEY = "num-server-rounds"
 
 _SKIPPED = {".git", ".hg", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "runs"}
 
+_CODE = {".py", ".pyc", ".so", ".pyd", ".dylib", ".toml"}
+
 RunConfig = Mapping[str, bool | float | int | str]
 
 
@@ -102,20 +104,23 @@ class FlowerProject:
             )
         return overrides
 
-    def content_hash(self) -> str:
-        """Return the SHA-256 of the project's files, names and contents; what a data owner consents to.
+    def code_hash(self) -> str:
+        """Return the SHA-256 of the project's code, names and contents: what a data owner consents to.
 
-        Version control, virtual environments, caches of bytecode and ``runs`` do not count.
+        Code is what Python can import, and ``.toml``. Data, which an app may write while it runs, does not count, nor
+        do version control, virtual environments and ``runs``; ``__pycache__`` is never read when an app runs here.
         """
-        digest = hashlib.sha256()
-        for path in sorted(project_files(self.directory)):
-            name = path.relative_to(self.directory).as_posix().encode()
-            content = hashlib.sha256()
-            with path.open("rb") as file:
-                while piece := file.read(1 << 20):
-                    content.update(piece)
-            digest.update(len(name).to_bytes(4, "big") + name + content.digest())
-        return digest.hexdigest()
+        return code_hash(self.directory)
+
+
+def code_hash(directory: Path) -> str:
+    """Return the SHA-256 of the code in a directory; see :meth:`FlowerProject.code_hash`."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in project_files(directory) if path.suffix in _CODE):
+        name = path.relative_to(directory).as_posix().encode()
+        content = hashlib.sha256(path.read_bytes()).digest()
+        digest.update(len(name).to_bytes(4, "big") + name + content)
+    return digest.hexdigest()
 
 
 def parse_config(arguments: Sequence[str], option: str) -> dict[str, bool | float | int | str]:
@@ -132,8 +137,17 @@ def parse_config(arguments: Sequence[str], option: str) -> dict[str, bool | floa
 
 
 def project_files(directory: Path) -> Iterator[Path]:
-    """Yield a project's own files: not those of version control, virtual environments, caches and runs."""
-    for parent, folders, files in os.walk(directory):
+    """Yield a project's own files: not those of version control, virtual environments, caches and runs.
+
+    Directories behind symbolic links belong to it: Python imports from them.
+    """
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(directory, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = [name for name in folders if name not in _SKIPPED and not name.endswith(".egg-info")]
         for name in files:
             path = Path(parent, name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+_MOST_FIELDS = 10_000
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -24,10 +25,13 @@ def read_fields(message: memoryview) -> Iterator[Field]:
     """Walk over the fields of a message.
 
     Raises:
-        ValueError: The bytes are no message.
+        ValueError: The bytes are no message, or one of far more fields than Flower's have.
     """
-    position = 0
+    position = count = 0
     while position < len(message):
+        count += 1
+        if count > _MOST_FIELDS:
+            raise ValueError(f"more than {_MOST_FIELDS} fields")
         tag, start = read_varint(message, position)
         kind = tag & 7
         if kind == _VARINT:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from syft_flwr.errors import ConfigurationError
+from syft_flwr.errors import ConfigurationError, FlowerError
 from syft_flwr.flower.aggregator import Aggregation, RunPlan, check_parties
 from syft_flwr.flower.app_host import AppHost, ForkedApps, InProcessApps
 from syft_flwr.flower.job import AppSpec
+from syft_flwr.flower.journal import EarlierRun, JournaledRpc, RunJournal
 from syft_flwr.flower.links import Link, Polling
 from syft_flwr.flower.owner import DataOwner, OwnerConfig
-from syft_flwr.flower.progress import Progress
+from syft_flwr.flower.progress import Fanout, Progress
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.run_store import RunStore
+from syft_flwr.flower.transport import Rpc
 from syft_flwr.runtime.opening import state_directory
 from syft_flwr.settings import load_endpoint, state_root
 from syft_flwr.wire import same_address, validate_address
@@ -81,28 +83,62 @@ def run_aggregator(
         FlowerError: The run failed.
         ConfigurationError: The parties, the credentials or a setting are wrong.
     """
-    aggregation = Aggregation(project, plan, progress)
-    link = Link(parties.aggregator, polling)
+    directory = app_directory(project, parties.aggregator)
+    with ExitStack() as stack:
+        stack.enter_context(_alone(directory, f"{parties.aggregator} and the project {project.name}"))
+        journal = stack.enter_context(RunJournal(directory / "journal"))
+
+        def note(event: str, /, **fields: Any) -> None:
+            if event == "round":
+                journal.round(int(fields["round"]))
+
+        aggregation = Aggregation(project, plan, Fanout(note, progress))
+        return _aggregate(aggregation, Link(parties.aggregator, polling), project.app_name, journal, progress)
+
+
+def _aggregate(
+    aggregation: Aggregation, link: Link, app_name: str, journal: RunJournal, progress: Progress
+) -> dict[str, Any]:
+    account, out = link.email, aggregation.out
     failure = ""
     try:
         with link:
-            aggregation.run(link.rpc(project.app_name))
+            rpc = JournaledRpc(link.rpc(app_name), journal)
+            _clean_up_after(journal.earlier(), rpc, progress)
+            journal.begin(aggregation.run_id, out.absolute())
+            aggregation.run(rpc)
+            journal.end()
+    except FlowerError as error:
+        failure = str(error)
+        journal.end()
+        raise
     except BaseException as error:
         failure = str(error) or type(error).__name__
         raise
     finally:
         bill = link.bill()
-        progress("bill", account=parties.aggregator, **bill)
-        extra = {"bill": {parties.aggregator: bill}, "error": failure}
+        progress("bill", account=account, **bill)
+        extra = {"bill": {account: bill}, "error": failure}
         result, _ = aggregation.save(extra)
         progress("result", path=str(result))
-    return {**aggregation.result(), **extra, "directory": str(plan.out)}
+    return {**aggregation.result(), **extra, "directory": str(out)}
+
+
+def _clean_up_after(earlier: EarlierRun | None, rpc: Rpc, progress: Progress) -> None:
+    """Withdraw what the run before left in Drive, and say so if it did not come to its end."""
+    if earlier is None:
+        return
+    for future_id in earlier.futures:
+        rpc.delete_future(future_id)
+    if not earlier.ended:
+        progress("interrupted", run_id=earlier.run_id, round=earlier.round, out=earlier.out)
 
 
 @dataclass(frozen=True, slots=True)
 class OwnerPlan:
-    """How a data owner serves a project."""
+    """How a data owner serves a project. ``code_hash`` is the state of it that may run, empty for any."""
 
+    code_hash: str = ""
     node_config: Config = field(default_factory=dict)
     run_overrides: Config = field(default_factory=dict)
     in_process: bool = False
@@ -123,8 +159,8 @@ def run_owner(
     Raises:
         ConfigurationError: The credentials or a setting are wrong, or another process serves this project here.
     """
-    directory = state_directory(state_root(), email, load_endpoint().url) / "flower" / quote(project.app_name, safe="")
-    project_hash = project.content_hash()
+    directory = app_directory(project, email)
+    project_hash = project.code_hash()
     progress("project", name=project.name, hash=project_hash, aggregator=parties.aggregator, owner=email)
     config = OwnerConfig(
         email=email,
@@ -151,15 +187,22 @@ def run_owner(
                 progress("bill", account=email, **link.bill())
 
 
+def app_directory(project: FlowerProject, email: str) -> Path:
+    """Return where an account keeps what it needs for a project; it exists afterwards."""
+    account = state_directory(state_root(), email, load_endpoint().url)
+    directory = account / "flower" / quote(project.app_name, safe="")
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return directory
+
+
 def _host(project: FlowerProject, plan: OwnerPlan, directory: Path) -> AppHost:
-    spec = AppSpec(str(project.directory), project.client_app, plan.share_tracebacks)
+    spec = AppSpec(str(project.directory), project.client_app, plan.code_hash, plan.share_tracebacks)
     return InProcessApps(spec) if plan.in_process else ForkedApps(spec, directory / "jobs")
 
 
 @contextmanager
 def _alone(directory: Path, what: str) -> Iterator[None]:
     """Let one process only serve an app on an account: two would mix up its Contexts."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:

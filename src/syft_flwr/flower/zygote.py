@@ -32,8 +32,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from syft_flwr.flower._compat import load_client_app, reseed
-from syft_flwr.flower.job import AppSpec, JobFiles
+from syft_flwr.flower._compat import reseed
+from syft_flwr.flower.job import AppSpec, JobFiles, load_checked
 from syft_flwr.flower.project import project_files
 
 FORK_SAFE = frozenset({"numpy", "pandas", "scipy", "sklearn", "torch"})
@@ -195,7 +195,7 @@ def _preload(project_dir: Path) -> None:
 def _work(spec: AppSpec, orders: int) -> None:
     """Import the app, wait for the job, do it."""
     with contextlib.suppress(Exception, SystemExit):  # told when the job comes, which loads it again
-        load_client_app(spec.reference, Path(spec.project_dir))
+        load_checked(spec)
     with os.fdopen(orders, encoding="utf-8") as lines:
         directory = lines.readline().strip()
     if directory:

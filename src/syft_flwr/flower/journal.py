@@ -1,0 +1,116 @@
+"""What an aggregator has under way, on disk: so that the next run can clean up after one that was killed.
+
+Lines of JSON, appended: ``{"run": …}``, ``{"round": …}``, ``{"sent": future ID}``, ``{"gone": future ID}``,
+``{"end": …}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from syft_flwr.flower.transport import Rpc
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """The run before this one: what it left in Drive, and how far it came if it did not end."""
+
+    run_id: str
+    round: int
+    ended: bool
+    futures: tuple[str, ...]
+    out: str
+
+
+class RunJournal:
+    """The journal of one app's aggregator. One process at a time; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+", encoding="utf-8")
+
+    def earlier(self) -> EarlierRun | None:
+        """Return the run that the journal tells of; a last line that a crash cut off counts as absent."""
+        self._file.seek(0)
+        run: dict[str, Any] = {}
+        number, ended, futures = 0, False, dict[str, None]()
+        for line in self._file:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if "run" in entry:
+                run = entry
+            number = int(entry.get("round", number))
+            ended = ended or "end" in entry
+            if "sent" in entry:
+                futures[entry["sent"]] = None
+            futures.pop(entry.get("gone", ""), None)
+        if not run:
+            return None
+        return EarlierRun(str(run["run"]), number, ended, tuple(futures), str(run.get("out", "")))
+
+    def begin(self, run_id: int, out: Path) -> None:
+        """Start over, for a new run."""
+        with self._lock:
+            self._file.truncate(0)
+        self._write(run=str(run_id), out=str(out))
+
+    def round(self, number: int) -> None:
+        self._write(round=number)
+
+    def sent(self, future_id: str) -> None:
+        self._write(sent=future_id)
+
+    def gone(self, future_id: str) -> None:
+        self._write(gone=future_id)
+
+    def end(self) -> None:
+        self._write(end=True)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, **entry: object) -> None:
+        with self._lock:
+            self._file.write(json.dumps(entry) + "\n")
+            self._file.flush()
+
+
+class JournaledRpc:
+    """A transport that notes in a journal what is under way."""
+
+    def __init__(self, rpc: Rpc, journal: RunJournal) -> None:
+        self._rpc = rpc
+        self._journal = journal
+
+    def send(self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False) -> str:
+        future_id = self._rpc.send(to_email, app_name, endpoint, body, encrypt)
+        self._journal.sent(future_id)
+        return future_id
+
+    def get_response(self, future_id: str) -> bytes | None:
+        return self._rpc.get_response(future_id)
+
+    def answered(self, future_ids: Collection[str], timeout: float) -> set[str]:
+        return self._rpc.answered(future_ids, timeout)
+
+    def delete_future(self, future_id: str) -> None:
+        self._rpc.delete_future(future_id)
+        self._journal.gone(future_id)
