@@ -150,7 +150,7 @@ class P2PFileEvents(SyftFlwrEvents):
             before, self._routes[name] = self._routes.get(name), route
             if self._runtime is not None:
                 if before is not None:
-                    self._runtime.remove_route(before)
+                    self._runtime.remove_routes([before])
                 self._serve(self._runtime, route)
 
     def run_forever(self) -> None:
@@ -201,8 +201,7 @@ class P2PFileEvents(SyftFlwrEvents):
                 return
             self._runtime = None
             routes = list(self._routes.values())
-        for route in routes:
-            runtime.remove_route(route)
+        runtime.remove_routes(routes)
 
     def _run(self) -> None:
         runtime = DriveRuntime.open(self._email, **self._settings)
@@ -222,8 +221,7 @@ class P2PFileEvents(SyftFlwrEvents):
             with self._lock:
                 self._runtime = None
                 routes = list(self._routes.values())
-            for route in routes:
-                runtime.remove_route(route)
+            runtime.remove_routes(routes)
             runtime.close()
 
     def _serve(self, runtime: DriveRuntime, route: Route) -> None:

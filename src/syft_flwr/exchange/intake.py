@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from syft_flwr.drive.folders import Unresolved
-from syft_flwr.errors import DriveError, RuntimeClosedError
+from syft_flwr.errors import DriveUnavailableError, RateLimitedError, RuntimeClosedError
 from syft_flwr.exchange.admission import admit
 from syft_flwr.exchange.context import Exchange, MessageLane
 from syft_flwr.exchange.responder import Handler, Prepared, Responder
@@ -82,7 +84,7 @@ class Intake:
         self._wake()
 
     def open_desk(self, route: Route) -> None:
-        """Make a handler ready for what :meth:`take` hands over to it; :meth:`remove_route` closes it."""
+        """Make a handler ready for what :meth:`take` hands over to it; :meth:`remove_routes` closes it."""
         with self._lock:
             route.lane = self._make_lane(route)
             self._desks.add(route)
@@ -96,19 +98,27 @@ class Intake:
         self._place(route, message)
         return True
 
-    def remove_route(self, route: Route, timeout: float) -> None:
-        """Stop a handler; what it has not begun stays unfinished. Waits up to ``timeout`` seconds for what it has."""
+    def remove_routes(self, routes: Collection[Route], timeout: float) -> None:
+        """Stop handlers; what they have not begun stays unfinished.
+
+        Waits up to ``timeout`` seconds for what they have begun.
+        """
         with self._lock:
-            if self._routes.get(route.key) is route:
-                del self._routes[route.key]
-            self._desks.discard(route)
-        if route.lane is not None:
-            for message, prepared in route.lane.stop(timeout):
-                self.responder.release(message, prepared)
+            for route in routes:
+                if self._routes.get(route.key) is route:
+                    del self._routes[route.key]
+                self._desks.discard(route)
+        lanes = [route.lane for route in routes if route.lane is not None]
+        for lane in lanes:
+            for message, prepared in lane.stop(0.0):
+                self._release(message, prepared)
+        deadline = time.monotonic() + timeout
+        for lane in lanes:
+            lane.stop(max(0.0, deadline - time.monotonic()))
         with self._lock:
             # What was only queued, too; a claim keeps whatever is still being handled from being handled twice.
-            self._placed = {file_id: taker for file_id, taker in self._placed.items() if taker is not route}
-            self._adopted = {file_id: taker for file_id, taker in self._adopted.items() if taker is not route}
+            self._placed = {file_id: taker for file_id, taker in self._placed.items() if taker not in routes}
+            self._adopted = {file_id: taker for file_id, taker in self._adopted.items() if taker not in routes}
 
     def routes(self) -> list[Route]:
         with self._lock:
@@ -136,7 +146,7 @@ class Intake:
                 except Exception as error:  # an outage, or a user's predicate; the candidate stays in the journal
                     self._again.set()
                     self._x.streams.report("resolving a message", error)
-                    if isinstance(error, DriveError):
+                    if isinstance(error, DriveUnavailableError | RateLimitedError):
                         return
 
     def dispatch_pending(self) -> None:
@@ -233,7 +243,12 @@ class Intake:
             capacity=self._x.settings.lane_capacity,
             concurrency=route.concurrency,
             on_drained=partial(self._drained, route),
+            on_late=self._release,
         )
+
+    def _release(self, message: Message, prepared: Prepared) -> None:
+        with suppress(RuntimeClosedError):  # the claim ends with this process
+            self.responder.release(message, prepared)
 
     def _handle(self, route: Route, message: Message, prepared: Prepared) -> None:
         self.responder.handle(message, prepared, route.handler)

@@ -240,13 +240,17 @@ class Responder:
             return
         path = wire.inbox_path(message.recipient, message.sender, message.app, message.endpoint)
         [folder] = self._x.inboxes.ensure([path], peer=message.sender)
-        self._x.gateway.upload(
-            reply.reply_id,
-            wire.message_file_name("response", message.future_id),
-            folder,
-            self._x.bodies.path(_reply_body(message)),
-            properties=wire.ERROR_STATUS if reply.is_error else None,
-        )
+        try:
+            self._x.gateway.upload(
+                reply.reply_id,
+                wire.message_file_name("response", message.future_id),
+                folder,
+                self._x.bodies.path(_reply_body(message)),
+                properties=wire.ERROR_STATUS if reply.is_error else None,
+            )
+        except NotFoundError:
+            self._x.inboxes.recheck([path])
+            raise
         expires_at = self._x.clock.time() + self._x.settings.cleanup_expiry if self._x.settings.cleanup else None
         self._x.ledger.finish(message, reply_id=reply.reply_id, expires_at=expires_at)
         self._x.bodies.delete(_reply_body(message))

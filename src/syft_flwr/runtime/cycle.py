@@ -7,7 +7,7 @@ import random
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import Location
@@ -175,8 +175,12 @@ class FeedCycle:
         """Whether the last poll brought messages, or work is going on, or somebody waits for an answer."""
         return self._traffic or self._requester.youngest() is not None or bool(self._intake.in_flight())
 
-    def delete_due(self) -> None:
-        """Delete the files of our own whose time has come, if clean-up is on."""
+    def finish_deleting(self, timeout: float) -> None:
+        """Do what is due of deletions, for ``timeout`` seconds at most; the rest is the next run's."""
+        with suppress(TimeoutError, RuntimeError):  # RuntimeError: the interpreter ends, and the pool takes no work
+            self._x.pool.submit(self._delete_due).result(timeout)
+
+    def _delete_due(self) -> None:
         if not self._x.settings.cleanup or not self._begun:
             return
         with self._deleting:
@@ -188,9 +192,9 @@ class FeedCycle:
                 self._x.streams.report("cleaning up", error)
 
     def delete_due_soon(self) -> None:
-        """Do :meth:`delete_due` on the pool."""
+        """Delete the files of our own whose time has come, on the pool, if clean-up is on."""
         try:
-            self._x.pool.submit(self.delete_due)
+            self._x.pool.submit(self._delete_due)
         except RuntimeError:
             _log.debug("closed; deletions will go on with the next run")
 

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 _POLL_UNITS = 100
 _STOP_TIMEOUT = 1.0
 _UPLOAD_TIMEOUT = 10.0
+_DELETE_TIMEOUT = 2.0
 
 
 class DriveRuntime:
@@ -174,11 +175,10 @@ class DriveRuntime:
             return
         self._closed.set()
         self._loop.end()
-        for route in self._intake.routes():
-            self._intake.remove_route(route, _STOP_TIMEOUT)
+        self._intake.remove_routes(self._intake.routes(), _STOP_TIMEOUT)
         self._intake.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
         self._intake.responder.interrupt()
-        self.cycle.delete_due()
+        self.cycle.finish_deleting(_DELETE_TIMEOUT)
         self._x.gateway.close()
         self._loop.join(_STOP_TIMEOUT)
         self._tell_waiters()
@@ -245,9 +245,9 @@ class DriveRuntime:
         self.cycle.want_inboxes((sender, route.app, route.endpoint) for sender in known_senders)
         self._intake.add_route(route)
 
-    def remove_route(self, route: Route) -> None:
-        """Stop a handler; waits up to a second for what it is doing."""
-        self._intake.remove_route(route, _STOP_TIMEOUT)
+    def remove_routes(self, routes: Collection[Route]) -> None:
+        """Stop handlers; waits up to a second for what they are doing, and for the replies under way."""
+        self._intake.remove_routes(routes, _STOP_TIMEOUT)
         self._intake.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
 
     def open_desk(
@@ -414,4 +414,4 @@ class _Desk:
         return self._intake.take(self._route, message)
 
     def close(self) -> None:
-        self._intake.remove_route(self._route, _STOP_TIMEOUT)
+        self._intake.remove_routes([self._route], _STOP_TIMEOUT)
