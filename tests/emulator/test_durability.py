@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from emulator_steps import ALICE, BOB, FILES, FOLDER, Raw
 
-from syft_flwr.emulator.storage import StorageError
+from syft_flwr.errors import StateError
 from syft_flwr.testing import DriveEmulator
 
 UPLOAD = f"/upload{FILES}?uploadType=multipart&fields=id,sha256Checksum"
@@ -113,14 +113,14 @@ def test_two_emulators_do_not_share_a_directory(tmp_path: Path) -> None:
         raw = Raw(first.port, ALICE)
         raw("POST", FILES, {})
         raw.close()
-        with pytest.raises(StorageError, match="another emulator"):
+        with pytest.raises(StateError, match="another emulator"):
             DriveEmulator(data=tmp_path).start()
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "drive.sqlite3").write_text("this is no database, but it is long enough to be taken for one" * 50)
 
-    with pytest.raises(StorageError, match="not a database"):
+    with pytest.raises(StateError, match="not a database"):
         DriveEmulator(data=tmp_path).start()
 
 

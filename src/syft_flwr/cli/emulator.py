@@ -26,7 +26,7 @@ def emulator(
     An account's bearer token is its e-mail address. Point the components here with DRIVE_EMULATOR_HOST=127.0.0.1:PORT.
     """
     from syft_flwr.emulator.server import EmulatorServer
-    from syft_flwr.emulator.storage import StorageError
+    from syft_flwr.errors import StateError
 
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -35,7 +35,7 @@ def emulator(
         if error.errno == errno.EADDRINUSE:
             _fail(f"port {port} is in use; choose another with --port, or --port 0 for a free one")
         _fail(f"can't serve on {host}:{port}: {error}")
-    except StorageError as error:
+    except StateError as error:
         _fail(str(error))
     address = f"{host}:{server.port}"
     if as_json:

@@ -27,7 +27,7 @@ class Drive:
         clock: Where times come from.
 
     Raises:
-        StorageError: The directory can't be used.
+        StateError: The directory can't be used.
     """
 
     def __init__(self, data: Path | None = None, *, clock: EmulatorClock | None = None) -> None:

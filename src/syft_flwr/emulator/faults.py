@@ -43,8 +43,8 @@ class Fault:
         times: How many times it strikes before it is used up; ``None`` for no end.
         when: For ``error``, ``reset`` and ``close``: before the call took effect, or after it was applied. A ``reset``
             or ``close`` can also come during a transfer, when half of the body is through.
-        status: Of an ``error``.
-        reason: Of an ``error``; Drive's usual one for the status by default.
+        status: Of an ``error`` (503 by default) and of a call beyond the ``rate_limit`` (403 by default).
+        reason: Likewise; Drive's usual one for the status by default.
         location: The parameter that an ``error`` blames.
         retry_after: Seconds to put into ``Retry-After``.
         seconds: Of ``latency``.
@@ -59,7 +59,7 @@ class Fault:
     rate: float = 1.0
     times: int | None = None
     when: Moment = "before"
-    status: int = 503
+    status: int | None = None
     reason: str | None = None
     location: str | None = None
     retry_after: int | None = None
@@ -73,14 +73,15 @@ class Fault:
 
     def error(self) -> ApiError:
         """Return the answer of an ``error`` or of a call beyond the ``rate_limit``."""
-        if self.status == 401:
+        status = self.status or (403 if self.kind == "rate_limit" else 503)
+        if status == 401:
             return unauthenticated()
-        reason, message = _REASONS.get(self.status, ("unknown", "Error"))
-        reason = self.reason or reason
+        usual, message = _REASONS.get(status, ("unknown", "Error"))
+        reason = self.reason or usual
         return ApiError(
-            self.status,
+            status,
             reason,
-            message if self.reason in (None, _REASONS.get(self.status, ("",))[0]) else reason,
+            message if reason == usual else reason,
             location=self.location,
             domain="usageLimits" if reason.lower().endswith("limitexceeded") else "global",
             headers={} if self.retry_after is None else {"Retry-After": str(self.retry_after)},
@@ -142,7 +143,6 @@ class Faults:
                 continue
             if fault.kind == "rate_limit":
                 if plan.before is None and not self._limiter.spend(account, units, fault.units_per_minute, now):
-                    fault.status = 403 if fault.status == 503 else fault.status
                     plan.before = fault.error()
                 continue
             if not self._strike(fault, plan):
@@ -194,7 +194,7 @@ def parse_fault(body: Any) -> Fault:
             isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9
         ):
             raise invalid(name, f"{name} is a number, not negative and below 1e9.")
-    if fault.kind == "error" and not 400 <= fault.status <= 599:
+    if fault.status is not None and not 400 <= fault.status <= 599:
         raise invalid("status", "The status of an error is from 400 to 599.")
     if fault.kind == "bandwidth" and fault.bytes_per_second < 1:
         raise invalid("bytes_per_second", "A bandwidth is at least one byte a second.")

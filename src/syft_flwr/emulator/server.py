@@ -33,7 +33,7 @@ class EmulatorServer:
 
     Raises:
         OSError: The address can't be bound, for one because the port is in use.
-        StorageError: The directory can't be used.
+        StateError: The directory can't be used.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ class Service:
         """Open the Drive in a directory, or in memory.
 
         Raises:
-            StorageError: The directory can't be used.
+            StateError: The directory can't be used.
         """
         drive = Drive(data)
         return cls(drive, Tokens(drive.database, drive.accounts, drive.clock.time))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from syft_flwr.emulator.query_sql import register_functions
+from syft_flwr.errors import StateError
 
 SCHEMA_VERSION = 1
 
@@ -65,10 +66,6 @@ _LOCK_TIMEOUT = 1.0
 """Seconds to wait for an emulator that is about to end."""
 
 
-class StorageError(Exception):
-    """The data directory can't be used; the message says why."""
-
-
 class Database:
     """One SQLite connection, used from one thread at a time.
 
@@ -76,7 +73,7 @@ class Database:
         path: The database file, or ``None`` for memory.
 
     Raises:
-        StorageError: The file is no database of this emulator, or another emulator has it open.
+        StateError: The file is no database of this emulator, or another emulator has it open.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -92,8 +89,8 @@ class Database:
         except sqlite3.Error as error:
             self._connection.close()
             locked = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-            raise StorageError(f"can't use {path}: {'another emulator has it open' if locked else error}") from error
-        except StorageError:
+            raise StateError(f"can't use {path}: {'another emulator has it open' if locked else error}") from error
+        except StateError:
             self._connection.close()
             raise
 
@@ -104,7 +101,7 @@ class Database:
         if version == 0:
             self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
-            raise StorageError(f"the data is of version {version}, this emulator reads version {SCHEMA_VERSION}")
+            raise StateError(f"the data is of version {version}, this emulator reads version {SCHEMA_VERSION}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -167,4 +164,4 @@ def _make_private(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
-        raise StorageError(f"can't use {path.parent}: {error.strerror}") from error
+        raise StateError(f"can't use {path.parent}: {error.strerror}") from error

@@ -166,8 +166,7 @@ class DriveEmulator:
 
     def files(self, *, content: bool = True) -> list[StoredFile]:
         """Return everything that is stored, of all accounts, oldest first, without the My Drive folders."""
-        found = self._ask("GET", f"/files?content={str(content).lower()}")
-        return [_to_stored(raw) for raw in found if raw["parent"] is not None or raw["name"] != "My Drive"]
+        return [_to_stored(raw) for raw in self._ask("GET", f"/files?content={str(content).lower()}")]
 
     def advance(self, seconds: float) -> None:
         """Move the emulator's clock forward: delayed feed entries fall due, tokens expire."""
