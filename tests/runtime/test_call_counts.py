@@ -1,0 +1,116 @@
+"""What following an account costs, on the emulator's own request log."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from syft_flwr.emulator.metadata import Metadata
+from syft_flwr.exchange.intake import Route
+from syft_flwr.exchange.requester import Request
+from syft_flwr.feed.schedule import SweepKind
+from syft_flwr.models import FOLDER_MIME_TYPE
+from syft_flwr.testing import DriveEmulator
+from syft_flwr.wire import inbox_root_name
+
+ME = "do@example.com"
+ENDPOINTS = ("messages", "evaluate", "status")
+
+
+def calls(emulator: DriveEmulator) -> Counter[str]:
+    counted = Counter(entry["method"] for entry in emulator.requests() if entry["account"] == ME)
+    emulator.clear_log()
+    return counted
+
+
+def make_inboxes(emulator: DriveEmulator, senders: int) -> None:
+    """Make each sender's inbox of three endpoints; past HTTP, whose thread has nothing to do meanwhile."""
+    drive = emulator._server.service.drive
+    with drive.database.transaction():
+        for number in range(senders):
+            sender = drive.accounts.ensure(f"ds{number}@example.com")
+
+            def folder(name: str, parent: str, owner=sender) -> str:
+                return drive.files.create(
+                    owner, Metadata(name=name, mime_type=FOLDER_MIME_TYPE, parents=[parent]), None
+                ).id
+
+            root = folder(inbox_root_name(sender.email, ME), "root")
+            share = {"type": "user", "role": "writer", "emailAddress": ME}
+            drive.permissions.create(sender, root, share, transfer_ownership=False)
+            rpc = folder("rpc", folder("flwr/app", root))
+            for endpoint in ENDPOINTS:
+                folder(endpoint, rpc)
+
+
+def serve(runtime) -> None:
+    for endpoint in ENDPOINTS:
+        runtime.add_route(Route("flwr/app", endpoint, lambda body, _: body))
+
+
+@pytest.mark.parametrize("senders", [1, 5, 20])
+def test_an_idle_poll_is_one_call_however_many_senders_there_are(emulator, open_runtime, senders: int) -> None:
+    make_inboxes(emulator, senders)
+    runtime = open_runtime(ME)
+    serve(runtime)
+    runtime.poll_once()
+    assert len(runtime._x.folders.endpoints()) == senders * 3
+    calls(emulator)
+
+    for _ in range(5):
+        assert runtime.poll_once() == 0
+
+    assert calls(emulator) == {"changes.list": 5}
+
+
+def test_a_thousand_senders_cost_one_call_a_poll_few_a_sweep_and_nothing_after_a_restart(
+    emulator, open_runtime
+) -> None:
+    make_inboxes(emulator, 1_000)
+    runtime = open_runtime(ME)
+    serve(runtime)
+    calls(emulator)
+
+    runtime.poll_once()
+    assert len(runtime._x.folders.endpoints()) == 3_000
+    first = calls(emulator)
+    assert first["files.list"] < 60
+    assert "files.get" not in first
+
+    for _ in range(5):
+        assert runtime.poll_once() == 0
+    assert calls(emulator) == {"changes.list": 5}
+
+    runtime.cycle._sweep(SweepKind.FULL)
+    assert calls(emulator).total() < 60
+    runtime.cycle._sweep(SweepKind.RECENT)
+    assert calls(emulator).total() < 10
+
+    runtime.close()
+    again = open_runtime(ME)
+    serve(again)
+    again.poll_once()
+    assert calls(emulator).total() < 60
+    again.poll_once()
+    assert calls(emulator) == {"changes.list": 1}
+
+
+def test_a_file_in_a_folder_never_seen_costs_a_few_calls_once_and_never_again(emulator, open_runtime) -> None:
+    runtime = open_runtime(ME)
+    runtime.poll_once()
+    make_inboxes(emulator, 1)
+    with emulator.behaviour(foreign_children="omitted"):
+        sender = open_runtime("ds0@example.com")
+        sender.send([Request(ME, "flwr/app", "messages", b"hello")])
+        calls(emulator)
+        serve(runtime)
+        runtime.cycle._sweep(SweepKind.RECENT)
+    once = calls(emulator)
+    assert once["files.get"] <= 4
+
+    runtime.close()
+    again = open_runtime(ME)
+    serve(again)
+    again.poll_once()
+    assert "files.get" not in calls(emulator)
