@@ -28,7 +28,10 @@ def made(owners: int = 3, rounds: int = 3, *, seed: int = 1, work: float = 2.0) 
     timeline, metrics, traffic = [], [], {}
     for number in range(1, rounds + 1):
         for kind in ("train", "evaluate"):
-            rows = [task(name, kind, str(number), now + 0.6 * place / 8, chance, work) for place, name in enumerate(names)]
+            rows = [
+                task(name, kind, str(number), now + 0.08 * place, chance=chance, work=work)
+                for place, name in enumerate(names)
+            ]
             timeline += rows
             now = max(row["received"] for row in rows) + 0.3
         loss = 2.3 * math.exp(-number / 12) + chance.gauss(0, 0.02)
@@ -64,7 +67,7 @@ def made(owners: int = 3, rounds: int = 3, *, seed: int = 1, work: float = 2.0) 
     }
 
 
-def task(owner: str, kind: str, group: str, sent: float, chance: random.Random, work: float) -> dict[str, Any]:
+def task(owner: str, kind: str, group: str, sent: float, *, chance: random.Random, work: float) -> dict[str, Any]:
     seen = sent + chance.uniform(0.8, 3.5)
     started = seen + chance.choice((0.01, 0.01, 0.9))
     finished = started + work * chance.uniform(0.5, 1.6) * (1.0 if kind == "train" else 0.3)
@@ -108,7 +111,7 @@ def failing() -> dict[str, Any]:
     result["rounds"][3]["train"]["train_loss"] = math.inf
     del result["rounds"][2]["evaluate"]
     result["rounds"][4]["evaluate"] |= {"confusion": [[12, 3], [4, 9]], "note": "resampled", "improved": True}
-    traceback = "Traceback (most recent call last):\n  File \"client.py\", line 7, in train\n    x = 1 / 0\n"
+    traceback = 'Traceback (most recent call last):\n  File "client.py", line 7, in train\n    x = 1 / 0\n'
     for row in result["timeline"]:
         owner = row["owner"]
         if owner.startswith("owner-02"):  # 90 s ahead

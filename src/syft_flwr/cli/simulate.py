@@ -19,6 +19,9 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
     rounds: RoundsOption = None,
     run_config: RunConfigOption = None,
     out: Annotated[Path | None, typer.Option(help="Directory for the result; by default a new one in runs/.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write a report of the run to this HTML file.")
+    ] = None,
     checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Save the arrays after each round.")] = False,
     min_available: Annotated[int | None, typer.Option(min=1, help="Start with so many owners.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the local Drive; 0 takes a free one.")] = 0,
@@ -31,6 +34,7 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.cli.view import View
         from syft_flwr.flower.progress import JsonLines
         from syft_flwr.flower.project import FlowerProject
+        from syft_flwr.flower.report import report_of
         from syft_flwr.flower.simulation import Simulation, SimulationPlan
 
         flower = FlowerProject.load(project)
@@ -46,10 +50,10 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
             poll_interval=poll_interval,
         )
         if as_json:
-            with Simulation(plan, JsonLines(sys.stderr)) as simulation:
+            with report_of(plan.out, report), Simulation(plan, JsonLines(sys.stderr)) as simulation:
                 typer.echo(json.dumps(simulation.run()))
             return
-        with View() as view, Simulation(plan, view) as simulation:
+        with report_of(plan.out, report), View() as view, Simulation(plan, view) as simulation:
             result = simulation.run()
         view.summary(result)
 
