@@ -200,7 +200,8 @@ def test_root_is_an_alias_of_ones_own_my_drive(alice: Any, bob: Any) -> None:
 def test_my_drive_itself_can_neither_be_changed_nor_shared_nor_deleted(alice: Any) -> None:
     body = {"type": "user", "role": "reader", "emailAddress": BOB}
 
-    assert refusal(alice.files().update(fileId="root", body={"name": "x"}))[0] == 403
+    for change in ({"name": "x"}, {"starred": True}, {}):
+        assert refusal(alice.files().update(fileId="root", body=change))[0] == 403
     assert refusal(alice.files().delete(fileId="root"))[0] == 403
     assert refusal(alice.permissions().create(fileId="root", body=body))[0] == 403
 

@@ -108,7 +108,7 @@ class Files:
             ApiError: 400, 403 or 404; nothing was written.
         """
         file = self._access.find(account, file_id)
-        self.check_update(account, file, metadata, with_content=content is not None, move=bool(add or remove))
+        self.check_update(account, file, metadata, with_content=content is not None)
         parent = self._moved(account, file, add, remove)
         properties = merge_properties(file.properties, metadata.properties)
         app_properties = merge_properties(file.app_properties, metadata.app_properties)
@@ -145,9 +145,7 @@ class Files:
         self._access.refresh(file)
         return file
 
-    def check_update(
-        self, account: Account, file: File, metadata: Metadata, *, with_content: bool, move: bool = False
-    ) -> None:
+    def check_update(self, account: Account, file: File, metadata: Metadata, *, with_content: bool) -> None:
         """Check all that can be known before the content comes."""
         if metadata.id is not None and metadata.id != file.id:
             raise forbidden(
@@ -159,10 +157,8 @@ class Files:
         if not metadata.is_personal or with_content:
             # Who may only edit the folder can still take the file out of it; _moved checks that.
             self._access.require(account, file, "writer")
-        if file.parent is None and file.id == account.root_id and not metadata.is_personal:
+        if file.id == account.root_id:
             raise forbidden("cannotModifyRoot", "My Drive itself can't be changed.")
-        if move and file.id == account.root_id:
-            raise forbidden("cannotModifyRoot", "My Drive itself can't be moved.")
         if metadata.trashed is not None and metadata.trashed != file.explicitly_trashed:
             self._access.require(account, file, "owner")
         mime_type = metadata.mime_type or file.mime_type
