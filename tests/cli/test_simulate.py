@@ -126,7 +126,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def test_the_digits_example_trains_over_drive_and_tells_metrics_and_bill(tmp_path: Path) -> None:
-    done = simulate(DIGITS, "--json", "--out", tmp_path / "out")
+    done = simulate(DIGITS, "--json", "--out", tmp_path / "out", "--report", tmp_path / "report.html")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     accuracy = [row["evaluate"]["accuracy"] for row in result["rounds"]]
@@ -139,6 +139,7 @@ def test_the_digits_example_trains_over_drive_and_tells_metrics_and_bill(tmp_pat
         assert bill["units"] == sum(usage["units"] for usage in bill["methods"].values())
     assert json.loads((tmp_path / "out" / "result.json").read_text()) == result
     assert (tmp_path / "out" / "arrays.npz").exists()
+    assert f">{accuracy[-1]:.4f}<" in (tmp_path / "report.html").read_text()
     events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert {"ready", "round", "working", "done", "metrics", "stopped", "bill"} <= {event["event"] for event in events}
 
