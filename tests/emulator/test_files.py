@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -71,6 +72,21 @@ def test_a_reserved_id_makes_one_file_however_often_it_is_sent(emulator: DriveEm
     assert refusal(alice.files().create(body=body)) == (409, "fileIdInUse")
     assert refusal(alice.files().create(body=body, media_body=MediaInMemoryUpload(b"x"))) == (409, "fileIdInUse")
     assert len(emulator.files()) == 1
+
+
+def test_of_many_who_use_a_reserved_id_at_once_one_wins(
+    emulator: DriveEmulator, alice: Any, raw: Callable[..., Raw]
+) -> None:
+    (reserved,) = alice.files().generateIds(count=1).execute()["ids"]
+    content = b'--b\r\n\r\n{"id": "%s"}\r\n--b\r\n\r\n%s\r\n--b--' % (reserved.encode(), b"x" * 100_000)
+    path, headers = f"/upload{FILES}?uploadType=multipart", {"Content-Type": "multipart/related; boundary=b"}
+    connections = [raw() for _ in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda connection: connection("POST", path, content, headers), connections))
+
+    assert sorted(answer.status for answer in answers) == [200, *[409] * 7]
+    assert [(file.id, file.size) for file in emulator.files()] == [(reserved, 100_000)]
 
 
 def test_the_id_of_a_deleted_file_is_not_free_again(alice: Any) -> None:

@@ -26,6 +26,7 @@ class Accounts:
         self._database = database
         self._clock = clock
         self._cache: dict[str, Account] = {}
+        database.on_rollback(self.forget)
 
     def get(self, key: str) -> Account | None:
         if (account := self._cache.get(key)) is None:
@@ -47,7 +48,6 @@ class Accounts:
         root = File(account.root_id, "My Drive", FOLDER_MIME_TYPE, None, key, now, now, key)
         insert_file(self._database, root, now)
         set_roles(self._database, root.id, [(key, "owner")])
-        # Not cached: the transaction may yet be undone.
         return account
 
     def show(self, key: str) -> Account:
@@ -58,5 +58,5 @@ class Accounts:
         return [Account(*row) for row in self._database.rows("SELECT * FROM account ORDER BY key")]
 
     def forget(self) -> None:
-        """Drop what is cached, after the database was emptied."""
+        """Drop what is cached, after the database was emptied or went back."""
         self._cache.clear()

@@ -84,6 +84,7 @@ class Database:
         )
         register_functions(self._connection)
         self._after_commit: list[Callable[[], None]] = []
+        self._on_rollback: list[Callable[[], None]] = []
         try:
             self._open()
         except sqlite3.Error as error:
@@ -113,6 +114,8 @@ class Database:
         except BaseException:
             self._after_commit.clear()
             self._connection.execute("ROLLBACK")
+            for action in self._on_rollback:
+                action()
             raise
         actions, self._after_commit = self._after_commit, []
         for action in actions:
@@ -121,6 +124,10 @@ class Database:
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run ``action`` once the transaction under way is kept; never when it is undone."""
         self._after_commit.append(action)
+
+    def on_rollback(self, action: Callable[[], None]) -> None:
+        """Run ``action`` after every transaction that was undone, such as forgetting what was read in it."""
+        self._on_rollback.append(action)
 
     def row(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()

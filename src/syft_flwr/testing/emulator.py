@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -255,14 +256,17 @@ class DriveEmulator:
 def _spawn(port: int, data: Path | None) -> tuple[subprocess.Popen[str], int]:
     command = [sys.executable, "-m", "syft_flwr.cli.emulator", "--port", str(port), "--control", "--json"]
     command += [] if data is None else ["--data", str(data)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603
-    line = child.stdout.readline() if child.stdout else ""
-    try:
-        return child, json.loads(line)["port"]
-    except ValueError as error:
-        child.kill()
-        _, reason = child.communicate()
-        raise RuntimeError(f"the emulator did not start: {reason.strip() or line.strip()}") from error
+    # Its errors go to a file: a pipe that nobody reads would fill up and stop it.
+    with tempfile.TemporaryFile("w+") as errors:
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)  # noqa: S603
+        line = child.stdout.readline() if child.stdout else ""
+        try:
+            return child, json.loads(line)["port"]
+        except ValueError as error:
+            child.kill()
+            child.communicate()
+            errors.seek(0)
+            raise RuntimeError(f"the emulator did not start: {errors.read().strip() or line.strip()}") from error
 
 
 def _to_stored(raw: Mapping[str, Any]) -> StoredFile:
