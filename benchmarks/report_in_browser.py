@@ -43,6 +43,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--hide-scrollbars",  # they would cover the edge of a narrow screenshot
 )
 START_TIMEOUT = 30.0
 

@@ -144,6 +144,7 @@ def test_values_that_are_not_finite_are_named_and_leave_a_gap() -> None:
 def test_a_run_that_came_to_nothing_has_a_page_too() -> None:
     page = Page(render_report(silent()))
     assert "only 0 of 2 data owners came within 30 s" in page.texts
+    assert {"wall time", "duration", "quota units"}.isdisjoint(page.texts)  # unknown, not 0
     assert {"The app reported no metrics.", "No data owner answered a message.", "No message was sent."} <= set(
         page.texts
     )

@@ -83,10 +83,13 @@ def _tiles(record: Record) -> Iterator[tuple[str, str]]:
     yield "rounds", f"{sum(bool(row.metrics) for row in record.rounds):,}"
     yield "data owners", f"{len(record.owners):,}"
     wall = number(record.raw.get("wall_seconds"))
-    yield "wall time", seconds_text(record.seconds if wall is None else wall)
+    if wall is not None:
+        yield "wall time", seconds_text(wall)
+    elif record.tasks:
+        yield "duration", seconds_text(record.seconds)
     yield "moved", bytes_text(sum(row.traffic.get(key, 0) for row in record.rounds for key in KEYS))
-    bill = record.raw.get("bill", {})
-    yield "quota units", f"{sum(int(row['units']) for row in bill.values()):,}"
+    if bill := record.raw.get("bill"):
+        yield "quota units", f"{sum(int(row['units']) for row in bill.values()):,}"
 
 
 def _metrics(record: Record) -> Iterator[Element]:
