@@ -60,6 +60,8 @@ class QuotaSnapshot:
 
     methods: Mapping[str, MethodUsage]
     throttled: int
+    stretched: float = 0.0
+    """Seconds by which pauses between polls were lengthened to keep the budget."""
 
     @property
     def calls(self) -> int:
@@ -75,6 +77,7 @@ class QuotaSnapshot:
             "calls": self.calls,
             "units": self.units,
             "throttled": self.throttled,
+            "stretched": self.stretched,
             "methods": {method: asdict(usage) for method, usage in sorted(self.methods.items())},
         }
 
@@ -89,6 +92,7 @@ class QuotaMeter:
         self._bytes_up: Counter[str] = Counter()
         self._bytes_down: Counter[str] = Counter()
         self._throttled = 0
+        self._stretched = 0.0
 
     def book(self, method: str, *, retried: bool = False, bytes_up: int = 0, bytes_down: int = 0) -> None:
         """Count one attempt at a call; ``retried`` says that an earlier attempt of the same call failed."""
@@ -102,6 +106,11 @@ class QuotaMeter:
         """Count one answer that asked this account to slow down."""
         with self._lock:
             self._throttled += 1
+
+    def book_stretch(self, seconds: float) -> None:
+        """Count seconds by which a pause was lengthened to keep the budget."""
+        with self._lock:
+            self._stretched += seconds
 
     @property
     def throttled(self) -> int:
@@ -131,6 +140,7 @@ class QuotaMeter:
                     for method, count in self._calls.items()
                 },
                 throttled=self._throttled,
+                stretched=self._stretched,
             )
 
 

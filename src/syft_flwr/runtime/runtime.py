@@ -372,6 +372,7 @@ class DriveRuntime:
         pause = self._interval.next(active=self.cycle.is_active)
         stretched = self._x.gateway.budget_delay(_POLL_UNITS)
         if stretched > pause:
+            self.meter.book_stretch(stretched - pause)
             limit = self._x.settings.quota_units_per_minute
             _log.info("%s: pause stretched to %.1f s to keep to %s units a minute", self.email, stretched, limit)
         return max(pause, stretched)
