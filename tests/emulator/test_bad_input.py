@@ -115,6 +115,7 @@ def state(emulator: DriveEmulator) -> list[Any]:
 @example("POST", "/emulator/advance", "x", [], {}, b'{"seconds": 1e300}')
 @example("POST", "/emulator/seed", "x", [], {}, b'{"seed": 1e400}')
 @example("GET", f"{FILES}/{{id}}", "%ED%A0%80", [], {}, None)
+@example("POST", "/emulator/faults", "x", [], {"X-HTTP-Method-Override": "GET"}, b"{}")
 @example("POST", FILES, "x", [], {}, b'{"name": "\\ud800"}')
 @example("POST", FILES, "x", [], {}, b'{"createdTime": "0001-01-01T00:00:00+23:59"}')
 @example("POST", FILES, "x", [], {}, b'{"properties": {"a": 1e999}}')
@@ -139,8 +140,10 @@ def test_no_request_breaks_the_emulator_nor_does_a_refused_one_change_anything( 
     parameters = "&".join(f"{name}={quote_from_bytes(value)}" for name, value in query)
     extra = {name: value.encode("utf-8").decode("latin-1") for name, value in extra.items()}
 
-    answer = alice(verb, f"{target}?{parameters}", body, extra)
-    alice.close()
+    try:
+        answer = alice(verb, f"{target}?{parameters}", body, extra)
+    finally:
+        alice.close()
     shared_emulator.clear_faults()
 
     assert answer.status < 500 or (answer.status == 503 and path.startswith("/upload")), answer.body

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Any
 
 from syft_flwr.emulator.access import Access
 from syft_flwr.emulator.accounts import Accounts
 from syft_flwr.emulator.changelog import LogEntry
 from syft_flwr.emulator.clock import to_timestamp
+from syft_flwr.emulator.fields import Mask
 from syft_flwr.emulator.model import Account, File, Permission, Role, View, rank
 from syft_flwr.emulator.records import load_view
 from syft_flwr.emulator.storage import Database
 
-Wants = Callable[[str], bool]
-"""Whether a field is asked for; those that cost look-ups are built only then."""
+_COSTLY = ("parents", "owners", "lastModifyingUser", "capabilities", "shared", "permissions", "permissionIds")
+"""Fields of a file that take look-ups to build."""
 
 _ICONS = "https://drive-thirdparty.googleusercontent.com/16/type/"
+
+
+def costly_fields(mask: Mask, *path: str) -> frozenset[str]:
+    """Return which of a file's costly fields a mask wants; the file lies at ``path`` in the answer."""
+    return frozenset(field for field in _COSTLY if mask.selects(*path, field))
 
 
 class Resources:
@@ -37,8 +43,8 @@ class Resources:
             "emailAddress": account.email,
         }
 
-    def file(self, viewer: Account, file: File, view: View | None, wants: Wants) -> dict[str, Any]:
-        """Return the ``drive#file`` resource as the viewer sees it; absent where Drive has nothing to say."""
+    def file(self, viewer: Account, file: File, view: View | None, wanted: Collection[str]) -> dict[str, Any]:
+        """Return the ``drive#file`` resource as the viewer sees it; of the costly fields, those wanted."""
         role = view.role if view is not None and view.role is not None else self._access.role(viewer, file)
         owned = file.owner == viewer.key
         resource: dict[str, Any] = {
@@ -67,16 +73,16 @@ class Resources:
             "iconLink": _ICONS + file.mime_type,
             **file.settings,
         }
-        if file.parent is not None and wants("parents") and self._sees(viewer, file.parent):
+        if file.parent is not None and "parents" in wanted and self._sees(viewer, file.parent):
             resource["parents"] = [file.parent]
-        if wants("owners"):
+        if "owners" in wanted:
             resource["owners"] = [self.user(file.owner, viewer)]
-        if wants("lastModifyingUser"):
+        if "lastModifyingUser" in wanted:
             resource["lastModifyingUser"] = self.user(file.modified_by, viewer)
-        if wants("capabilities"):
+        if "capabilities" in wanted:
             resource["capabilities"] = _capabilities(file, role)
         self._add_content(resource, file)
-        self._add_sharing(resource, file, role, wants)
+        self._add_sharing(resource, file, role, wanted)
         if file.properties:
             resource["properties"] = dict(file.properties)
         if file.app_properties:
@@ -104,8 +110,8 @@ class Resources:
             "webContentLink": f"https://drive.google.com/uc?id={file.id}&export=download",
         }
 
-    def _add_sharing(self, resource: dict[str, Any], file: File, role: Role | None, wants: Wants) -> None:
-        if not (wants("shared") or wants("permissions") or wants("permissionIds")):
+    def _add_sharing(self, resource: dict[str, Any], file: File, role: Role | None, wanted: Collection[str]) -> None:
+        if not {"shared", "permissions", "permissionIds"}.intersection(wanted):
             return
         permissions = self._access.effective_permissions(file)
         resource["shared"] = len(permissions) > 1
@@ -144,7 +150,7 @@ class Resources:
             resource["allowFileDiscovery"] = permission.discoverable
         return resource
 
-    def change(self, viewer: Account, entry: LogEntry, wants: Wants) -> dict[str, Any]:
+    def change(self, viewer: Account, entry: LogEntry, wanted: Collection[str]) -> dict[str, Any]:
         """Return the ``drive#change`` resource: the file's current state, or a tombstone."""
         resource: dict[str, Any] = {
             "kind": "drive#change",
@@ -155,7 +161,7 @@ class Resources:
             "fileId": entry.file_id,
         }
         if entry.file is not None:
-            resource["file"] = self.file(viewer, entry.file, entry.view, wants)
+            resource["file"] = self.file(viewer, entry.file, entry.view, wanted)
         return resource
 
     def revision(self, viewer: Account, file: File) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class _Outermost:
             await send(message)
 
         try:
-            scope = await _override_method(scope, receive)
+            scope, receive = await _override_method(scope, receive)
             await self._router(scope, receive, send_dated)
         except ApiError as error:
             await error_response(error)(scope, receive, send_dated)
@@ -106,15 +106,13 @@ class _Outermost:
             await error_response(ApiError(500, "internalError", "Internal Error"))(scope, receive, send_dated)
 
 
-async def _override_method(scope: Scope, receive: Receive) -> Scope:
+async def _override_method(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
     """Read a GET whose URL was too long: a POST with ``X-HTTP-Method-Override``, its query in the body."""
     if scope["method"] != "POST":
-        return scope
+        return scope, receive
     override = dict(scope["headers"]).get(b"x-http-method-override", b"").decode("latin-1").upper()
-    if not override:
-        return scope
     if override != "GET":
-        return {**scope, "method": override}
+        return {**scope, "method": override or "POST"}, receive
     body = bytearray()
     async for chunk in Request(scope, receive).stream():
         body += chunk
@@ -122,4 +120,9 @@ async def _override_method(scope: Scope, receive: Receive) -> Scope:
             raise ApiError(413, "requestTooLarge", "The request is too large.")
     query = quote(bytes(body), safe="%&=+;/?:@!$'()*,-._~\"{}[]<>|^` \\")
     joined = "&".join(part for part in (scope["query_string"].decode("latin-1"), query) if part)
-    return {**scope, "method": "GET", "query_string": joined.encode("latin-1")}
+    return {**scope, "method": "GET", "query_string": joined.encode("latin-1")}, _no_body
+
+
+async def _no_body() -> Message:
+    """Stand for the body of a GET: the real one has been read."""
+    return {"type": "http.request", "body": b"", "more_body": False}

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from syft_flwr.emulator.api.call import ApiResponse, Call
 from syft_flwr.emulator.errors import required
+from syft_flwr.emulator.resources import costly_fields
 
 
 async def get_start_page_token(call: Call) -> Response:
@@ -22,10 +23,10 @@ async def list_changes(call: Call) -> Response:
     page = call.drive.changes.page(
         call.account.key, token, size, include_removed=call.flag("includeRemoved", default=True)
     )
-    wants = lambda field: mask.selects("changes", "file", field)  # noqa: E731
+    wanted = costly_fields(mask, "changes", "file")
     answer = {
         "kind": "drive#changeList",
         "nextPageToken" if page.more else "newStartPageToken": page.next_token,
-        "changes": [call.drive.resources.change(call.account, entry, wants) for entry in page.entries],
+        "changes": [call.drive.resources.change(call.account, entry, wanted) for entry in page.entries],
     }
     return ApiResponse(mask.project(answer))

@@ -12,13 +12,14 @@ from syft_flwr.emulator.ids import new_file_id
 from syft_flwr.emulator.metadata import parse_metadata
 from syft_flwr.emulator.model import File
 from syft_flwr.emulator.records import load_view, set_view
+from syft_flwr.emulator.resources import costly_fields
 
 _MOST_LISTED = 1000
 
 
 def file_answer(call: Call, file: File, mask: Mask) -> Response:
     view = load_view(call.drive.database, call.account.key, file.id)
-    return ApiResponse(mask.project(call.drive.resources.file(call.account, file, view, mask.selects)))
+    return ApiResponse(mask.project(call.drive.resources.file(call.account, file, view, costly_fields(mask))))
 
 
 async def create(call: Call) -> Response:
@@ -84,11 +85,11 @@ async def list_files(call: Call) -> Response:
         call.number("pageSize", 100, 1, _MOST_LISTED),
         call.text("pageToken") or None,
     )
-    wants = lambda field: mask.selects("files", field)  # noqa: E731
+    wanted = costly_fields(mask, "files")
     answer = {
         "kind": "drive#fileList",
         "incompleteSearch": False,
-        "files": [call.drive.resources.file(call.account, file, view, wants) for file, view in page.found],
+        "files": [call.drive.resources.file(call.account, file, view, wanted) for file, view in page.found],
     }
     if page.next_token is not None:
         answer["nextPageToken"] = page.next_token
