@@ -25,13 +25,13 @@ DS = "ds@example.org"
 APP = "flwr/diabetes"
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
-    """Return the condition's first true value; fail when there is none in time."""
-    pause = threading.Event()
+def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE, *, pause: float = 0.01) -> Any:
+    """Return the condition's first true value; fail when there is none in time. ``pause`` is between two looks."""
+    never = threading.Event()
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"
-        pause.wait(0.01)
+        never.wait(pause)
     return value
 
 

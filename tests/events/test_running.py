@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from parties import APP, DO, DS, PATIENCE, Observed, calls, messages, owner, serving, wait_until
+from syft_flwr.client import SyftP2PClient
 from syft_flwr.errors import ConfigurationError, CredentialsError
-from syft_flwr.events import P2PFileEvents
+from syft_flwr.events import P2PFileEvents, create_events_watcher
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator
 
@@ -24,6 +25,22 @@ def test_constructing_does_no_input_or_output(drive: DriveEmulator, monkeypatch:
     assert drive.requests() == []
     assert (events.client_email, events.app_dir) == (DO, Path("SyftBox", DO, "app_data", APP))
     assert not events.is_running
+
+
+def test_the_environment_sets_the_poll_interval_unless_an_argument_does(
+    drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYFT_FLWR_POLL_INTERVAL", "0.02")
+    client = SyftP2PClient(DO)
+    for events, expected in (
+        (create_events_watcher(APP, client), 0.02),
+        (P2PFileEvents(APP, DO), 0.02),
+        (create_events_watcher(APP, client, poll_interval=0.5), 0.5),
+        (P2PFileEvents(APP, DO, 0.5), 0.5),
+    ):
+        assert isinstance(events, P2PFileEvents)
+        with serving(events), Observed(DO, poll_interval=None) as observed:
+            assert observed.runtime._x.settings.poll_interval == expected
 
 
 def test_it_is_running_while_run_forever_is(drive: DriveEmulator) -> None:

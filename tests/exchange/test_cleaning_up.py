@@ -81,6 +81,7 @@ def test_a_request_that_goes_while_it_is_handled_leaves_no_reply_for_long(
         future_id = rpc.send(DO, APP, "messages", b"x")
         with serving(owner(answer)), Observed(DO) as observed:
             wait_until(observed.runtime._x.ledger.own.watched)
+            clock.ahead += 600  # for a full sweep
             wait_until(lambda: not messages(drive))
             assert observed.errors == []
 

@@ -39,7 +39,7 @@ def test_a_thousand_round_trips_through_faults_are_all_answered_once(monkeypatch
         handled[body] += 1
         return body
 
-    events = owner(echo, poll_interval=5.0, max_poll_interval=None)
+    events = owner(echo, poll_interval=20.0, max_poll_interval=None)
     with DriveEmulator(process=True) as drive:
         monkeypatch.setenv("DRIVE_EMULATOR_HOST", drive.host)
         drive.seed(5)
@@ -48,7 +48,7 @@ def test_a_thousand_round_trips_through_faults_are_all_answered_once(monkeypatch
         for method in ("files.create", "files.delete", "permissions.create"):
             drive.add_fault("reset", method=method, when="after", rate=0.05)
 
-        with P2PFileRpc(DS, APP, poll_interval=5.0) as rpc, serving(events):
+        with P2PFileRpc(DS, APP, poll_interval=20.0) as rpc, serving(events):
             bodies = [b"%d" % number for number in range(ROUND_TRIPS)]
             futures = rpc.send_many([(DO, APP, "messages", body) for body in bodies])
             assert list(rpc.wait(futures, 20_000).values()) == bodies
@@ -61,7 +61,7 @@ def test_a_thousand_round_trips_through_faults_are_all_answered_once(monkeypatch
             assert usage.methods["files.create"].retries > 20
             for future_id in futures:
                 rpc.delete_future(future_id)
-            wait_until(lambda: not messages(drive), 100)
+            wait_until(lambda: not messages(drive), 100, pause=0.3)
 
     assert len(handled) == ROUND_TRIPS
     assert set(handled.values()) == {1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from syft_flwr.client import SyftFlwrClient, SyftP2PClient, create_client
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.events.base import SyftFlwrEvents
-from syft_flwr.events.p2p import P2PFileEvents
+from syft_flwr.events.p2p import DEFAULT_POLL_INTERVAL, P2PFileEvents
 from syft_flwr.settings import parse_duration
 
 
@@ -14,7 +14,7 @@ def create_events_watcher(
     client: SyftFlwrClient | None = None,
     cleanup_expiry: str = "1d",
     cleanup_interval: str = "1d",
-    poll_interval: float = 2.0,
+    poll_interval: float = DEFAULT_POLL_INTERVAL,
 ) -> SyftFlwrEvents:
     """Create the events watcher that goes with a client.
 
@@ -24,7 +24,7 @@ def create_events_watcher(
         cleanup_expiry: Age at which a reply, or a request that nobody takes, is given up: a number with a unit
             ``s``, ``m``, ``h``, ``d`` or ``w``.
         cleanup_interval: Pause between looks for expired files, in the same form.
-        poll_interval: Seconds between polls.
+        poll_interval: Seconds between polls; by default ``SYFT_FLWR_POLL_INTERVAL``, or else 2.
 
     Raises:
         ConfigurationError: The client is none of this package's, or a duration can't be read.

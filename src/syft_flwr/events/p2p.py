@@ -18,6 +18,9 @@ from syft_flwr.wire import validate_address, validate_app, validate_endpoint
 
 AllowedSenders = Collection[str] | Callable[[str], bool] | None
 
+DEFAULT_POLL_INTERVAL = 2.0
+"""Seconds. Known by its identity: who leaves it at that lets ``SYFT_FLWR_POLL_INTERVAL`` decide."""
+
 
 class P2PFileEvents(SyftFlwrEvents):
     """Serves the requests that other participants send to an app, over Google Drive.
@@ -29,7 +32,7 @@ class P2PFileEvents(SyftFlwrEvents):
     Args:
         app_name: Name of the application.
         client_email: This account's address.
-        poll_interval: Seconds between polls.
+        poll_interval: Seconds between polls; by default ``SYFT_FLWR_POLL_INTERVAL``, or else 2.
         max_processed_requests: How many processed request IDs to remember one by one.
         allowed_senders: Addresses that may send requests, or a predicate that tells of an address in lower case; by
             default all may. For a collection, the inboxes are created and shared by this account.
@@ -44,7 +47,7 @@ class P2PFileEvents(SyftFlwrEvents):
         self,
         app_name: str,
         client_email: str,
-        poll_interval: float = 2.0,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
         max_processed_requests: int = 10_000,
         *,
         allowed_senders: AllowedSenders = None,
@@ -54,7 +57,7 @@ class P2PFileEvents(SyftFlwrEvents):
         self._app = validate_app(app_name)
         self._email = validate_address(client_email)
         self._settings = {
-            "poll_interval": poll_interval,
+            "poll_interval": None if poll_interval is DEFAULT_POLL_INTERVAL else poll_interval,
             "max_processed_requests": max_processed_requests,
             "max_poll_interval": max_poll_interval,
             **settings,
