@@ -1,0 +1,217 @@
+"""Several processes, damaged state, other people's credentials: what a runtime shares its account with."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from memory_drive import MemoryDrive
+from runtimes import State, runtime_on
+
+from syft_flwr.errors import ConfigurationError, CredentialsError, DriveError, StateMismatchError
+from syft_flwr.exchange.intake import Route
+from syft_flwr.exchange.requester import Request
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.settings import STATE_VARIABLE, TOKEN_VARIABLE
+from syft_flwr.testing.clock import ManualClock
+
+ME = "do@example.com"
+
+
+def until(condition, *, attempts: int = 1_000) -> None:
+    """Look at a condition until it holds; ten seconds at most."""
+    for _ in range(attempts):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it does not come to hold")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def drive(clock: ManualClock) -> MemoryDrive:
+    return MemoryDrive(clock)
+
+
+def test_two_processes_of_one_account_share_the_work_and_handle_nothing_twice(drive, clock, tmp_path: Path) -> None:
+    state, handled = State(tmp_path / "me"), Counter()
+    both_busy = threading.Barrier(2, timeout=10)
+    workers: dict[str, threading.Thread] = {}
+
+    def handler(name: str):
+        def handle(body: bytes, _) -> bytes:
+            handled[body] += 1
+            if name not in workers:
+                workers[name] = threading.current_thread()
+                both_busy.wait()  # neither takes it all
+            return body
+
+        return handle
+
+    with (
+        runtime_on(drive.gateway("ds@x.org"), State(tmp_path / "ds"), clock, "ds@x.org") as sender,
+        runtime_on(drive.gateway(ME), state, clock, ME) as one,
+        runtime_on(drive.gateway(ME), state, clock, ME) as other,
+    ):
+        for name, runtime in (("one", one), ("other", other)):
+            runtime.add_route(Route("app", "messages", handler(name), concurrency=1))
+            runtime.poll_once()
+        futures = sender.send([Request(ME, "app", "messages", b"%d" % number) for number in range(50)])
+        for _ in range(100):
+            clock.advance(2.0)
+            for runtime in (one, other, sender):
+                runtime.poll_once()
+            if len(sender.requester.answered(futures)) == 50:
+                break
+            threading.Event().wait(0.02)
+        assert len(sender.requester.answered(futures)) == 50
+    assert set(handled.values()) == {1}
+    assert len(handled) == 50
+    assert set(workers) == {"one", "other"}
+    assert Counter(name for name in drive.created if name.endswith(".response")).most_common(1)[0][1] == 1
+
+
+def test_what_a_dead_process_had_taken_is_taken_over_at_once(drive, clock, tmp_path: Path) -> None:
+    state = State(tmp_path / "me")
+    gate, entered = threading.Event(), threading.Event()
+
+    def stuck(body: bytes, _) -> bytes:
+        entered.set()
+        gate.wait(10)
+        return body
+
+    with (
+        runtime_on(drive.gateway("ds@x.org"), State(tmp_path / "ds"), clock, "ds@x.org") as sender,
+        runtime_on(drive.gateway(ME), state, clock, ME) as killed,
+        runtime_on(drive.gateway(ME), state, clock, ME) as survivor,
+    ):
+        killed.add_route(Route("app", "messages", stuck))
+        killed.poll_once()
+        survivor.add_route(Route("app", "messages", lambda body, _: b"taken over"))
+        survivor.poll_once()
+        [future] = sender.send([Request(ME, "app", "messages", b"hello")])
+        killed.poll_once()
+        assert entered.wait(10)
+        survivor.poll_once()
+        assert not sender.requester.answered([future])
+
+        state.alive.discard("run-1")
+        killed._x.gateway.close()  # as dead processes do, it says nothing more
+        until(
+            lambda: (
+                survivor.poll_once() is not None
+                and sender.poll_once() is not None
+                and sender.requester.answered([future])
+            )
+        )
+        assert sender.requester.collect([future])[future][0] == b"taken over"
+        gate.set()
+
+
+def test_a_response_that_another_process_sees_reaches_the_one_that_asked(drive, clock, tmp_path: Path) -> None:
+    state = State(tmp_path / "ds")
+    with (
+        runtime_on(drive.gateway(ME), State(tmp_path / "me"), clock, ME, inline=True) as server,
+        runtime_on(drive.gateway("ds@x.org"), state, clock, "ds@x.org") as asker,
+        runtime_on(drive.gateway("ds@x.org"), state, clock, "ds@x.org") as other,
+    ):
+        server.add_route(Route("app", "messages", lambda body, _: body))
+        server.poll_once()
+        other.poll_once()
+        [future] = asker.send([Request(ME, "app", "messages", b"hello")])
+        server.poll_once()
+        other.poll_once()
+        assert asker.requester.answered([future]) == {future}
+
+
+def test_a_damaged_ledger_is_set_aside_and_its_requests_are_found_by_a_sweep(
+    emulator, open_runtime, tmp_path: Path, caplog
+) -> None:
+    sender = open_runtime("ds@example.com")
+    with DriveRuntime.open(ME) as runtime:
+        runtime.poll_once()
+    [future] = sender.send([Request(ME, "app", "messages", b"hello")])
+    [database] = (tmp_path / "state").glob(f"{ME}-*/ledger/cache.db")
+    database.write_bytes(b"this is no database" * 1_000)
+
+    with caplog.at_level(logging.WARNING), DriveRuntime.open(ME) as runtime:
+        runtime.add_route(Route("app", "messages", lambda body, _: body))
+        runtime.poll_once()
+        assert sender.await_answers([future], 20.0, enough=1)
+    assert list(database.parent.parent.glob("ledger.damaged-*"))
+    assert any("damaged" in record.getMessage() for record in caplog.records)
+
+
+def test_a_lost_token_leads_to_a_new_one_and_a_sweep(emulator, open_runtime) -> None:
+    sender = open_runtime("ds@example.com")
+    runtime = open_runtime(ME)
+    runtime.add_route(Route("app", "messages", lambda body, _: body))
+    runtime.poll_once()
+    [future] = sender.send([Request(ME, "app", "messages", b"hello")])
+    emulator.clear_log()
+    with emulator.fault("error", method="changes.list", account=ME, status=410, times=1):
+        runtime.poll_once()
+    calls = [entry["method"] for entry in emulator.requests() if entry["account"] == ME]
+    assert calls[:3] == ["changes.list", "changes.getStartPageToken", "files.list"]
+    assert sender.await_answers([future], 20.0, enough=1)
+
+
+def test_an_error_of_the_feed_keeps_the_token(emulator, open_runtime) -> None:
+    runtime = open_runtime(ME)
+    runtime.poll_once()
+    token = runtime._x.ledger.cursor()
+    with (
+        emulator.fault("error", method="changes.list", account=ME, status=400, reason="badRequest", times=1),
+        pytest.raises(DriveError, match="badRequest"),
+    ):
+        runtime.poll_once()
+    assert runtime._x.ledger.cursor() == token
+    emulator.clear_log()
+    runtime.poll_once()
+    assert [entry["method"] for entry in emulator.requests()] == ["changes.list"]
+
+
+def test_credentials_of_another_account_are_refused(emulator, open_runtime, tmp_path, monkeypatch) -> None:
+    token = emulator.write_token_file("someone@example.com", tmp_path / "token.json")
+    monkeypatch.setenv(TOKEN_VARIABLE, str(token))
+    runtime = open_runtime(ME)
+    with pytest.raises(ConfigurationError, match="credentials are for someone"):
+        runtime.poll_once()
+
+
+def test_a_revoked_login_ends_the_loop_with_advice(emulator, open_runtime, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, str(emulator.write_token_file(ME, tmp_path / "token.json")))
+    runtime = open_runtime(ME, poll_interval=0.05, max_poll_interval=None)
+    runtime.poll_once()
+    ended = threading.Event()
+    emulator.revoke_tokens(ME)
+    runtime.start(on_failure=ended.set)
+    assert ended.wait(20)
+    assert isinstance(runtime.failure, CredentialsError)
+    assert not runtime.is_running
+
+
+def test_an_expired_token_is_renewed_in_passing(emulator, open_runtime, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, str(emulator.write_token_file(ME, tmp_path / "token.json")))
+    runtime = open_runtime(ME)
+    runtime.poll_once()
+    emulator.expire_tokens(ME)
+    assert runtime.poll_once() == 0
+
+
+def test_state_of_another_drive_is_refused(drive, clock, tmp_path: Path) -> None:
+    state = State(tmp_path)
+    with runtime_on(drive.gateway(ME), state, clock, ME) as runtime:
+        runtime.poll_once()
+    other = MemoryDrive(clock)
+    gateway = other.gateway(ME)
+    gateway.about = lambda: type(drive.gateway(ME).about())(ME, "another-permission")
+    with runtime_on(gateway, state, clock, ME) as runtime, pytest.raises(StateMismatchError, match=STATE_VARIABLE):
+        runtime.poll_once()
