@@ -83,6 +83,7 @@ class MemoryDrive:
         self.created: list[str] = []
         self._lock = threading.RLock()
         self._files: dict[str, _File] = {}
+        self._used: set[str] = set()
         self._children: dict[str, dict[str, None]] = {}
         self._roots: dict[str, str] = {}
         self._numbers = itertools.count(1)
@@ -175,12 +176,13 @@ class MemoryDrive:
     ) -> _File:
         with self._lock:
             folder = self._find(account, parent)
-            if file_id in self._files:
+            if file_id in self._used:  # for good, whatever became of the file
                 raise ConflictError(f"{file_id} exists", status=409)
             if account not in self._editors(folder):
                 raise PermissionDeniedError("not a writer", status=403)
             file = _File(file_id, name, mime_type, parent, account, self._now(), body, dict(properties or {}))
             self._files[file_id] = file
+            self._used.add(file_id)
             self.created.append(name)
             self._children.setdefault(parent, {})[file_id] = None
             self._log(file, self._viewers(file))

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+from memory_drive import MemoryDrive, MemoryGateway
+
+from syft_flwr import wire
+from syft_flwr.drive.folders import FolderIndex
+from syft_flwr.drive.inboxes import InboxMaker
+from syft_flwr.errors import DriveUnavailableError
+from syft_flwr.exchange.ids import IdPool
+from syft_flwr.exchange.intake import Route
+from syft_flwr.models import DriveFile
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.settings import EMULATOR_VARIABLE, STATE_VARIABLE
+from syft_flwr.state.memory import MemoryStore
+from syft_flwr.testing import DriveEmulator
+from syft_flwr.testing.clock import ManualClock
+
+ME, DS, STRANGER = "do@example.com", "ds@example.com", "x@example.com"
+INBOX = wire.inbox_path(DS, ME, "flwr/app", "messages")
+OUTBOX = wire.inbox_path(ME, DS, "flwr/app", "messages")
+
+
+@pytest.fixture
+def drive() -> MemoryDrive:
+    return MemoryDrive(ManualClock())
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def maker_on(gateway: MemoryGateway, store: MemoryStore, me: str = ME) -> InboxMaker:
+    return InboxMaker(gateway, FolderIndex(gateway, store, me), store, me, reserve=IdPool(gateway).take)
+
+
+def tree(drive: MemoryDrive) -> Counter[tuple[str, str]]:
+    return Counter((folder.owners[0], folder.name) for folder in drive.folders())
+
+
+def make_theirs(drive: MemoryDrive, owner: str, path=OUTBOX) -> str:
+    """Make an inbox as somebody else and return its endpoint's folder."""
+    gateway, parent = drive.gateway(owner), None
+    for name in path:
+        parent = gateway.create_folder(gateway.generate_ids(1)[0], name, parent).id
+        if name == path.root:
+            gateway.share(parent, ME)
+    return parent
+
+
+def test_an_inbox_is_made_once_and_shared_before_anything_is_in_it(drive, store) -> None:
+    maker = maker_on(drive.gateway(ME), store)
+    [endpoint] = maker.ensure([INBOX], peer=DS)
+    writes = [method for _, method in drive.calls if method in ("files.create", "permissions.create")]
+    assert writes == ["files.create", "files.create", "permissions.create", *["files.create"] * 3]
+
+    assert maker.ensure([INBOX], peer=DS) == [endpoint]
+    assert maker_on(drive.gateway(ME), store).ensure([INBOX], peer=DS) == [endpoint]
+    assert len([method for _, method in drive.calls if method == "permissions.create"]) == 1
+    assert set(tree(drive).values()) == {1}
+
+
+def test_several_endpoints_of_a_peer_cost_one_look_and_one_tree(drive, store) -> None:
+    paths = [wire.inbox_path(DS, ME, "flwr/app", name) for name in ("a", "b", "c")]
+    assert len(set(maker_on(drive.gateway(ME), store).ensure(paths, peer=DS))) == 3
+    assert Counter(drive.calls)[ME, "files.list"] == 1
+    assert set(tree(drive).values()) == {1}
+
+
+def test_a_folder_of_the_peer_is_used_and_of_two_the_oldest(drive, store) -> None:
+    oldest = make_theirs(drive, DS)
+    drive.clock.advance(1)
+    make_theirs(drive, DS)
+    assert maker_on(drive.gateway(ME), store).ensure([OUTBOX], peer=DS) == [oldest]
+
+
+def test_a_stranger_s_folder_is_not_used_however_old(drive, store) -> None:
+    theirs = make_theirs(drive, STRANGER)
+    assert maker_on(drive.gateway(ME), store).ensure([OUTBOX], peer=DS) != [theirs]
+
+
+def test_two_processes_that_do_not_see_each_other_s_folders_yet_make_the_same_ones(drive, store) -> None:
+    drive.lag = 60.0
+    one, other = (maker_on(drive.gateway(ME), store) for _ in range(2))
+    assert one.ensure([INBOX], peer=DS) == other.ensure([INBOX], peer=DS)
+    assert set(tree(drive).values()) == {1}
+
+
+def test_many_threads_make_one_tree_for_each_peer(drive, store) -> None:
+    maker = maker_on(drive.gateway(ME), store)
+    peers = [f"ds{number % 4}@example.com" for number in range(16)]
+
+    def ensure(peer: str) -> None:
+        maker.ensure([wire.inbox_path(peer, ME, "app", "messages")], peer=peer)
+
+    threads = [threading.Thread(target=ensure, args=(peer,)) for peer in peers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert tree(drive)[ME, "SyftBox"] == 1
+    assert all(times == 1 for (_, name), times in tree(drive).items() if name.startswith(wire.INBOX_PREFIX))
+
+
+@pytest.mark.parametrize("call", range(1, 8))
+def test_what_failed_half_way_is_finished_by_the_next_process_without_doubling(drive, store, call: int) -> None:
+    class Failing(MemoryGateway):
+        left = call
+
+        def _call(self, method: str) -> None:
+            super()._call(method)
+            if method in ("files.create", "permissions.create"):
+                Failing.left -= 1
+                if Failing.left == 0:
+                    raise DriveUnavailableError("down")
+
+        def create_folder(self, file_id: str, name: str, parent: str | None) -> DriveFile:
+            try:
+                return super().create_folder(file_id, name, parent)
+            except DriveUnavailableError:
+                MemoryGateway(drive, ME).create_folder(file_id, name, parent)  # it was applied, and the answer lost
+                raise
+
+    drive.gateway(ME)
+    maker = maker_on(Failing(drive, ME), store)
+    try:
+        maker.ensure([INBOX], peer=DS)
+    except DriveUnavailableError:
+        maker_on(drive.gateway(ME), store).ensure([INBOX], peer=DS)
+    assert set(tree(drive).values()) == {1}
+    root = next(folder for folder in drive.folders() if folder.name == INBOX.root)
+    assert DS in drive._files[root.id].writers
+
+
+@pytest.mark.parametrize("depth", range(5))
+@pytest.mark.parametrize("action", ["trash", "remove"])
+def test_a_folder_that_went_away_unseen_is_made_anew(drive, store, depth: int, action: str) -> None:
+    maker = maker_on(drive.gateway(ME), store)
+    [endpoint] = maker.ensure([INBOX], peer=DS)
+    gone = endpoint
+    for _ in range(depth):
+        gone = drive._files[gone].parent
+    getattr(drive, action)(gone)
+
+    maker.recheck([INBOX])  # as after an upload that met a 404
+    [fresh] = maker.ensure([INBOX], peer=DS)
+    assert fresh != endpoint
+    assert not drive._files[fresh].trashed
+
+
+def test_known_senders_get_inboxes_once_without_a_notice_by_mail(tmp_path, monkeypatch) -> None:
+    with DriveEmulator() as emulator:
+        monkeypatch.setenv(EMULATOR_VARIABLE, emulator.host)
+        monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
+        senders = [DS, "other@example.com", ME]
+        for _ in range(2):
+            with DriveRuntime.open(ME) as runtime:
+                for endpoint in ("messages", "evaluate"):
+                    runtime.add_route(Route("flwr/app", endpoint, lambda body, _: body), known_senders=senders)
+                runtime.poll_once()
+        shares = [entry for entry in emulator.requests() if entry["method"] == "permissions.create"]
+        folders = Counter((file.path, file.owner) for file in emulator.files())
+    assert len(shares) == 2
+    assert all("sendNotificationEmail=false" in entry["query"] for entry in shares)
+    assert set(folders.values()) == {1}
+    assert len(folders) == 1 + 2 * 5
+
+
+def test_one_sender_who_can_not_be_shared_with_holds_up_nobody(tmp_path, monkeypatch) -> None:
+    with DriveEmulator() as emulator:
+        monkeypatch.setenv(EMULATOR_VARIABLE, emulator.host)
+        monkeypatch.setenv(STATE_VARIABLE, str(tmp_path))
+        emulator.add_fault("error", method="permissions.create", status=403, reason="sharingRateLimitExceeded", times=1)
+        with DriveRuntime.open(ME) as runtime:
+            errors: list[str] = []
+            runtime.errors.subscribe(lambda error: errors.append(error.where))
+            runtime.add_route(Route("app", "messages", lambda body, _: body), known_senders=[DS, "o@example.com"])
+            assert runtime.poll_once() >= 0
+            assert runtime.poll_once() >= 0
+        shared = {address for file in emulator.files() for address in file.roles} - {ME}
+    assert len(shared) == 1
+    assert len(errors) == 1
