@@ -27,6 +27,13 @@ _SECONDS_TO_END = 5.0
 class AppHost(Protocol):
     """Runs one ClientApp on one message at a time."""
 
+    def warm_up(self) -> None:
+        """Wait until a message would be run at once.
+
+        Raises:
+            RuntimeClosedError: The host was closed meanwhile.
+        """
+
     def run(self, message: bytes, context: bytes, timeout: float) -> Outcome:
         """Run the app.
 
@@ -49,6 +56,9 @@ class InProcessApps:
     def __init__(self, spec: AppSpec) -> None:
         self._spec = spec
         self._lock = threading.Lock()
+
+    def warm_up(self) -> None:
+        """There is nothing to wait for."""
 
     def run(self, message: bytes, context: bytes, timeout: float) -> Outcome:  # noqa: ARG002 - can't be interrupted
         with self._lock:
@@ -76,7 +86,14 @@ class ForkedApps:
         work_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.Lock()
         self._closed = False
+        self._warm = False
         self._process, self._control = self._start()
+
+    def warm_up(self) -> None:
+        with self._lock:
+            if not self._warm:
+                self._ask({})
+                self._warm = True
 
     def run(self, message: bytes, context: bytes, timeout: float) -> Outcome:
         with self._lock, tempfile.TemporaryDirectory(dir=self._directory, ignore_cleanup_errors=True) as directory:

@@ -311,8 +311,8 @@ class FlowerGrid(Grid):
         )
 
     def _give_up(self, pending: Pending) -> None:
-        metadata = pending.instruction.metadata
-        self._progress("late", owner=pending.email, type=metadata.message_type, group=metadata.group_id)
+        kind = pending.instruction.metadata.message_type
+        self._progress("late", owner=pending.email, type=kind, group=pending.group)
         self._forget(pending)
         self._lose(pending.node)
 

@@ -122,6 +122,8 @@ class DataOwner:
             return self._stop(message)
         self._serve(message, stamp)
         if verdict.action is Action.GREET:
+            # Who says that it is there is given work, and a strategy's timeout begins.
+            self._apps.warm_up()
             return self._finish(encode_plain(_acknowledge(message)), Stamp(seen=seen))
         return self._run_app(message, stamp, body, seen, situation.age)
 

@@ -8,7 +8,8 @@ The zygote has one thread, so forking is safe. Libraries that the project's file
 fork afterwards (:data:`FORK_SAFE`) are imported in the zygote, too: they are the slow ones.
 
 It reads JSON lines from a socket: first ``{"spec": …}``, then
-``{"job": directory, "timeout": seconds}`` one at a time, each answered by ``{"status": wait status, "timed_out": …}``.
+``{"job": directory, "timeout": seconds}`` one at a time, each answered by ``{"status": wait status, "timed_out": …}``;
+``{}`` is answered when it is ready.
 When the socket closes, it kills what runs and ends. Run as ``python -P -m syft_flwr.flower.zygote FD``.
 """
 
@@ -77,6 +78,9 @@ class _Zygote:
                 self._kill(child)
                 return None
             order = json.loads(line)
+            if "job" not in order:
+                self._control.sendall(b'{"ready": true}\n')
+                continue
             if self._has_ended(child):  # importing the app crashed; the next one will tell on its job
                 os.close(child.orders)
                 child = self._fork()

@@ -30,7 +30,7 @@ def _app(make, **start) -> ServerApp:
 fedavg = _app(FedAvg)
 fedavg_alone = _app(lambda: FedAvg(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1))
 train_only = _app(lambda: FedAvg(fraction_evaluate=0.0))
-impatient = _app(lambda: FedAvg(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1), timeout=4.0)
+impatient = _app(lambda: FedAvg(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1), timeout=6.0)
 fedprox = _app(lambda: FedProx(proximal_mu=0.1))
 fedadam = _app(lambda: FedAdam(eta=0.1))
 private = _app(
