@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Literal
+
+from syft_flwr.frozen import quickly_made
 
 FOLDER_MIME_TYPE = "application/vnd.google-apps.folder"
 
@@ -21,6 +23,7 @@ class Account:
     permission_id: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class DriveFile:
     """A file or folder as Drive shows it to this account.
@@ -49,20 +52,25 @@ class DriveFile:
     @classmethod
     def from_api(cls, raw: Mapping[str, Any]) -> DriveFile:
         """Read a ``drive#file`` resource; absent fields get their defaults."""
-        size = raw.get("size")
+        return cls._read(raw["id"], raw)
+
+    @classmethod
+    def _read(cls, file_id: str, raw: Mapping[str, Any]) -> DriveFile:
+        get = raw.get
+        size, owners, editor, properties = get("size"), get("owners"), get("lastModifyingUser"), get("properties")
         return cls(
-            id=raw["id"],
-            name=raw.get("name", ""),
-            mime_type=raw.get("mimeType", "application/octet-stream"),
-            parents=tuple(raw.get("parents", ())),
-            trashed=bool(raw.get("trashed", False)),
-            size=None if size is None else int(size),
-            created_time=raw.get("createdTime", ""),
-            sha256=raw.get("sha256Checksum"),
-            owned_by_me=bool(raw.get("ownedByMe", False)),
-            owners=tuple(o["emailAddress"] for o in raw.get("owners", ()) if "emailAddress" in o),
-            last_modifying_user=raw.get("lastModifyingUser", {}).get("emailAddress"),
-            properties=dict(raw.get("properties", {})),
+            file_id,
+            get("name", ""),
+            get("mimeType", "application/octet-stream"),
+            tuple(get("parents", ())),
+            bool(get("trashed", False)),
+            None if size is None else int(size),
+            get("createdTime", ""),
+            get("sha256Checksum"),
+            bool(get("ownedByMe", False)),
+            tuple([owner["emailAddress"] for owner in owners if "emailAddress" in owner]) if owners else (),
+            editor.get("emailAddress") if editor else None,
+            dict(properties) if properties else {},
         )
 
     def to_api(self) -> dict[str, Any]:
@@ -90,6 +98,7 @@ class DriveFile:
         return raw
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Change:
     """One entry of the change feed: a file's current state, or a tombstone.
@@ -104,12 +113,12 @@ class Change:
 
     @classmethod
     def from_api(cls, raw: Mapping[str, Any]) -> Change:
-        file = raw.get("file")
+        file_id, file = raw["fileId"], raw.get("file")
         return cls(
-            file_id=raw["fileId"],
-            removed=bool(raw.get("removed", False)),
-            time=raw.get("time", ""),
-            file=None if file is None else DriveFile.from_api({"id": raw["fileId"], **file}),
+            file_id,
+            bool(raw.get("removed", False)),
+            raw.get("time", ""),
+            None if file is None else DriveFile._read(file.get("id", file_id), file),  # noqa: SLF001 - its own module
         )
 
 
@@ -137,6 +146,7 @@ class ChangePage:
         )
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Message:
     """A request or response addressed to this account, its sender attested by Drive; the body is not loaded.
@@ -161,7 +171,8 @@ class Message:
     @property
     def key(self) -> str:
         """The idempotency key: two files with one key are one message. ASCII, whatever the names hold."""
-        return json.dumps((self.kind, self.sender.lower(), self.app, self.endpoint, self.future_id))
+        parts = (self.kind, self.sender.lower(), self.app, self.endpoint, self.future_id)
+        return f"[{', '.join(map(_quoted, parts))}]"
 
     @property
     def is_error(self) -> bool:

@@ -9,10 +9,11 @@ Every name is the literal name of one Drive folder or file; none is ever used as
 
 from __future__ import annotations
 
-import unicodedata
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from syft_flwr.errors import InvalidNameError
@@ -23,7 +24,11 @@ INBOX_PREFIX = "syft_outbox_inbox_"
 RPC_FOLDER = "rpc"
 ERROR_STATUS = {"status": "error"}
 
-_KINDS: tuple[MessageKind, ...] = ("request", "response")
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+"""Unicode's categories Cc and Cs: control characters, and lone surrogates, which UTF-8 can't hold."""
+_FUTURE_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_KEPT_NAMES = 1024
+"""Names that are remembered as valid; the same few come with every message."""
 _MAX_NAME_BYTES = 4096
 _MAX_ADDRESS_BYTES = 320  # RFC 3696, erratum 1690: 64 + 1 + 255
 
@@ -58,13 +63,14 @@ def validate_address(address: str) -> str:
     """
     address = address.strip()
     local, at, domain = address.rpartition("@")
-    if not (at and local and domain) or any(c.isspace() or _is_control(c) for c in address):
+    if not (at and local and domain) or _CONTROL.search(address) or any(c.isspace() for c in address):
         raise InvalidNameError(f"not an e-mail address: {address!r}")
     if "/" in domain or len(address.encode()) > _MAX_ADDRESS_BYTES:
         raise InvalidNameError(f"not an e-mail address: {address[:80]!r}")
     return address
 
 
+@lru_cache(_KEPT_NAMES)
 def validate_app(app: str) -> str:
     """Return the app name as it goes on the wire.
 
@@ -74,6 +80,7 @@ def validate_app(app: str) -> str:
     return _validate_name(app, "app name")
 
 
+@lru_cache(_KEPT_NAMES)
 def validate_endpoint(endpoint: str) -> str:
     """Return the endpoint's folder name: without its leading slashes, otherwise literal.
 
@@ -122,7 +129,9 @@ def message_file_name(kind: MessageKind, future_id: str) -> str:
 
 def message_kind(file_name: str) -> MessageKind | None:
     """Tell by its name alone whether a file may be a message."""
-    return next((kind for kind in _KINDS if file_name.endswith(f".{kind}")), None)
+    if file_name.endswith(".request"):
+        return "request"
+    return "response" if file_name.endswith(".response") else None
 
 
 def parse_message_name(file_name: str) -> tuple[MessageKind, str]:
@@ -150,22 +159,14 @@ def new_future_id() -> str:
 
 def is_future_id(text: str) -> bool:
     """Tell whether the text is a UUID in its canonical form."""
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
+    return _FUTURE_ID.fullmatch(text) is not None
 
 
 def _validate_name(name: str, what: str) -> str:
     if not name.strip():
         raise InvalidNameError(f"the {what} is empty")
-    if bad := next((c for c in name if _is_control(c)), None):
-        raise InvalidNameError(f"the {what} has the control character {bad!r}: {name[:80]!r}")
+    if bad := _CONTROL.search(name):
+        raise InvalidNameError(f"the {what} has the control character {bad[0]!r}: {name[:80]!r}")
     if (size := len(name.encode())) > _MAX_NAME_BYTES:
         raise InvalidNameError(f"the {what} is {size} bytes long; the limit is {_MAX_NAME_BYTES}")
     return name
-
-
-def _is_control(char: str) -> bool:
-    # Cs: a lone surrogate, which UTF-8 can't hold.
-    return unicodedata.category(char) in ("Cc", "Cs")

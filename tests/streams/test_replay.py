@@ -38,14 +38,15 @@ def serve(feed: Replay, calls: list[bytes]) -> None:
         feed.serve(events)
 
 
-def play(name: str, *, handlers: bool = True) -> tuple[Replay, list[Message], list[bytes]]:
+def play(name: str, changes: list[Change] | None = None) -> tuple[Replay, list[Message], list[bytes]]:
     calls: list[bytes] = []
     messages: list[Message] = []
     scheduler = TestScheduler()
     with replay(RECORDINGS / f"{name}.jsonl", scheduler=scheduler) as feed:
         feed.messages.subscribe(messages.append)
-        if handlers:
-            serve(feed, calls)
+        if changes is not None:
+            feed.changes.subscribe(changes.append)
+        serve(feed, calls)
         feed.run()
         return feed, messages, calls
 
@@ -85,21 +86,21 @@ def test_the_complete_feed_brings_each_message_once_and_rejects_the_stranger() -
 
 
 def test_what_sweeps_found_before_the_delayed_feed_comes_once() -> None:
-    feed, messages, calls = play("delayed")
+    changes: list[Change] = []
+    feed, messages, calls = play("delayed", changes)
     assert calls == [b"first", b"second", b"third"]
     swept = {entry.line for entry in feed.recording.entries if entry.kind == "sweep"}
     found = [event.line for event in feed.events if isinstance(event.event, Message)]
     assert len(messages) == 3
     assert set(found) & swept, "no message came by a sweep"
-    late = [event for event in feed.events if isinstance(event.event, Change) and event.line > max(found)]
-    assert any(event.event.file_id == messages[0].file_id for event in late if isinstance(event.event, Change))
+    assert {message.file_id for message in messages} <= {change.file_id for change in changes}
 
 
 def test_pages_of_a_poll_are_followed_and_withdrawn_requests_are_not_messages() -> None:
-    feed, messages, calls = play("tombstones")
+    changes: list[Change] = []
+    feed, messages, calls = play("tombstones", changes)
     polls = [entry.value for entry in feed.recording.entries if entry.kind == "poll"]
     assert max(len(pages) for pages in polls) > 1
-    changes = [event.event for event in feed.events if isinstance(event.event, Change)]
     assert any(change.removed for change in changes)
     assert len(messages) == len(calls) == 6
     assert b"never mind" not in calls

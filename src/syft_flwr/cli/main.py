@@ -6,8 +6,11 @@ import typer
 
 from syft_flwr.cli.bootstrap import bootstrap
 from syft_flwr.cli.emulator import emulator
+from syft_flwr.cli.record import record
+from syft_flwr.cli.replay import replay
 from syft_flwr.cli.run import run
 from syft_flwr.cli.simulate import simulate
+from syft_flwr.cli.watch import watch
 
 app = typer.Typer(
     name="syft-flwr",
@@ -17,7 +20,7 @@ app = typer.Typer(
 )
 
 # The modules of the commands import nothing heavy before they run: --help must answer at once.
-for command in (simulate, run, bootstrap, emulator):
+for command in (simulate, run, watch, record, replay, bootstrap, emulator):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -266,10 +266,12 @@ def owners_within(file: DriveFile, parties: Collection[str]) -> bool:
 
     In a shared drive files have no owner; there the last modifying user stands for it.
     """
-    owners = {owner.lower() for owner in file.owners}
+    owners = file.owners
     if not owners and file.last_modifying_user is not None:
-        owners = {file.last_modifying_user.lower()}
-    return bool(owners) and owners.issubset(parties)
+        owners = (file.last_modifying_user,)
+    if len(owners) == 1:  # as good as always
+        return owners[0].lower() in parties
+    return bool(owners) and all(owner.lower() in parties for owner in owners)
 
 
 def belongs_to(folder: DriveFile, parties: Collection[str]) -> bool:

@@ -23,21 +23,22 @@ def admit(file: DriveFile, location: Location, me: str, *, max_size: int) -> Mes
         The message, why it is none, or ``None`` for a file in an inbox that is not addressed to ``me``.
     """
     sender, recipient = location.inbox.sender, location.inbox.recipient
-    if not wire.same_address(recipient, me):
+    author, myself = sender.lower(), me.lower()
+    if recipient.lower() != myself:
         return None
 
     def reject(reason: RejectionReason, detail: str) -> Rejection:
         owner = ", ".join(file.owners) or file.last_modifying_user or ""
         return Rejection(reason, file.id, detail, file_name=file.name, claimed_sender=sender, owner=owner)
 
-    if not belongs_to(location.root, {sender.lower(), me.lower()}):
+    if not belongs_to(location.root, (author, myself)):
         owner, editor = ", ".join(location.root.owners) or "nobody", location.root.last_modifying_user
         detail = f"its inbox belongs to {owner} and was last changed by {editor}, not by {sender} or {me} alone"
         return reject(RejectionReason.FOREIGN_FOLDER, detail)
-    if not owners_within(file, {sender.lower()}):
+    if not owners_within(file, (author,)):
         return reject(RejectionReason.FORGED_SENDER, f"it lies in an inbox of {sender}, who does not own it")
     editor = file.last_modifying_user
-    if editor is not None and not (wire.same_address(editor, sender) or wire.same_address(editor, me)):
+    if editor is not None and editor.lower() not in (author, myself):
         return reject(RejectionReason.FORGED_SENDER, f"it was changed by {editor}, who is not its sender {sender}")
     try:
         kind, future_id = wire.parse_message_name(file.name)

@@ -33,6 +33,8 @@ class Backoff:
 
     def is_due(self, key: str) -> bool:
         """Tell whether the key may be tried (again)."""
+        if not self._held:
+            return True
         with self._lock:
             return key not in self._held or self._held[key][0] <= self._clock.monotonic()
 

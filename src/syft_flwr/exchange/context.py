@@ -31,7 +31,8 @@ class MessageLane(Protocol):
 class Exchange:
     """The parts of one account's runtime. ``pool`` runs all transfers; ``me`` is the account's address.
 
-    ``lanes`` makes the handlers' lanes; a replay has some without threads.
+    ``lanes`` makes the handlers' lanes; a replay has some without threads. ``observes`` is set where messages are only
+    shown, since others of the account take them.
     """
 
     me: str
@@ -46,3 +47,4 @@ class Exchange:
     streams: Streams
     pool: Executor
     lanes: Callable[..., MessageLane] = Lane
+    observes: bool = False

@@ -64,6 +64,8 @@ class Intake:
         self._placed: dict[str, Route] = {}
         self._emitted: set[str] = set()
         self._unclaimed: set[str] = set()
+        self._over: set[str] | None = None
+        """What came to its end while a batch is passed on."""
         self._again = threading.Event()
         self._seen: object = None
         self.responder = Responder(exchange, on_settled=self._settled, on_retry=self._again.set)
@@ -137,17 +139,22 @@ class Intake:
 
     def dispatch(self, candidates: Iterable[DriveFile]) -> None:
         """Take candidates on their way, oldest first."""
-        with self._dispatching:
-            for file in sorted(candidates, key=lambda f: (f.created_time, f.id)):
+        with self._dispatching, suppress(RuntimeClosedError):
+            accepted: list[Message] = []
+            for file in sorted(candidates, key=_age):
                 try:
-                    self._dispatch(file)
+                    message = self._judge(file)
                 except RuntimeClosedError:
-                    return
-                except Exception as error:  # an outage, or a user's predicate; the candidate stays in the journal
-                    self._again.set()
-                    self._x.streams.report("resolving a message", error)
+                    raise
+                except Exception as error:  # an outage, say; the candidate stays in the journal
+                    self._retry("resolving a message", error)
                     if isinstance(error, DriveUnavailableError | RateLimitedError):
-                        return
+                        break
+                else:
+                    if message is not None:
+                        accepted.append(message)
+            if accepted:
+                self._pass_on_all(accepted)
 
     def dispatch_pending(self) -> None:
         """Look through the whole journal again, if anything has changed that may move a candidate on."""
@@ -165,63 +172,93 @@ class Intake:
     def _state(self) -> tuple[dict[str, int], int]:
         return self._x.ledger.foreign_versions(), self._x.folders.version
 
-    def _dispatch(self, file: DriveFile) -> None:
-        with self._lock:
-            if file.id in self._placed:
-                return
+    def _retry(self, where: str, error: Exception) -> None:
+        self._again.set()
+        self._x.streams.report(where, error)
+
+    def _judge(self, file: DriveFile) -> Message | None:
+        """Return the message that a candidate is, unless it is none, or none to be taken on its way now."""
+        if file.id in self._placed:
+            return None
         if not self.responder.is_due(file.id):
             self._again.set()
-            return
+            return None
         location = self._x.folders.locate(file)
         if isinstance(location, Unresolved):
-            return
+            return None
         if location is None:
             self._x.ledger.drop(file.id)
-            return
+            return None
         verdict = admit(file, location, self._x.me, max_size=self._x.settings.max_message_size)
+        if isinstance(verdict, Message):
+            return verdict
         if verdict is None:
             self._x.ledger.drop(file.id)
-        elif isinstance(verdict, Rejection):
-            self._reject(file, location.folder_id, verdict)
-        elif not self._x.ledger.is_done(verdict):
-            with self._lock:
-                is_new = file.id not in self._emitted
-                self._emitted.add(file.id)
-            if is_new:
-                self._x.streams.messages.on_next(verdict)
-            if verdict.kind == "response":
-                self._take_response(file, verdict)
-            else:
-                self._take_request(file, verdict)
+        else:
+            self._reject(verdict, location.folder_id, file.created_time)
+        return None
 
-    def _take_response(self, file: DriveFile, message: Message) -> None:
+    def _pass_on_all(self, messages: list[Message]) -> None:
+        with self._lock:
+            outer, self._over = self._over, set()
+        try:
+            done = self._x.ledger.done_among(messages)
+            for message in messages:
+                # An observer may have consumed it just now, or had the feed polled in its turn.
+                if message.file_id not in done and message.file_id not in self._over:
+                    self._pass_on(message)
+        finally:
+            with self._lock:
+                self._over = None if outer is None else outer | self._over
+
+    def _pass_on(self, message: Message) -> None:
+        """Show a message to who observes, and hand it to who takes it."""
+        with self._lock:
+            is_new = message.file_id not in self._emitted
+            self._emitted.add(message.file_id)
+        try:
+            if is_new:
+                self._x.streams.messages.on_next(message)
+            if self._x.observes:
+                self._x.ledger.finish(message)
+                self._settled(message.file_id, over=True)
+            elif message.kind == "response":
+                self._take_response(message)
+            else:
+                self._take_request(message)
+        except RuntimeClosedError:
+            raise
+        except Exception as error:  # a user's predicate, say; the message stays in the journal
+            self._retry("resolving a message", error)
+
+    def _take_response(self, message: Message) -> None:
         answer = self._x.ledger.futures.answer(message)
         if answer is Answer.ACCEPTED:
             self._x.streams.responses.on_next(message)
             self._on_response(message.future_id)
         elif answer is Answer.UNKNOWN_FUTURE:
             detail = "nobody here waits for it (any more)"
-            self._reject(file, message.folder_id, Rejection.of(RejectionReason.UNKNOWN_FUTURE, message, detail))
+            self._refuse(RejectionReason.UNKNOWN_FUTURE, message, detail)
         elif answer is Answer.WRONG_RESPONDER:
             detail = f"{message.sender} was not asked that"
-            self._reject(file, message.folder_id, Rejection.of(RejectionReason.WRONG_RESPONDER, message, detail))
-        self._settled(file.id, over=True)
+            self._refuse(RejectionReason.WRONG_RESPONDER, message, detail)
+        self._settled(message.file_id, over=True)
 
-    def _take_request(self, file: DriveFile, message: Message) -> None:
+    def _take_request(self, message: Message) -> None:
         with self._lock:
-            if file.id in self._placed:  # a pipeline took it just now
+            if message.file_id in self._placed:  # a pipeline took it just now
                 return
-            route = self._adopted.get(file.id) or self._routes.get((message.app, message.endpoint))
+            route = self._adopted.get(message.file_id) or self._routes.get((message.app, message.endpoint))
             serving = bool(self._routes) and not self._desks
         if route is None or route.lane is None:
-            if serving and file.id not in self._unclaimed:
-                self._unclaimed.add(file.id)
+            if serving and message.file_id not in self._unclaimed:
+                self._unclaimed.add(message.file_id)
                 detail = f"no handler for endpoint {message.endpoint!r} of app {message.app!r}; kept for a later one"
                 self._x.streams.reject(Rejection.of(RejectionReason.UNKNOWN_ENDPOINT, message, detail))
             return
         if not route.allowed(message.sender):
             detail = f"{message.sender} is not among the allowed senders"
-            self._reject(file, message.folder_id, Rejection.of(RejectionReason.SENDER_NOT_ALLOWED, message, detail))
+            self._refuse(RejectionReason.SENDER_NOT_ALLOWED, message, detail)
             return
         self._place(route, message)
 
@@ -253,16 +290,21 @@ class Intake:
     def _handle(self, route: Route, message: Message, prepared: Prepared) -> None:
         self.responder.handle(message, prepared, route.handler)
 
-    def _reject(self, file: DriveFile, folder_id: str, rejection: Rejection) -> None:
-        if self._x.ledger.reject(file, folder_id):
+    def _refuse(self, reason: RejectionReason, message: Message, detail: str) -> None:
+        self._reject(Rejection.of(reason, message, detail), message.folder_id, message.created_time)
+
+    def _reject(self, rejection: Rejection, folder_id: str, created_time: str) -> None:
+        if self._x.ledger.reject(rejection.file_id, folder_id, created_time):
             self._x.streams.reject(rejection)
-        self._settled(file.id, over=True)
+        self._settled(rejection.file_id, over=True)
 
     def _settled(self, file_id: str, over: bool) -> None:
         with self._lock:
             self._placed.pop(file_id, None)
             if not over:
                 return
+            if self._over is not None:
+                self._over.add(file_id)
             self._emitted.discard(file_id)
             self._unclaimed.discard(file_id)
             desk = self._adopted.pop(file_id, None)
@@ -276,3 +318,7 @@ class Intake:
     def _wake(self) -> None:
         self._again.set()
         self._on_wake()
+
+
+def _age(file: DriveFile) -> tuple[str, str]:
+    return file.created_time, file.id

@@ -12,6 +12,8 @@ from syft_flwr.state.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 
+_NOTED_AT_ONCE = 20
+
 _CONFIRMATIONS = 10
 
 
@@ -34,16 +36,24 @@ class Janitor:
 
     def delete_due(self) -> int:
         """Delete the files whose time has come; return how many. What fails is tried again the next time."""
-        deleted = 0
-        for file_id in self._ledger.own.due(self._clock.time()):
-            try:
-                self._gateway.delete(file_id)
-            except DriveError as error:
-                _log.warning("could not delete %s yet: %s", file_id, error)
-                continue
-            self._ledger.own.deleted(file_id)
-            deleted += 1
-        return deleted
+        failed: set[str] = set()
+        count = 0
+        while due := [file_id for file_id in self._ledger.own.due(self._clock.time()) if file_id not in failed]:
+            for start in range(0, len(due), _NOTED_AT_ONCE):
+                deleted = [file_id for file_id in due[start : start + _NOTED_AT_ONCE] if self._delete(file_id)]
+                failed.update(set(due[start : start + _NOTED_AT_ONCE]).difference(deleted))
+                # Should it not come to this, they are deleted once more, which does no harm.
+                self._ledger.own.deleted(deleted)
+                count += len(deleted)
+        return count
+
+    def _delete(self, file_id: str) -> bool:
+        try:
+            self._gateway.delete(file_id)
+        except DriveError as error:
+            _log.warning("could not delete %s yet: %s", file_id, error)
+            return False
+        return True
 
     def confirm_gone(self, listed: Collection[str]) -> bool:
         """Ask about the requests that a full sweep did not list; return whether any of them is gone.
@@ -69,4 +79,4 @@ class Janitor:
         for pending in self._ledger.pending():
             if pending.seen_at < limit and pending.file.id not in in_flight:
                 _log.warning("gave up %s (%s): nobody took it in time", pending.file.id, pending.file.name)
-                self._ledger.reject(pending.file, next(iter(pending.file.parents), ""))
+                self._ledger.reject(pending.file.id, next(iter(pending.file.parents), ""), pending.file.created_time)

@@ -195,7 +195,8 @@ class Responder:
                 self._spool(message, reply_id, answer)
             finally:
                 self._unspooled.release()
-            self._upload(message)
+            if answer.body is not None:
+                self._upload(message)
 
         if not self._submit(message, conclude):
             self._unspooled.release()

@@ -35,7 +35,7 @@ class MessageRouter(IsolatedSubject[Message]):
                 subject = self._endpoints.get(key)
                 if subject is None:
                     subject = self._endpoints[key] = IsolatedSubject(self._report)
-                subscription = subject.subscribe(observer, scheduler=scheduler)
+                subscription = subject._subscribe_core(observer, scheduler)  # noqa: SLF001 - it detaches itself already
 
             def leave() -> None:
                 with self.lock:

@@ -54,9 +54,9 @@ class SweepSchedule:
         if self._since_full or not self._full_next:
             self._unproven |= dict.fromkeys(fresh, (now + 1.0, 1.0))
 
-    def delivered(self, root: str) -> None:
-        """Note that the feed brought a message from an inbox root."""
-        self._delivered += 1
+    def delivered(self, root: str, messages: int = 1) -> None:
+        """Note that the feed brought messages from an inbox root."""
+        self._delivered += messages
         self._unproven.pop(root, None)
 
     def due(self, now: float, *, wanted: bool = False) -> SweepKind | None:

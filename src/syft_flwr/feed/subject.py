@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from reactivex import abc
 from reactivex.subject import Subject
 
 T = TypeVar("T")
@@ -32,19 +31,19 @@ class IsolatedSubject(Subject[T]):
         """Pass a value to every observer; after the end it is ignored."""
         if not self.observers or self.is_stopped:
             return
-        self._broadcast(lambda observer: observer.on_next(value))
-
-    def _on_completed_core(self) -> None:
-        self._broadcast(lambda observer: observer.on_completed())
-        with self.lock:
-            self.observers.clear()
-
-    def _broadcast(self, notify: Callable[[abc.ObserverBase[T]], None]) -> None:
         with self._emitting:
-            with self.lock:
-                observers = self.observers.copy()
-            for observer in observers:
+            for observer in tuple(self.observers):
                 try:
-                    notify(observer)
+                    observer.on_next(value)
                 except Exception as error:  # a user's pipeline; it must not stop the feed
                     self._report(error)
+
+    def _on_completed_core(self) -> None:
+        with self._emitting:
+            for observer in tuple(self.observers):
+                try:
+                    observer.on_completed()
+                except Exception as error:  # as above
+                    self._report(error)
+        with self.lock:
+            self.observers.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -59,6 +59,7 @@ class FeedCycle:
         )
         self._lock = threading.RLock()
         self._deleting = threading.Lock()
+        self._asked_to_delete = False
         self._begun = False
         self._wanted: defaultdict[str, set[InboxPath]] = defaultdict(set)
         self._wanting = threading.Lock()
@@ -164,10 +165,11 @@ class FeedCycle:
         with self._lock:
             fresh, self._unfinished = self._unfinished, []
             self._intake.dispatch(fresh)
-            for file in fresh:
+            messages = Counter(file.parents for file in fresh)
+            for file in {file.parents: file for file in fresh}.values():
                 location = self._x.folders.locate(file)
                 if isinstance(location, Location):
-                    self._schedule.delivered(location.root.id)
+                    self._schedule.delivered(location.root.id, messages[file.parents])
             self._intake.dispatch_pending()
 
     @property
@@ -184,6 +186,7 @@ class FeedCycle:
         if not self._x.settings.cleanup or not self._begun:
             return
         with self._deleting:
+            self._asked_to_delete = False  # who asks from here on needs another round
             try:
                 self._janitor.delete_due()
             except RuntimeClosedError:
@@ -192,7 +195,13 @@ class FeedCycle:
                 self._x.streams.report("cleaning up", error)
 
     def delete_due_soon(self) -> None:
-        """Delete the files of our own whose time has come, on the pool, if clean-up is on."""
+        """Delete the files of our own whose time has come, on the pool, if clean-up is on.
+
+        However many ask at once, only one thread of the pool is kept busy by it, and another one waits.
+        """
+        if self._asked_to_delete:
+            return
+        self._asked_to_delete = True
         try:
             self._x.pool.submit(self._delete_due)
         except RuntimeError:

@@ -24,7 +24,7 @@ from syft_flwr.settings import Settings
 from syft_flwr.state.bodies import BodyFiles
 from syft_flwr.state.futures import Future
 from syft_flwr.state.ledger import Ledger
-from syft_flwr.state.memory import MemoryStore
+from syft_flwr.state.plain import PlainStore
 
 
 class RecordingPlayer:
@@ -46,7 +46,7 @@ class RecordingPlayer:
         self.drive = RecordedDrive(recording, time)
         account = recording.header.account
         clock = _ReplayClock(time, recording.header.time)
-        folder_store = MemoryStore()
+        folder_store = PlainStore()
         ids = IdPool(self.drive)
         folders = FolderIndex(self.drive, folder_store, account)
         self._x = Exchange(
@@ -55,7 +55,7 @@ class RecordingPlayer:
             clock=clock,
             gateway=self.drive,
             ledger=Ledger(
-                MemoryStore(),
+                PlainStore(),
                 clock,
                 holder="replay",
                 is_alive=lambda _: True,

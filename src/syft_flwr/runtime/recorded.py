@@ -42,7 +42,7 @@ class ReplayEvent:
     Attributes:
         line: Line of the recording.
         at: Seconds since its beginning.
-        event: A change, message, rejection, contained error or reply.
+        event: A message, rejection, contained error or reply.
     """
 
     line: int
@@ -111,12 +111,13 @@ class Replay:
         self._started = False
         self._stopping = threading.Event()
         self._over = threading.Event()
+        self._now: float | None = None
         self._line = 1
         self._at = 0.0
         self._directory = Path(tempfile.mkdtemp(prefix="syft-flwr-replay-"))
         try:
             loaded = load_settings(**{"cleanup": False, **settings})
-            self._player = RecordingPlayer(recording, loaded, self._directory, self._time)
+            self._player = RecordingPlayer(recording, loaded, self._directory, self.time)
         except BaseException:
             shutil.rmtree(self._directory)
             raise
@@ -216,6 +217,10 @@ class Replay:
             if isinstance(event, FeedError) and isinstance(event.error, AssertionError):
                 raise event.error
 
+    def stop(self) -> None:
+        """Play no further entry; callable from anywhere, returns at once."""
+        self._stopping.set()
+
     def close(self) -> None:
         """Stop playing and end the streams; idempotent."""
         self._stopping.set()
@@ -261,6 +266,7 @@ class Replay:
         """Do what was done at an entry; return whether to go on."""
         entry = self.recording.entries[index]
         self._line, self._at = entry.line, entry.at
+        self._now = self.time()
         try:
             self._player.play(index)
         except RecordingError as error:
@@ -270,17 +276,19 @@ class Replay:
             self._failure = RecordingError(f"line {self._line} can't be replayed: {error!r}", line=self._line)
             self._failure.__cause__ = error
             return False
+        finally:
+            self._now = None
         return True
 
     # -- what happened ----------------------------------------------------------------------------------------
 
     @property
     def events(self) -> list[ReplayEvent]:
-        """The newest thousand events, oldest first."""
+        """The newest thousand messages, rejections, contained errors and replies, oldest first."""
         return [ReplayEvent(*event) for event in self._events]
 
     def _listen(self) -> None:
-        for stream in (self.changes, self.messages, self.rejected, self.errors):
+        for stream in (self.messages, self.rejected, self.errors):
             stream.subscribe(self._note)
         self.runtime.replied.subscribe(self._note_reply)
 
@@ -291,7 +299,9 @@ class Replay:
         self.replies.append(reply)
         self._note(reply)
 
-    def _time(self) -> float:
+    def time(self) -> float:
         """Return the Unix time at which the feed was recorded, moved on by the scheduler."""
+        if self._now is not None:  # while an entry is played, time stands still
+            return self._now
         elapsed = (self._scheduler.now - self._began).total_seconds() if self._started else 0.0
         return self.recording.header.time + max(self._at, elapsed)

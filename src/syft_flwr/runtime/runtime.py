@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from syft_flwr.feed.replies import Desk
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
 from syft_flwr.runtime.cycle import FeedCycle
 from syft_flwr.runtime.loop import PollLoop, nothing
+from syft_flwr.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -108,6 +109,25 @@ class DriveRuntime:
         from syft_flwr.runtime.opening import open_runtime
 
         return open_runtime(email, {"max_poll_interval": 15.0, **settings})
+
+    @classmethod
+    def observe(cls, email: str | None = None, **settings: Any) -> DriveRuntime:
+        """Open a runtime that only looks on: it shares nothing with the account's other runtimes.
+
+        It shows what waits for them, and then all that comes, also what another process handles meanwhile. It keeps
+        its state in memory, answers nothing and cleans nothing up.
+
+        Args:
+            email: As in :meth:`open`.
+            **settings: As in :meth:`open`.
+
+        Raises:
+            ConfigurationError: As :meth:`open`.
+            StateError: The state of the account's other runtimes can't be read.
+        """
+        from syft_flwr.runtime.opening import open_observer
+
+        return open_observer(email, {"max_poll_interval": 15.0, **settings, "cleanup": False})
 
     # -- observables ------------------------------------------------------------------------------------------
 
@@ -324,9 +344,18 @@ class DriveRuntime:
         return self._x.gateway.server_time()
 
     @property
+    def settings(self) -> Settings:
+        """How it behaves, as its first user wanted it."""
+        return self._x.settings
+
+    @property
     def cleans_up(self) -> bool:
         """Whether message files of our own are deleted when nobody needs them any more."""
         return self._x.settings.cleanup
+
+    def begin_with(self, snapshot: Mapping[str, Any]) -> None:
+        """Take over what another runtime of the account knows (:meth:`~syft_flwr.state.ledger.Ledger.snapshot`)."""
+        self._x.ledger.restore(snapshot)
 
     # -- recordings -------------------------------------------------------------------------------------------
 

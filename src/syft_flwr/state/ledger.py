@@ -131,8 +131,9 @@ class Ledger:
                 elif change.file.trashed:  # it may come back; a reply to it is kept
                     self._withdraw(tx, change.file_id)
                 elif _is_candidate(change.file):
-                    added |= self._add(tx, change.file)
-                    if tx.get(f"inbox/{change.file_id}") is not None:
+                    is_new = self._add(tx, change.file)
+                    added |= is_new
+                    if is_new or tx.get(f"inbox/{change.file_id}") is not None:
                         unfinished.append(change.file)
             self._bump(tx, added=added)
             cursor = tx.get("cursor")
@@ -172,14 +173,14 @@ class Ledger:
 
         return sorted(self._store.transact(work), key=lambda p: (p.file.created_time, p.file.id))
 
-    def is_done(self, message: Message) -> bool:
-        """Tell whether the message was handled, or lies below its folder's watermark; if so, forget its file."""
+    def done_among(self, messages: Iterable[Message]) -> set[str]:
+        """Return the file IDs of those messages that were handled or lie below a watermark, and forget these files."""
 
-        def work(tx: Transaction) -> bool:
-            over = self._processed.covers(tx, message)
-            if over:
-                tx.delete(f"inbox/{message.file_id}")
-            return over
+        def work(tx: Transaction) -> set[str]:
+            done = {message.file_id for message in messages if self._processed.covers(tx, message)}
+            for file_id in done:
+                tx.delete(f"inbox/{file_id}")
+            return done
 
         return self._store.transact(work)
 
@@ -187,7 +188,7 @@ class Ledger:
         """Forget a candidate that is no message of ours."""
         self._store.transact(lambda tx: tx.delete(f"inbox/{file_id}"))
 
-    def reject(self, file: DriveFile, folder_id: str) -> bool:
+    def reject(self, file_id: str, folder_id: str, created_time: str) -> bool:
         """Set a file aside for good; return whether this is news.
 
         It is remembered under its own ID, not under the message it claims to be: a forgery must not keep the
@@ -195,11 +196,11 @@ class Ledger:
         """
 
         def work(tx: Transaction) -> bool:
-            tx.delete(f"inbox/{file.id}")
-            self._unspool(tx, file.id)
-            if self._processed.covers_file(tx, file.id, (folder_id,), file.created_time):
+            tx.delete(f"inbox/{file_id}")
+            self._unspool(tx, file_id)
+            if self._processed.covers_file(tx, file_id, (folder_id,), created_time):
                 return False
-            self._processed.add(tx, f"rejected\n{file.id}", file.id, folder_id, file.created_time)
+            self._processed.add(tx, f"rejected\n{file_id}", file_id, folder_id, created_time)
             return True
 
         return self._store.transact(work)

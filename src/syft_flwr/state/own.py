@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from syft_flwr.ports import StateStore, Transaction
 
 
@@ -38,9 +40,14 @@ class OwnFiles:
         """Return the peers' files whose end we wait for."""
         return self._store.transact(lambda tx: [key.removeprefix("watch/") for key, _ in tx.scan("watch/")])
 
-    def deleted(self, file_id: str) -> None:
-        """Note that Drive no longer has the file."""
-        self._store.transact(lambda tx: self._remove(tx, file_id))
+    def deleted(self, file_ids: Iterable[str]) -> None:
+        """Note that Drive no longer has these files."""
+
+        def work(tx: Transaction) -> None:
+            for file_id in file_ids:
+                self._remove(tx, file_id)
+
+        self._store.transact(work)
 
     def _remove(self, tx: Transaction, file_id: str) -> None:
         row = tx.get(f"own/{file_id}")

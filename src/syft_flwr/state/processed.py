@@ -35,9 +35,12 @@ class ProcessedIds:
 
     def covers_file(self, tx: Transaction, file_id: str, parents: tuple[str, ...], created_time: str) -> bool:
         """Tell whether a file is done, before it is known which message it holds."""
-        return tx.get(f"known/{file_id}") is not None or any(
-            self._below_mark(tx, parent, created_time) for parent in parents
-        )
+        if tx.get(f"known/{file_id}") is not None:
+            return True
+        for parent in parents:  # noqa: SIM110 - no generator: this is done for every file of the feed
+            if self._below_mark(tx, parent, created_time):
+                return True
+        return False
 
     def add(self, tx: Transaction, key: str, file_id: str, folder_id: str, created_time: str) -> None:
         """Remember a processed ID, with the file and folder that carried it."""

@@ -138,8 +138,8 @@ class RecordedDrive:
             raise NotFoundError(f"{file_id} was gone when the feed was recorded", status=404, reason="notFound")
         else:
             raise self._fail(
-                f"the body of file {file_id} is asked for but was not recorded; record with bodies (--bodies), and with "
-                "a handler or pipeline that loads them"
+                f"the body of file {file_id} is asked for but was not recorded; record with bodies (--bodies), while a "
+                "handler or pipeline loads them"
             )
 
     def delete(self, file_id: str) -> None:

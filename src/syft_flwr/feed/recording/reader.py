@@ -60,26 +60,29 @@ def read_recording(path: str | Path, *, allow_cut_off: bool = False) -> Recordin
             missing or out of order, or a content that it names is missing or damaged. ``.line`` tells where.
     """
     path = Path(path)
-    lines = _lines(path, allow_cut_off=allow_cut_off)
-    first = next(lines, None)
-    if first is None:
-        raise RecordingError(f"{path}: line 1 is missing: the file is empty", line=1)
-    cut_off = None
-    entries: list[Entry] = []
     try:
-        header = parse_header(parse_line(first, 1))
-        for number, text in enumerate(lines, 2):
-            if not text:
-                cut_off = number
-            else:
-                entries.append(parse_entry(parse_line(text, number), number))
-        recording = Recording(path, header, tuple(entries), cut_off)
+        recording = _read(path, _lines(path, allow_cut_off=allow_cut_off))
         _check_order(recording)
-        if header.bodies:
+        if recording.header.bodies:
             _check_bodies(recording)
     except RecordingError as error:
         raise RecordingError(f"{path}: {error}", line=error.line) from error.__cause__
     return recording
+
+
+def _read(path: Path, lines: Iterator[str]) -> Recording:
+    first = next(lines, None)
+    if first is None:
+        raise RecordingError("line 1 is missing: the file is empty", line=1)
+    header = parse_header(parse_line(first, 1))
+    cut_off = None
+    entries: list[Entry] = []
+    for number, text in enumerate(lines, 2):
+        if not text:
+            cut_off = number
+        else:
+            entries.append(parse_entry(parse_line(text, number), number))
+    return Recording(path, header, tuple(entries), cut_off)
 
 
 def _lines(path: Path, *, allow_cut_off: bool) -> Iterator[str]:
@@ -93,14 +96,14 @@ def _lines(path: Path, *, allow_cut_off: bool) -> Iterator[str]:
                     yield ""
                 else:
                     raise RecordingError(
-                        f"{path}: line {number} is cut off: the recorder is writing it, or was killed while it did; "
+                        f"line {number} is cut off: the recorder is writing it, or was killed while it did; "
                         "allow_cut_off=True (--allow-cut-off) leaves it out",
                         line=number,
                     )
     except UnicodeDecodeError as error:
-        raise RecordingError(f"{path} is not UTF-8: {error}") from error
+        raise RecordingError(f"it is not UTF-8: {error}") from error
     except OSError as error:
-        raise RecordingError(f"can't read {path}: {error}") from error
+        raise RecordingError(f"can't read it: {error}") from error
 
 
 def _check_order(recording: Recording) -> None:

@@ -1,0 +1,132 @@
+"""How fast a replay routes: ``python benchmarks/replay.py [changes]``.
+
+Every change is a new request from one of 20 senders, the costly case: it is parsed, journaled, located, judged and
+passed to the observer of its endpoint. Times are of this process's own work (CPU), on one core; reading and checking
+the recording is part of them. With ``--check`` it fails below 50,000 changes a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from syft_flwr.feed import at_endpoint
+from syft_flwr.models import FOLDER_MIME_TYPE
+from syft_flwr.runtime import replay
+
+GOAL = 50_000
+ME = "owner@example.com"
+SENDERS = [f"hospital-{number}@example.org" for number in range(20)]
+APP = "flwr/diabetes"
+PAGE = 1_000
+WHEN = "2026-11-24T04:00:00.000Z"
+
+
+def file_id() -> str:
+    return f"1{uuid.uuid4().hex}"
+
+
+def folder(name: str, parent: str, owner: str) -> dict[str, Any]:
+    return {
+        "id": file_id(),
+        "name": name,
+        "parents": [parent],
+        "mimeType": FOLDER_MIME_TYPE,
+        "trashed": False,
+        "createdTime": WHEN,
+        "ownedByMe": owner == ME,
+        "owners": [{"emailAddress": owner}],
+        "lastModifyingUser": {"emailAddress": owner},
+    }
+
+
+def request(parent: str, owner: str) -> dict[str, Any]:
+    """Return a change as ``changes.list`` shows it with the gateway's mask."""
+    number = file_id()
+    return {
+        "fileId": number,
+        "removed": False,
+        "time": WHEN,
+        "changeType": "file",
+        "file": {
+            "id": number,
+            "name": f"{uuid.uuid4()}.request",
+            "parents": [parent],
+            "mimeType": "application/octet-stream",
+            "trashed": False,
+            "size": "4096",
+            "createdTime": WHEN,
+            "sha256Checksum": uuid.uuid4().hex * 2,
+            "headRevisionId": uuid.uuid4().hex,
+            "ownedByMe": False,
+            "owners": [{"emailAddress": owner}],
+            "lastModifyingUser": {"emailAddress": owner},
+        },
+    }
+
+
+def recording(changes: int, endpoints: int) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a recording in which every change is a request, spread over senders and endpoints."""
+    folders: list[dict[str, Any]] = []
+    leaves: list[tuple[str, str]] = []
+    for sender in SENDERS:
+        root = folder(f"syft_outbox_inbox_{sender}_to_{ME}", "root", ME)
+        app = folder(APP, root["id"], ME)
+        rpc = folder("rpc", app["id"], ME)
+        ends = [folder(f"endpoint-{number}", rpc["id"], ME) for number in range(endpoints)]
+        folders += [root, app, rpc, *ends]
+        leaves += [(end["id"], sender) for end in ends]
+    start = {"token": "0", "folders": folders, "pending": [], "futures": [], "done": [], "marks": {}}
+    yield {"syft_flwr_feed": 1, "account": ME, "time": 1.0, "bodies": False, "redacted": False, "start": start}
+    for poll in range(changes // PAGE):
+        page = [request(*leaves[(poll * PAGE + number) % len(leaves)]) for number in range(PAGE)]
+        answer = {"changes": page, "newStartPageToken": str(poll + 1)}
+        yield {"at": 2.0 * poll, "poll": [answer], "token": str(poll)}
+
+
+def rate(changes: int, endpoints: int) -> float:
+    """Return changes a second."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "feed.jsonl"
+        with path.open("w") as file:
+            for line in recording(changes, endpoints):
+                file.write(f"{json.dumps(line, separators=(',', ':'))}\n")
+        routed = 0
+
+        def count(_: object) -> None:
+            nonlocal routed
+            routed += 1
+
+        gc.collect()
+        began = time.process_time()
+        with replay(path) as feed:
+            for number in range(endpoints):
+                feed.messages.pipe(at_endpoint(APP, f"endpoint-{number}")).subscribe(count)
+            feed.run()
+            took = time.process_time() - began
+        assert routed == changes, f"{routed} of {changes} were routed"
+        return changes / took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("changes", type=int, nargs="?", default=50_000)
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    few = max(rate(arguments.changes, 10) for _ in range(3))
+    many = max(rate(arguments.changes, 1_000) for _ in range(3))
+    print(f"   10 endpoints: {few:10,.0f} changes/s")
+    print(f"1,000 endpoints: {many:10,.0f} changes/s")
+    if arguments.check and few < GOAL:
+        raise SystemExit(f"fewer than {GOAL:,} changes a second")
+
+
+if __name__ == "__main__":
+    main()

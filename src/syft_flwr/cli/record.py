@@ -1,0 +1,45 @@
+"""``syft-flwr record``: write an account's feed to a file."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.watch import follow
+
+
+def record(  # noqa: PLR0917 - typer passes options by name
+    out: Annotated[Path, typer.Option(help="The file, JSON Lines; an existing recording goes on.", dir_okay=False)],
+    email: Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")] = None,
+    bodies: Annotated[
+        bool, typer.Option("--bodies", help="Download messages' contents, too, into OUT.bodies; costs quota.")
+    ] = False,
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Replace addresses and names, each always by the same other one.")
+    ] = False,
+    seconds: Annotated[float | None, typer.Option("--for", min=0, help="End after so many seconds.")] = None,
+    poll_interval: Annotated[float | None, typer.Option(help="Seconds between polls while messages flow.")] = None,
+) -> None:
+    """Record an account's feed until Ctrl-C, to be replayed in a test or with "syft-flwr replay".
+
+    Recording takes nothing away: requests wait for whoever handles them.
+    """
+    from syft_flwr.feed import failed, with_body
+    from syft_flwr.feed.lines import describe
+    from syft_flwr.runtime import DriveRuntime
+
+    ended = threading.Event()
+    with (
+        errors_end_the_command(),
+        DriveRuntime.observe(email, poll_interval=poll_interval) as runtime,
+        runtime.record_to(out, bodies=bodies, redact=redact),
+    ):
+        runtime.errors.subscribe(lambda error: typer.echo(describe(error), err=True))
+        if bodies:  # what is downloaded is recorded
+            loaded = runtime.messages.pipe(with_body(runtime), failed)
+            loaded.subscribe(lambda error: typer.echo(describe(error), err=True))
+        follow(runtime, ended, f"recording the feed of {runtime.email} to {out} (Ctrl-C ends it)", seconds)

@@ -1,0 +1,111 @@
+"""Prints a feed's events, of a live feed or of a recorded one: the lines that pass the filters."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from syft_flwr.feed.lines import Event
+    from syft_flwr.runtime import DriveRuntime
+
+
+class Kind(StrEnum):
+    """What a line may be about."""
+
+    CHANGE = "change"
+    REQUEST = "request"
+    RESPONSE = "response"
+    REPLIED = "replied"
+    REJECTED = "rejected"
+    ERROR = "error"
+
+
+AppOption = Annotated[list[str] | None, typer.Option("--app", help="Only of this app; repeat it.")]
+EndpointOption = Annotated[list[str] | None, typer.Option("--endpoint", help="Only of this endpoint; repeat it.")]
+SenderOption = Annotated[list[str] | None, typer.Option("--sender", help="Only from this sender; repeat it.")]
+KindOption = Annotated[
+    list[Kind] | None,
+    typer.Option(
+        "--kind", help="Only of this kind; repeat it. Mere changes show only when asked for.", case_sensitive=False
+    ),
+]
+CountOption = Annotated[int | None, typer.Option(min=1, help="End after so many lines.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="A JSON object a line.")]
+
+
+class EventPrinter:
+    """Writes the events that pass the filters to stdout, a line each, flushed at once. Thread-safe.
+
+    Args:
+        now: Returns the Unix time of what happens.
+        count: Ends after so many lines.
+        on_end: Called then, or when nobody reads any more.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float],
+        apps: Collection[str] | None,
+        endpoints: Collection[str] | None,
+        senders: Collection[str] | None,
+        kinds: Collection[Kind] | None,
+        count: int | None,
+        as_json: bool,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._now = now
+        self._wanted = {
+            "app": set(apps or ()),
+            "endpoint": {endpoint.lstrip("/") for endpoint in endpoints or ()},
+            "sender": {sender.lower() for sender in senders or ()},
+        }
+        self._kinds = {str(kind) for kind in kinds or set(Kind) - {Kind.CHANGE}}
+        self._left = count
+        self._as_json = as_json
+        self._on_end = on_end
+        self._lock = threading.Lock()
+
+    def watch(self, runtime: DriveRuntime) -> None:
+        """Print what comes on a runtime's streams."""
+        streams = (runtime.messages, runtime.replied, runtime.rejected, runtime.errors)
+        for stream in (runtime.changes, *streams) if Kind.CHANGE in self._kinds else streams:
+            stream.subscribe(self._print)
+
+    def _print(self, event: Event) -> None:
+        from syft_flwr.feed.lines import describe, to_json
+
+        document = to_json(event)
+        if document["event"] not in self._kinds or not self._passes(document):
+            return
+        time = datetime.fromtimestamp(self._now(), UTC)
+        if self._as_json:
+            line = json.dumps({"time": time.isoformat(timespec="milliseconds"), **document}, ensure_ascii=False)
+        else:
+            line = f"{time.astimezone():%H:%M:%S} {describe(event)}"
+        with self._lock:
+            if self._left == 0:
+                return
+            try:
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
+            except BrokenPipeError:  # "| head" has seen enough
+                self._left = 0
+            else:
+                self._left = None if self._left is None else self._left - 1
+            over = self._left == 0
+        if over:
+            self._on_end()
+
+    def _passes(self, document: dict[str, object]) -> bool:
+        sender = document.get("sender", document.get("claimed_sender"))
+        values = {"app": document.get("app"), "endpoint": document.get("endpoint"), "sender": str(sender).lower()}
+        return all(not wanted or values[name] in wanted for name, wanted in self._wanted.items())

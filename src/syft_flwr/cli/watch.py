@@ -1,0 +1,76 @@
+"""``syft-flwr watch``: see what comes to an account."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.stream import (
+    AppOption,
+    CountOption,
+    EndpointOption,
+    EventPrinter,
+    JsonOption,
+    KindOption,
+    SenderOption,
+)
+
+if TYPE_CHECKING:
+    from syft_flwr.runtime import DriveRuntime
+
+
+def watch(  # noqa: PLR0917 - typer passes options by name
+    email: Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")] = None,
+    app: AppOption = None,
+    endpoint: EndpointOption = None,
+    sender: SenderOption = None,
+    kind: KindOption = None,
+    count: CountOption = None,
+    as_json: JsonOption = False,
+    poll_interval: Annotated[float | None, typer.Option(help="Seconds between polls while messages flow.")] = None,
+) -> None:
+    """Print an account's feed as it comes, until Ctrl-C: messages, rejections and errors.
+
+    Watching takes nothing away: requests wait for whoever handles them.
+    """
+    from syft_flwr.runtime import DriveRuntime
+
+    ended = threading.Event()
+    printer = EventPrinter(
+        now=time.time,
+        apps=app,
+        endpoints=endpoint,
+        senders=sender,
+        kinds=kind,
+        count=count,
+        as_json=as_json,
+        on_end=ended.set,
+    )
+    with errors_end_the_command(), DriveRuntime.observe(email, poll_interval=poll_interval) as runtime:
+        printer.watch(runtime)
+        follow(runtime, ended, f"watching the feed of {runtime.email} (Ctrl-C ends it)")
+
+
+def follow(runtime: DriveRuntime, ended: threading.Event, notice: str, seconds: float | None = None) -> None:
+    """Follow the feed until ``ended`` is set, so many seconds have passed, or Ctrl-C, which is the usual way to end.
+
+    The notice is printed once the feed is followed.
+
+    Raises:
+        SyftFlwrError: The feed can't be followed, or can't any more.
+    """
+    with suppress(KeyboardInterrupt):
+        runtime.poll_once()
+        typer.echo(notice, err=True)
+        runtime.start(on_failure=ended.set)
+        try:
+            ended.wait(seconds)
+        finally:
+            runtime.stop(on_failure=ended.set)
+    if runtime.failure is not None:
+        raise runtime.failure
