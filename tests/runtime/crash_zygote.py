@@ -60,7 +60,7 @@ STEPS = {
 }
 
 
-def participate(step: str | None, state: str, log: str, settings: dict[str, Any]) -> None:
+def participate(step: str | None, state: str, log: str, pause: float, settings: dict[str, Any]) -> None:
     """Serve until SIGTERM, noting each run of the handler before it answers."""
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
@@ -71,10 +71,11 @@ def participate(step: str | None, state: str, log: str, settings: dict[str, Any]
 
     def handle(body: bytes, message: Message) -> bytes:
         descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        os.write(descriptor, f"{message.future_id}\n".encode())
+        os.write(descriptor, f"{message.future_id} {os.getpid()}\n".encode())
         os.close(descriptor)
         if step == "in the handler":
             die()
+        threading.Event().wait(pause)
         return b"answer to " + body
 
     with DriveRuntime.open("do@example.com", **settings) as runtime:

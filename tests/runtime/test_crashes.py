@@ -47,9 +47,9 @@ class Zygote:
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
-    def start(self, step: str | None = None, **settings: Any) -> int:
+    def start(self, step: str | None = None, *, pause: float = 0.0, **settings: Any) -> int:
         settings = {"poll_interval": 0.05, "max_poll_interval": 0.1, **settings}
-        order = {"step": step, "state": str(self._state), "log": str(self._log), "settings": settings}
+        order = {"step": step, "state": str(self._state), "log": str(self._log), "pause": pause, "settings": settings}
         return self._ask({"run": order})
 
     def wait(self, pid: int) -> int:
@@ -61,7 +61,12 @@ class Zygote:
 
     def runs(self) -> Counter[str]:
         """How often the handler was run for each future."""
-        return Counter(self._log.read_text().split()) if self._log.exists() else Counter()
+        return Counter(future for future, _ in self.log())
+
+    def log(self) -> list[tuple[str, int]]:
+        """Each run of the handler: future ID and process ID."""
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        return [(future, int(pid)) for future, pid in map(str.split, lines)]
 
     def await_a_run(self, timeout: float) -> None:
         """Wait until a handler runs; for ``timeout`` seconds at most."""
@@ -157,3 +162,24 @@ def test_a_hundred_random_kills_under_load_lose_and_double_nothing(emulator, ope
     assert replies(emulator) == {f"{future}.response": 1 for future in futures}
     bodies = Counter(file.content for file in emulator.files() if file.name.endswith(".response"))
     assert bodies == {b"answer to %d" % number: len(futures) // 4 for number in range(4)}
+
+
+def test_two_processes_share_the_work_and_a_killed_one_stalls_nothing(emulator, open_runtime, zygote) -> None:
+    sender = open_runtime("ds@example.com", poll_interval=0.1, cleanup=False)
+    killed, survivor = (zygote.start(pause=0.03, cleanup=False) for _ in range(2))
+    futures = sender.send([Request(ME, "app", "messages", b"%d" % number) for number in range(60)])
+    for _ in range(2_000):
+        if {killed, survivor} <= {pid for _, pid in zygote.log()}:
+            break
+        threading.Event().wait(0.01)
+    assert zygote.end(killed, signal.SIGKILL) == -signal.SIGKILL
+    taken = Counter(pid for _, pid in zygote.log())
+    assert sender.await_answers(futures, 60.0, enough=60) == set(futures)
+    assert zygote.end(survivor, signal.SIGTERM) == 0
+
+    assert taken.keys() == {killed, survivor}
+    assert replies(emulator) == {f"{future}.response": 1 for future in futures}
+    again = [future for future, times in zygote.runs().items() if times > 1]
+    assert len(again) <= 40  # what the killed one had run and not spooled
+    runs = zygote.log()
+    assert all({pid for future, pid in runs if future == each} == {killed, survivor} for each in again)
