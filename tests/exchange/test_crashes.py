@@ -17,9 +17,13 @@ REQUESTER = f"""
 import sys
 from syft_flwr.rpc import P2PFileRpc
 rpc = P2PFileRpc({DS!r}, {APP!r})
+futures = []
 for number in range(3):
-    print(rpc.send({DO!r}, {APP!r}, "messages", b"request %d" % number), flush=True)
-sys.stdin.read()
+    futures.append(rpc.send({DO!r}, {APP!r}, "messages", b"request %d" % number))
+    print(futures[-1], flush=True)
+sys.stdin.readline()
+print(list(rpc.wait(futures, 20).values()))
+rpc.close()
 """
 
 OWNER = f"""
@@ -89,3 +93,18 @@ def test_a_request_that_kills_its_process_three_times_gets_an_error_reply(drive:
         assert bodies == []
         [reply] = [file for file in drive.files() if file.name == f"{poison}.response"]
         assert reply.properties == {"status": "error"}
+
+
+def test_a_process_of_the_same_account_that_sees_the_reply_first_does_not_keep_it_to_itself(
+    drive: DriveEmulator,
+) -> None:
+    with running(REQUESTER) as child, Observed(DS) as observed:
+        futures = [child.stdout.readline().strip() for _ in range(3)]
+        observed.runtime.poll_once()
+        with serving(owner(bytes.upper)):
+            wait_until(lambda: observed.runtime.poll_once() >= 0 and len(observed.responses) == 3)
+            assert observed.rejected == []
+        child.stdin.write("go on\n")
+        output, errors = child.communicate(timeout=PATIENCE)
+    assert (output, errors) == (f"{[b'REQUEST 0', b'REQUEST 1', b'REQUEST 2']}\n", "")
+    assert all(futures)

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
+from typing import ClassVar
 
 import pytest
 
 from parties import APP, DO, DS, calls, messages, owner, serving
+from syft_flwr.clock import SystemClock
 from syft_flwr.errors import InvalidNameError, PermissionDeniedError
 from syft_flwr.rpc import P2PFileRpc
+from syft_flwr.runtime import opening
 from syft_flwr.testing import DriveEmulator
 
 
@@ -72,14 +76,44 @@ def test_send_many_returns_the_future_ids_in_order(drive: DriveEmulator) -> None
     assert [stored[f"{future_id}.request"] for future_id in futures] == [b"%d" % number for number in range(30)]
 
 
-def test_a_burst_of_a_hundred_is_not_paced(drive: DriveEmulator) -> None:
+class RecordingClock(SystemClock):
+    """Notes how long transfers are held back, and holds none."""
+
+    held: ClassVar[list[float]] = []
+
+    def wait(self, event: threading.Event, timeout: float | None) -> bool:
+        if not threading.current_thread().name.startswith("syft-transfer"):
+            return super().wait(event, timeout)
+        RecordingClock.held.append(timeout or 0.0)
+        return event.is_set()
+
+
+def test_a_burst_of_a_hundred_is_not_paced_and_what_follows_only_when_drive_says_so(
+    drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "SystemClock", RecordingClock)
+    monkeypatch.setattr(RecordingClock, "held", [])
     with P2PFileRpc(DS, APP) as rpc:
         rpc.send_many([(DO, APP, "messages", b"x")] * 100)
 
         assert len(messages(drive)) == 100
+        assert RecordingClock.held == []
         assert rpc.runtime.meter.throttled == 0
-        assert sum(usage.retries for usage in rpc.runtime.meter.snapshot().methods.values()) == 0
-    assert calls(drive, DS).count("files.generateIds") <= 3
+        assert calls(drive, DS).count("files.generateIds") <= 3
+
+        with drive.fault("error", method="files.create", status=429, times=1):
+            rpc.send_many([(DO, APP, "messages", b"x")] * 30)
+        assert rpc.runtime.meter.throttled == 1
+        assert len(RecordingClock.held) > 20, "one to back off, and then each write waits for its turn"
+        assert len(messages(drive)) == 130
+
+
+def test_at_most_eight_transfers_are_under_way_at_once(drive: DriveEmulator) -> None:
+    with P2PFileRpc(DS, APP) as rpc:
+        rpc.send_many([(DO, APP, "messages", b"x")] * 40)
+
+        transfers = [thread for thread in threading.enumerate() if thread.name.startswith("syft-transfer")]
+        assert 1 < len(transfers) <= 8
 
 
 def test_a_lost_answer_makes_no_second_file(drive: DriveEmulator) -> None:
