@@ -19,7 +19,8 @@ class Party:
     """A participant under way, with its events as they come."""
 
     def __init__(self, project: Path, email: str, owners: list[str], host: str, state: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "syft_flwr.cli.main", "run", str(project), "--json", "--poll-interval", "0.1"]
+        command = [sys.executable, "-m", "syft_flwr.cli.main", "run", str(project), "--json"]
+        command += ["--poll-interval", "0.1", "--max-poll-interval", "0.4"]
         command += ["--aggregator", AGGREGATOR, *(option for owner in owners for option in ("--datasite", owner))]
         if email != AGGREGATOR:
             place = owners.index(email)

@@ -63,6 +63,9 @@ def run(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Data owner: run whatever is here.")] = False,
     poll_interval: Annotated[float | None, typer.Option(help="Seconds between polls while messages flow.")] = None,
+    max_poll_interval: Annotated[
+        float | None, typer.Option(help="Longest pause between polls when all is quiet; by default 15 seconds.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout, events on stderr.")] = False,
     events_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -82,7 +85,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
         if address is None:
             raise ConfigurationError(f"no account: pass --email, or set {EMAIL_VARIABLE}")
         parties = Parties.of(flower, aggregator, datasite or [])
-        polling = Polling(poll_interval)
+        polling = Polling(poll_interval, max_poll_interval)
         if parties.role_of(address) == "owner":
             owner = OwnerPlan(
                 code_hash=_consent(flower, parties, address, approve, auto_approve),

@@ -150,7 +150,8 @@ class Simulation:
         read, write = os.pipe()
         plan = self._plan
         command = ["run", str(plan.project), "--aggregator", AGGREGATOR, *options, *plan.run_options]
-        command += ["--poll-interval", str(plan.poll_interval), "--events-fd", str(write)]
+        command += ["--poll-interval", str(plan.poll_interval), "--max-poll-interval", str(4 * plan.poll_interval)]
+        command += ["--events-fd", str(write)]
         log = self._log_path(email)
         environment = {EMAIL_VARIABLE: email, EMULATOR_VARIABLE: host, STATE_VARIABLE: self._state.name}
         try:
