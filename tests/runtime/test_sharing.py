@@ -136,15 +136,20 @@ def test_a_damaged_ledger_is_set_aside_and_its_requests_are_found_by_a_sweep(
 ) -> None:
     sender = open_runtime("ds@example.com")
     with DriveRuntime.open(ME) as runtime:
+        runtime.add_route(Route("app", "messages", lambda body, _: body))
+        before = sender.send([Request(ME, "app", "messages", b"%d" % number) for number in range(3)])
         runtime.poll_once()
+        assert len(sender.await_answers(before, 20.0, enough=3)) == 3
     [future] = sender.send([Request(ME, "app", "messages", b"hello")])
     [database] = (tmp_path / "state").glob(f"{ME}-*/ledger/cache.db")
     database.write_bytes(b"this is no database" * 1_000)
 
     with caplog.at_level(logging.WARNING), DriveRuntime.open(ME) as runtime:
-        runtime.add_route(Route("app", "messages", lambda body, _: body))
+        handled: list[bytes] = []
+        runtime.add_route(Route("app", "messages", lambda body, _: handled.append(body) or body))
         runtime.poll_once()
         assert sender.await_answers([future], 20.0, enough=1)
+    assert handled == [b"hello"]  # the others' replies say that they are done
     assert list(database.parent.parent.glob("ledger.damaged-*"))
     assert any("damaged" in record.getMessage() for record in caplog.records)
 

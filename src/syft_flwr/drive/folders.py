@@ -75,14 +75,17 @@ class FolderIndex:
             return Unresolved("Drive shows no parent folder")
         return self._locate_folder(file.parents[0])
 
-    def endpoints(self) -> list[Location]:
-        """Return every known endpoint folder of an inbox addressed to this account."""
+    def endpoints(self, *, outgoing: bool = False) -> list[Location]:
+        """Return every known endpoint folder of the inboxes to this account, or from it (``outgoing``)."""
         with self._lock:
             rpc = [folder.id for folder in self._folders.values() if folder.name == wire.RPC_FOLDER]
             candidates = [child for folder_id in rpc for child in self._children.get(folder_id, ())]
         located = (self._locate_folder(candidate) for candidate in candidates)
         return [
-            loc for loc in located if isinstance(loc, Location) and wire.same_address(loc.inbox.recipient, self._me)
+            location
+            for location in located
+            if isinstance(location, Location)
+            and wire.same_address(location.inbox.sender if outgoing else location.inbox.recipient, self._me)
         ]
 
     def childless(self, name: str) -> list[str]:

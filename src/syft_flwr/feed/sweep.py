@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from syft_flwr import wire
-from syft_flwr.drive.folders import FolderIndex
+from syft_flwr.drive.folders import FolderIndex, Location
 from syft_flwr.drive.query import any_of, quote
 from syft_flwr.errors import NotFoundError
 from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
@@ -51,6 +51,16 @@ class Sweeper:
         folders = sorted(location.folder_id for location in self._index.endpoints())
         for chunk in _chunks(folders, _PARENTS_PER_QUERY):
             yield from self._in_folders(chunk, marks)
+
+    def own_replies(self) -> Iterator[tuple[DriveFile, Location]]:
+        """List this account's own message files, and where they lie: in every known inbox of somebody else."""
+        outgoing = {location.folder_id: location for location in self._index.endpoints(outgoing=True)}
+        for chunk in _chunks(sorted(outgoing), _PARENTS_PER_QUERY):
+            for file in self._list_in(
+                chunk, f"{quote(self._me)} in owners", lambda folder: f"{quote(folder)} in parents"
+            ):
+                if file.parents and file.parents[0] in outgoing and wire.message_kind(file.name) == "response":
+                    yield file, outgoing[file.parents[0]]
 
     def recent(self, since: float) -> Iterator[DriveFile]:
         """List what others created since a time (Unix seconds, Drive's clock), wherever it lies: a call or two."""

@@ -11,7 +11,13 @@ from contextlib import contextmanager, suppress
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import Location
-from syft_flwr.errors import ConfigurationError, DriveError, PageTokenRejectedError, RuntimeClosedError
+from syft_flwr.errors import (
+    ConfigurationError,
+    DriveError,
+    InvalidNameError,
+    PageTokenRejectedError,
+    RuntimeClosedError,
+)
 from syft_flwr.exchange.backoff import Backoff
 from syft_flwr.exchange.context import Exchange
 from syft_flwr.exchange.intake import Intake
@@ -20,7 +26,7 @@ from syft_flwr.exchange.requester import Requester
 from syft_flwr.feed.poller import ChangePoller
 from syft_flwr.feed.schedule import SweepKind, SweepSchedule
 from syft_flwr.feed.sweep import Sweeper
-from syft_flwr.models import ChangePage, DriveFile
+from syft_flwr.models import ChangePage, DriveFile, Message
 from syft_flwr.wire import InboxPath
 
 _log = logging.getLogger(__name__)
@@ -61,6 +67,7 @@ class FeedCycle:
         self._deleting = threading.Lock()
         self._asked_to_delete = False
         self._begun = False
+        self._forgetful = False
         self._wanted: defaultdict[str, set[InboxPath]] = defaultdict(set)
         self._wanting = threading.Lock()
         self._inboxes_backoff = Backoff(exchange.clock)
@@ -100,8 +107,10 @@ class FeedCycle:
             self._x.ledger.bind(self._url, account.permission_id)
             self._make_inboxes()
             if not self._poller.resume():
+                self._forgetful = True
                 self._restart()
             self._sweep(SweepKind.FULL)
+            self._forgetful = False
             self._requester.resume()
             self._withdrawals = True
             self._begun = True
@@ -251,6 +260,8 @@ class FeedCycle:
         began = self._x.gateway.server_time()
         if kind is SweepKind.FULL:
             found = list(self._sweeper.everything(self._names(), self._x.ledger.marks()))
+            if self._forgetful:
+                self._recollect()
         else:
             found = list(self._sweeper.recent(self._swept_at - _SWEEP_OVERLAP))
         news = self.take(found)
@@ -265,6 +276,29 @@ class FeedCycle:
             _log.info(
                 "a sweep found %d messages that the feed missed; interval %.0f s", missed, self._schedule.interval
             )
+
+    def _recollect(self) -> None:
+        """Take what has a reply for done: the state is new (or was lost), and the account may not be."""
+        answered: list[tuple[Message, DriveFile]] = []
+        for reply, location in self._sweeper.own_replies():
+            with suppress(InvalidNameError):
+                _, future_id = wire.parse_message_name(reply.name)
+                request = Message(
+                    kind="request",
+                    sender=location.inbox.recipient,
+                    recipient=self._x.me,
+                    app=location.app,
+                    endpoint=location.endpoint,
+                    future_id=future_id,
+                    file_id="",
+                    folder_id="",
+                    size=0,
+                    created_time="",
+                )
+                answered.append((request, reply))
+        if answered:
+            _log.info("%s: %d requests were answered before this state began", self._x.me, len(answered))
+            self._x.ledger.recollect(answered)
 
     def _names(self) -> set[str]:
         used = {(route.app, route.endpoint) for route in self._intake.routes()}

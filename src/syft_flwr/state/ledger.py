@@ -173,6 +173,20 @@ class Ledger:
 
         return sorted(self._store.transact(work), key=lambda p: (p.file.created_time, p.file.id))
 
+    def recollect(self, answered: Iterable[tuple[Message, DriveFile]]) -> None:
+        """Note requests as done whose replies are in Drive, for a ledger that is newer than they are.
+
+        Args:
+            answered: Requests, of which only what makes up their key is known, and their replies.
+        """
+        found = list(answered)
+
+        def work(tx: Transaction) -> None:
+            for request, reply in found:
+                self._processed.recollect(tx, request.key, reply.id, reply.created_time)
+
+        self._store.transact(work)
+
     def done_among(self, messages: Iterable[Message]) -> set[str]:
         """Return the file IDs of those messages that were handled or lie below a watermark, and forget these files."""
 

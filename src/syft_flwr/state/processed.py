@@ -29,9 +29,20 @@ class ProcessedIds:
 
     def covers(self, tx: Transaction, message: Message) -> bool:
         """Tell whether the message is done, be it under another file."""
-        return tx.get(f"done/{message.key}") is not None or self._below_mark(
-            tx, message.folder_id, message.created_time
-        )
+        number = tx.get(f"done/{message.key}")
+        if number is None:
+            return self._below_mark(tx, message.folder_id, message.created_time)
+        order = f"order/{number:016d}"
+        row = tx.get(order)
+        if row is not None and not row[2]:  # recollected from its reply: now its own file and folder are known
+            tx.delete(f"known/{row[1]}")
+            tx.put(f"known/{message.file_id}", number)
+            tx.put(order, [message.key, message.file_id, message.folder_id, message.created_time])
+        return True
+
+    def recollect(self, tx: Transaction, key: str, reply_id: str, created_time: str) -> None:
+        """Remember a processed ID of which only the reply is known."""
+        self.add(tx, key, reply_id, "", created_time)
 
     def covers_file(self, tx: Transaction, file_id: str, parents: tuple[str, ...], created_time: str) -> bool:
         """Tell whether a file is done, before it is known which message it holds."""
