@@ -50,7 +50,7 @@ def serving(*events: P2PFileEvents) -> Iterator[None]:
     for thread in threads:
         thread.start()
     try:
-        wait_until(lambda: raised or all(watcher.is_running for watcher in events))
+        wait_until(lambda: raised or all(watcher._runtime is not None for watcher in events))
         yield
     finally:
         for watcher in events:

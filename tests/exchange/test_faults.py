@@ -61,7 +61,7 @@ def test_a_thousand_round_trips_through_faults_are_all_answered_once(monkeypatch
             assert usage.methods["files.create"].retries > 20
             for future_id in futures:
                 rpc.delete_future(future_id)
-            wait_until(lambda: not messages(drive), 100, pause=0.3)
+            wait_until(lambda: not messages(drive), 100, pause=1.0)
 
     assert len(handled) == ROUND_TRIPS
     assert set(handled.values()) == {1}

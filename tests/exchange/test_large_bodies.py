@@ -143,7 +143,7 @@ def test_a_large_body_each_way_survives_broken_connections(tmp_path: Path, monke
             file.write(piece)
 
     with DriveEmulator(process=True, data=tmp_path / "drive") as drive:
-        proxy = BreakingProxy(drive.port, limit=80 * MEGABYTE)
+        proxy = BreakingProxy(drive.port, limit=60 * MEGABYTE)
         try:
             monkeypatch.setenv("DRIVE_EMULATOR_HOST", f"127.0.0.1:{proxy.port}")
             with child(OWNER) as owner, child(REQUESTER, str(source)) as requester:

@@ -323,19 +323,22 @@ class DriveRuntime:
         news = threading.Event()
         self._waiters.add(news)
         try:
-            while True:
+            answered = self.requester.answered(future_ids)
+            while (left := deadline - clock.monotonic()) > 0 and len(answered) < enough:
                 self._check_open()
-                news.clear()
-                answered = self.requester.answered(future_ids)
-                left = deadline - clock.monotonic()
-                if len(answered) >= enough or left <= 0:
-                    return answered
                 if self.is_running:
-                    clock.wait(news, left)
+                    heard = clock.wait(news, min(left, self._interval.base))
                 elif (pause := self.until_stale()) > 0:
-                    clock.wait(news, min(left, pause))
+                    heard = clock.wait(news, min(left, pause))
                 else:
                     self.poll_if_stale()
+                    heard = False
+                news.clear()
+                missing = [future_id for future_id in future_ids if future_id not in answered]
+                # The ledger knows what other processes took as well, but to ask it about a thousand futures with every
+                # answer that comes in would cost more than the answers.
+                answered |= self.requester.heard_of(missing) if heard else self.requester.answered(missing)
+            return answered
         finally:
             self._waiters.discard(news)
 
@@ -421,7 +424,7 @@ class DriveRuntime:
         self.cycle.delete_due_soon()
 
     def _on_response(self, future_id: str) -> None:
-        self.requester.settle(future_id)
+        self.requester.note_answer(future_id)
         self._tell_waiters()
 
     def _tell_waiters(self) -> None:
