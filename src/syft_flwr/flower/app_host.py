@@ -96,7 +96,7 @@ class ForkedApps:
                 self._warm = True
 
     def run(self, message: bytes, context: bytes, timeout: float) -> Outcome:
-        with self._lock, tempfile.TemporaryDirectory(dir=self._directory, ignore_cleanup_errors=True) as directory:
+        with self._lock, self._job_directory() as directory:
             job = JobFiles.write(Path(directory), self._spec, message, context)
             del message
             answer = self._ask({"job": directory, "timeout": max(0.0, timeout)})
@@ -122,6 +122,11 @@ class ForkedApps:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def _job_directory(self) -> tempfile.TemporaryDirectory[str]:
+        if self._closed:
+            raise RuntimeClosedError("the app's host is closed")
+        return tempfile.TemporaryDirectory(dir=self._directory, ignore_cleanup_errors=True)
 
     def _ask(self, order: dict[str, object]) -> dict[str, object]:
         for attempt in (1, 2):
@@ -158,12 +163,7 @@ class ForkedApps:
         with theirs:
             # A session of its own: Ctrl-C in a terminal is for the loop, which decides what becomes of the app.
             process = subprocess.Popen(  # noqa: S603 - our own module
-                [
-                    *(sys.executable, "-P"),
-                    # The project's own __pycache__ could hold other code than its files.
-                    *("-X", f"pycache_prefix={self._directory / 'pycache'}"),
-                    *("-m", "syft_flwr.flower.zygote", str(theirs.fileno())),
-                ],
+                [sys.executable, "-P", "-m", "syft_flwr.flower.zygote", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,

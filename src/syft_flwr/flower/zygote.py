@@ -36,6 +36,7 @@ from typing import Any, NoReturn
 from syft_flwr.flower._compat import reseed
 from syft_flwr.flower.job import AppSpec, JobFiles, load_checked
 from syft_flwr.flower.project import project_files
+from syft_flwr.flower.sources import import_from_sources
 
 FORK_SAFE = frozenset({"numpy", "pandas", "scipy", "sklearn", "torch"})
 """Importing these starts no thread that a fork would lose, nor draws random numbers (but for numpy's, reseeded)."""
@@ -229,6 +230,7 @@ def main(fd: int) -> None:
         first += piece
     spec = AppSpec(**json.loads(first)["spec"])
     _preload(Path(spec.project_dir))
+    import_from_sources(Path(spec.project_dir))
     gc.collect()
     gc.freeze()  # or each child's first collection would touch, and so copy, every page
     orders = _Zygote(control, spec).serve()
