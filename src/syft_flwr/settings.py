@@ -25,6 +25,7 @@ EMULATOR_VARIABLE = "DRIVE_EMULATOR_HOST"
 STATE_VARIABLE = "SYFT_FLWR_STATE_DIR"
 TIMEOUT_VARIABLE = "SYFT_FLWR_MSG_TIMEOUT"
 INTERVAL_VARIABLE = "SYFT_FLWR_POLL_INTERVAL"
+RECORD_VARIABLE = "SYFT_FLWR_RECORD_DIR"
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
@@ -142,6 +143,16 @@ def state_root() -> Path:
     if path := os.environ.get(STATE_VARIABLE):
         return _path(path, STATE_VARIABLE)
     return platformdirs.user_state_path("syft-flwr")
+
+
+def record_directory() -> Path | None:
+    """Return the directory in which every runtime is to record its feed (``SYFT_FLWR_RECORD_DIR``), if there is one.
+
+    Raises:
+        ConfigurationError: It starts with the home of an unknown user.
+    """
+    path = os.environ.get(RECORD_VARIABLE)
+    return _path(path, RECORD_VARIABLE) if path else None
 
 
 def load_project(project_dir: Path) -> Mapping[str, Any]:

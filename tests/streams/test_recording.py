@@ -242,3 +242,30 @@ def test_names_that_no_encoding_holds_can_be_recorded(drive: DriveEmulator, tmp_
     ]
     for line in path.read_bytes().split(b"\n")[:-1]:
         json.loads(line)
+
+
+def test_the_environment_can_ask_every_runtime_for_a_recording(
+    drive: DriveEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYFT_FLWR_RECORD_DIR", str(tmp_path / "feeds"))
+    with DriveRuntime.open(DO) as runtime:
+        runtime.poll_once()
+        with DriveRuntime.open(DO):
+            pass
+    [path] = (tmp_path / "feeds").glob("*.jsonl")
+    recording = read_recording(path)
+    assert path.name == f"{DO}-{os.getpid()}.jsonl"
+    assert recording.header.bodies
+    assert recording.ended
+
+
+def test_a_recording_that_the_environment_asks_for_and_can_t_be_made_is_an_error(
+    drive: DriveEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "feeds").write_text("a file")
+    monkeypatch.setenv("SYFT_FLWR_RECORD_DIR", str(tmp_path / "feeds"))
+    with pytest.raises(RecordingError, match="SYFT_FLWR_RECORD_DIR"):
+        DriveRuntime.open(DO)
+    monkeypatch.delenv("SYFT_FLWR_RECORD_DIR")
+    with DriveRuntime.open(DO) as runtime:
+        runtime.poll_once()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import logging
+import os
 import random
 import re
 import tempfile
@@ -20,14 +21,24 @@ from typing import Any
 from syft_flwr.clock import SystemClock
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.inboxes import InboxMaker
-from syft_flwr.errors import ConfigurationError
+from syft_flwr.errors import ConfigurationError, RecordingError, SyftFlwrError
 from syft_flwr.exchange.context import Exchange
 from syft_flwr.exchange.ids import IdPool
 from syft_flwr.feed.recording.tap import GatewayTap
 from syft_flwr.feed.streams import Streams
 from syft_flwr.ports import StateStore
 from syft_flwr.runtime.runtime import DriveRuntime
-from syft_flwr.settings import EMAIL_VARIABLE, Endpoint, Settings, load_email, load_endpoint, load_settings, state_root
+from syft_flwr.settings import (
+    EMAIL_VARIABLE,
+    RECORD_VARIABLE,
+    Endpoint,
+    Settings,
+    load_email,
+    load_endpoint,
+    load_settings,
+    record_directory,
+    state_root,
+)
 from syft_flwr.state.bodies import BodyFiles
 from syft_flwr.state.holders import Holder, is_alive
 from syft_flwr.state.ledger import Ledger
@@ -57,7 +68,9 @@ def open_runtime(email: str | None, settings: Mapping[str, Any]) -> DriveRuntime
         else:
             _share(runtime, settings)
         _open[key] = (runtime, users + 1)
-        return runtime
+    if not users:
+        _record(runtime)
+    return runtime
 
 
 def _share(runtime: DriveRuntime, wanted: Mapping[str, Any]) -> None:
@@ -87,11 +100,27 @@ def release(key: _Key) -> bool:
         return True
 
 
+def readable_address(email: str) -> str:
+    """Return an address as a part of a file name; two addresses may look alike in it."""
+    return re.sub(r"[^a-z0-9@._+-]", "_", email.lower())[:64]
+
+
 def state_directory(root: Path, email: str, url: str) -> Path:
     """Return an account's state directory: readable, and distinct for every account and Drive."""
-    readable = re.sub(r"[^a-z0-9@._+-]", "_", email.lower())[:64]
+    readable = readable_address(email)
     digest = hashlib.sha256(f"{email.lower()}\n{url}".encode()).hexdigest()[:12]
     return root / f"{readable}-{digest}"
+
+
+def _record(runtime: DriveRuntime) -> None:
+    """Record the feed if the environment says so, one file for each account and process."""
+    try:
+        if (directory := record_directory()) is not None:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            runtime.record_to(directory / f"{readable_address(runtime.email)}-{os.getpid()}.jsonl", bodies=True)
+    except (OSError, SyftFlwrError) as error:
+        runtime.close()
+        raise RecordingError(f"can't record the feed as {RECORD_VARIABLE} asks: {error}") from error
 
 
 def open_observer(email: str | None, settings: Mapping[str, Any]) -> DriveRuntime:

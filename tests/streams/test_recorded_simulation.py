@@ -1,0 +1,97 @@
+"""The feeds of a whole federation, recorded while it trains and replayed without it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from reactivex.testing import TestScheduler
+
+from syft_flwr.events import P2PFileEvents
+from syft_flwr.models import Message
+from syft_flwr.runtime import Replay, replay
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+APP = "flwr/digits"
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulate two owners and an aggregator, each of whom records its feed."""
+    directory = tmp_path_factory.mktemp("simulation")
+    command = [sys.executable, "-m", "syft_flwr.cli.main", "simulate", DIGITS, "--datasites", "2", "--rounds", "2"]
+    environment = os.environ | {"SYFT_FLWR_RECORD_DIR": str(directory / "feeds")}
+    done = subprocess.run(
+        [*map(str, command), "--out", str(directory / "out")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return directory / "feeds"
+
+
+def of(recordings: Path, account: str) -> Path:
+    [path] = recordings.glob(f"{account}-*.jsonl")
+    return path
+
+
+def play(path: Path) -> tuple[Replay, list[Message], list[tuple[str, str]]]:
+    """Replay an owner's feed; each request gets the reply that it got then."""
+    messages: list[Message] = []
+    calls: list[tuple[str, str]] = []
+    with replay(path, scheduler=TestScheduler()) as feed:
+        replies = {upload.name: upload.body for upload in feed.recorded_uploads}
+
+        def handler(body: bytes, message: Message) -> bytes | None:
+            calls.append((message.future_id, hashlib.sha256(body).hexdigest()))
+            return replies.get(f"{message.future_id}.response")
+
+        feed.messages.subscribe(messages.append)
+        events = P2PFileEvents(APP, feed.account)
+        events.on_request("messages", handler, with_message=True)
+        feed.serve(events)
+        feed.run()
+        return feed, messages, calls
+
+
+def handled(feed: Replay) -> list[str]:
+    """Return the checksums of the requests that were loaded while the feed was recorded, in order."""
+    return [entry.raw["sha256"] for entry in feed.recording.entries if entry.kind == "download"]
+
+
+@pytest.mark.parametrize("owner", ["do1@example.com", "do2@example.com"])
+def test_an_owner_s_feed_replays_to_the_same_messages_calls_and_replies_in_under_a_second(
+    recordings: Path, owner: str
+) -> None:
+    path = of(recordings, owner)
+    began = time.process_time()
+    feed, messages, calls = play(path)
+    took = time.process_time() - began
+    assert feed.recording.duration > took
+    assert [sha256 for _, sha256 in calls] == handled(feed)
+    assert [message.future_id for message in messages] == [future_id for future_id, _ in calls]
+    assert {u.name: u.body for u in feed.uploads} == {u.name: u.body for u in feed.recorded_uploads}
+    assert len(feed.uploads) >= 4
+    again, messages_again, calls_again = play(path)
+    assert (messages_again, calls_again) == (messages, calls)
+    assert again.uploads == feed.uploads
+    assert again.events == feed.events
+    assert took < 1.0
+
+
+def test_the_aggregator_s_feed_replays_to_the_owners_responses(recordings: Path) -> None:
+    responses: list[Message] = []
+    with replay(of(recordings, "aggregator@example.com"), scheduler=TestScheduler()) as feed:
+        feed.responses.subscribe(responses.append)
+        feed.run()
+        asked = {u.name.removesuffix(".request") for u in feed.recorded_uploads if u.name.endswith(".request")}
+    assert {message.future_id for message in responses} == asked
+    assert {message.sender for message in responses} == {"do1@example.com", "do2@example.com"}
