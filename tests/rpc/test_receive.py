@@ -281,3 +281,12 @@ def test_closing_keeps_the_futures_and_a_later_use_opens_it_again(drive: DriveEm
     with serving(owner(bytes.upper)):
         assert wait_until(lambda: rpc.get_response(future_id)) == b"X"
     rpc.close()
+
+
+def test_a_request_that_nobody_will_answer_any_more_keeps_no_poll_loop_busy(drive: DriveEmulator) -> None:
+    with P2PFileRpc(DS, APP, cleanup_expiry=60.0) as rpc:
+        runtime = rpc.runtime
+        rpc.send(DO, APP, "messages", b"x")
+        assert runtime.requester.is_awaited()
+        runtime.requester._waiting = {future: sent_at - 61 for future, sent_at in runtime.requester._waiting.items()}
+        assert not runtime.requester.is_awaited()

@@ -150,6 +150,11 @@ class Requester:
             self._waiting.pop(future_id, None)
             self._heard_of.discard(future_id)
 
+    def is_awaited(self) -> bool:
+        """Tell whether somebody may be waiting: for a reply to a request that is younger than the clean-up expiry."""
+        youngest = self.youngest()
+        return youngest is not None and self._x.clock.time() - youngest < self._x.settings.cleanup_expiry
+
     def youngest(self) -> float | None:
         """Return when (Unix seconds) the youngest unanswered request was sent; ``None`` when there is none."""
         with self._lock:

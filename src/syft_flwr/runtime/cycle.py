@@ -184,7 +184,7 @@ class FeedCycle:
     @property
     def is_active(self) -> bool:
         """Whether the last poll brought messages, or work is going on, or somebody waits for an answer."""
-        return self._traffic or self._requester.youngest() is not None or bool(self._intake.in_flight())
+        return self._traffic or self._requester.is_awaited() or bool(self._intake.in_flight())
 
     def finish_deleting(self, timeout: float) -> None:
         """Do what is due of deletions, for ``timeout`` seconds at most; the rest is the next run's."""

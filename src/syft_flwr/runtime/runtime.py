@@ -243,8 +243,9 @@ class DriveRuntime:
     def until_stale(self) -> float:
         """Return the seconds until :meth:`poll_if_stale` would poll."""
         youngest = self.requester.youngest()
-        age = 0.0 if youngest is None else self._x.clock.time() - youngest
-        pause = min(max(age / 4, 0.1), self._interval.base)
+        pause = self._interval.base
+        if youngest is not None:
+            pause = min(max((self._x.clock.time() - youngest) / 4, 0.1), pause)
         return self.cycle.polled_at + pause - self._x.clock.monotonic()
 
     def shorten_interval(self, poll_interval: float) -> None:
