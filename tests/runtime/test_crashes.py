@@ -147,7 +147,7 @@ def test_a_hundred_random_kills_under_load_lose_and_double_nothing(emulator, ope
             if number % 2:  # at any moment of its start
                 threading.Event().wait(rng.uniform(0.01, 0.2))
             else:  # while it works
-                zygote.await_a_run(2.0)
+                zygote.await_a_run(1.0)
                 threading.Event().wait(rng.uniform(0.0, 0.03))
             zygote.end(pid, signal.SIGKILL)
         assert zygote.runs().total() > 40
