@@ -10,7 +10,7 @@ from parties import PATIENCE, wait_until
 from syft_flwr.testing import DriveEmulator
 
 OWNER = """
-import os
+import os, time
 from syft_flwr.client import create_client
 from syft_flwr.events import create_events_watcher
 from syft_flwr.rpc import create_rpc
@@ -31,7 +31,9 @@ try:
     events.run_forever()
 except KeyboardInterrupt:
     events.stop()
-print(rpc.get_response(future_id), flush=True)
+while (response := rpc.get_response(future_id)) is None:
+    time.sleep(0.02)
+print(response, flush=True)
 rpc.delete_future(future_id)
 rpc.close()
 """
