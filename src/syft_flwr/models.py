@@ -56,18 +56,20 @@ class DriveFile:
 
     @classmethod
     def _read(cls, file_id: str, raw: Mapping[str, Any]) -> DriveFile:
+        # Written for speed: thousands come with a page.
         get = raw.get
-        size, owners, editor, properties = get("size"), get("owners"), get("lastModifyingUser"), get("properties")
+        size, parents, owners, editor = get("size"), get("parents"), get("owners"), get("lastModifyingUser")
+        properties = get("properties")
         return cls(
             file_id,
             get("name", ""),
             get("mimeType", "application/octet-stream"),
-            tuple(get("parents", ())),
-            bool(get("trashed", False)),
+            tuple(parents) if parents else (),
+            True if get("trashed") else False,  # noqa: SIM210 - no call
             None if size is None else int(size),
             get("createdTime", ""),
             get("sha256Checksum"),
-            bool(get("ownedByMe", False)),
+            True if get("ownedByMe") else False,  # noqa: SIM210
             tuple([owner["emailAddress"] for owner in owners if "emailAddress" in owner]) if owners else (),
             editor.get("emailAddress") if editor else None,
             dict(properties) if properties else {},

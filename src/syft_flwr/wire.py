@@ -141,8 +141,8 @@ def parse_message_name(file_name: str) -> tuple[MessageKind, str]:
         InvalidNameError: It is no message name, or the ID is not a UUID in its canonical form.
     """
     kind = message_kind(file_name)
-    future_id = file_name.rpartition(".")[0]
-    if kind is None or not is_future_id(future_id):
+    future_id = file_name[:36]
+    if kind is None or len(file_name) != 37 + len(kind) or _FUTURE_ID.fullmatch(future_id) is None:
         raise InvalidNameError(f"not a message file: {file_name[:80]!r}")
     return kind, future_id
 

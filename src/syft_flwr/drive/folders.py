@@ -182,10 +182,9 @@ class FolderIndex:
         self._store.transact(work)
 
     def _locate_folder(self, endpoint_id: str) -> Location | Unresolved | None:
-        with self._lock:
-            known = self._locations
-            if endpoint_id in known:
-                return known[endpoint_id]
+        known = self._locations  # replaced as a whole whenever something changes
+        if endpoint_id in known:
+            return known[endpoint_id]
         chain: list[DriveFile] = []
         folder_id: str | None = endpoint_id
         while folder_id is not None and len(chain) < _DEPTH:
