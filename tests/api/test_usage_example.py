@@ -75,14 +75,17 @@ def test_two_accounts_in_two_processes_exchange_a_request_and_a_reply_each(drive
     owner, aggregator = (subprocess.Popen([sys.executable, "-c", code], **pipes) for code in (OWNER, AGGREGATOR))
     try:
         assert aggregator.stdout.readline() == "b'weights for round 1'\n"
-        wait_until(lambda: sum(file.name.endswith(".response") for file in drive.files()) >= 1)
-        wait_until(lambda: any(f.content == b"thanks for training_update" for f in drive.files()))
+        wait_until(lambda: stored(drive) == {b"training_update", b"thanks for training_update"})
         owner.send_signal(signal.SIGINT)
         assert owner.communicate(timeout=PATIENCE) == ("b'thanks for training_update'\n", "")
-        wait_until(lambda: not any(file.size is not None for file in drive.files()))
+        wait_until(lambda: not stored(drive))
         assert aggregator.communicate("\n", timeout=PATIENCE) == ("", "")
     finally:
         for child in (owner, aggregator):
             child.kill()
             child.communicate()
     assert (owner.returncode, aggregator.returncode) == (0, 0)
+
+
+def stored(drive: DriveEmulator) -> set[bytes]:
+    return {file.content for file in drive.files() if file.content is not None}
