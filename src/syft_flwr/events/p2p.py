@@ -193,9 +193,9 @@ class P2PFileEvents(SyftFlwrEvents):
         with self._lock:
             if self._runtime is not None:
                 raise RuntimeError("it serves on another runtime already")
-            self._runtime = runtime
             for route in self._routes.values():
                 self._serve(runtime, route)
+            self._runtime = runtime
         return partial(self._detach, runtime)
 
     def _detach(self, runtime: DriveRuntime) -> None:

@@ -134,10 +134,14 @@ def open_observer(email: str | None, settings: Mapping[str, Any]) -> DriveRuntim
         temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="syft-flwr-"))
         parts = _Parts(store, MemoryStore(), Path(temporary), holder="observer", is_alive=lambda _: True)
         runtime = _assemble(address, endpoint, parts, settings, stack, observes=True)
+    try:
         if directory.exists():
             with closing(DiskStore(directory / "ledger")) as known:
                 runtime.begin_with(_ledger(known, parts, load_settings(**settings)).snapshot())
-        return runtime
+    except BaseException:
+        runtime.close()
+        raise
+    return runtime
 
 
 @dataclass(frozen=True, slots=True)

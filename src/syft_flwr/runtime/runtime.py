@@ -262,7 +262,7 @@ class DriveRuntime:
             known_senders: Participants whose inboxes this account creates and shares when polling begins: a file
                 in a folder of one's own is surest to show in one's feed.
         """
-        self._check_open()
+        self._check_answers()
         self.cycle.want_inboxes((sender, route.app, route.endpoint) for sender in known_senders)
         self._intake.add_route(route)
 
@@ -283,7 +283,7 @@ class DriveRuntime:
             concurrency: Requests of different senders answered at once.
             on_over: Called with the file ID of each request once it is over for good.
         """
-        self._check_open()
+        self._check_answers()
         route = Route("pipeline", "", function, concurrency=concurrency, on_over=on_over)
         self._intake.open_desk(route)
         return _Desk(self._intake, route)
@@ -431,6 +431,11 @@ class DriveRuntime:
     def _tell_waiters(self) -> None:
         for news in list(self._waiters):
             news.set()
+
+    def _check_answers(self) -> None:
+        self._check_open()
+        if self._x.observes:
+            raise ConfigurationError(f"this runtime of {self.email} only looks on; use DriveRuntime.open to answer")
 
     def _check_open(self) -> None:
         if self._closed.is_set():
