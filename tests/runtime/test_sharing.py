@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from pathlib import Path
@@ -14,8 +15,10 @@ from runtimes import State, runtime_on
 from syft_flwr.errors import ConfigurationError, CredentialsError, DriveError, StateMismatchError
 from syft_flwr.exchange.intake import Route
 from syft_flwr.exchange.requester import Request
+from syft_flwr.models import Message
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import STATE_VARIABLE, TOKEN_VARIABLE
+from syft_flwr.state.ledger import Reply
 from syft_flwr.testing.clock import ManualClock
 
 ME = "do@example.com"
@@ -220,3 +223,18 @@ def test_state_of_another_drive_is_refused(drive, clock, tmp_path: Path) -> None
     gateway.about = lambda: type(drive.gateway(ME).about())(ME, "another-permission")
     with runtime_on(gateway, state, clock, ME) as runtime, pytest.raises(StateMismatchError, match=STATE_VARIABLE):
         runtime.poll_once()
+
+
+def test_bodies_that_crashes_left_behind_are_removed_after_a_day_and_no_others(drive, clock, tmp_path: Path) -> None:
+    state = State(tmp_path / "me")
+    partial = state.bodies.partial("request-of-a-killed-process")
+    state.bodies.write("reply-of-another-time", b"")
+    young = state.bodies.write("young", b"")
+    with runtime_on(drive.gateway(ME), state, clock, ME) as runtime:
+        message = Message("request", "ds@x.org", ME, "app", "messages", "id", "file", "folder", 1, "")
+        runtime._x.ledger.spool(Reply(message, "reply", is_error=False))
+        needed = state.bodies.write("reply-file", b"")
+        for path in (partial, needed, state.bodies.path("reply-of-another-time")):
+            os.utime(path, (0, 0))
+        runtime.poll_once()
+    assert set(state.bodies.directory.iterdir()) == {young, needed}

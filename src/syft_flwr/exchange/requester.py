@@ -144,6 +144,11 @@ class Requester:
             if future.response is None:
                 self._wait_for(future)
 
+    def kept_bodies(self) -> set[str]:
+        """Return the names of the bodies that are still needed."""
+        answered = (future.response for future in self._x.ledger.futures.all())
+        return {_response_body(response.file_id) for response in answered if response is not None}
+
     def settle(self, future_id: str) -> None:
         """Note that nobody waits for this future any more."""
         with self._lock:

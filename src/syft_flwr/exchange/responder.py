@@ -141,6 +141,10 @@ class Responder:
             elif self._x.ledger.claim(message) is Claim.SPOOLED:
                 self._submit(message, self._upload)
 
+    def kept_bodies(self) -> set[str]:
+        """Return the names of the bodies that are still needed."""
+        return {_reply_body(message) for message in self._x.ledger.spooled()}
+
     def wait_for_uploads(self, timeout: float) -> bool:
         """Wait until no upload is under way, at most ``timeout`` seconds; return whether that is so."""
         with self._idle:

@@ -35,6 +35,8 @@ _FEED_LAG = 10.0
 """Seconds by which an entry of the feed may ordinarily trail the write."""
 _SWEEP_OVERLAP = 120.0
 """Seconds that a sweep looks back beyond the one before it, for lists that lag and clocks that differ."""
+_ABANDONED = 86_400.0
+"""Age in seconds of a body at which nobody is at work on it any more: a handler may take hours."""
 _INBOXES_PER_POLL = 32
 """Senders whose inboxes are made before a poll: with a thousand of them, messages must not wait for the last."""
 
@@ -112,6 +114,8 @@ class FeedCycle:
             self._sweep(SweepKind.FULL)
             self._forgetful = False
             self._requester.resume()
+            kept = self._intake.responder.kept_bodies() | self._requester.kept_bodies()
+            self._x.bodies.sweep(kept, min_age=_ABANDONED)
             self._withdrawals = True
             self._begun = True
 

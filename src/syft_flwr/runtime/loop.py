@@ -68,8 +68,9 @@ class PollLoop:
             if self._thread is None:
                 self.failure = None
                 self._wake.clear()
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread  # only now: a signal's exception in between must not leave one to join
 
     def stop(self, on_failure: Callable[[], None] = nothing) -> None:
         """Stop wanting the loop; when nobody wants it, it ends with the call that it is in. Returns at once.
