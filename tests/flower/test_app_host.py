@@ -17,8 +17,8 @@ from fakes import until
 from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.flower._compat import Context, context_from_bytes, context_to_bytes, set_task_identity
 from syft_flwr.flower.app_host import ForkedApps, InProcessApps
-from syft_flwr.flower.codec import Encoder, decode
-from syft_flwr.flower.job import AppSpec, Outcome
+from syft_flwr.flower.codec import decode, encode
+from syft_flwr.flower.job import AppSpec, Outcome, Task
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.zygote import libraries
 
@@ -33,7 +33,7 @@ def message(server_round: int = 1) -> bytes:
             "config": ConfigRecord({"server-round": server_round}),
         }
     )
-    return Encoder().encode(Message(content, NODE, "train"))
+    return encode(Message(content, NODE, "train"))
 
 
 def context() -> bytes:
@@ -59,8 +59,8 @@ def counting(tmp_path: Path) -> Iterator[ForkedApps]:
 
 def test_every_message_runs_in_a_fresh_process_and_gets_the_context_of_the_one_before(counting: ForkedApps) -> None:
     counting.warm_up()
-    first = counting.run(message(), context(), 60.0)
-    second = counting.run(message(), first.context, 60.0)
+    first = counting.run(Task(message(), context()), 60.0)
+    second = counting.run(Task(message(), first.context), 60.0)
     assert count(first) == (1, 1)
     assert count(second) == (2, 1)
     assert context_from_bytes(second.context).state["counter"]["count"] == 2  # type: ignore[index]
@@ -69,24 +69,24 @@ def test_every_message_runs_in_a_fresh_process_and_gets_the_context_of_the_one_b
 def test_a_zygote_that_is_killed_is_replaced(counting: ForkedApps) -> None:
     counting.warm_up()
     counting._process.kill()
-    assert count(counting.run(message(), context(), 60.0)) == (1, 1)
+    assert count(counting.run(Task(message(), context()), 60.0)) == (1, 1)
 
 
 def test_nothing_is_left_when_the_host_closes(counting: ForkedApps, tmp_path: Path) -> None:
-    counting.run(message(), context(), 60.0)
+    counting.run(Task(message(), context()), 60.0)
     family = [psutil.Process(counting._process.pid), *psutil.Process(counting._process.pid).children()]
     counting.close()
     counting.close()
     until(lambda: not any(p.is_running() for p in family))
     assert not (tmp_path / "jobs").exists()
     with pytest.raises(RuntimeClosedError):
-        counting.run(message(), context(), 60.0)
+        counting.run(Task(message(), context()), 60.0)
 
 
 def test_an_app_that_hangs_is_ended_when_the_ttl_is_over(tmp_path: Path) -> None:
     with ForkedApps(spec(tmp_path, "hanging"), tmp_path / "jobs") as apps:
         apps.warm_up()
-        outcome = apps.run(message(), context(), 0.2)
+        outcome = apps.run(Task(message(), context()), 0.2)
         assert outcome.crash == "the ClientApp was stopped when the message's ttl was over, after 0 s"
 
 
@@ -97,7 +97,7 @@ def test_closing_in_mid_message_leaves_no_reply(tmp_path: Path) -> None:
 
     def work() -> None:
         try:
-            apps.run(message(), context(), 60.0)
+            apps.run(Task(message(), context()), 60.0)
         except RuntimeClosedError as error:
             errors.append(error)
 
@@ -126,12 +126,12 @@ def test_code_that_changed_since_it_was_approved_is_not_run(tmp_path: Path) -> N
     project = FlowerProject.load(zoo_project(tmp_path, "fedavg", "counting"))
     approved = AppSpec(str(project.directory), project.client_app, project.code_hash())
     with ForkedApps(approved, tmp_path / "jobs") as apps:
-        assert count(apps.run(message(), context(), 60.0)) == (1, 1)
+        assert count(apps.run(Task(message(), context()), 60.0)) == (1, 1)
         proof = tmp_path / "proof"
         with (project.directory / "zoo" / "clients.py").open("a") as file:
             file.write(f"\nPath({str(proof)!r}).touch()\n")
-        apps.run(message(), context(), 60.0)  # its process had the approved code already
-        outcome = apps.run(message(), context(), 60.0)
+        apps.run(Task(message(), context()), 60.0)  # its process had the approved code already
+        outcome = apps.run(Task(message(), context()), 60.0)
         assert "changed since the data owner started" in outcome.error
         assert not proof.exists()
 
@@ -146,13 +146,13 @@ def test_the_projects_own_bytecode_is_not_trusted(tmp_path: Path) -> None:
     module.write_text(source)
     os.utime(module, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # the bytecode looks fresh now
     with ForkedApps(AppSpec(str(project.directory), project.client_app), tmp_path / "jobs") as apps:
-        assert count(apps.run(message(), context(), 60.0)) == (1, 1)
+        assert count(apps.run(Task(message(), context()), 60.0)) == (1, 1)
 
 
 def test_tracebacks_stay_here_unless_they_are_to_be_shared(tmp_path: Path) -> None:
-    quiet = InProcessApps(spec(tmp_path / "a", "raising")).run(message(), context(), 60.0)
+    quiet = InProcessApps(spec(tmp_path / "a", "raising")).run(Task(message(), context()), 60.0)
     assert quiet.error == "<class 'ValueError'>:<'no data in partition 0'>"
-    told = InProcessApps(spec(tmp_path / "b", "raising", share_tracebacks=True)).run(message(), context(), 60.0)
+    told = InProcessApps(spec(tmp_path / "b", "raising", share_tracebacks=True)).run(Task(message(), context()), 60.0)
     assert "Traceback" in told.error
     assert "and a second line" in told.error
 

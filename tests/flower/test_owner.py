@@ -13,8 +13,8 @@ from flwr.common.constant import ErrorCode
 from fakes import Events, FakeDrive, FakeEvents, Letter
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import context_from_bytes, context_to_bytes, set_task_identity
-from syft_flwr.flower.codec import Encoder, Stamp, decode
-from syft_flwr.flower.job import Outcome
+from syft_flwr.flower.codec import Stamp, decode, encode
+from syft_flwr.flower.job import Outcome, Task
 from syft_flwr.flower.node import node_id
 from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.run_store import RunStore
@@ -34,9 +34,9 @@ class CountingApps:
     def warm_up(self) -> None:
         pass
 
-    def run(self, message: bytes, context: bytes, timeout: float) -> Outcome:
-        asked, _ = decode(message)
-        own = context_from_bytes(context)
+    def run(self, task: Task, timeout: float) -> Outcome:
+        asked, _ = decode(task.message)
+        own = context_from_bytes(task.context)
         self.messages.append(asked)
         self.configs.append((dict(own.node_config), dict(own.run_config)))
         self.timeouts.append(timeout)
@@ -45,7 +45,7 @@ class CountingApps:
         before = int(own.state["n"]["n"]) if "n" in own.state else 0  # type: ignore[index,call-overload,arg-type]
         own.state["n"] = ConfigRecord({"n": before + 1})
         reply = Message(RecordDict({"m": MetricRecord({"n": before + 1})}), reply_to=asked)
-        return Outcome(Encoder().encode(reply), context_to_bytes(own))
+        return Outcome(encode(reply), context_to_bytes(own))
 
     def close(self) -> None:
         pass
@@ -68,7 +68,7 @@ class Owner:
         )
 
     def send(self, message: Message, stamp: Stamp | None = None) -> Message | None:
-        body = Encoder().encode(message, stamp or Stamp(run_started=1000.0))
+        body = encode(message, stamp or Stamp(run_started=1000.0))
         reply = self.owner.handle(body, Letter("agg@example.com", ME, "flwr/x", "messages", "f", body).wire())
         return None if reply is None else decode(reply)[0]
 

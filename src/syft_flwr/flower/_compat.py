@@ -20,10 +20,21 @@ from flwr.clientapp.client_app import LoadClientAppError
 from flwr.common import parameters_to_ndarrays
 from flwr.common.config import get_fused_config_from_dir, get_project_config, parse_config_args
 from flwr.common.constant import ErrorCode
-from flwr.common.serde import context_from_proto, context_to_proto, message_from_proto, message_to_proto
+from flwr.common.serde import (
+    array_from_proto,
+    array_to_proto,
+    context_from_proto,
+    context_to_proto,
+    message_from_proto,
+    message_to_proto,
+    recorddict_from_proto,
+    recorddict_to_proto,
+)
 from flwr.proto.message_pb2 import Context as ProtoContext
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.message_pb2 import Metadata as ProtoMetadata
+from flwr.proto.recorddict_pb2 import Array as ProtoArray
+from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from flwr.server.server import Server as LegacyServer
 from flwr.server.workflow import DefaultWorkflow
 from flwr.server.workflow.constant import MAIN_PARAMS_RECORD
@@ -55,13 +66,17 @@ __all__ = [
     "LoadClientAppError",
     "Message",
     "MetricRecord",
+    "ProtoArray",
     "ProtoMessage",
     "ProtoMetadata",
+    "ProtoRecordDict",
     "RecordDict",
     "Run",
     "ServerApp",
     "Strategy",
     "UnknownFieldSet",
+    "array_from_proto",
+    "array_to_proto",
     "context_from_bytes",
     "context_to_bytes",
     "crash_code",
@@ -72,10 +87,13 @@ __all__ = [
     "load_server_app",
     "message_from_proto",
     "message_to_proto",
+    "message_with_content",
     "message_without_content",
     "parameters_to_ndarrays",
     "parse_config_args",
     "patched",
+    "recorddict_from_proto",
+    "recorddict_to_proto",
     "reseed",
     "set_task_identity",
     "unknown_message_reply",
@@ -116,6 +134,11 @@ def load_client_app(reference: str, project_dir: Path) -> ClientApp:
 def message_without_content(message: Message) -> Message:
     """Return a message with a copy of the metadata and empty content."""
     return _make_message(copy.copy(message.metadata), content=RecordDict())
+
+
+def message_with_content(message: Message, content: RecordDict) -> Message:
+    """Return a message with the same metadata and this content."""
+    return _make_message(message.metadata, content=content)
 
 
 def unknown_message_reply(run_id: int, message_id: str) -> Message:

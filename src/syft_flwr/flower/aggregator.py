@@ -72,8 +72,16 @@ def check_parties(aggregator: str, datasites: Sequence[str]) -> None:
 class Aggregation:
     """One run of a project's ServerApp, with its results."""
 
-    def __init__(self, project: FlowerProject, plan: RunPlan, progress: Progress = silent) -> None:
+    def __init__(
+        self, project: FlowerProject, plan: RunPlan, progress: Progress = silent, *, spool: Path | None = None
+    ) -> None:
         """Prepare a run; nothing of the project is executed yet.
+
+        Args:
+            project: What to run.
+            plan: How to run it.
+            progress: Gets the events of the run.
+            spool: Directory for large arrays that are not in use, by default the system's for temporary files.
 
         Raises:
             ConfigurationError: The plan asks for more owners than there are.
@@ -85,7 +93,8 @@ class Aggregation:
         self._tally = Tally()
         self._progress = Fanout(self._tally, progress)
         self.run_id = secrets.randbits(62) + 1
-        self._recorder = Recorder(self._progress, plan.out / "checkpoints" if plan.checkpoints else None)
+        self._recorder = Recorder(self._progress, plan.out / "checkpoints" if plan.checkpoints else None, spool)
+        self._spool = spool
         self.out = plan.out
         self._hash = project.code_hash()
 
@@ -105,6 +114,7 @@ class Aggregation:
             project_hash=self._hash,
             run_config=plan.overrides,
             progress=self._progress,
+            spool=self._spool,
         )
         grid.set_run(Run.create_empty(self.run_id))
         self._progress(

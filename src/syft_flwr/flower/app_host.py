@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from syft_flwr.errors import FlowerError, RuntimeClosedError
-from syft_flwr.flower.job import AppSpec, JobFiles, Outcome, run_client_app
+from syft_flwr.flower.codec import decode
+from syft_flwr.flower.job import AppSpec, JobFiles, Outcome, Task, run_client_app
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +35,11 @@ class AppHost(Protocol):
             RuntimeClosedError: The host was closed meanwhile.
         """
 
-    def run(self, message: bytes, context: bytes, timeout: float) -> Outcome:
+    def run(self, task: Task, timeout: float) -> Outcome:
         """Run the app.
 
         Args:
-            message: A serialized Flower message.
-            context: A serialized Flower context.
+            task: The message.
             timeout: Seconds after which the reply is of no use to anybody.
 
         Raises:
@@ -60,9 +60,11 @@ class InProcessApps:
     def warm_up(self) -> None:
         """There is nothing to wait for."""
 
-    def run(self, message: bytes, context: bytes, timeout: float) -> Outcome:  # noqa: ARG002 - can't be interrupted
+    def run(self, task: Task, timeout: float) -> Outcome:  # noqa: ARG002 - can't be interrupted
         with self._lock:
-            return run_client_app(self._spec, message, context)
+            message, _ = decode(task.message)
+            result = run_client_app(self._spec, message, task.context, task.stamp)
+            return Outcome(b"".join(result.reply), result.context, result.error)
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -95,10 +97,9 @@ class ForkedApps:
                 self._ask({})
                 self._warm = True
 
-    def run(self, message: bytes, context: bytes, timeout: float) -> Outcome:
+    def run(self, task: Task, timeout: float) -> Outcome:
         with self._lock, self._job_directory() as directory:
-            job = JobFiles.write(Path(directory), self._spec, message, context)
-            del message
+            job = JobFiles.write(Path(directory), self._spec, task)
             answer = self._ask({"job": directory, "timeout": max(0.0, timeout)})
             return job.outcome() or Outcome(crash=_describe(answer, timeout))
 

@@ -8,13 +8,14 @@ participants without this package read the message as if the stamp were not ther
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import mmap
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import (
-    Array,
     DecodeError,
     Message,
     ProtoMessage,
@@ -23,14 +24,15 @@ from syft_flwr.flower._compat import (
     UnknownFieldSet,
     message_from_proto,
     message_to_proto,
+    message_with_content,
     message_without_content,
 )
-from syft_flwr.flower.protobuf import read_fields, write_field
+from syft_flwr.flower.content import read_content, without_arrays, write_content
+from syft_flwr.flower.file_array import DataFile
+from syft_flwr.flower.protobuf import Field, read_fields, write_field, write_head
 
 _STAMP_FIELD = 45_100
 _CONTENT_FIELD = 2  # of Message
-_ARRAYS_FIELD = 2  # of RecordDict.Item
-_SMALL = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,59 +55,20 @@ class Stamp:
     """When its app was done."""
 
 
-class Encoder:
-    """Serializes messages; content that goes to several nodes is serialized once.
-
-    Not thread-safe: one per batch of messages. It keeps the last content alive.
-    """
-
-    def __init__(self) -> None:
-        self._key: _ContentKey | None = None
-        self._encoded = b""
-
-    def encode(self, message: Message, stamp: Stamp | None = None) -> bytes:
-        """Return the message as bytes."""
-        tail = b"" if stamp is None else encode_stamp(stamp)
-        if not message.has_content():
-            return bytes(message_to_proto(message).SerializeToString()) + tail
-        key = _content_key(message.content)
-        if self._key is None or not self._key.matches(key):
-            whole = message_to_proto(message)
-            whole.ClearField("metadata")
-            self._encoded, self._key = bytes(whole.SerializeToString()), key
-        # Serialized fields may be concatenated in any order.
-        head = message_to_proto(message_without_content(message))
-        head.ClearField("content")
-        return b"".join((head.SerializeToString(), self._encoded, tail))
+def encode(message: Message, stamp: Stamp | None = None) -> bytes:
+    """Return a message as bytes."""
+    return b"".join(encode_pieces(message, stamp))
 
 
-@dataclass(frozen=True, slots=True)
-class _ContentKey:
-    """What content consists of; by value, but for the arrays' data, which are bytes and so compared by identity."""
-
-    small: str
-    data: tuple[bytes, ...]
-
-    def matches(self, other: _ContentKey) -> bool:
-        return (
-            self.small == other.small
-            and len(self.data) == len(other.data)
-            and all(a is b for a, b in zip(self.data, other.data, strict=True))
-        )
-
-
-def _content_key(content: RecordDict) -> _ContentKey:
-    small: list[object] = []
-    data: list[bytes] = []
-    for name, record in content.items():
-        small.append((name, type(record).__name__))
-        for key, value in record.items():
-            if isinstance(value, Array):
-                small.append((key, value.dtype, value.shape, value.stype))
-                data.append(value.data)
-            else:
-                small.append((key, value))
-    return _ContentKey(repr(small), tuple(data))
+def encode_pieces(message: Message, stamp: Stamp | None = None) -> list[bytes]:
+    """Return a message as bytes in pieces, to be joined or written one after the other; arrays are not copied."""
+    head = message_to_proto(message_without_content(message) if message.has_content() else message)
+    head.ClearField("content")
+    pieces: list[bytes] = [head.SerializeToString()]
+    if message.has_content():
+        content = write_content(message.content)
+        pieces += [write_head(_CONTENT_FIELD, sum(map(len, content))), *content]
+    return pieces if stamp is None else [*pieces, encode_stamp(stamp)]
 
 
 def decode(body: bytes) -> tuple[Message, Stamp]:
@@ -114,27 +77,46 @@ def decode(body: bytes) -> tuple[Message, Stamp]:
     Raises:
         FlowerError: The body is no Flower message.
     """
-    try:
-        proto = ProtoMessage.FromString(body)
-        if not proto.HasField("metadata"):
-            raise FlowerError("the body is no Flower message: it has no metadata")
-        stamp = _decode_stamp(proto)
-        return message_from_proto(proto), stamp
-    except (DecodeError, ValueError, TypeError, KeyError) as error:
-        raise FlowerError(f"the body is no Flower message: {error}") from error
+    return _decode(memoryview(body), lambda content: read_content(content.payload, content.start))
+
+
+def decode_file(file: DataFile) -> tuple[Message, Stamp]:
+    """Read a message from a file; the data of its arrays stays there until it is used.
+
+    Raises:
+        FlowerError: The file holds no Flower message.
+    """
+    if os.fstat(file.fileno()).st_size == 0:
+        raise FlowerError("the body is no Flower message: it is empty")
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return _decode(memoryview(mapped), lambda content: read_content(content.payload, content.start, file))
 
 
 def decode_head(body: bytes) -> tuple[Message, Stamp]:
-    """Read a message without its array records: a large model is neither copied nor parsed.
+    """Read a message without its array records.
 
     Raises:
         FlowerError: The body is no Flower message.
     """
-    if len(body) <= _SMALL:
-        return decode(body)
+    return _decode(
+        memoryview(body), lambda content: read_content(memoryview(without_arrays(content.payload)), content.start)
+    )
+
+
+def _decode(body: memoryview, read: Callable[[Field], RecordDict]) -> tuple[Message, Stamp]:
     try:
-        return decode(b"".join(_without_arrays(memoryview(body))))
-    except ValueError as error:
+        fields = list(read_fields(body))
+        content = [field for field in fields if field.number == _CONTENT_FIELD]
+        if len(content) > 1:
+            raise FlowerError("the body is no Flower message: it has several contents")
+        proto = ProtoMessage.FromString(b"".join(f.whole for f in fields if f.number != _CONTENT_FIELD))
+        if not proto.HasField("metadata"):
+            raise FlowerError("the body is no Flower message: it has no metadata")
+        if content:
+            proto.content.SetInParent()  # present, and for now empty
+        message, stamp = message_from_proto(proto), _decode_stamp(proto)
+        return (message_with_content(message, read(content[0])) if content else message), stamp
+    except (DecodeError, ValueError, TypeError, KeyError) as error:
         raise FlowerError(f"the body is no Flower message: {error}") from error
 
 
@@ -157,16 +139,6 @@ def encode_stamp(stamp: Stamp) -> bytes:
     """Return bytes that, put behind a serialized message, stamp it."""
     payload = json.dumps({k: v for k, v in asdict(stamp).items() if v}, separators=(",", ":")).encode()
     return write_field(_STAMP_FIELD, payload)
-
-
-def _without_arrays(message: memoryview) -> Iterator[bytes | memoryview]:
-    for top in read_fields(message):
-        if top.number != _CONTENT_FIELD:
-            yield top.whole
-            continue
-        items = (item for item in read_fields(top.payload))
-        kept = [item.whole for item in items if all(f.number != _ARRAYS_FIELD for f in read_fields(item.payload))]
-        yield write_field(_CONTENT_FIELD, b"".join(kept))
 
 
 def _decode_stamp(proto: Any) -> Stamp:

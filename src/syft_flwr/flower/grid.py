@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from syft_flwr.errors import SyftFlwrError
 from syft_flwr.flower._compat import (
@@ -24,7 +25,7 @@ from syft_flwr.flower._compat import (
     message_without_content,
     unknown_message_reply,
 )
-from syft_flwr.flower.codec import Encoder, Stamp, decode, round_of
+from syft_flwr.flower.codec import Stamp, decode, encode, round_of
 from syft_flwr.flower.node import Nodes
 from syft_flwr.flower.outbox import Outbox
 from syft_flwr.flower.presence import Presence
@@ -55,6 +56,7 @@ class FlowerGrid(Grid):
         project_hash: str = "",
         run_config: Mapping[str, bool | float | int | str] | None = None,
         progress: Progress = silent,
+        spool: Path | None = None,
     ) -> None:
         """Connect a transport and the data owners.
 
@@ -64,6 +66,7 @@ class FlowerGrid(Grid):
             datasites: Addresses of the data owners.
             project_hash: Tells owners which state of the project the aggregator runs.
             run_config: The aggregator's overrides of the run config, for the owners.
+            spool: Directory for the arrays of large replies, while a strategy keeps them; by default the system's.
             progress: Gets ``sent``, ``reply``, ``late`` and ``owner`` events.
         """
         self.nodes = Nodes(datasites)
@@ -71,6 +74,7 @@ class FlowerGrid(Grid):
         self._rpc = rpc
         self._outbox = Outbox(rpc, app_name)
         self._progress = progress
+        self._spool = spool
         self._stamp = Stamp(
             flwr=FLWR_VERSION, project=project_hash, run_started=time.time(), run_config=dict(run_config or {})
         )
@@ -216,12 +220,12 @@ class FlowerGrid(Grid):
             self._delete(future_id)
 
     def _push(self, messages: Iterable[Message]) -> list[Pending]:
-        encoder, batch = Encoder(), self._outbox.batch()
+        batch = self._outbox.batch()
         try:
             with batch:
                 for message in messages:
                     self._check(message)
-                    batch.add(self._prepare(message), functools.partial(encoder.encode, message, self._stamp), message)
+                    batch.add(self._prepare(message), functools.partial(encode, message, self._stamp), message)
         finally:
             # Also when a later message is refused: what is on its way must be known, to be withdrawn at the end.
             sent = batch.sent()
@@ -281,7 +285,7 @@ class FlowerGrid(Grid):
         stamp = Stamp()
         if body is not None:
             received = len(body)
-            reply, stamp = read_reply(pending, body, now)
+            reply, stamp = read_reply(pending, body, now, self._spool)
             self.presence.arrived(pending.node)
         elif pending.failure:
             received, reply = 0, error_reply(pending, ErrorCode.NODE_UNAVAILABLE, pending.failure, now)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import time
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -20,10 +21,9 @@ from syft_flwr.flower._compat import (
     context_from_bytes,
     context_to_bytes,
     load_client_app,
-    message_without_content,
     set_task_identity,
 )
-from syft_flwr.flower.codec import Encoder, decode
+from syft_flwr.flower.codec import Stamp, decode_file, encode_pieces
 from syft_flwr.flower.project import code_hash
 
 logger = logging.getLogger(__name__)
@@ -45,8 +45,17 @@ class AppSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """A message for an app: serialized message and context, and what the reply's stamp is to say but for the times."""
+
+    message: bytes
+    context: bytes
+    stamp: Stamp = field(default_factory=Stamp)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an app made of a message.
+    """What an app made of a message: its reply, serialized and stamped, and its context.
 
     ``error`` is the reason in an Error reply; ``crash`` says what happened to the app's process when there is no reply.
     """
@@ -84,22 +93,27 @@ class JobFiles:
         return self.directory / "spec"
 
     @classmethod
-    def write(cls, directory: Path, spec: AppSpec, message: bytes, context: bytes) -> Self:
+    def write(cls, directory: Path, spec: AppSpec, task: Task) -> Self:
         """Write down a job."""
         job = cls(directory)
-        job.message.write_bytes(message)
-        job.context.write_bytes(context)
-        job.spec.write_text(json.dumps(asdict(spec)), encoding="utf-8")
+        job.message.write_bytes(task.message)
+        job.context.write_bytes(task.context)
+        job.spec.write_text(json.dumps({"spec": asdict(spec), "stamp": asdict(task.stamp)}), encoding="utf-8")
         return job
 
     def execute(self) -> None:
         """Run the app on the message and leave reply and context; the context first, the reply completes the job."""
-        spec = AppSpec(**json.loads(self.spec.read_text(encoding="utf-8")))
-        outcome = run_client_app(spec, self.message.read_bytes(), self.context.read_bytes())
-        self.context.write_bytes(outcome.context)
-        self.error.write_text(outcome.error, encoding="utf-8")
+        order = json.loads(self.spec.read_text(encoding="utf-8"))
+        with self.message.open("rb") as file:
+            message, _ = decode_file(file)
+            result = run_client_app(
+                AppSpec(**order["spec"]), message, self.context.read_bytes(), Stamp(**order["stamp"])
+            )
+        self.context.write_bytes(result.context)
+        self.error.write_text(result.error, encoding="utf-8")
         temporary = self.directory / "reply.new"
-        temporary.write_bytes(outcome.reply)
+        with temporary.open("wb") as reply:
+            reply.writelines(result.reply)
         temporary.replace(self.reply)
 
     def outcome(self) -> Outcome | None:
@@ -109,28 +123,35 @@ class JobFiles:
         return Outcome(self.reply.read_bytes(), self.context.read_bytes(), self.error.read_text(encoding="utf-8"))
 
 
-def run_client_app(spec: AppSpec, body: bytes, context_bytes: bytes) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class AppResult:
+    """An app's reply, in pieces to be written one after the other, and its context."""
+
+    reply: list[bytes]
+    context: bytes
+    error: str
+
+
+def run_client_app(spec: AppSpec, message: Message, context_bytes: bytes, stamp: Stamp) -> AppResult:
     """Run a ClientApp on one message, mods and lifespan included.
 
     Returns:
         The reply, an Error reply if the app raised, and the context as the app left it, also if it raised.
     """
-    message, _ = decode(body)
-    del body  # a large model must not be in memory twice while the app works
     context = context_from_bytes(context_bytes)
     set_task_identity(message.metadata.run_id, context.node_id)
-    stub = message_without_content(message)
+    started = time.time()
     reply = _call(spec, message, context)
-    del message
+    stamp = replace(stamp, started=started, finished=time.time())
     reply.metadata.__dict__["_message_id"] = secrets.token_hex(32)
     error = (reply.error.reason or "unknown error") if reply.has_error() else ""
     try:
-        return Outcome(encode_plain(reply), context_to_bytes(context), error)
+        return AppResult(encode_pieces(reply, stamp), context_to_bytes(context), error)
     except Exception as failure:  # an app may put anything into a record
         logger.exception("the reply of the ClientApp can't be sent")
         error = f"the reply can't be sent: {failure}"
-        failed = failure_reply(stub, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, error)
-        return Outcome(encode_plain(failed), context_bytes, error)
+        failed = failure_reply(message, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, error)
+        return AppResult(encode_pieces(failed, stamp), context_bytes, error)
 
 
 def load_checked(spec: AppSpec) -> ClientApp:
@@ -151,11 +172,6 @@ def failure_reply(message: Message, code: int, reason: str) -> Message:
     reply = Message(Error(code=code, reason=reason), reply_to=message)
     reply.metadata.__dict__["_message_id"] = secrets.token_hex(32)
     return reply
-
-
-def encode_plain(message: Message) -> bytes:
-    """Serialize a message that gets its stamp later."""
-    return Encoder().encode(message)
 
 
 def _call(spec: AppSpec, message: Message, context: Context) -> Message:

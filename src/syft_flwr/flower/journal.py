@@ -33,7 +33,6 @@ class RunJournal:
     """The journal of one app's aggregator. One process at a time; a context manager."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._lock = threading.Lock()
         self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+", encoding="utf-8")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from syft_flwr.flower._compat import (
@@ -20,8 +20,8 @@ from syft_flwr.flower._compat import (
 )
 from syft_flwr.flower.admission import Action, Situation, decide, run_tag
 from syft_flwr.flower.app_host import AppHost
-from syft_flwr.flower.codec import Stamp, decode_head, encode_stamp, redate, round_of
-from syft_flwr.flower.job import Outcome, encode_plain, failure_reply
+from syft_flwr.flower.codec import Stamp, decode_head, encode, redate, round_of
+from syft_flwr.flower.job import Outcome, Task, failure_reply
 from syft_flwr.flower.node import node_id
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.run_store import RunStore
@@ -117,14 +117,14 @@ class DataOwner:
         if verdict.action is Action.REFUSE:
             self._ignore(message, verdict.reason)
             reply = failure_reply(message, ErrorCode.MESSAGE_UNAVAILABLE, f"the message was refused: {verdict.reason}")
-            return self._finish(encode_plain(reply), Stamp(seen=seen))
+            return encode(reply, self._stamp(seen))
         if verdict.action is Action.STOP:
-            return self._stop(message)
+            return self._stop(message, seen)
         self._serve(message, stamp)
         if verdict.action is Action.GREET:
             # Who says that it is there is given work, and a strategy's timeout begins.
             self._apps.warm_up()
-            return self._finish(encode_plain(_acknowledge(message)), Stamp(seen=seen))
+            return encode(_acknowledge(message), self._stamp(seen))
         return self._run_app(message, stamp, body, seen, situation.age)
 
     def _run_app(self, message: Message, stamp: Stamp, body: bytes, seen: float, age: float) -> bytes:
@@ -139,19 +139,18 @@ class DataOwner:
         self._progress("working", **labels)
         started = time.time()
         context = self._context(metadata.run_id, stamp)
-        outcome = self._apps.run(body, context, metadata.ttl - age)
+        own = self._stamp(seen)
+        outcome = self._apps.run(Task(body, context, own), metadata.ttl - age)
         finished = time.time()
         if outcome.crash:
             logger.error("message %s: %s", metadata.message_id[:16], outcome.crash)
-            outcome = Outcome(
-                reply=encode_plain(failure_reply(message, crash_code(), outcome.crash)),
-                context=context,
-                error=outcome.crash,
-            )
-        reply = self._finish(outcome.reply, Stamp(seen=seen, started=started, finished=finished))
-        self._store.save(metadata.run_id, metadata.message_id, outcome.context, reply)
-        self._progress("done", **labels, seconds=finished - started, error=outcome.error, bytes=len(reply))
-        return reply
+            failed = failure_reply(message, crash_code(), outcome.crash)
+            stamp = replace(own, started=started, finished=finished)
+            outcome = Outcome(encode(failed, stamp), context, error=outcome.crash)
+        self._store.save(metadata.run_id, metadata.message_id, outcome.context, outcome.reply)
+        size, seconds = len(outcome.reply), finished - started
+        self._progress("done", **labels, seconds=seconds, error=outcome.error, bytes=size)
+        return outcome.reply
 
     def _serve(self, message: Message, stamp: Stamp) -> None:
         """Take a message's run as the one that is served."""
@@ -172,14 +171,14 @@ class DataOwner:
                 f"({self._config.project_hash[:12]}); this owner runs what is here"
             )
 
-    def _stop(self, message: Message) -> bytes:
+    def _stop(self, message: Message, seen: float) -> bytes:
         run_id = message.metadata.run_id
         reason = str(message.content["config"].get("reason", "")) if "config" in message.content else ""
         logger.info("run %d is over: %s", run_id, reason)
         self._store.forget(run_id)
         self._progress("stopped", owner=self._config.email, reason=reason)
         self._events.stop()
-        return self._finish(encode_plain(_acknowledge(message)), Stamp())
+        return encode(_acknowledge(message), self._stamp(seen))
 
     def _context(self, run_id: int, stamp: Stamp) -> bytes:
         """Return the run's Context: its state from disk, its configuration as it is now."""
@@ -192,15 +191,8 @@ class DataOwner:
         config |= self._config.run_overrides
         return context_to_bytes(Context(run_id, self._node, dict(self._config.node_config), state, config))
 
-    def _finish(self, reply: bytes, stamp: Stamp) -> bytes:
-        version = Stamp(
-            flwr=FLWR_VERSION,
-            project=self._config.project_hash,
-            seen=stamp.seen,
-            started=stamp.started,
-            finished=stamp.finished,
-        )
-        return reply + encode_stamp(version)
+    def _stamp(self, seen: float) -> Stamp:
+        return Stamp(flwr=FLWR_VERSION, project=self._config.project_hash, seen=seen)
 
     def _ignore(self, message: Message, reason: str) -> None:
         logger.warning("a %s message is not acted on: %s", message.metadata.message_type, reason)

@@ -14,15 +14,19 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a message: its number, its bytes with and (for strings, bytes and messages) without the tag."""
+    """One field of a message: its number, its bytes with and (for strings, bytes and messages) without the tag.
+
+    ``start`` is where the payload begins, counted as the message's own start was.
+    """
 
     number: int
     whole: memoryview
     payload: memoryview
+    start: int
 
 
-def read_fields(message: memoryview) -> Iterator[Field]:
-    """Walk over the fields of a message.
+def read_fields(message: memoryview, base: int = 0) -> Iterator[Field]:
+    """Walk over the fields of a message that starts at ``base``.
 
     Raises:
         ValueError: The bytes are no message, or one of far more fields than Flower's have.
@@ -45,13 +49,13 @@ def read_fields(message: memoryview) -> Iterator[Field]:
             raise ValueError(f"wire type {kind} at byte {position}")
         if end > len(message):
             raise ValueError(f"the field at byte {position} is cut off")
-        yield Field(tag >> 3, message[position:end], message[start:end])
+        yield Field(tag >> 3, message[position:end], message[start:end], base + start)
         position = end
 
 
 def write_field(number: int, payload: bytes) -> bytes:
     """Return a field of strings, bytes or a message."""
-    return write_varint(number << 3 | _BYTES) + write_varint(len(payload)) + payload
+    return write_head(number, len(payload)) + payload
 
 
 def read_varint(data: memoryview, position: int) -> tuple[int, int]:
@@ -64,6 +68,11 @@ def read_varint(data: memoryview, position: int) -> tuple[int, int]:
         if not byte & 0x80:
             return number, position
     raise ValueError(f"no varint at byte {position}")
+
+
+def write_head(number: int, size: int) -> bytes:
+    """Return what comes before the payload of such a field."""
+    return write_varint(number << 3 | _BYTES) + write_varint(size)
 
 
 def write_varint(number: int) -> bytes:

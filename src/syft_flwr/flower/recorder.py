@@ -25,6 +25,7 @@ from syft_flwr.flower._compat import (
     parameters_to_ndarrays,
     patched,
 )
+from syft_flwr.flower.file_array import park
 from syft_flwr.flower.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
@@ -37,18 +38,20 @@ PHASES = ("train", "evaluate", "server")
 class Recorder:
     """Metrics per round and the latest global arrays of one run."""
 
-    def __init__(self, progress: Progress = silent, checkpoints: Path | None = None) -> None:
+    def __init__(self, progress: Progress = silent, checkpoints: Path | None = None, spool: Path | None = None) -> None:
         """Prepare an empty record.
 
         Args:
             progress: Gets ``round``, ``metrics`` and ``checkpoint`` events.
             checkpoints: Directory for the global arrays after each round, ``round-{n}.npz``; ``None`` for none.
+            spool: Directory for the data of large global arrays, which need not be in memory while owners work.
         """
         self.metrics: dict[int, dict[str, dict[str, Any]]] = {}
         self.round = 0
         self._arrays: Callable[[], Arrays] | None = None
         self._progress = progress
         self._checkpoints = checkpoints
+        self._spool = spool
 
     @property
     def arrays(self) -> Arrays:
@@ -94,6 +97,7 @@ class Recorder:
             call = signature.bind(*args, **kwargs)
             call.apply_defaults()
             strategy, rounds = call.arguments["self"], int(call.arguments["num_rounds"])
+            park(call.arguments["initial_arrays"], self._spool)
             self._keep(0, functools.partial(_from_record, call.arguments["initial_arrays"]))
             self._watch_strategy(strategy, rounds)
             if (evaluate := call.arguments["evaluate_fn"]) is not None:
@@ -119,6 +123,7 @@ class Recorder:
             arrays, metrics = aggregate(server_round, *args, **kwargs)
             self._note(server_round, "train", metrics)
             if arrays is not None:
+                park(arrays, self._spool)
                 self._keep(server_round, functools.partial(_from_record, arrays))
             return arrays, metrics
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import AGGREGATOR_NODE_ID, Error, ErrorCode, Message
-from syft_flwr.flower.codec import Stamp, decode
+from syft_flwr.flower.codec import Stamp, decode, decode_file
+from syft_flwr.flower.file_array import LARGE, SharedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,14 @@ class Pending:
         return self.instruction.metadata.created_at + self.instruction.metadata.ttl
 
 
-def read_reply(pending: Pending, body: bytes, now: float) -> tuple[Message, Stamp]:
-    """Turn the answer to an instruction into a reply.
+def read_reply(pending: Pending, body: bytes, now: float, spool: Path | None = None) -> tuple[Message, Stamp]:
+    """Turn the answer to an instruction into a reply; the arrays of a large one stay in a file until they are used.
 
     The transport has checked that Drive names the addressed owner as the answer's author. What the message claims
     of itself must fit to that; if it does not, the reply is an Error that says so, and nothing waits in vain.
     """
     try:
-        reply, stamp = decode(body)
+        reply, stamp = _decode(body, spool)
     except FlowerError as error:
         reason = _handler_failure(body) or f"{pending.email} sent no Flower message: {error}"
         return error_reply(pending, ErrorCode.UNKNOWN, reason, now), Stamp()
@@ -52,6 +54,14 @@ def read_reply(pending: Pending, body: bytes, now: float) -> tuple[Message, Stam
         reason = f"the reply of {pending.email} was refused: {flaw}"
         return error_reply(pending, ErrorCode.UNKNOWN, reason, now), stamp
     return reply, stamp
+
+
+def _decode(body: bytes, spool: Path | None) -> tuple[Message, Stamp]:
+    if len(body) < LARGE:
+        return decode(body)
+    file = SharedFile(spool)
+    file.write(body)
+    return decode_file(file)
 
 
 def error_reply(pending: Pending, code: int, reason: str, now: float) -> Message:

@@ -92,7 +92,7 @@ def run_aggregator(
             if event == "round":
                 journal.round(int(fields["round"]))
 
-        aggregation = Aggregation(project, plan, Fanout(note, progress))
+        aggregation = Aggregation(project, plan, Fanout(note, progress), spool=directory)
         return _aggregate(aggregation, Link(parties.aggregator, polling), project.app_name, journal, progress)
 
 

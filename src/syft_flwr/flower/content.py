@@ -1,0 +1,119 @@
+"""The content of a Flower message as bytes, without copying its arrays.
+
+What is small goes through Flower's own (de)serialization; only the data of arrays is put into place, and found, here.
+Field numbers: ``flwr/proto/recorddict.proto``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from syft_flwr.flower._compat import (
+    Array,
+    ArrayRecord,
+    ProtoArray,
+    ProtoRecordDict,
+    RecordDict,
+    array_from_proto,
+    array_to_proto,
+    recorddict_from_proto,
+    recorddict_to_proto,
+)
+from syft_flwr.flower.file_array import DataFile, FileArray
+from syft_flwr.flower.protobuf import Field, read_fields, write_field, write_head
+
+_ITEMS = 1  # of RecordDict and of ArrayRecord
+_KEY = 1  # of the items of both
+_ARRAY_RECORD = 2  # of RecordDict.Item
+_VALUE = 2  # of ArrayRecord.Item
+_DATA = 4  # of Array
+
+Pieces = list[bytes]
+
+
+def write_content(content: RecordDict) -> Pieces:
+    """Serialize content, in pieces; those of large arrays are the arrays' own bytes."""
+    pieces: Pieces = []
+    for name, record in content.items():
+        if isinstance(record, ArrayRecord):
+            body = _nest(_ARRAY_RECORD, [piece for key, array in record.items() for piece in _write_array(key, array)])
+            pieces += _nest(_ITEMS, [write_field(_KEY, name.encode()), *body])
+        else:
+            pieces.append(recorddict_to_proto(RecordDict({name: record})).SerializeToString())
+    return pieces
+
+
+def read_content(payload: memoryview, start: int, file: DataFile | None = None) -> RecordDict:
+    """Read content.
+
+    Args:
+        payload: The serialized content.
+        start: Where it starts in the file.
+        file: Where the arrays' data stays; ``None`` to copy it into memory.
+
+    Raises:
+        ValueError: The bytes are no content.
+    """
+    content = RecordDict()
+    for item in read_fields(payload, start):
+        if item.number != _ITEMS:
+            continue
+        if (found := _array_record(item)) is not None:
+            name, record = found
+            content[name] = _read_arrays(record, file)
+        else:
+            content.update(recorddict_from_proto(ProtoRecordDict.FromString(bytes(item.whole))))
+    return content
+
+
+def without_arrays(payload: memoryview) -> bytes:
+    """Return serialized content without its array records."""
+    items = (item for item in read_fields(payload) if item.number == _ITEMS)
+    return b"".join(item.whole for item in items if _array_record(item) is None)
+
+
+def _write_array(key: str, array: Array) -> Pieces:
+    head: bytes = array_to_proto(Array(array.dtype, array.shape, array.stype, b"")).SerializeToString()
+    data = array.data
+    value = _nest(_VALUE, [head, write_head(_DATA, len(data)), data])
+    return _nest(_ITEMS, [write_field(_KEY, key.encode()), *value])
+
+
+def _nest(number: int, pieces: Pieces) -> Pieces:
+    return [write_head(number, sum(map(len, pieces))), *pieces]
+
+
+def _array_record(item: Field) -> tuple[str, list[Field]] | None:
+    """Return name and fields of an item that is an array record."""
+    fields = list(read_fields(item.payload, item.start))
+    records = [field for field in fields if field.number == _ARRAY_RECORD]
+    if not records:
+        return None
+    return _text(fields, _KEY), records
+
+
+def _read_arrays(records: list[Field], file: DataFile | None) -> ArrayRecord:
+    record = ArrayRecord()
+    for item in _items(records):
+        fields = list(read_fields(item.payload, item.start))
+        value = [part for field in fields if field.number == _VALUE for part in read_fields(field.payload, field.start)]
+        record[_text(fields, _KEY)] = _read_array(value, file)
+    return record
+
+
+def _items(records: list[Field]) -> Iterator[Field]:
+    for record in records:
+        yield from (item for item in read_fields(record.payload, record.start) if item.number == _ITEMS)
+
+
+def _read_array(fields: list[Field], file: DataFile | None) -> Array:
+    head = array_from_proto(ProtoArray.FromString(b"".join(f.whole for f in fields if f.number != _DATA)))
+    data = next((field for field in reversed(fields) if field.number == _DATA), None)
+    if data is not None and file is not None:
+        return FileArray(head, file, data.start, len(data.payload))
+    head.data = b"" if data is None else bytes(data.payload)
+    return head
+
+
+def _text(fields: list[Field], number: int) -> str:
+    return next((str(field.payload, "utf-8") for field in reversed(fields) if field.number == number), "")

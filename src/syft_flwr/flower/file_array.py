@@ -1,0 +1,108 @@
+"""An array whose data stays in a file until it is used."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+from syft_flwr.flower._compat import Array, ArrayRecord
+
+LARGE = 8 * 1024 * 1024
+"""From this size (bytes) on, arrays are worth a file."""
+
+
+class DataFile(Protocol):
+    """A file that holds the data of arrays."""
+
+    def fileno(self) -> int: ...
+
+
+class SharedFile:
+    """A file without a name that closes when the last array that needs it is gone."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        """Make one in a directory, by default where temporary files go."""
+        self._file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - closed by __del__
+
+    def write(self, data: bytes) -> int:
+        """Append data, at once; return its size."""
+        self._file.write(data)
+        self._file.flush()
+        return len(data)
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def __del__(self) -> None:
+        self._file.close()
+
+
+class FileArray(Array):
+    """A Flower ``Array`` that reads its ``data`` from a file each time it is asked for.
+
+    A strategy keeps the replies of all owners until it has added them up; with large models, they need not be in memory
+    meanwhile. The file is kept open, and with it its space on disk, for as long as an array of it lives.
+    """
+
+    def __init__(self, like: Array, file: DataFile, offset: int, size: int) -> None:
+        """Take type and shape from an array without data; Array's own constructor wants the data."""
+        self.__dict__.update(dtype=like.dtype, shape=like.shape, stype=like.stype)
+        self.__dict__.update(_file=file, _offset=offset, _size=size)
+
+    @property
+    def data(self) -> bytes:
+        if "_data" in self.__dict__:
+            return bytes(self.__dict__["_data"])
+        size = int(self.__dict__["_size"])
+        data = os.pread(self.__dict__["_file"].fileno(), size, self.__dict__["_offset"])
+        while len(data) < size:  # one call reads 2 GiB at most
+            piece = os.pread(self.__dict__["_file"].fileno(), size - len(data), self.__dict__["_offset"] + len(data))
+            if not piece:
+                raise OSError("the file of an array is shorter than it was")
+            data += piece
+        return data
+
+    @data.setter
+    def data(self, value: bytes) -> None:
+        self.__dict__["_data"] = value
+
+    @property
+    def size(self) -> int:
+        """Size of the data in bytes."""
+        return len(self.__dict__["_data"]) if "_data" in self.__dict__ else int(self.__dict__["_size"])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Array):
+            return NotImplemented
+        ours, theirs = ((a.dtype, a.shape, a.stype) for a in (self, other))
+        return ours == theirs and self.data == other.data
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle as an ordinary array."""
+        return Array, (self.dtype, self.shape, self.stype, self.data)
+
+
+# Flower's object IDs hash the class's name along with the data; this class stands for the same object.
+FileArray.__qualname__ = Array.__qualname__
+
+
+def park(record: ArrayRecord, directory: Path | None) -> None:
+    """Put the data of a large record's arrays into a file; the record holds the same arrays afterwards.
+
+    Args:
+        record: Changed in place; a small one is left alone.
+        directory: Where the file goes, which has no name; by default where temporary files go.
+    """
+    if sum(len(array.data) for array in record.values() if not isinstance(array, FileArray)) < LARGE:
+        return
+    file = SharedFile(directory)
+    offset = 0
+    for name, array in list(record.items()):
+        if not isinstance(array, FileArray):
+            size = file.write(array.data)
+            record[name] = FileArray(array, file, offset, size)
+            offset += size
