@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import gc
 import http.client
 import json
+import weakref
 from typing import Any
 
 import google.auth.exceptions
 import httplib2
 import pytest
 
-from syft_flwr.drive.mapping import drive_error, parse_retry_after, transport_errors
+from syft_flwr.drive.mapping import TransportErrors, drive_error, parse_retry_after
 from syft_flwr.errors import (
     ConflictError,
     CredentialsError,
@@ -142,7 +144,7 @@ def test_retry_after_reaches_the_error() -> None:
     ],
 )
 def test_a_broken_connection_is_an_outage(raised: Exception) -> None:
-    with pytest.raises(DriveUnavailableError) as caught, transport_errors("files.get"):
+    with pytest.raises(DriveUnavailableError) as caught, TransportErrors("files.get"):
         raise raised
     assert caught.value.status is None
     assert caught.value.__cause__ is raised
@@ -151,10 +153,29 @@ def test_a_broken_connection_is_an_outage(raised: Exception) -> None:
 def test_invalid_grant_says_to_log_in_again() -> None:
     response: Any = {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
     text = "invalid_grant: Token has been expired or revoked."
-    with pytest.raises(CredentialsError, match=r"expired or revoked.*Log in again.*7 days"), transport_errors("x"):
+    with pytest.raises(CredentialsError, match=r"expired or revoked.*Log in again.*7 days"), TransportErrors("x"):
         raise google.auth.exceptions.RefreshError(text, response)
 
 
 def test_our_own_errors_pass() -> None:
-    with pytest.raises(CredentialsError), transport_errors("files.get"):
+    with pytest.raises(CredentialsError), TransportErrors("files.get"):
         raise CredentialsError("as it was")
+
+
+def test_a_mapped_error_that_was_handled_keeps_nothing_of_its_callers_in_memory() -> None:
+    class Body:
+        """Stands for 300 MB."""
+
+    def upload(body: Body) -> None:
+        with pytest.raises(DriveUnavailableError), TransportErrors("files.create"):
+            raise ConnectionResetError(str(body))
+
+    body = Body()
+    left = weakref.ref(body)
+    gc.disable()
+    try:
+        upload(body)
+        del body
+        assert left() is None
+    finally:
+        gc.enable()

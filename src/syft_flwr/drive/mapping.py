@@ -9,8 +9,8 @@ import email.utils
 import http.client
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import google.auth.exceptions
@@ -72,15 +72,27 @@ def drive_error(
     return kind(text, status=status, reason=details.reason, retry_after=retry_after)
 
 
-@contextmanager
-def transport_errors(method: str) -> Iterator[None]:
-    """Turn what httplib2, sockets and google-auth raise into our errors."""
-    try:
-        yield
-    except google.auth.exceptions.GoogleAuthError as error:
-        raise _auth_error(method, error) from error
-    except (httplib2.HttpLib2Error, http.client.HTTPException, OSError) as error:
-        raise DriveUnavailableError(f"{method}: no answer from Drive: {type(error).__name__}: {error}") from error
+class TransportErrors:
+    """Turns what httplib2, sockets and google-auth raise within the block into our errors.
+
+    A class, since a generator's frame would tie the caught exception into a reference cycle with all frames that
+    called it; the body of an upload would stay in memory until the next full garbage collection.
+    """
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, google.auth.exceptions.GoogleAuthError):
+            raise _auth_error(self._method, error) from error
+        if isinstance(error, httplib2.HttpLib2Error | http.client.HTTPException | OSError):
+            detail = f"{type(error).__name__}: {error}"
+            raise DriveUnavailableError(f"{self._method}: no answer from Drive: {detail}") from error
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:

@@ -13,7 +13,7 @@ import google_auth_httplib2
 import httplib2
 
 from syft_flwr.drive.connections import HttpPool, Sink
-from syft_flwr.drive.mapping import drive_error, transport_errors
+from syft_flwr.drive.mapping import TransportErrors, drive_error
 from syft_flwr.errors import CredentialsError
 from syft_flwr.ports import Clock
 
@@ -66,7 +66,7 @@ class DriveSession:
         """
         refused: str | None = None
         while True:
-            with transport_errors(api_method):
+            with TransportErrors(api_method):
                 token, token_headers = self._authorise(refused)
                 with self._pool.lend(sink) as client:
                     response, content = client.request(
