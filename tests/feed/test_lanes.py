@@ -21,6 +21,7 @@ class Work:
     def __init__(self) -> None:
         self.done: list[str] = []
         self.prepared: list[str] = []
+        self.begun: list[str] = []
         self._changed = threading.Condition()
         self._gates: dict[str, threading.Event] = {}
 
@@ -42,6 +43,9 @@ class Work:
 
     def handle(self, item: str, ready: str) -> None:
         assert ready == item.upper()
+        with self._changed:
+            self.begun.append(item)
+            self._changed.notify_all()
         if gate := self._gates.get(item):
             gate.wait(10)
         with self._changed:
@@ -54,6 +58,10 @@ class Work:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.done) >= count, 10)
             return list(self.done)
+
+    def wait_until_begun(self, item: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: item in self.begun, 10)
 
     def wait_until_prepared(self, count: int) -> list[str]:
         with self._changed:
@@ -150,6 +158,7 @@ def test_stopping_returns_what_was_prepared_and_starts_nothing_more(make, work) 
     lane = make(lookahead=2)
     for number in range(5):
         lane.offer(f"a{number}")
+    work.wait_until_begun("a0")
     work.wait_until_prepared(3)
     prepared = lane.stop(0.0)
     gate.set()
