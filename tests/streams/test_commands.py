@@ -8,14 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 from typer.testing import CliRunner
 
-from parties import APP, DO, DS, PATIENCE, owner, serving
+from parties import APP, DO, DS, PATIENCE, owner, serving, wait_until
 from syft_flwr.cli.main import app
 from syft_flwr.feed import read_recording
 from syft_flwr.rpc import P2PFileRpc
@@ -143,10 +142,7 @@ def test_recording_writes_the_live_feed_with_bodies_until_ctrl_c(drive: DriveEmu
     with Command("record", "--email", DO, "--out", str(path), "--bodies", "--poll-interval", "0.1") as command:
         with serving(owner(bytes.upper)):
             ask(b"x", b"y")
-        recorded = threading.Event()
-        for _ in range(3000):
-            if path.read_text().count('"download"') == 2 or recorded.wait(0.01):
-                break
+        wait_until(lambda: path.read_text().count('"download"') == 2)
         command.end()
     recording = read_recording(path)
     assert recording.ended
