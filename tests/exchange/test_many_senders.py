@@ -63,11 +63,11 @@ def test_two_thousand_requests_of_twenty_senders_are_answered_once_and_in_order(
         with serving(events):
             list(pool.map(lambda sender: sender.send(EACH - EARLY), senders))
             assert all_handled.wait(200)
-            wait_until(lambda: len(stored(drive, ".response")) == SENDERS * EACH, 100, pause=1.0)
+            wait_until(lambda: len(stored(drive, ".response")) == SENDERS * EACH, 200, pause=1.0)
             replies = {file.name: file.content for file in drive.files()}
             listed = calls(drive, DO).count("files.list")
             list(pool.map(Sender.delete, senders))
-            wait_until(lambda: not stored(drive, ""), 100, pause=1.0)
+            wait_until(lambda: not stored(drive, ""), 200, pause=1.0)
 
     for sender in senders:
         assert handled[sender.email] == list(sender.files), "each once, and in the order of sending"

@@ -290,3 +290,14 @@ def test_a_request_that_nobody_will_answer_any_more_keeps_no_poll_loop_busy(driv
         assert runtime.requester.is_awaited()
         runtime.requester._waiting = {future: sent_at - 61 for future, sent_at in runtime.requester._waiting.items()}
         assert not runtime.requester.is_awaited()
+
+
+def test_futures_deleted_before_and_after_the_first_poll_are_all_withdrawn(drive: DriveEmulator) -> None:
+    with P2PFileRpc(DS, APP) as rpc:
+        early, late = (rpc.send(DO, APP, "messages", b"x") for _ in range(2))
+    with P2PFileRpc(DS, APP) as rpc:
+        rpc.delete_future(early)
+        rpc.runtime.poll_once()
+        wait_until(lambda: messages(drive) == [f"{late}.request"])
+        rpc.delete_future(late)
+        wait_until(lambda: not messages(drive), 10)

@@ -196,10 +196,10 @@ class FeedCycle:
             self._x.pool.submit(self._delete_due).result(timeout)
 
     def _delete_due(self) -> None:
-        if not self._x.settings.cleanup or not self._begun:
-            return
         with self._deleting:
             self._asked_to_delete = False  # who asks from here on needs another round
+            if not self._x.settings.cleanup or not self._begun:
+                return
             try:
                 self._janitor.delete_due()
             except RuntimeClosedError:
