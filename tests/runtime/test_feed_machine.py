@@ -63,6 +63,8 @@ class FeedMachine(RuleBasedStateMachine):
         self.handled: Counter[str] = Counter()
         self.away: dict[str, str] = {}
         self.trashed: set[str] = set()
+        self.copied: set[str] = set()
+        self.moved: set[str] = set()
         self.run = ExitStack()
 
     @initialize(bounded=st.booleans(), page_size=st.integers(1, 5))
@@ -129,7 +131,9 @@ class FeedMachine(RuleBasedStateMachine):
     @rule(request=requests)
     def duplicate(self, request) -> None:
         sender, future, file_id = request
-        if file_id in self.drive._files:
+        # A copy in another endpoint would be another message.
+        if file_id in self.drive._files and file_id not in self.moved:
+            self.copied.add(file_id)
             drive = self.senders[sender]
             (copy,) = drive.generate_ids(1)
             drive.upload(copy, f"{future}.request", self.drive._files[file_id].parent, future.encode())
@@ -181,7 +185,8 @@ class FeedMachine(RuleBasedStateMachine):
     def move_a_request(self, request, data) -> None:
         sender, _, file_id = request
         targets = [folder for (owner, _), folder in sorted(self.inboxes.items()) if owner == sender]
-        if file_id in self.drive._files:
+        if file_id in self.drive._files and file_id not in self.copied:
+            self.moved.add(file_id)
             self.drive.move(file_id, parent=data.draw(st.sampled_from(targets)))
 
     # -- what Drive does --------------------------------------------------------------------------------------
