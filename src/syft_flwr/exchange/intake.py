@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 
 from syft_flwr.drive.folders import Unresolved
 from syft_flwr.errors import DriveUnavailableError, RateLimitedError, RuntimeClosedError
@@ -16,6 +17,8 @@ from syft_flwr.exchange.context import Exchange, MessageLane
 from syft_flwr.exchange.responder import Handler, Prepared, Responder
 from syft_flwr.models import DriveFile, Message, Rejection, RejectionReason
 from syft_flwr.state.futures import Answer
+
+_age = attrgetter("created_time", "id")
 
 
 @dataclass(eq=False)
@@ -318,7 +321,3 @@ class Intake:
     def _wake(self) -> None:
         self._again.set()
         self._on_wake()
-
-
-def _age(file: DriveFile) -> tuple[str, str]:
-    return file.created_time, file.id

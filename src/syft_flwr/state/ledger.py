@@ -121,6 +121,8 @@ class Ledger:
         """
         token = page.next_page_token or page.new_start_page_token
 
+        now = self._clock.time()
+
         def work(tx: Transaction) -> list[DriveFile]:
             added = False
             unfinished: list[DriveFile] = []
@@ -131,7 +133,7 @@ class Ledger:
                 elif change.file.trashed:  # it may come back; a reply to it is kept
                     self._withdraw(tx, change.file_id)
                 elif _is_candidate(change.file):
-                    is_new = self._add(tx, change.file)
+                    is_new = self._add(tx, change.file, now)
                     added |= is_new
                     if is_new or tx.get(f"inbox/{change.file_id}") is not None:
                         unfinished.append(change.file)
@@ -146,9 +148,10 @@ class Ledger:
     def journal(self, files: Iterable[DriveFile]) -> list[DriveFile]:
         """Add candidates that a sweep found; return those that the journal did not have."""
         found = [file for file in files if _is_candidate(file)]
+        now = self._clock.time()
 
         def work(tx: Transaction) -> list[DriveFile]:
-            new = [file for file in found if self._add(tx, file)]
+            new = [file for file in found if self._add(tx, file, now)]
             self._bump(tx, added=bool(new))
             return new
 
@@ -252,7 +255,7 @@ class Ledger:
         def work(tx: Transaction) -> int:
             key = f"inbox/{message.file_id}"
             # The sender may have withdrawn its request since the claim; it is answered all the same.
-            row = tx.get(key) or self._inbox_row(_as_file(message))
+            row = tx.get(key) or self._inbox_row(_as_file(message), self._clock.time())
             attempts: int = row["attempts"] + 1
             tx.put(key, {**row, "attempts": attempts})
             return attempts
@@ -347,13 +350,14 @@ class Ledger:
 
     def restore(self, snapshot: Mapping[str, JSON]) -> None:
         """Begin with what :meth:`snapshot` returned, in an empty store."""
+        now = self._clock.time()
 
         def work(tx: Transaction) -> None:
             self._processed.load(tx, snapshot["done"], snapshot["marks"])
             for row in snapshot["futures"]:
                 tx.put(f"future/{row['future_id']}", row)
             for raw in snapshot["pending"]:
-                self._add(tx, DriveFile.from_api(raw))
+                self._add(tx, DriveFile.from_api(raw), now)
 
         self._store.transact(work)
 
@@ -362,10 +366,10 @@ class Ledger:
     def _cursor_row(self, token: str, origin: str) -> JSON:
         return {"token": token, "obtained_at": self._clock.time(), "origin": origin, "holder": self._holder}
 
-    def _inbox_row(self, file: DriveFile) -> dict[str, JSON]:
-        return {"file": file.to_api(), "seen_at": self._clock.time(), "attempts": 0}
+    def _inbox_row(self, file: DriveFile, now: float) -> dict[str, JSON]:
+        return {"file": file.to_api(), "seen_at": now, "attempts": 0}
 
-    def _add(self, tx: Transaction, file: DriveFile) -> bool:
+    def _add(self, tx: Transaction, file: DriveFile, now: float) -> bool:
         key = f"inbox/{file.id}"
         row = tx.get(key)
         if row is not None:
@@ -374,7 +378,7 @@ class Ledger:
             return False
         if self._processed.covers_file(tx, file.id, file.parents, file.created_time):
             return False
-        tx.put(key, self._inbox_row(file))
+        tx.put(key, self._inbox_row(file, now))
         return True
 
     def _withdraw(self, tx: Transaction, file_id: str) -> None:
