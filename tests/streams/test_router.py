@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import reactivex as rx
 
 from syft_flwr.feed.router import MessageRouter
@@ -109,3 +111,27 @@ def test_an_observer_may_emit_in_its_turn() -> None:
     stream.subscribe(answer)
     stream.on_next(message(number=1))
     assert got == ["file-1", "file-2"]
+
+
+def test_a_thousand_endpoints_cost_a_message_no_more_calls_than_ten() -> None:
+    def calls(endpoints: int) -> int:
+        stream, _ = router()
+        got: list[Message] = []
+        for number in range(endpoints):
+            stream.at("flwr/app", f"endpoint-{number}").subscribe(got.append)
+        wanted = message("endpoint-3")
+        count = 0
+
+        def profile(frame: object, event: str, argument: object) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        sys.setprofile(profile)
+        try:
+            stream.on_next(wanted)
+        finally:
+            sys.setprofile(None)
+        assert got == [wanted]
+        return count
+
+    assert calls(1_000) == calls(10)
