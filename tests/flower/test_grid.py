@@ -222,6 +222,26 @@ def test_any_answer_to_the_greeting_counts_as_other_participants_know_none(grid:
     assert grid.presence.wait_for(1, timeout=5.0)
 
 
+def test_an_owner_with_another_version_of_flower_is_told_of(grid: FlowerGrid, drive: FakeDrive, events: Events) -> None:
+    grid.greet()
+    letter = drive.wait_for_request(OWNERS[0])
+    message, _ = decode(letter.body)
+    drive.answer(letter.future_id, encode(Message(RecordDict(), reply_to=message), Stamp(flwr="1.38.0")))
+    assert grid.presence.wait_for(1, timeout=5.0)
+    (told,) = [event for event in events.named("owner") if event["state"] == "differs"]
+    assert "do1@example.com runs flwr 1.38.0" in told["reason"]
+
+
+def test_an_address_that_drive_refuses_is_told_of_at_the_greeting(
+    grid: FlowerGrid, drive: FakeDrive, events: Events
+) -> None:
+    drive.unknown.add(OWNERS[1])
+    grid.greet()
+    (told,) = [event for event in events.named("owner") if event["state"] == "unreachable"]
+    assert told["owner"] == OWNERS[1]
+    assert "is no Google account" in told["reason"]
+
+
 def test_an_owner_that_did_not_answer_is_away_until_it_answers_the_next_greeting(
     grid: FlowerGrid, drive: FakeDrive
 ) -> None:

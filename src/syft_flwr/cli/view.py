@@ -164,6 +164,8 @@ def _metrics(fields: Mapping[str, Any]) -> str:
 
 
 def _owner(fields: Mapping[str, Any]) -> str | None:
+    if fields["state"] == "differs":
+        return str(fields["reason"])
     states = {
         "present": "is here",
         "away": "did not answer in time",

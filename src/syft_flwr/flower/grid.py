@@ -25,9 +25,10 @@ from syft_flwr.flower._compat import (
     message_without_content,
     unknown_message_reply,
 )
-from syft_flwr.flower.codec import Stamp, decode, encode, round_of
+from syft_flwr.flower.codec import Stamp, encode, round_of
+from syft_flwr.flower.greeter import Greeter
 from syft_flwr.flower.node import Nodes
-from syft_flwr.flower.outbox import Outbox
+from syft_flwr.flower.outbox import Batch, Outbox
 from syft_flwr.flower.presence import Presence
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply
@@ -36,7 +37,6 @@ from syft_flwr.flower.transport import Rpc
 logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 5.0  # seconds; every wait looks at ttl and timeout again after this
-_GREETER_WAIT = 0.5  # seconds; the greeter looks whether it is to end
 
 
 class FlowerGrid(Grid):
@@ -81,10 +81,7 @@ class FlowerGrid(Grid):
         self._run: Run | None = None
         self._pending: dict[str, Pending] = {}
         self._lock = threading.Lock()
-        self._greetings: dict[str, int] = {}  # future ID of an unanswered greeting -> node
-        self._greeted = threading.Event()
-        self._closing = threading.Event()
-        self._greeter: threading.Thread | None = None
+        self._greeter = Greeter(rpc, self.nodes, self.presence, self._send_greetings, progress)
 
     def set_run(self, run: Run) -> None:
         if not isinstance(run, Run):
@@ -172,10 +169,7 @@ class FlowerGrid(Grid):
 
     def greet(self) -> None:
         """Ask every data owner whether it is there; their answers are awaited by a thread until :meth:`close`."""
-        self._greet(list(self.nodes))
-        if self._greeter is None:
-            self._greeter = threading.Thread(target=self._await_greetings, name="flower-greeter", daemon=True)
-            self._greeter.start()
+        self._greeter.greet(list(self.nodes))
 
     def stop_owners(self, reason: str, timeout: float = 10.0) -> list[str]:
         """Tell every data owner that the run is over.
@@ -207,42 +201,45 @@ class FlowerGrid(Grid):
 
     def close(self) -> None:
         """End the thread and withdraw what nobody has answered; idempotent."""
-        self._closing.set()
-        self._greeted.set()
-        if self._greeter is not None:
-            self._greeter.join(_LONGEST_WAIT * 2)
-            self._greeter = None
+        leftovers = self._greeter.close()
         with self._lock:
-            leftovers = [p.future_id for p in self._pending.values() if p.future_id] + list(self._greetings)
+            leftovers += [pending.future_id for pending in self._pending.values() if pending.future_id]
             self._pending.clear()
-            self._greetings.clear()
         for future_id in leftovers:
             self._delete(future_id)
 
     def _push(self, messages: Iterable[Message]) -> list[Pending]:
         batch = self._outbox.batch()
         try:
-            with batch:
-                for message in messages:
-                    self._check(message)
-                    batch.add(self._prepare(message), functools.partial(encode, message, self._stamp), message)
+            self._fill(batch, messages)
         finally:
             # Also when a later message is refused: what is on its way must be known, to be withdrawn at the end.
             sent = batch.sent()
             with self._lock:
                 self._pending |= {pending.message_id: pending for pending in sent}
         for pending in sent:
-            metadata = pending.instruction.metadata
-            if metadata.message_type != SYSTEM_MESSAGE:
+            kind = pending.instruction.metadata.message_type
+            if kind != SYSTEM_MESSAGE:
                 self._progress(
                     "sent",
                     owner=pending.email,
-                    type=metadata.message_type,
+                    type=kind,
                     group=pending.group,
                     bytes=pending.size,
                     error=pending.failure,
                 )
         return sent
+
+    def _send_greetings(self, messages: Iterable[Message]) -> list[Pending]:
+        batch = self._outbox.batch()
+        self._fill(batch, messages)
+        return batch.sent()
+
+    def _fill(self, batch: Batch, messages: Iterable[Message]) -> None:
+        with batch:
+            for message in messages:
+                self._check(message)
+                batch.add(self._prepare(message), functools.partial(encode, message, self._stamp), message)
 
     def _check(self, message: Message) -> None:
         metadata, run_id = message.metadata, self.run.run_id
@@ -321,8 +318,8 @@ class FlowerGrid(Grid):
         self._lose(pending.node)
 
     def _lose(self, node: int) -> None:
-        if node in self.nodes and self.presence.lost(node) and not self._closing.is_set():
-            self._greet([node])
+        if node in self.nodes and self.presence.lost(node):
+            self._greeter.greet([node])
 
     def _forget(self, pending: Pending) -> None:
         with self._lock:
@@ -335,47 +332,3 @@ class FlowerGrid(Grid):
             self._rpc.delete_future(future_id)
         except SyftFlwrError as error:
             logger.warning("request %s could not be deleted: %s", future_id, error)
-
-    def _greet(self, nodes: Sequence[int]) -> None:
-        content = RecordDict({"config": ConfigRecord({"action": "hello"})})
-        sent = self._push(Message(content, node, SYSTEM_MESSAGE, group_id="hello") for node in nodes)
-        with self._lock:
-            for pending in sent:
-                self._pending.pop(pending.message_id, None)
-                if pending.future_id:
-                    self._greetings[pending.future_id] = pending.node
-        for pending in sent:
-            if pending.failure:
-                self._progress("owner", owner=pending.email, state="unreachable", reason=pending.failure)
-        self._greeted.set()
-
-    def _await_greetings(self) -> None:
-        while not self._closing.is_set():
-            with self._lock:
-                waiting = dict(self._greetings)
-                if not waiting:
-                    self._greeted.clear()
-            if not waiting:
-                self._greeted.wait()
-                continue
-            try:
-                for future_id in self._rpc.answered(list(waiting), _GREETER_WAIT):
-                    self._welcome(waiting[future_id], self._rpc.get_response(future_id))
-                    with self._lock:
-                        self._greetings.pop(future_id, None)
-                    self._delete(future_id)
-            except SyftFlwrError as error:
-                logger.warning("can't look for data owners at the moment: %s", error)
-                self._closing.wait(_LONGEST_WAIT)
-
-    def _welcome(self, node: int, body: bytes | None) -> None:
-        stamp = Stamp()
-        try:
-            _, stamp = decode(body or b"")
-        except SyftFlwrError:
-            logger.debug("node %d answered the greeting in a way of its own", node)
-        if stamp.flwr or stamp.project:
-            self._progress(
-                "owner", owner=self.nodes.email(node), state="answered", flwr=stamp.flwr, project=stamp.project
-            )
-        self.presence.arrived(node)

@@ -1,0 +1,107 @@
+"""Asks data owners whether they are there, and waits for their answers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from syft_flwr.errors import SyftFlwrError
+from syft_flwr.flower._compat import FLWR_VERSION, SYSTEM_MESSAGE, ConfigRecord, Message, RecordDict
+from syft_flwr.flower.codec import Stamp, decode
+from syft_flwr.flower.node import Nodes
+from syft_flwr.flower.presence import Presence
+from syft_flwr.flower.progress import Progress
+from syft_flwr.flower.replies import Pending
+from syft_flwr.flower.transport import Rpc
+
+logger = logging.getLogger(__name__)
+
+_STEP = 0.5  # seconds of a wait, after which the thread looks whether it is to end
+_PAUSE = 5.0  # seconds after a failure
+_JOIN = 10.0
+
+
+class Greeter:
+    """Greets owners, and tells :class:`Presence` of those that answer. Thread-safe.
+
+    While a greeting is unanswered, a thread of its own waits for it; when all have answered, it costs no calls.
+    """
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        nodes: Nodes,
+        presence: Presence,
+        send: Callable[[Iterable[Message]], list[Pending]],
+        progress: Progress,
+    ) -> None:
+        self._rpc = rpc
+        self._nodes = nodes
+        self._presence = presence
+        self._send = send
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._waiting: dict[str, int] = {}  # future ID of an unanswered greeting -> node
+        self._greeted = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def greet(self, nodes: Sequence[int]) -> None:
+        """Ask nodes whether they are there; does not wait for their answers."""
+        if self._closing.is_set():
+            return
+        content = RecordDict({"config": ConfigRecord({"action": "hello"})})
+        sent = self._send(Message(content, node, SYSTEM_MESSAGE, group_id="hello") for node in nodes)
+        with self._lock:
+            self._waiting |= {pending.future_id: pending.node for pending in sent if pending.future_id}
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="flower-greeter", daemon=True)
+                self._thread.start()
+        for pending in sent:
+            if pending.failure:
+                self._progress("owner", owner=pending.email, state="unreachable", reason=pending.failure)
+        self._greeted.set()
+
+    def close(self) -> list[str]:
+        """End the thread; return the futures of greetings that nobody answered. Idempotent."""
+        self._closing.set()
+        self._greeted.set()
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(_JOIN)
+        with self._lock:
+            left, self._waiting = list(self._waiting), {}
+        return left
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            with self._lock:
+                waiting = dict(self._waiting)
+                if not waiting:
+                    self._greeted.clear()
+            if not waiting:
+                self._greeted.wait()
+                continue
+            try:
+                for future_id in self._rpc.answered(list(waiting), _STEP):
+                    self._welcome(waiting[future_id], self._rpc.get_response(future_id))
+                    with self._lock:
+                        self._waiting.pop(future_id, None)
+                    self._rpc.delete_future(future_id)
+            except SyftFlwrError as error:
+                logger.warning("can't look for data owners at the moment: %s", error)
+                self._closing.wait(_PAUSE)
+
+    def _welcome(self, node: int, body: bytes | None) -> None:
+        email, stamp = self._nodes.email(node), Stamp()
+        try:
+            _, stamp = decode(body or b"")
+        except SyftFlwrError:
+            logger.debug("%s answered the greeting in a way of its own", email)
+        if stamp.flwr and stamp.flwr != FLWR_VERSION:
+            reason = f"{email} runs flwr {stamp.flwr}, the aggregator {FLWR_VERSION}; install the same if apps fail"
+            logger.warning("%s", reason)
+            self._progress("owner", owner=email, state="differs", reason=reason, flwr=stamp.flwr, project=stamp.project)
+        self._presence.arrived(node)
