@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from parties import PATIENCE, wait_until
+from accounts import PATIENCE, wait_until
 from syft_flwr.testing import DriveEmulator
 
 OWNER = """

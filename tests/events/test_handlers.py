@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from parties import APP, DO, DS, Observed, calls, messages, owner, serving, wait_until
+from accounts import APP, DO, DS, Observed, calls, messages, owner, serving, wait_until
 from syft_flwr.errors import InvalidNameError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.models import Message

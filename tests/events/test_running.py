@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from parties import APP, DO, DS, PATIENCE, Observed, calls, messages, owner, serving, wait_until
+from accounts import APP, DO, DS, PATIENCE, Observed, calls, messages, owner, serving, wait_until
 from syft_flwr.client import SyftP2PClient
 from syft_flwr.errors import ConfigurationError, CredentialsError
 from syft_flwr.events import P2PFileEvents, create_events_watcher

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from parties import APP, DO, DS, calls, owner, serving, wait_until
+from accounts import APP, DO, DS, calls, owner, serving, wait_until
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator
 
@@ -59,7 +59,7 @@ def test_a_restart_finds_its_folders_on_record(drive: DriveEmulator) -> None:
 
 
 def test_an_owner_who_is_asked_by_an_existing_participant_pays_no_more(drive: DriveEmulator) -> None:
-    from parties import LegacyPeer
+    from accounts import LegacyPeer
 
     with LegacyPeer(drive, DS) as legacy, serving(owner(bytes.upper)):
         future_id = legacy.send(DO, b"x")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from parties import APP, DO, DS, LegacyPeer, Observed, calls, messages, owner, serving, wait_until
+from accounts import APP, DO, DS, LegacyPeer, Observed, calls, messages, owner, serving, wait_until
 from syft_flwr.client import SyftP2PClient
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import ConfigurationError

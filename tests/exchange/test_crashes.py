@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from parties import APP, DO, DS, PATIENCE, Observed, messages, owner, serving, wait_until
+from accounts import APP, DO, DS, PATIENCE, Observed, messages, owner, serving, wait_until
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator
 

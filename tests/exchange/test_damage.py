@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from parties import APP, DO, DS, Observed, messages, owner, serving, wait_until
+from accounts import APP, DO, DS, Observed, messages, owner, serving, wait_until
 from syft_flwr.errors import TransferError
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator

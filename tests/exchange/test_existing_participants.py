@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parties import APP, DO, DS, LegacyPeer, Observed, calls, messages, owner, serving, wait_until
+from accounts import APP, DO, DS, LegacyPeer, Observed, calls, messages, owner, serving, wait_until
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator
 

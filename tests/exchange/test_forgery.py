@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from parties import APP, DO, DS, Observed, PlainAccount, calls, owner, serving, wait_until
+from accounts import APP, DO, DS, Observed, PlainAccount, calls, owner, serving, wait_until
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator
 

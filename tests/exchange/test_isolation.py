@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parties import DO, DS, Observed, messages, owner, serving, wait_until
+from accounts import DO, DS, Observed, messages, owner, serving, wait_until
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from parties import APP, DO, DS, PATIENCE
+from accounts import APP, DO, DS, PATIENCE
 from syft_flwr.testing import DriveEmulator
 
 MEGABYTE = 1024 * 1024

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from parties import APP, DO, PlainAccount, calls, serving, wait_until
+from accounts import APP, DO, PlainAccount, calls, serving, wait_until
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.models import Message
 from syft_flwr.testing import DriveEmulator

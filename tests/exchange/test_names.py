@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parties import DO, DS, owner, serving
+from accounts import DO, DS, owner, serving
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator

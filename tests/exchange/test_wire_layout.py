@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import re
 
-from parties import APP, DO, DS, PlainAccount, calls, messages, owner, serving, wait_until
+from accounts import APP, DO, DS, PlainAccount, calls, messages, owner, serving, wait_until
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator
 

@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from parties import PlainAccount
+from accounts import PlainAccount
 from syft_flwr.clock import SystemClock
 from syft_flwr.drive import gateway
 from syft_flwr.events import P2PFileEvents

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from parties import APP, DO, DS, LegacyPeer, Observed, calls, messages, owner, serving, wait_until
+from accounts import APP, DO, DS, LegacyPeer, Observed, calls, messages, owner, serving, wait_until
 from syft_flwr.errors import DriveError, NotFoundError, RemoteHandlerError
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator

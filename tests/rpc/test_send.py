@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from parties import APP, DO, DS, calls, messages, owner, serving
+from accounts import APP, DO, DS, calls, messages, owner, serving
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import InvalidNameError, PermissionDeniedError
 from syft_flwr.rpc import P2PFileRpc

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 from typer.testing import CliRunner
 
-from parties import APP, DO, DS, PATIENCE, owner, serving, wait_until
+from accounts import APP, DO, DS, PATIENCE, owner, serving, wait_until
 from syft_flwr.cli.main import app
 from syft_flwr.feed import read_recording
 from syft_flwr.rpc import P2PFileRpc

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from parties import DO, PATIENCE, PlainAccount
+from accounts import DO, PATIENCE, PlainAccount
 from syft_flwr.feed import at_endpoint
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import Replay

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from parties import APP, DO, DS, PATIENCE, owner, serving, wait_until
+from accounts import APP, DO, DS, PATIENCE, owner, serving, wait_until
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.feed import received, reply_with, with_body

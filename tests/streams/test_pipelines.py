@@ -13,7 +13,7 @@ from reactivex import operators as ops
 from reactivex.scheduler import ThreadPoolScheduler
 from reactivex.subject import Subject
 
-from parties import APP, DO, DS, PATIENCE, Observed, owner, serving, wait_until
+from accounts import APP, DO, DS, PATIENCE, Observed, owner, serving, wait_until
 from syft_flwr.errors import InvalidNameError, NotFoundError, TransferError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.feed import (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from parties import APP, DO, DS, PATIENCE, Observed, PlainAccount, owner, serving, wait_until
+from accounts import APP, DO, DS, PATIENCE, Observed, PlainAccount, owner, serving, wait_until
 from syft_flwr.errors import ConfigurationError, RecordingError
 from syft_flwr.feed import read_recording
 from syft_flwr.models import Message

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from parties import APP, DO, DS, Observed, owner, serving
+from accounts import APP, DO, DS, Observed, owner, serving
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator
 

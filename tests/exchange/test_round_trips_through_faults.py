@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from parties import APP, DO, DS, messages, owner, serving, wait_until
+from accounts import APP, DO, DS, messages, owner, serving, wait_until
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import StorageQuotaError
 from syft_flwr.rpc import P2PFileRpc
