@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from report_cases import CASES, HOSTILE, failing, made, many, recorded, silent
 
@@ -209,6 +209,7 @@ def test_a_clock_that_may_be_right_is_left_alone() -> None:
     assert clock_offset([task(0, 10)]) == 0
 
 
+@example(0.0, 6.49205674325504e-306, 1)
 @given(finite, finite, st.integers(1, 10))
 def test_a_nice_scale_holds_every_value_and_rises(one: float, other: float, count: int) -> None:
     low, high = sorted((one, other))

@@ -119,5 +119,5 @@ def _spread(low: float, high: float) -> tuple[float, float]:
     if high - low > margin:
         return low, high
     middle = low / 2 + high / 2
-    half = abs(middle) * 0.1 or 0.5
+    half = abs(middle) * 0.1 if abs(middle) > 1e-300 else 0.5
     return middle - half, middle + half
