@@ -1,48 +1,13 @@
 from __future__ import annotations
 
-import shutil
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes import Events, FakeDrive, FakeEvents, FakeRpc
+from flower_fakes import Events, FakeDrive
+from flower_federation import Federation
 
-from syft_flwr.flower.aggregator import Aggregation, RunPlan
-from syft_flwr.flower.app_host import ForkedApps
-from syft_flwr.flower.job import AppSpec
-from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.project import FlowerProject
-from syft_flwr.flower.run_store import RunStore
-
-APPS = Path(__file__).parent / "apps"
-DIGITS = Path(__file__).parents[2] / "examples" / "digits"
-
-
-_PYPROJECT = """\
-[project]
-name = "zoo"
-version = "1.0.0"
-
-[tool.flwr.app]
-publisher = "example"
-
-[tool.flwr.app.components]
-serverapp = "zoo.servers:{server}"
-clientapp = "zoo.clients:{client}"
-
-[tool.flwr.app.config]
-num-server-rounds = {rounds}
-"""
-
-
-def zoo_project(directory: Path, server: str, client: str, *, rounds: int = 2) -> Path:
-    """Make a Flower project of two of the zoo's apps."""
-    project = directory / f"{server}-{client}"
-    shutil.copytree(APPS / "zoo", project / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
-    text = _PYPROJECT.format(server=server, client=client, rounds=rounds)
-    (project / "pyproject.toml").write_text(text, encoding="utf-8")
-    return project
 
 
 @pytest.fixture
@@ -53,55 +18,6 @@ def drive() -> FakeDrive:
 @pytest.fixture
 def progress() -> Events:
     return Events()
-
-
-class Federation:
-    """Data owners on threads, whose apps run in processes of their own, over the in-memory transport."""
-
-    def __init__(self, drive: FakeDrive, project: FlowerProject, directory: Path, count: int) -> None:
-        self.drive = drive
-        self.project = project
-        self.emails = [f"do{number}@example.com" for number in range(1, count + 1)]
-        self.directory = directory
-        self.owners: list[threading.Thread] = []
-        self.events: dict[str, FakeEvents] = {}
-        self.progress: dict[str, Events] = {}
-        self.hosts: list[ForkedApps] = []
-
-    def start(self) -> None:
-        for number, email in enumerate(self.emails):
-            self.start_owner(number, email)
-
-    def start_owner(self, number: int, email: str) -> None:
-        spec = AppSpec(str(self.project.directory), self.project.client_app)
-        host = ForkedApps(spec, self.directory / email / f"jobs-{len(self.hosts)}")
-        self.hosts.append(host)
-        events, progress = FakeEvents(self.drive, email), Events()
-        self.events[email], self.progress[email] = events, progress
-        config = OwnerConfig(
-            email,
-            node_config={"partition-id": number, "num-partitions": len(self.emails)},
-            run_config=self.project.run_config,
-        )
-        owner = DataOwner(config, events, host, RunStore(self.directory / email / "runs"), progress=progress)
-        thread = threading.Thread(target=owner.run_forever, name=email)
-        thread.start()
-        self.owners.append(thread)
-
-    def aggregate(self, out: Path, progress: Events, **overrides: object) -> Aggregation:
-        plan = RunPlan(tuple(self.emails), overrides, out, patience=30.0, farewell=10.0)  # type: ignore[arg-type]
-        aggregation = Aggregation(self.project, plan, progress)
-        aggregation.run(FakeRpc(self.drive, "agg@example.com"))
-        return aggregation
-
-    def close(self) -> None:
-        for events in self.events.values():
-            events.stop()
-        for host in self.hosts:
-            host.close()
-        for thread in self.owners:
-            thread.join(20)
-            assert not thread.is_alive()
 
 
 @pytest.fixture

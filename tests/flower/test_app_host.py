@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from flower_fakes import until
+from flower_federation import zoo_project
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
-from conftest import zoo_project
-from fakes import until
 from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.flower._compat import Context, context_from_bytes, context_to_bytes, set_task_identity
 from syft_flwr.flower.app_host import ForkedApps, InProcessApps

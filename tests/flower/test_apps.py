@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flower_fakes import Events
+from flower_federation import Federation, zoo_project
 
-from conftest import Federation, zoo_project
-from fakes import Events
 from syft_flwr.errors import FlowerError
 
 Federate = Callable[..., Federation]

@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from flower_federation import zoo_project
 
-from conftest import zoo_project
 from syft_flwr.errors import ConfigurationError, StateError
 from syft_flwr.flower.consent import Approvals, ConsentRequest, matches
 from syft_flwr.flower.project import FlowerProject

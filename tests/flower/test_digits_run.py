@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from conftest import DIGITS, Federation
-from fakes import Events
+from flower_fakes import Events
+from flower_federation import DIGITS, Federation
 
 
 def test_the_digits_example_learns(federation: Callable[..., Federation], tmp_path: Path, progress: Events) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from flower_fakes import until
+from flower_federation import zoo_project
+from flower_parties import AGGREGATOR, Party, parties
 
-from conftest import zoo_project
-from fakes import until
-from parties import AGGREGATOR, Party, parties
 from syft_flwr.testing.emulator import DriveEmulator
 
 OWNERS = ["do1@example.com", "do2@example.com"]

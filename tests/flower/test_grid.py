@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from flower_fakes import Events, FakeDrive, FakeRpc, Letter, until
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.supercore.run import Run
 
-from fakes import Events, FakeDrive, FakeRpc, Letter, until
 from syft_flwr.flower._compat import set_task_identity
 from syft_flwr.flower.codec import Stamp, decode, encode
 from syft_flwr.flower.grid import FlowerGrid

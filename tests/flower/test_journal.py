@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fakes import Events, FakeDrive, FakeRpc
+from flower_fakes import Events, FakeDrive, FakeRpc
+
 from syft_flwr.flower.journal import JournaledRpc, RunJournal
 from syft_flwr.flower.roles import _clean_up_after
 

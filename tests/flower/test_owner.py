@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from flower_fakes import Events, FakeDrive, FakeEvents, Letter
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
 
-from fakes import Events, FakeDrive, FakeEvents, Letter
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import context_from_bytes, context_to_bytes, set_task_identity
 from syft_flwr.flower.codec import Stamp, decode, encode

@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from flower_federation import DIGITS
 
-from conftest import DIGITS
 from syft_flwr.errors import ConfigurationError, FlowerError
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.roles import Parties

@@ -90,9 +90,9 @@ def test_the_poll_cadence_follows_the_youngest_waiting_future(
             """Return the seconds until the next poll, less those at age 0, when the youngest future has that age."""
             now = runtime._x.clock.time()
             runtime.requester._waiting = {"f": now, "older": now - 1000}
-            at_first = runtime.until_stale()
+            at_first = runtime.answers.until_stale()
             runtime.requester._waiting = {"f": now - age, "older": now - 1000}
-            return round(runtime.until_stale() - at_first, 2)
+            return round(runtime.answers.until_stale() - at_first, 2)
 
         assert [pause(age) for age in (0.4, 4.0, 12.0, 1000.0)] == [0.0, 0.9, 2.9, 2.9]
 

@@ -112,7 +112,7 @@ class P2PFileRpc(SyftFlwrRpc):
         """
         runtime = self.runtime
         if not runtime.requester.answered([future_id]) and runtime.requester.is_waiting(future_id):
-            runtime.poll_if_stale()
+            runtime.answers.poll_if_stale()
         answers = runtime.requester.collect([future_id])
         return answers[future_id][0] if future_id in answers else None
 

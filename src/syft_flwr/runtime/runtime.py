@@ -22,8 +22,11 @@ from syft_flwr.feed.interval import PollInterval
 from syft_flwr.feed.recording import GatewayTap, Recorder
 from syft_flwr.feed.replies import Desk
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
+from syft_flwr.runtime.answers import Answers
 from syft_flwr.runtime.cycle import FeedCycle
+from syft_flwr.runtime.desk import RouteDesk
 from syft_flwr.runtime.loop import PollLoop, nothing
+from syft_flwr.runtime.recorders import Recorders
 from syft_flwr.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ class DriveRuntime:
     Attributes:
         email: The account's address.
         cycle: The account's polls.
+        answers: The answers that this process waits for.
         meter: Calls and quota units so far (:class:`~syft_flwr.drive.quota.QuotaMeter`).
     """
 
@@ -71,7 +75,6 @@ class DriveRuntime:
         self.email = exchange.me
         self.meter = meter
         self._x = exchange
-        self._tap = tap
         self._release = release
         self._on_close = on_close
         self._interval = PollInterval(exchange.settings.poll_interval, exchange.settings.max_poll_interval, rng)
@@ -85,10 +88,16 @@ class DriveRuntime:
         self._intake = Intake(exchange, on_response=self._on_response, on_wake=self._loop.wake)
         self.requester = Requester(exchange, on_deletion=self._on_deletion)
         self.cycle = FeedCycle(exchange, self._intake, self.requester, url=url, rng=rng)
-        self._stale = threading.Lock()
+        self.answers = Answers(
+            self.requester,
+            self.cycle,
+            self._interval,
+            exchange.clock,
+            is_polled=lambda: self.is_running,
+            check_open=self._check_open,
+        )
+        self._recorders = None if tap is None else Recorders(exchange, self.cycle, tap)
         self._closed = threading.Event()
-        self._waiters: set[threading.Event] = set()
-        self._recorders: list[Recorder] = []
 
     @classmethod
     def open(cls, email: str | None = None, **settings: Any) -> DriveRuntime:
@@ -201,9 +210,9 @@ class DriveRuntime:
         self.cycle.finish_deleting(_DELETE_TIMEOUT)
         self._x.gateway.close()
         self._loop.join(_STOP_TIMEOUT)
-        self._tell_waiters()
-        for recorder in self._recorders:
-            recorder.close()
+        self.answers.wake()
+        if self._recorders is not None:
+            self._recorders.close()
         self._x.streams.complete()
         self._on_close()
 
@@ -227,26 +236,6 @@ class DriveRuntime:
         """
         self._check_open()
         return self.cycle.poll()
-
-    def poll_if_stale(self) -> None:
-        """Poll unless the loop does, or somebody has done so lately.
-
-        Lately is a quarter of the age of the youngest unanswered request, between 0.1 s and the poll interval: a
-        quick answer is seen quickly, and waiting for a thousand futures costs one ``changes.list`` per interval.
-        """
-        if self.is_running:
-            return
-        with self._stale:
-            if self.until_stale() <= 0:
-                self.poll_once()
-
-    def until_stale(self) -> float:
-        """Return the seconds until :meth:`poll_if_stale` would poll."""
-        youngest = self.requester.youngest()
-        pause = self._interval.base
-        if youngest is not None:
-            pause = min(max((self._x.clock.time() - youngest) / 4, 0.1), pause)
-        return self.cycle.polled_at + pause - self._x.clock.monotonic()
 
     def shorten_interval(self, poll_interval: float) -> None:
         """Poll at least this often (seconds) while there is traffic."""
@@ -286,7 +275,7 @@ class DriveRuntime:
         self._check_answers()
         route = Route("pipeline", "", function, concurrency=concurrency, on_over=on_over)
         self._intake.open_desk(route)
-        return _Desk(self._intake, route)
+        return RouteDesk(self._intake, route, stop_timeout=_STOP_TIMEOUT)
 
     def fetch_body(self, message: Message) -> Future[bytes]:
         """Begin to download a message's body, which is not kept; the transfers of the account take turns.
@@ -319,29 +308,7 @@ class DriveRuntime:
 
         Polls the feed itself when no loop does.
         """
-        clock = self._x.clock
-        deadline = clock.monotonic() + timeout
-        news = threading.Event()
-        self._waiters.add(news)
-        try:
-            answered = self.requester.answered(future_ids)
-            while (left := deadline - clock.monotonic()) > 0 and len(answered) < enough:
-                self._check_open()
-                if self.is_running:
-                    heard = clock.wait(news, min(left, self._interval.base))
-                elif (pause := self.until_stale()) > 0:
-                    heard = clock.wait(news, min(left, pause))
-                else:
-                    self.poll_if_stale()
-                    heard = False
-                news.clear()
-                missing = [future_id for future_id in future_ids if future_id not in answered]
-                # The ledger knows what other processes took as well, but to ask it about a thousand futures with every
-                # answer that comes in would cost more than the answers.
-                answered |= self.requester.heard_of(missing) if heard else self.requester.answered(missing)
-            return answered
-        finally:
-            self._waiters.discard(news)
+        return self.answers.wait(future_ids, timeout, enough=enough)
 
     def drive_time(self) -> float:
         """Return Drive's clock: Unix seconds, as of its last answer; the local clock before the first one."""
@@ -377,26 +344,9 @@ class DriveRuntime:
             ConfigurationError: Both ``bodies`` and ``redact``.
         """
         self._check_open()
-        if self._tap is None:
+        if self._recorders is None:
             raise ConfigurationError("this runtime was put together without a tap to record from")
-        with self.cycle.held() as token:
-            start = {
-                "token": token or self._x.ledger.cursor(),
-                "folders": [folder.to_api() for folder in self._x.folders.known()],
-                **self._x.ledger.snapshot(),
-            }
-            recorder = Recorder(
-                Path(path),
-                self._tap,
-                account=self.email,
-                start=start,
-                clock=self._x.clock,
-                bodies=bodies,
-                redact=redact,
-                report=lambda error: self._x.streams.report("recording the feed", error),
-            )
-        self._recorders.append(recorder)
-        return recorder
+        return self._recorders.start(Path(path), bodies=bodies, redact=redact)
 
     # -- inside -----------------------------------------------------------------------------------------------
 
@@ -425,12 +375,7 @@ class DriveRuntime:
         self.cycle.delete_due_soon()
 
     def _on_response(self, future_id: str) -> None:
-        self.requester.note_answer(future_id)
-        self._tell_waiters()
-
-    def _tell_waiters(self) -> None:
-        for news in list(self._waiters):
-            news.set()
+        self.answers.came(future_id)
 
     def _check_answers(self) -> None:
         self._check_open()
@@ -440,17 +385,3 @@ class DriveRuntime:
     def _check_open(self) -> None:
         if self._closed.is_set():
             raise RuntimeClosedError(f"the runtime of {self.email} is closed")
-
-
-class _Desk:
-    """A function that answers the requests which are handed over to it."""
-
-    def __init__(self, intake: Intake, route: Route) -> None:
-        self._intake = intake
-        self._route = route
-
-    def take(self, message: Message) -> bool:
-        return self._intake.take(self._route, message)
-
-    def close(self) -> None:
-        self._intake.remove_routes([self._route], _STOP_TIMEOUT)
