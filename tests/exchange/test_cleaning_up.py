@@ -102,6 +102,18 @@ def test_a_request_that_nobody_takes_is_given_up_after_the_expiry(
             wait_until(lambda: not observed.runtime._x.ledger.pending())
 
 
+def test_processes_that_live_shorter_than_the_interval_give_up_what_has_expired_too(
+    drive: DriveEmulator, clock: type[JumpingClock]
+) -> None:
+    with P2PFileRpc(DS, APP) as rpc:
+        rpc.send(DO, APP, "nobody", b"x")
+    for ahead, waiting in ((0, 1), (3000, 1), (1300, 0)):
+        clock.ahead += ahead
+        with Observed(DO, cleanup_expiry=3600.0) as short:
+            short.runtime.poll_once()
+            assert len(short.runtime._x.ledger.pending()) == waiting
+
+
 def test_a_deletion_that_failed_is_tried_again(drive: DriveEmulator) -> None:
     with serving(owner(bytes.upper, cleanup_interval=0.2)), P2PFileRpc(DS, APP) as rpc:
         future_id = rpc.send(DO, APP, "messages", b"x")

@@ -78,7 +78,7 @@ class FeedCycle:
         self._withdrawals = False
         self._folders_version = -1
         self._swept_at = 0.0
-        self._cleaned_at = self._now()
+        self._cleaned_at = float("-inf")
         self.polled_at = float("-inf")
         """When the last poll ended, on the monotonic clock."""
 
