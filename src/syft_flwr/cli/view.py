@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -115,7 +116,7 @@ def metrics_table(rounds: list[Mapping[str, Any]]) -> Table:
             for name in row[phase]
         )
     )
-    table = Table(title="Metrics per round", title_justify="left")
+    table = Table(title="Metrics per round", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("round", justify="right")
     for phase, name in columns:
         table.add_column(f"{_PHASES[phase]}\n{name}", justify="right")
@@ -131,8 +132,8 @@ def bill_table(bills: Mapping[str, Mapping[str, Any]]) -> Table:
     if len(owners) > _MOST_COLUMNS:
         columns = {f"{len(owners)} owners": [bills[account] for account in owners], aggregator: [bills[aggregator]]}
     methods = sorted({method for bill in bills.values() for method in bill["methods"]})
-    table = Table(title="Quota bill: calls (units)", title_justify="left")
-    table.add_column("method")
+    table = Table(title="Quota bill: calls (units)", title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table.add_column("method", overflow="fold")
     for name in (*columns, "all"):
         table.add_column(name, justify="right")
     groups = [*columns.values(), list(bills.values())]
