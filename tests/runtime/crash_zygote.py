@@ -20,6 +20,7 @@ from syft_flwr.runtime import DriveRuntime, opening
 from syft_flwr.settings import STATE_VARIABLE
 from syft_flwr.state.bodies import BodyFiles
 from syft_flwr.state.ledger import Ledger
+from syft_flwr.state.requests import RequestTable
 
 assert opening
 
@@ -54,7 +55,7 @@ STEPS = {
     "after download": lambda: die_after(HttpDriveGateway, "download"),
     "in the handler": lambda: None,
     "after the handler": lambda: die_before(BodyFiles, "write"),
-    "after spool": lambda: die_after(Ledger, "spool"),
+    "after spool": lambda: die_after(RequestTable, "spool"),
     "after upload": lambda: die_after(HttpDriveGateway, "upload"),
     "during stop": lambda: die_after(Intake, "remove_routes"),
 }

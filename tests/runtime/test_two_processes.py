@@ -18,7 +18,7 @@ from syft_flwr.exchange.requester import Request
 from syft_flwr.models import Message
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import STATE_VARIABLE, TOKEN_VARIABLE
-from syft_flwr.state.ledger import Reply
+from syft_flwr.state.requests import Reply
 from syft_flwr.testing.clock import ManualClock
 
 ME = "do@example.com"
@@ -232,7 +232,7 @@ def test_bodies_that_crashes_left_behind_are_removed_after_a_day_and_no_others(d
     young = state.bodies.write("young", b"")
     with runtime_on(drive.gateway(ME), state, clock, ME) as runtime:
         message = Message("request", "ds@x.org", ME, "app", "messages", "id", "file", "folder", 1, "")
-        runtime._x.ledger.spool(Reply(message, "reply", is_error=False))
+        runtime._x.ledger.requests.spool(Reply(message, "reply", is_error=False))
         needed = state.bodies.write("reply-file", b"")
         for path in (partial, needed, state.bodies.path("reply-of-another-time")):
             os.utime(path, (0, 0))

@@ -6,8 +6,9 @@ import pytest
 
 from syft_flwr.errors import StateMismatchError
 from syft_flwr.models import Change, ChangePage, DriveFile, Message
-from syft_flwr.state.ledger import Claim, Ledger, Reply
+from syft_flwr.state.ledger import Ledger
 from syft_flwr.state.memory import MemoryStore
+from syft_flwr.state.requests import Claim, Reply
 from syft_flwr.testing.clock import ManualClock
 
 DS = "ds@example.com"
@@ -76,67 +77,67 @@ def pending(ledger: Ledger) -> list[str]:
 
 def test_a_message_is_taken_by_one_process_at_a_time(one, other) -> None:
     one.journal([file()])
-    assert one.claim(message()) is Claim.TAKEN
-    assert other.claim(message()) is Claim.BUSY
-    assert one.claim(message()) is Claim.BUSY
+    assert one.requests.claim(message()) is Claim.TAKEN
+    assert other.requests.claim(message()) is Claim.BUSY
+    assert one.requests.claim(message()) is Claim.BUSY
 
 
 def test_a_dead_process_holds_nothing(account, one, other) -> None:
     one.journal([file()])
-    one.claim(message())
+    one.requests.claim(message())
     account.alive.discard("one")
-    assert other.claim(message()) is Claim.TAKEN
+    assert other.requests.claim(message()) is Claim.TAKEN
 
 
 def test_a_claim_is_given_back_by_its_own_process_only(one, other) -> None:
     one.journal([file()])
-    one.claim(message())
-    other.release(message())
-    assert other.claim(message()) is Claim.BUSY
-    one.release(message())
-    assert other.claim(message()) is Claim.TAKEN
+    one.requests.claim(message())
+    other.requests.release(message())
+    assert other.requests.claim(message()) is Claim.BUSY
+    one.requests.release(message())
+    assert other.requests.claim(message()) is Claim.TAKEN
 
 
 def test_giving_back_a_copy_that_was_never_taken_frees_nothing(one, other) -> None:
     one.journal([file(1), file(2)])
-    one.claim(message(1))
-    one.release(message(2))
-    assert other.claim(message(2)) is Claim.BUSY
+    one.requests.claim(message(1))
+    one.requests.release(message(2))
+    assert other.requests.claim(message(2)) is Claim.BUSY
 
 
 def test_of_two_files_of_one_message_one_is_handled(one) -> None:
     one.journal([file(1), file(2)])
-    assert one.claim(message(1)) is Claim.TAKEN
-    assert one.claim(message(2)) is Claim.BUSY
-    one.finish(message(1))
-    assert one.claim(message(2)) is Claim.OVER
+    assert one.requests.claim(message(1)) is Claim.TAKEN
+    assert one.requests.claim(message(2)) is Claim.BUSY
+    one.requests.finish(message(1))
+    assert one.requests.claim(message(2)) is Claim.OVER
     assert pending(one) == []
 
 
 def test_a_spooled_reply_that_can_not_be_sent_yet_keeps_the_copy_out(one) -> None:
     one.journal([file(1), file(2)])
-    one.claim(message(1))
-    one.spool(Reply(message(1), "reply", is_error=False))
-    one.release(message(1))
-    assert one.claim(message(2)) is Claim.BUSY
-    assert one.claim(message(1)) is Claim.SPOOLED
-    assert one.reply(message(1)) == Reply(message(1), "reply", is_error=False)
-    one.finish(message(1))
-    assert one.claim(message(2)) is Claim.OVER
-    assert one.spooled() == []
+    one.requests.claim(message(1))
+    one.requests.spool(Reply(message(1), "reply", is_error=False))
+    one.requests.release(message(1))
+    assert one.requests.claim(message(2)) is Claim.BUSY
+    assert one.requests.claim(message(1)) is Claim.SPOOLED
+    assert one.requests.reply(message(1)) == Reply(message(1), "reply", is_error=False)
+    one.requests.finish(message(1))
+    assert one.requests.claim(message(2)) is Claim.OVER
+    assert one.requests.spooled() == []
 
 
 def test_a_request_that_is_withdrawn_is_forgotten_unless_its_reply_is_ready(one) -> None:
     one.journal([file(1), file(2, future=2)])
-    one.claim(message(2, future=2))
-    one.spool(Reply(message(2, future=2), "reply", is_error=False))
+    one.requests.claim(message(2, future=2))
+    one.requests.spool(Reply(message(2, future=2), "reply", is_error=False))
     one.commit("start", page(Change("file1", removed=True), Change("file2", removed=True)))
     assert pending(one) == ["file2"]
 
 
 def test_a_reply_stays_while_its_request_is_in_the_trash_and_goes_when_it_is_gone(account, one) -> None:
     one.journal([file()])
-    one.finish(message(), reply_id="reply", expires_at=account.clock.time() + 100)
+    one.requests.finish(message(), reply_id="reply", expires_at=account.clock.time() + 100)
     one.commit("start", page(seen(file(trashed=True))))
     assert one.own.due(account.clock.time()) == []
     one.commit("next", page(Change("file1", removed=True)))
@@ -146,7 +147,7 @@ def test_a_reply_stays_while_its_request_is_in_the_trash_and_goes_when_it_is_gon
 def test_replies_fall_due_in_the_order_of_their_times_and_leave_nothing_behind(account, one) -> None:
     now = account.clock.time()
     for number, wait in enumerate((30.0, 10.0, 20.0)):
-        one.finish(message(number, future=number), reply_id=f"reply{number}", expires_at=now + wait)
+        one.requests.finish(message(number, future=number), reply_id=f"reply{number}", expires_at=now + wait)
     assert one.own.due(now) == []
     assert one.own.due(now + 20.0) == ["reply1", "reply2"]
     assert one.own.due(now + 99.0, limit=1) == ["reply1"]
@@ -157,7 +158,7 @@ def test_replies_fall_due_in_the_order_of_their_times_and_leave_nothing_behind(a
 
 def test_what_was_handled_is_not_journaled_again_however_it_is_seen(one) -> None:
     one.journal([file()])
-    one.finish(message())
+    one.requests.finish(message())
     assert one.journal([file()]) == []
     assert one.commit("start", page(seen(file(name="renamed.request")), seen(file()))) == []
 
@@ -170,13 +171,13 @@ def test_one_s_own_files_and_other_files_are_no_candidates(one) -> None:
 
 def test_attempts_are_counted_over_restarts_and_an_interruption_is_none(account, one) -> None:
     one.journal([file()])
-    one.claim(message())
-    assert one.begin(message()) == 1
-    one.interrupt(message())
-    assert one.claim(message()) is Claim.TAKEN
-    assert one.begin(message()) == 1
+    one.requests.claim(message())
+    assert one.requests.begin(message()) == 1
+    one.requests.interrupt(message())
+    assert one.requests.claim(message()) is Claim.TAKEN
+    assert one.requests.begin(message()) == 1
     account.alive.discard("one")
-    assert account.process("other").begin(message()) == 2
+    assert account.process("other").requests.begin(message()) == 2
 
 
 def test_what_has_a_reply_is_taken_for_done_and_then_known_by_its_own_file(account, one) -> None:
@@ -194,7 +195,7 @@ def test_a_rejected_file_does_not_keep_the_genuine_message_out(one) -> None:
     one.journal([file(1), file(2)])
     assert one.reject("file1", "folder", CREATED)
     assert not one.reject("file1", "folder", CREATED)
-    assert one.claim(message(2)) is Claim.TAKEN
+    assert one.requests.claim(message(2)) is Claim.TAKEN
 
 
 def test_additions_of_one_process_are_news_to_the_others_only(one, other) -> None:

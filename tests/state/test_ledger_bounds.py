@@ -14,8 +14,9 @@ import pytest
 from syft_flwr import wire
 from syft_flwr.models import Change, ChangePage, DriveFile, Message
 from syft_flwr.ports import StateStore, Transaction
-from syft_flwr.state.ledger import Claim, Ledger
+from syft_flwr.state.ledger import Ledger
 from syft_flwr.state.memory import MemoryStore
+from syft_flwr.state.requests import Claim
 from syft_flwr.state.store import DiskStore
 from syft_flwr.testing.clock import ManualClock
 
@@ -106,7 +107,7 @@ def process(ledger: Ledger, numbers: range, *, again: bool = False) -> int:
     unfinished |= {file.id for file in ledger.journal(file for file, _ in batch)} if again else set()
     taken = [message for file, message in batch if file.id in unfinished]
     for message in taken:
-        ledger.finish(message)
+        ledger.requests.finish(message)
     return len(taken)
 
 
@@ -192,7 +193,7 @@ def test_the_watermark_never_passes_a_request_that_is_not_finished(ledger: Ledge
         ledger.mark_swept(START + 1_000_000)
     assert "folder0" not in ledger.marks()
     assert ledger.marks().keys() == {f"folder{number}" for number in range(1, SENDERS)}
-    assert ledger.claim(message) is Claim.TAKEN
+    assert ledger.requests.claim(message) is Claim.TAKEN
 
 
 def test_the_watermark_passes_no_folder_while_a_request_may_lie_in_any(ledger: Ledger) -> None:

@@ -223,7 +223,7 @@ class Intake:
             if is_new:
                 self._x.streams.messages.on_next(message)
             if self._x.observes:
-                self._x.ledger.finish(message)
+                self._x.ledger.requests.finish(message)
                 self._settled(message.file_id, over=True)
             elif message.kind == "response":
                 self._take_response(message)

@@ -16,7 +16,7 @@ from syft_flwr.exchange.backoff import Backoff
 from syft_flwr.exchange.context import Exchange
 from syft_flwr.feed.streams import describe
 from syft_flwr.models import Message, Rejection, RejectionReason, Replied
-from syft_flwr.state.ledger import Claim, Reply
+from syft_flwr.state.requests import Claim, Reply
 
 Handler = Callable[[bytes, Message], bytes | str | None]
 
@@ -79,7 +79,7 @@ class Responder:
         The file is of use to this process alone: should it die, the body is fetched again. So it is not synced.
         """
         try:
-            claim = self._x.ledger.claim(message)
+            claim = self._x.ledger.requests.claim(message)
             if claim is Claim.TAKEN:
                 return self._download(message)
             if claim is Claim.SPOOLED:
@@ -100,7 +100,7 @@ class Responder:
         with self._lock:
             self._handling[message.file_id] = message
         try:
-            attempts = self._x.ledger.begin(message)
+            attempts = self._x.ledger.requests.begin(message)
             if attempts <= self._x.settings.max_attempts:
                 answer = self._run(message, prepared.body, handler)
             else:
@@ -118,7 +118,7 @@ class Responder:
     def release(self, message: Message, prepared: Prepared) -> None:
         """Give back a prepared request that will not be handled here."""
         prepared.body.unlink(missing_ok=True)
-        self._x.ledger.release(message)
+        self._x.ledger.requests.release(message)
         self._settle(message, over=False)
 
     def interrupt(self) -> None:
@@ -127,23 +127,23 @@ class Responder:
             handling = list(self._handling.values())
         for message in handling:
             _log.warning("stopped while request %s was being handled; it will be handled again", message.future_id)
-            self._x.ledger.interrupt(message)
+            self._x.ledger.requests.interrupt(message)
 
     def resume_uploads(self) -> None:
         """Go on with the replies that were spooled but not uploaded, by this process or by one that died."""
-        for message in self._x.ledger.spooled():
+        for message in self._x.ledger.requests.spooled():
             with self._lock:
                 busy = message.file_id in self._concluding
             if busy:
                 continue
             if not self.is_due(message.file_id):
                 self._on_retry()
-            elif self._x.ledger.claim(message) is Claim.SPOOLED:
+            elif self._x.ledger.requests.claim(message) is Claim.SPOOLED:
                 self._submit(message, self._upload)
 
     def kept_bodies(self) -> set[str]:
         """Return the names of the bodies that are still needed."""
-        return {_reply_body(message) for message in self._x.ledger.spooled()}
+        return {_reply_body(message) for message in self._x.ledger.requests.spooled()}
 
     def wait_for_uploads(self, timeout: float) -> bool:
         """Wait until no upload is under way, at most ``timeout`` seconds; return whether that is so."""
@@ -158,11 +158,11 @@ class Responder:
             self._x.gateway.download(message.file_id, target, size=message.size, sha256=message.sha256)
             complete = True
         except NotFoundError:
-            self._x.ledger.release(message)
+            self._x.ledger.requests.release(message)
             self._x.ledger.request_gone(message.file_id)
             self._settle(message)
         except TransferError as error:
-            self._x.ledger.finish(message)
+            self._x.ledger.requests.finish(message)
             self._settle(message)
             self._x.streams.reject(Rejection.of(RejectionReason.DAMAGED, message, str(error)))
         finally:
@@ -208,10 +208,10 @@ class Responder:
     def _spool(self, message: Message, reply_id: str, answer: Answer) -> None:
         """Put an answer on disk: from here on the handler never runs again for this request."""
         if answer.body is None:
-            self._x.ledger.finish(message)
+            self._x.ledger.requests.finish(message)
         else:
             self._x.bodies.write(_reply_body(message), answer.body)
-            self._x.ledger.spool(Reply(message, reply_id, answer.is_error))
+            self._x.ledger.requests.spool(Reply(message, reply_id, answer.is_error))
         self._x.streams.replied.on_next(Replied(message, answer.body, answer.is_error))
 
     def _submit(self, message: Message, work: Callable[[Message], None]) -> bool:
@@ -240,7 +240,7 @@ class Responder:
             self._concluded(message)
 
     def _upload(self, message: Message) -> None:
-        reply = self._x.ledger.reply(message)
+        reply = self._x.ledger.requests.reply(message)
         if reply is None:
             return
         path = wire.inbox_path(message.recipient, message.sender, message.app, message.endpoint)
@@ -257,7 +257,7 @@ class Responder:
             self._x.inboxes.recheck([path])
             raise
         expires_at = self._x.clock.time() + self._x.settings.cleanup_expiry if self._x.settings.cleanup else None
-        self._x.ledger.finish(message, reply_id=reply.reply_id, expires_at=expires_at)
+        self._x.ledger.requests.finish(message, reply_id=reply.reply_id, expires_at=expires_at)
         self._x.bodies.delete(_reply_body(message))
 
     def _concluded(self, message: Message) -> None:
@@ -269,7 +269,7 @@ class Responder:
         self._x.streams.report(where, error, message)
         self._backoff.failed(message.file_id, error)
         try:
-            self._x.ledger.release(message)
+            self._x.ledger.requests.release(message)
         except SyftFlwrError as failure:  # the state can't be written; the lease ends with this process
             self._x.streams.report("giving a request back", failure, message)
         self._settle(message, over=False)

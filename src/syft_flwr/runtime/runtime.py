@@ -294,7 +294,7 @@ class DriveRuntime:
 
     def consume(self, message: Message) -> None:
         """Acknowledge a message that a stream has dealt with: it is never seen again, and gets no reply."""
-        self._x.ledger.finish(message)
+        self._x.ledger.requests.finish(message)
         self._intake.forget(message)
 
     def send(self, requests: Sequence[Request]) -> list[str]:

@@ -7,8 +7,7 @@ The rows are described in ``docs/explanation/architecture.md``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from enum import Enum
+from dataclasses import dataclass
 
 from syft_flwr import wire
 from syft_flwr.errors import StateMismatchError
@@ -17,18 +16,7 @@ from syft_flwr.ports import JSON, Clock, StateStore, Transaction
 from syft_flwr.state.futures import FutureTable
 from syft_flwr.state.own import OwnFiles
 from syft_flwr.state.processed import ProcessedIds
-
-
-class Claim(Enum):
-    """What became of an attempt to take a message for handling."""
-
-    TAKEN = "taken"
-    SPOOLED = "spooled"
-    """Handled already; its reply waits for its upload."""
-    BUSY = "busy"
-    """Someone else (or another file of the same message) holds it."""
-    OVER = "over"
-    """Done, withdrawn, or a duplicate: nothing to do."""
+from syft_flwr.state.requests import RequestTable, inbox_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +26,6 @@ class Pending:
     file: DriveFile
     seen_at: float
     attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A handler's answer, spooled: its body lies under the request's file ID among the body files."""
-
-    message: Message
-    reply_id: str
-    is_error: bool
 
 
 class Ledger:
@@ -76,6 +55,7 @@ class Ledger:
         self._is_alive = is_alive
         self._processed = ProcessedIds(max_processed)
         self.own = OwnFiles(store)
+        self.requests = RequestTable(store, clock, self._processed, self.own, holder=holder, is_alive=is_alive)
         self.futures = FutureTable(store, self._processed, self.own)
 
     def bind(self, url: str, permission_id: str) -> None:
@@ -214,101 +194,13 @@ class Ledger:
 
         def work(tx: Transaction) -> bool:
             tx.delete(f"inbox/{file_id}")
-            self._unspool(tx, file_id)
+            self.requests.unspool(tx, file_id)
             if self._processed.covers_file(tx, file_id, (folder_id,), created_time):
                 return False
             self._processed.add(tx, f"rejected\n{file_id}", file_id, folder_id, created_time)
             return True
 
         return self._store.transact(work)
-
-    # -- handling ---------------------------------------------------------------------------------------------
-
-    def claim(self, message: Message) -> Claim:
-        """Take a message for this process, by compare-and-set."""
-
-        def work(tx: Transaction) -> Claim:
-            row = tx.get(f"inbox/{message.file_id}")
-            if row is None:
-                return Claim.OVER
-            if self._processed.covers(tx, message):
-                tx.delete(f"inbox/{message.file_id}")
-                return Claim.OVER
-            lease = f"lease/{message.key}"
-            held = tx.get(lease)
-            if held is not None and self._is_alive(held["holder"]):
-                return Claim.BUSY
-            if tx.get(f"spooled/{message.key}") not in (None, message.file_id):
-                return Claim.BUSY
-            tx.put(lease, self._lease(message))
-            return Claim.TAKEN if tx.get(f"reply/{message.file_id}") is None else Claim.SPOOLED
-
-        return self._store.transact(work)
-
-    def release(self, message: Message) -> None:
-        """Give a claim of this process back; the message stays unfinished."""
-        self._store.transact(lambda tx: self._release(tx, message))
-
-    def begin(self, message: Message) -> int:
-        """Count an attempt to run the handler; return how many there have been, this one included."""
-
-        def work(tx: Transaction) -> int:
-            key = f"inbox/{message.file_id}"
-            # The sender may have withdrawn its request since the claim; it is answered all the same.
-            row = tx.get(key) or self._inbox_row(_as_file(message), self._clock.time())
-            attempts: int = row["attempts"] + 1
-            tx.put(key, {**row, "attempts": attempts})
-            return attempts
-
-        return self._store.transact(work)
-
-    def interrupt(self, message: Message) -> None:
-        """Undo a claim and its attempt: the handler was stopped, and did not crash."""
-
-        def work(tx: Transaction) -> None:
-            key = f"inbox/{message.file_id}"
-            row = tx.get(key)
-            if row is not None:
-                tx.put(key, {**row, "attempts": max(0, row["attempts"] - 1)})
-            self._release(tx, message)
-
-        self._store.transact(work)
-
-    def spool(self, reply: Reply) -> None:
-        """Record a reply whose body is on disk already. From here on the handler never runs again for it."""
-        row = {"message": asdict(reply.message), "reply_id": reply.reply_id, "is_error": reply.is_error}
-
-        def work(tx: Transaction) -> None:
-            tx.put(f"reply/{reply.message.file_id}", row)
-            tx.put(f"spooled/{reply.message.key}", reply.message.file_id)
-
-        self._store.transact(work)
-
-    def reply(self, message: Message) -> Reply | None:
-        """Return the spooled reply to a request."""
-        row = self._store.transact(lambda tx: tx.get(f"reply/{message.file_id}"))
-        return None if row is None else Reply(Message(**row["message"]), row["reply_id"], row["is_error"])
-
-    def spooled(self) -> list[Message]:
-        """Return the requests whose replies wait for their upload."""
-
-        def work(tx: Transaction) -> list[Message]:
-            return [Message(**row["message"]) for _, row in tx.scan("reply/")]
-
-        return self._store.transact(work)
-
-    def finish(self, message: Message, *, reply_id: str | None = None, expires_at: float | None = None) -> None:
-        """Note a message as handled. With ``expires_at`` (Unix seconds) its reply is to be deleted some day."""
-
-        def work(tx: Transaction) -> None:
-            tx.delete(f"inbox/{message.file_id}")
-            tx.delete(f"lease/{message.key}")
-            self._unspool(tx, message.file_id)
-            self._processed.add(tx, message.key, message.file_id, message.folder_id, message.created_time)
-            if reply_id is not None and expires_at is not None:
-                self.own.add(tx, reply_id, at=expires_at, watch=message.file_id)
-
-        self._store.transact(work)
 
     # -- around ------------------------------------------------------------------------------------------------
 
@@ -366,9 +258,6 @@ class Ledger:
     def _cursor_row(self, token: str, origin: str) -> JSON:
         return {"token": token, "obtained_at": self._clock.time(), "origin": origin, "holder": self._holder}
 
-    def _inbox_row(self, file: DriveFile, now: float) -> dict[str, JSON]:
-        return {"file": file.to_api(), "seen_at": now, "attempts": 0}
-
     def _add(self, tx: Transaction, file: DriveFile, now: float) -> bool:
         key = f"inbox/{file.id}"
         row = tx.get(key)
@@ -378,26 +267,12 @@ class Ledger:
             return False
         if self._processed.covers_file(tx, file.id, file.parents, file.created_time):
             return False
-        tx.put(key, self._inbox_row(file, now))
+        tx.put(key, inbox_row(file, now))
         return True
 
     def _withdraw(self, tx: Transaction, file_id: str) -> None:
         if tx.get(f"reply/{file_id}") is None:
             tx.delete(f"inbox/{file_id}")
-
-    def _unspool(self, tx: Transaction, file_id: str) -> None:
-        row = tx.get(f"reply/{file_id}")
-        if row is not None:
-            tx.delete(f"reply/{file_id}")
-            tx.delete(f"spooled/{Message(**row['message']).key}")
-
-    def _lease(self, message: Message) -> JSON:
-        return {"holder": self._holder, "file": message.file_id}
-
-    def _release(self, tx: Transaction, message: Message) -> None:
-        lease = f"lease/{message.key}"
-        if tx.get(lease) == self._lease(message):
-            tx.delete(lease)
 
     def _bump(self, tx: Transaction, *, added: bool) -> None:
         if added:
@@ -407,16 +282,3 @@ class Ledger:
 def _is_candidate(file: DriveFile) -> bool:
     """Tell by its metadata alone whether a file may be a message from someone else."""
     return not (file.is_folder or file.trashed or file.owned_by_me) and wire.message_kind(file.name) is not None
-
-
-def _as_file(message: Message) -> DriveFile:
-    return DriveFile(
-        id=message.file_id,
-        name=wire.message_file_name(message.kind, message.future_id),
-        parents=(message.folder_id,),
-        size=message.size,
-        created_time=message.created_time,
-        sha256=message.sha256,
-        owners=(message.sender,),
-        properties=message.properties,
-    )
