@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
+from typer.testing import CliRunner
+
+from syft_flwr.cli.main import app
 
 HEAVY = ("flwr", "googleapiclient", "numpy", "uvicorn", "starlette", "diskcache")
 
@@ -20,6 +24,12 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "LOADED []" in done.stdout
     assert "Usage" in done.stdout
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert done.exit_code == 0
+    assert done.output == f"syft-flwr {version('syft-flwr-drive')}\n"
 
 
 def test_importing_the_package_imports_nothing_heavy_and_offers_bootstrap() -> None:

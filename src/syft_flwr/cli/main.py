@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from syft_flwr.cli.bootstrap import bootstrap
@@ -14,7 +16,6 @@ from syft_flwr.cli.watch import watch
 
 app = typer.Typer(
     name="syft-flwr",
-    help="Train models together with Flower when all that you share is Google Drive.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold data and tokens
 )
@@ -22,6 +23,24 @@ app = typer.Typer(
 # The modules of the commands import nothing heavy before they run: --help must answer at once.
 for command in (simulate, run, watch, record, replay, bootstrap, emulator):
     app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"syft-flwr {version('syft-flwr-drive')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train models together with Flower when all that you share is Google Drive."""
+
 
 if __name__ == "__main__":
     app()
