@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FILES = [
@@ -24,10 +22,8 @@ def check(*command: str) -> None:
 
 
 def test_mypy_strict_knows_the_elements_of_a_pipe() -> None:
-    pytest.importorskip("mypy")
     check("mypy", "--strict", "--config-file", "pyproject.toml", *FILES)
 
 
 def test_pyright_knows_the_elements_of_a_pipe() -> None:
-    pytest.importorskip("pyright")
     check("pyright", "--pythonpath", sys.executable, *FILES)
