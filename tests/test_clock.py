@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -155,3 +157,26 @@ def test_an_automatic_clock_waits_for_an_event_when_there_is_no_timeout():
         waiting.event.set()
         waiting.join()
         assert waiting.results == [True]
+
+
+def test_a_signal_that_another_thread_takes_still_interrupts_the_main_thread() -> None:
+    code = """
+import os, signal, threading
+from syft_flwr.clock import SystemClock
+
+blocked = threading.Event()
+
+def take():
+    blocked.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=take).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+blocked.set()
+try:
+    SystemClock().wait(threading.Event(), None)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "interrupted\n"

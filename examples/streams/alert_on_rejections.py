@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from contextlib import suppress
 
 import reactivex as rx
@@ -46,8 +45,7 @@ def main(seconds: str = "600") -> None:
         alerts(runtime.rejected, float(seconds)).subscribe(lambda text: print(f"ALERT {text}", flush=True))
         runtime.poll_once()
         print("ready", flush=True)
-        runtime.start()
-        threading.Event().wait()
+        runtime.run_forever()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections import Counter
 from contextlib import suppress
 
@@ -37,8 +36,7 @@ def main(seconds: str = "60") -> None:
         bytes_per_sender(runtime.messages, float(seconds)).subscribe(show)
         runtime.poll_once()
         print("ready", flush=True)
-        runtime.start()
-        threading.Event().wait()
+        runtime.run_forever()
 
 
 if __name__ == "__main__":

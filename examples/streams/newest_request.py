@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from contextlib import suppress
 
 from reactivex import GroupedObservable, Observable, abc
@@ -45,8 +44,7 @@ def main(seconds: str = "2") -> None:
         newest(runtime.messages, float(seconds)).subscribe(show)
         runtime.poll_once()
         print("ready", flush=True)
-        runtime.start()
-        threading.Event().wait()
+        runtime.run_forever()
 
 
 if __name__ == "__main__":

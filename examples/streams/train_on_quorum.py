@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from contextlib import suppress
 
 import reactivex as rx
@@ -48,8 +47,7 @@ def main(owners: str = "3", seconds: str = "30") -> None:
         rounds(updates, int(owners), float(seconds)).subscribe(train)
         runtime.poll_once()
         print("ready", flush=True)
-        runtime.start()
-        threading.Event().wait()
+        runtime.run_forever()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from syft_flwr.cli.stream import (
     JsonOption,
     KindOption,
     SenderOption,
+    printed_once,
 )
 
 
@@ -39,7 +40,11 @@ def replay(  # noqa: PLR0917 - typer passes options by name
 
     if speed is not None and speed <= 0:
         raise typer.BadParameter("must be positive", param_hint="--speed")
-    with errors_end_the_command(), open_replay(recording, speed=speed, allow_cut_off=allow_cut_off) as feed:
+    with (
+        errors_end_the_command(),
+        printed_once(),
+        open_replay(recording, speed=speed, allow_cut_off=allow_cut_off) as feed,
+    ):
         if not feed.recording.ended:
             typer.echo("the recording has no end: it is still being written, or its recorder was killed", err=True)
         printer = EventPrinter(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -39,6 +41,18 @@ KindOption = Annotated[
 ]
 CountOption = Annotated[int | None, typer.Option(min=1, help="End after so many lines.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="A JSON object a line.")]
+
+
+@contextmanager
+def printed_once() -> Iterator[None]:
+    """Keep rejections and contained errors, which are printed as events, from being logged to the terminal as well."""
+    log = logging.getLogger("syft_flwr.feed.streams")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 class EventPrinter:

@@ -18,6 +18,7 @@ from syft_flwr.cli.stream import (
     JsonOption,
     KindOption,
     SenderOption,
+    printed_once,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ def watch(  # noqa: PLR0917 - typer passes options by name
         as_json=as_json,
         on_end=ended.set,
     )
-    with errors_end_the_command(), DriveRuntime.observe(email, poll_interval=poll_interval) as runtime:
+    with (
+        errors_end_the_command(),
+        printed_once(),
+        DriveRuntime.observe(email, poll_interval=poll_interval) as runtime,
+    ):
         printer.watch(runtime)
         follow(runtime, ended, f"watching the feed of {runtime.email} (Ctrl-C ends it)")
 
@@ -67,10 +72,4 @@ def follow(runtime: DriveRuntime, ended: threading.Event, notice: str, seconds: 
     with suppress(KeyboardInterrupt):
         runtime.poll_once()
         typer.echo(notice, err=True)
-        runtime.start(on_failure=ended.set)
-        try:
-            ended.wait(seconds)
-        finally:
-            runtime.stop(on_failure=ended.set)
-    if runtime.failure is not None:
-        raise runtime.failure
+        runtime.run_forever(ended, seconds)

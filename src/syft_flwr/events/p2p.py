@@ -213,13 +213,7 @@ class P2PFileEvents(SyftFlwrEvents):
                 self._runtime = runtime
                 for route in self._routes.values():
                     self._serve(runtime, route)
-            runtime.start(on_failure=self._ended.set)
-            try:
-                self._ended.wait()
-            finally:
-                runtime.stop(on_failure=self._ended.set)
-            if runtime.failure is not None:
-                raise runtime.failure
+            runtime.run_forever(self._ended)
         finally:
             with self._lock:
                 self._runtime = None

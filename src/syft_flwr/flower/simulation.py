@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from syft_flwr.clock import SIGNAL_INTERVAL
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower.progress import Progress
 from syft_flwr.settings import EMAIL_VARIABLE, EMULATOR_VARIABLE, STATE_VARIABLE, TOKEN_VARIABLE
@@ -175,8 +176,11 @@ class Simulation:
         end: float | None = None
         while here:
             try:
-                email, event = self._events.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
+                left = SIGNAL_INTERVAL if end is None else end - time.monotonic()
+                email, event = self._events.get(timeout=max(0.0, min(left, SIGNAL_INTERVAL)))
             except queue.Empty:
+                if end is None or time.monotonic() < end:
+                    continue
                 logger.warning("ended by force, since they did not leave: %s", ", ".join(sorted(here)))
                 return
             if event is not None:

@@ -198,7 +198,7 @@ class Replay:
             VirtualTimeScheduler.start(self._scheduler)
         else:
             self.start()
-            self._over.wait()
+            SystemClock().wait(self._over, None)
         self.check()
         return self
 

@@ -195,6 +195,25 @@ class DriveRuntime:
         """Undo one :meth:`start`, which was called with the same ``on_failure``; returns at once."""
         self._loop.stop(on_failure)
 
+    def run_forever(self, ended: threading.Event | None = None, timeout: float | None = None) -> None:
+        """Poll on a thread of the runtime's own, and wait meanwhile; Ctrl-C passes through.
+
+        Args:
+            ended: Ends it when set.
+            timeout: Seconds after which it ends.
+
+        Raises:
+            SyftFlwrError: The poll loop ended by itself: see :attr:`failure`.
+        """
+        ended = threading.Event() if ended is None else ended
+        self.start(on_failure=ended.set)
+        try:
+            self._x.clock.wait(ended, timeout)
+        finally:
+            self.stop(on_failure=ended.set)
+        if self.failure is not None:
+            raise self.failure
+
     def close(self) -> None:
         """Give up this use of the runtime; the last one stops everything within about a second.
 
