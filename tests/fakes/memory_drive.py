@@ -282,7 +282,7 @@ class MemoryGateway:
                 and parsed.matches(file)
                 and self._account in drive._viewers(file)
             ]
-        return iter(found)
+        return reversed(found)  # Drive lists the newest first
 
     def get_file(self, file_id: str) -> DriveFile:
         self._call("files.get")

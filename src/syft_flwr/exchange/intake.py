@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from operator import attrgetter
 
 from syft_flwr.drive.folders import Unresolved
 from syft_flwr.errors import DriveUnavailableError, RateLimitedError, RuntimeClosedError
@@ -17,8 +16,6 @@ from syft_flwr.exchange.context import Exchange, MessageLane
 from syft_flwr.exchange.responder import Handler, Prepared, Responder
 from syft_flwr.models import DriveFile, Message, Rejection, RejectionReason
 from syft_flwr.state.futures import Answer
-
-_age = attrgetter("created_time", "id")
 
 
 @dataclass(eq=False)
@@ -141,10 +138,10 @@ class Intake:
     # -- dispatch ---------------------------------------------------------------------------------------------
 
     def dispatch(self, candidates: Iterable[DriveFile]) -> None:
-        """Take candidates on their way, oldest first."""
+        """Take candidates on their way, in this order."""
         with self._dispatching, suppress(RuntimeClosedError):
             accepted: list[Message] = []
-            for file in sorted(candidates, key=_age):
+            for file in candidates:
                 try:
                     message = self._judge(file)
                 except RuntimeClosedError:

@@ -8,6 +8,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from operator import attrgetter
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import Location
@@ -159,9 +160,14 @@ class FeedCycle:
             self._begun = True
 
     def take(self, files: Iterable[DriveFile]) -> list[DriveFile]:
-        """Journal and pass on files that a sweep found; return those that are new."""
+        """Journal and pass on files that a sweep found, as it listed them; return those that are new.
+
+        Drive lists the newest first. Sorting the reverse by time puts each sender's messages in order of arrival,
+        also where a sweep asked in pieces, and leaves those of one millisecond as they came.
+        """
         with self._lock:
-            news = self._x.ledger.journal(files)
+            arrivals = list(files)[::-1]
+            news = self._x.ledger.journal(sorted(arrivals, key=attrgetter("created_time")))
             self._traffic |= bool(news)
             self._intake.dispatch(news)
             self._intake.dispatch_pending()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from syft_flwr import wire
 from syft_flwr.errors import StateMismatchError
@@ -105,7 +106,7 @@ class Ledger:
 
         def work(tx: Transaction) -> list[DriveFile]:
             added = False
-            unfinished: list[DriveFile] = []
+            unfinished: list[tuple[int, DriveFile]] = []
             for change in page.changes:
                 if change.removed or change.file is None:
                     self._withdraw(tx, change.file_id)
@@ -115,18 +116,18 @@ class Ledger:
                 elif _is_candidate(change.file):
                     is_new = self._add(tx, change.file, now)
                     added |= is_new
-                    if is_new or tx.get(f"inbox/{change.file_id}") is not None:
-                        unfinished.append(change.file)
+                    if (row := tx.get(f"inbox/{change.file_id}")) is not None:
+                        unfinished.append((row["number"], change.file))
             self._bump(tx, added=added)
             cursor = tx.get("cursor")
             if token and (cursor is None or cursor["token"] == fetched_with or not self._is_alive(cursor["holder"])):
                 tx.put("cursor", self._cursor_row(token, "feed"))
-            return unfinished
+            return [file for _, file in sorted(unfinished, key=itemgetter(0))]
 
         return self._store.transact(work)
 
     def journal(self, files: Iterable[DriveFile]) -> list[DriveFile]:
-        """Add candidates that a sweep found; return those that the journal did not have."""
+        """Add candidates that a sweep found, in this order; return those that the journal did not have."""
         found = [file for file in files if _is_candidate(file)]
         now = self._clock.time()
 
@@ -146,15 +147,13 @@ class Ledger:
         return self._store.transact(work)
 
     def pending(self) -> list[Pending]:
-        """Return the unfinished candidates, oldest first."""
+        """Return the unfinished candidates in the order in which the journal took them."""
 
         def work(tx: Transaction) -> list[Pending]:
-            return [
-                Pending(DriveFile.from_api(row["file"]), row["seen_at"], row["attempts"])
-                for _, row in tx.scan("inbox/")
-            ]
+            rows = sorted((row for _, row in tx.scan("inbox/")), key=itemgetter("number"))
+            return [Pending(DriveFile.from_api(row["file"]), row["seen_at"], row["attempts"]) for row in rows]
 
-        return sorted(self._store.transact(work), key=lambda p: (p.file.created_time, p.file.id))
+        return self._store.transact(work)
 
     def recollect(self, answered: Iterable[tuple[Message, DriveFile]]) -> None:
         """Note requests as done whose replies are in Drive, for a ledger that is newer than they are.
@@ -232,7 +231,9 @@ class Ledger:
 
         def work(tx: Transaction) -> dict[str, JSON]:
             return {
-                "pending": [row["file"] for _, row in tx.scan("inbox/")],
+                "pending": [
+                    row["file"] for row in sorted((row for _, row in tx.scan("inbox/")), key=itemgetter("number"))
+                ],
                 "futures": [row for _, row in tx.scan("future/") if row["response"] is None],
                 "done": self._processed.dump(tx),
                 "marks": self._processed.marks(tx),
@@ -267,7 +268,9 @@ class Ledger:
             return False
         if self._processed.covers_file(tx, file.id, file.parents, file.created_time):
             return False
-        tx.put(key, inbox_row(file, now))
+        number = tx.get("journal_next") or 0
+        tx.put("journal_next", number + 1)
+        tx.put(key, inbox_row(file, now, number))
         return True
 
     def _withdraw(self, tx: Transaction, file_id: str) -> None:

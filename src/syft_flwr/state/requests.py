@@ -94,7 +94,7 @@ class RequestTable:
         def work(tx: Transaction) -> int:
             key = f"inbox/{message.file_id}"
             # The sender may have withdrawn its request since the claim; it is answered all the same.
-            row = tx.get(key) or inbox_row(_as_file(message), self._clock.time())
+            row = tx.get(key) or inbox_row(_as_file(message), self._clock.time(), tx.get("journal_next") or 0)
             attempts: int = row["attempts"] + 1
             tx.put(key, {**row, "attempts": attempts})
             return attempts
@@ -165,9 +165,9 @@ class RequestTable:
             tx.delete(lease)
 
 
-def inbox_row(file: DriveFile, now: float) -> dict[str, JSON]:
-    """Return the journal's row for a candidate seen at ``now`` (Unix seconds)."""
-    return {"file": file.to_api(), "seen_at": now, "attempts": 0}
+def inbox_row(file: DriveFile, now: float, number: int) -> dict[str, JSON]:
+    """Return the journal's row for a candidate seen at ``now`` (Unix seconds), the ``number``-th that it took."""
+    return {"number": number, "file": file.to_api(), "seen_at": now, "attempts": 0}
 
 
 def _as_file(message: Message) -> DriveFile:
