@@ -20,8 +20,8 @@ from pathlib import Path
 
 import psutil
 
-from syft_flwr.emulator.metadata import Metadata
-from syft_flwr.emulator.service import Service
+from drive_emulator.metadata import Metadata
+from drive_emulator.service import Service
 from syft_flwr.testing import DriveEmulator
 
 CONNECTIONS = 4

@@ -13,9 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from drive_emulator.metadata import Metadata
 from syft_flwr import wire
 from syft_flwr.drive.quota import units_of
-from syft_flwr.emulator.metadata import Metadata
 from syft_flwr.exchange.intake import Route
 from syft_flwr.feed.schedule import SweepKind
 from syft_flwr.models import FOLDER_MIME_TYPE

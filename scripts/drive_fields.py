@@ -1,6 +1,6 @@
 """Regenerate the emulator's table of response fields from Google's discovery document.
 
-    python scripts/drive_fields.py > src/syft_flwr/emulator/fields.json
+    python scripts/drive_fields.py > src/drive_emulator/fields.json
 
 A field maps to ``null`` (a value), ``"*"`` (a map with any keys), the name of another schema, or the fields of an
 object without a name. Arrays count as what they hold.

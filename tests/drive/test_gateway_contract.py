@@ -29,7 +29,7 @@ from syft_flwr.errors import (
 from syft_flwr.models import DriveFile
 from syft_flwr.ports import DriveGateway
 from syft_flwr.settings import GOOGLE_URL, Endpoint
-from syft_flwr.testing.emulator import DriveEmulator
+from syft_flwr.testing import DriveEmulator
 
 REAL_TOKENS = os.environ.get("SYFT_FLWR_TEST_REAL_DRIVE", "")
 WORLDS = ["emulator", "real"] if REAL_TOKENS else ["emulator"]

@@ -20,8 +20,8 @@ from syft_flwr.drive.auth import load_credentials
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.errors import CredentialsError, NotFoundError, RateLimitedError
 from syft_flwr.settings import Endpoint, Settings
+from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.emulator import DriveEmulator
 
 ME = "me@example.com"
 MIB = 1024 * 1024

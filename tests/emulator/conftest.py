@@ -7,7 +7,7 @@ import pytest
 from emulator_steps import ALICE, BOB, CAROL, Raw, google_client
 from google.oauth2.credentials import Credentials
 
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 Connect = Callable[..., Any]
 

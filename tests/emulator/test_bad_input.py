@@ -13,8 +13,8 @@ from emulator_steps import ALICE, BOB, FILES, FOLDER, Raw
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from syft_flwr.emulator.server import EmulatorServer
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
+from drive_emulator.server import EmulatorServer
 
 UPLOAD = f"/upload{FILES}"
 PATHS = (

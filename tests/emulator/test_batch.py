@@ -9,7 +9,7 @@ from googleapiclient.discovery_cache import get_static_doc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syft_flwr.emulator.batch import MAX_CALLS, BatchError, BatchResponse, answer_id, join_batch, split_batch
+from drive_emulator.batch import MAX_CALLS, BatchError, BatchResponse, answer_id, join_batch, split_batch
 
 MIXED = "multipart/mixed; boundary=b"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from emulator_steps import ALICE, BOB, FILES, Raw, create
 
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 
 def test_the_client_librarys_batch_reaches_the_emulator(emulator: DriveEmulator, alice: Any) -> None:

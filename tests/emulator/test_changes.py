@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from emulator_steps import ALICE, BOB, FILES, Raw, changed, changes, create, folder, refusal, share, start
 
-from syft_flwr.emulator import changelog
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator, changelog
 
 
 def test_a_start_token_yields_only_what_happens_afterwards(alice: Any) -> None:

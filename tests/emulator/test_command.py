@@ -1,4 +1,4 @@
-"""``syft-flwr emulator`` as a process of its own."""
+"""``drive-emulator`` as a process of its own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from emulator_steps import ALICE, FILES, Raw
 
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
-COMMAND = [sys.executable, "-m", "syft_flwr.cli.emulator"]
+COMMAND = [sys.executable, "-m", "drive_emulator"]
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from emulator_steps import ALICE, BOB, FILES, FOLDER, Raw
 
-from syft_flwr.errors import StateError
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator, EmulatorError
 
 UPLOAD = f"/upload{FILES}?uploadType=multipart&fields=id,sha256Checksum"
 MULTIPART = {"Content-Type": "multipart/related; boundary=b"}
@@ -113,14 +112,14 @@ def test_two_emulators_do_not_share_a_directory(tmp_path: Path) -> None:
         raw = Raw(first.port, ALICE)
         raw("POST", FILES, {})
         raw.close()
-        with pytest.raises(StateError, match="another emulator"):
+        with pytest.raises(EmulatorError, match="another emulator"):
             DriveEmulator(data=tmp_path).start()
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "drive.sqlite3").write_text("this is no database, but it is long enough to be taken for one" * 50)
 
-    with pytest.raises(StateError, match="not a database"):
+    with pytest.raises(EmulatorError, match="not a database"):
         DriveEmulator(data=tmp_path).start()
 
 

@@ -13,7 +13,7 @@ import pytest
 from emulator_steps import ALICE, BOB, FILES, Raw, create, found, refusal, start
 from googleapiclient.http import MediaInMemoryUpload, MediaIoBaseDownload, MediaIoBaseUpload
 
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 
 def reserve(client: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from emulator_steps import ALICE, BOB, changed, changes, create, folder, found, get, refusal, share, start
 
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 
 def test_an_entry_may_appear_later_than_what_happened(emulator: DriveEmulator, alice: Any) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 ACCOUNTS = (ALICE, BOB, CAROL)
 FIELDS = "nextPageToken,newStartPageToken,changes(fileId,removed,file(id,name,parents,trashed,ownedByMe))"

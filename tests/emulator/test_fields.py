@@ -9,8 +9,8 @@ from googleapiclient.discovery_cache import get_static_doc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syft_flwr.emulator import fields
-from syft_flwr.emulator.fields import FieldsError, field_mask, parse_fields
+from drive_emulator import fields
+from drive_emulator.fields import FieldsError, field_mask, parse_fields
 
 ROOT = Path(__file__).parents[2]
 FILE = {

@@ -8,7 +8,7 @@ import pytest
 from emulator_steps import ALICE, BOB, FILES, FOLDER, Raw, create, folder, found, get, refusal, share
 from googleapiclient.http import MediaInMemoryUpload
 
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 
 def test_a_file_made_by_its_metadata_alone_is_empty(alice: Any) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from googleapiclient.http import MediaInMemoryUpload
 
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 FOLDER = "application/vnd.google-apps.folder"
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syft_flwr.emulator.accounts import is_address
-from syft_flwr.emulator.clock import EmulatorClock, parse_timestamp, to_timestamp
-from syft_flwr.emulator.ids import is_reserved, new_file_id, permission_id
-from syft_flwr.emulator.model import ROLES, Permission, Role, effective_roles, inherited, link_role, rank
-from syft_flwr.emulator.quota import UNITS, RateLimiter
+from drive_emulator.accounts import is_address
+from drive_emulator.clock import EmulatorClock, parse_timestamp, to_timestamp
+from drive_emulator.ids import is_reserved, new_file_id, permission_id
+from drive_emulator.model import ROLES, Permission, Role, effective_roles, inherited, link_role, rank
+from drive_emulator.quota import UNITS, RateLimiter
 
 accounts = st.sampled_from(("a", "b", "c"))
 roles = st.sampled_from(ROLES[:3])

@@ -12,7 +12,7 @@ from googleapiclient.http import HttpMockSequence, MediaIoBaseUpload
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syft_flwr.emulator.multipart import MultipartError, MultipartParser, PartBegin, PartEnd, RelatedUpload
+from drive_emulator.multipart import MultipartError, MultipartParser, PartBegin, PartEnd, RelatedUpload
 
 RELATED = 'multipart/related; boundary="b"'
 

@@ -14,7 +14,7 @@ from emulator_steps import ALICE, FILES, Raw, google_client
 from google.auth.exceptions import RefreshError
 from google.oauth2.credentials import Credentials
 
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syft_flwr.emulator.query import MAX_DEPTH, MAX_LENGTH, QueryError, parse_query
-from syft_flwr.emulator.query_match import contains_prefixes, words
+from drive_emulator.query import MAX_DEPTH, MAX_LENGTH, QueryError, parse_query
+from drive_emulator.query_match import contains_prefixes, words
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 

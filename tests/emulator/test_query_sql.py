@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syft_flwr.emulator.query import MAX_DEPTH, VISIBILITIES, parse_query
-from syft_flwr.emulator.query_sql import compile_sql
-from syft_flwr.emulator.storage import Database
+from drive_emulator.query import MAX_DEPTH, VISIBILITIES, parse_query
+from drive_emulator.query_sql import compile_sql
+from drive_emulator.storage import Database
 
 ME, BOB = "ann@x.org", "bob@x.org"
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)

@@ -9,10 +9,9 @@ from urllib.parse import quote
 import pytest
 from emulator_steps import ALICE, BOB, FILES, Raw, create, folder, found, refusal, share
 
-from syft_flwr.emulator import search
-from syft_flwr.emulator.query import parse_query
-from syft_flwr.emulator.query_sql import compile_sql
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator, search
+from drive_emulator.query import parse_query
+from drive_emulator.query_sql import compile_sql
 
 
 def test_spaces_may_be_left_out_or_sent_as_plus(alice: Any, raw: Callable[..., Raw]) -> None:

@@ -9,8 +9,8 @@ import pytest
 from emulator_steps import ALICE, BOB, create, folder, share, start
 from googleapiclient.http import MediaInMemoryUpload
 
-from syft_flwr import testing
-from syft_flwr.testing import DriveEmulator
+import drive_emulator
+from drive_emulator import DriveEmulator
 
 
 def test_the_whole_store_is_seen_whoever_may_see_it(emulator: DriveEmulator, alice: Any, bob: Any) -> None:
@@ -90,4 +90,4 @@ def test_the_plugin_offers_an_empty_drive(drive_emulator: DriveEmulator) -> None
 
 
 def test_the_public_names() -> None:
-    assert {"DriveEmulator", "StoredFile"} <= set(testing.__all__)
+    assert drive_emulator.__all__ == ["DriveEmulator", "EmulatorError", "StoredFile"]

@@ -13,7 +13,7 @@ from emulator_steps import ALICE
 from google.oauth2.credentials import Credentials
 from googleapiclient.discovery import build
 
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 
 class Detour(httplib2.Http):

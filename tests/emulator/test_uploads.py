@@ -11,7 +11,7 @@ import pytest
 from emulator_steps import ALICE, BOB, FILES, Raw, create, folder, get, refusal, share
 from googleapiclient.http import MediaInMemoryUpload, MediaIoBaseUpload
 
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 KIB = 1024
 PIECE = 256 * KIB

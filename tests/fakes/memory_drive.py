@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from drive_emulator.query import parse_query
 from syft_flwr import wire
-from syft_flwr.emulator.query import parse_query
 from syft_flwr.errors import (
     ConflictError,
     NotFoundError,

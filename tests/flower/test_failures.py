@@ -13,7 +13,7 @@ from flower_fakes import until
 from flower_federation import zoo_project
 from flower_parties import AGGREGATOR, Party, parties
 
-from syft_flwr.testing.emulator import DriveEmulator
+from syft_flwr.testing import DriveEmulator
 
 OWNERS = ["do1@example.com", "do2@example.com"]
 Start = Callable[..., Party]

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from syft_flwr.emulator.metadata import Metadata
+from drive_emulator.metadata import Metadata
 from syft_flwr.exchange.intake import Route
 from syft_flwr.exchange.requester import Request
 from syft_flwr.feed.schedule import SweepKind

@@ -21,8 +21,12 @@ app = typer.Typer(
 )
 
 # The modules of the commands import nothing heavy before they run: --help must answer at once.
-for command in (simulate, run, watch, record, replay, bootstrap, emulator):
+for command in (simulate, run, watch, record, replay, bootstrap):
     app.command()(command)
+# The emulator is a package of its own and reads its own options.
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
+    emulator
+)
 
 
 def _show_version(wanted: bool) -> None:

@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from drive_emulator import DriveEmulator, StoredFile
     from syft_flwr.runtime import Replay, ReplayEvent, replay
     from syft_flwr.testing.clock import ManualClock
-    from syft_flwr.testing.emulator import DriveEmulator, StoredFile
 
 __all__ = ["DriveEmulator", "ManualClock", "Replay", "ReplayEvent", "StoredFile", "replay"]
 
 _HOMES = {
-    "DriveEmulator": "syft_flwr.testing.emulator",
+    "DriveEmulator": "drive_emulator",
     "ManualClock": "syft_flwr.testing.clock",
     "Replay": "syft_flwr.runtime",
     "ReplayEvent": "syft_flwr.runtime",
-    "StoredFile": "syft_flwr.testing.emulator",
+    "StoredFile": "drive_emulator",
     "replay": "syft_flwr.runtime",
 }
 

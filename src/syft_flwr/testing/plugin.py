@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from syft_flwr.runtime import Replay
     from syft_flwr.testing.clock import ManualClock
-    from syft_flwr.testing.emulator import DriveEmulator
+
+pytest_plugins = ["drive_emulator.pytest_plugin"]
 
 _MARKER = "recording"
 _replays = pytest.StashKey["list[Replay]"]()
@@ -40,15 +41,6 @@ class RecordedFeed(Protocol):
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{_MARKER}(path): the recorded feed that the fixture recorded_feed opens")
-
-
-@pytest.fixture
-def drive_emulator() -> Iterator[DriveEmulator]:
-    """Serve an empty Drive on a thread of its own for one test."""
-    from syft_flwr.testing.emulator import DriveEmulator
-
-    with DriveEmulator() as emulator:
-        yield emulator
 
 
 @pytest.fixture

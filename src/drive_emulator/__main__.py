@@ -1,0 +1,74 @@
+"""The command ``drive-emulator``: serve a local Google Drive until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from drive_emulator.errors import EmulatorError
+from drive_emulator.handle import load_server
+
+_DESCRIPTION = """\
+Serve a local Google Drive: the v3 API for any number of accounts, until Ctrl-C or SIGTERM.
+An account's bearer token is its e-mail address.
+Clients that know the variable find it by DRIVE_EMULATOR_HOST=127.0.0.1:PORT."""
+
+
+def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulator") -> int:
+    """Serve, and return the exit code.
+
+    Args:
+        arguments: Those of the command line by default.
+        program: What the help calls the command.
+    """
+    options = _parser(program).parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        server = load_server()(host=options.host, port=options.port, data=options.data, control=options.control)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return _fail(f"port {options.port} is in use; choose another with --port, or --port 0 for a free one")
+        return _fail(f"can't serve on {options.host}:{options.port}: {error}")
+    except EmulatorError as error:
+        return _fail(str(error))
+    address = f"{options.host}:{server.port}"
+    if options.json:
+        ready = json.dumps({"host": address, "port": server.port, "url": f"http://{address}"})
+    else:
+        ready = f"Drive emulator on http://{address} (Ctrl-C stops it)\nexport DRIVE_EMULATOR_HOST={address}"
+    print(ready, flush=True)  # noqa: T201 - what the command says
+    server.run()
+    return 0
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--port", type=_port, default=8085, help="port to listen on (8085); 0 takes a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--data", type=Path, help="directory to keep everything in; without it, memory")
+    parser.add_argument("--control", action="store_true", help="serve statistics and faults under /emulator, too")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON when ready")
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65_535:
+        raise argparse.ArgumentTypeError(f"a port is between 0 and 65535, not {port}")
+    return port
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201 - what the command says
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

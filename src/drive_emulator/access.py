@@ -1,0 +1,103 @@
+"""Who can do what with a file, and how that spreads down a folder's subtree."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+
+from drive_emulator.accounts import Accounts
+from drive_emulator.changelog import ChangeLog
+from drive_emulator.errors import ApiError, insufficient_file_permissions, not_found
+from drive_emulator.model import Account, File, Permission, Role, effective_roles, inherited, link_role, rank
+from drive_emulator.records import (
+    load_children,
+    load_file,
+    load_permissions,
+    load_roles,
+    load_view,
+    set_roles,
+    update_file,
+)
+from drive_emulator.storage import Database
+
+
+class Access:
+    """Reads and recomputes access, and logs what it changes for everyone who gains, keeps or loses sight of it."""
+
+    def __init__(self, database: Database, accounts: Accounts, changes: ChangeLog) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._changes = changes
+
+    def role(self, account: Account, file: File) -> Role | None:
+        """Return the account's role: granted by name, inherited, or else by a link."""
+        view = load_view(self._database, account.key, file.id)
+        if view is not None and view.role is not None:
+            return view.role
+        return link_role(self.effective_permissions(file), account.key.rpartition("@")[2])
+
+    def find(self, account: Account, file_id: str) -> File:
+        """Return a file that the account can see.
+
+        Raises:
+            ApiError: 404, whether it does not exist or can't be seen.
+        """
+        file = load_file(self._database, account.root_id if file_id == "root" else file_id)
+        if file is None or self.role(account, file) is None:
+            raise not_found(file_id)
+        return file
+
+    def require(self, account: Account, file: File, role: Role, error: ApiError | None = None) -> None:
+        """Raise 403 unless the account has at least this role."""
+        if rank(self.role(account, file)) < rank(role):
+            raise error or insufficient_file_permissions(file.id)
+
+    def effective_permissions(self, file: File) -> list[Permission]:
+        """Return what applies to the file: its owner's, its own and its folders' grants, each grantee's highest."""
+        found = {p.id: p for p in load_permissions(self._database, file.id)}
+        owner = self._accounts.show(file.owner)
+        found[owner.permission_id] = Permission(owner.permission_id, "user", "owner", owner.key)
+        folder = None if file.parent is None else load_file(self._database, file.parent)
+        for permission in () if folder is None else self.effective_permissions(folder):
+            role = inherited(permission.role)
+            if role is not None and rank(role) > rank(found[permission.id].role if permission.id in found else None):
+                found[permission.id] = Permission(
+                    permission.id, permission.type, role, permission.grantee, permission.discoverable
+                )
+        return list(found.values())
+
+    def refresh(self, file: File, *, also_tell: Collection[str] = ()) -> None:
+        """Recompute the roles and the trashed state of a file that was just written, and of what lies below it.
+
+        The file itself is logged for everyone concerned; below it, only where something changed.
+
+        Args:
+            file: Its stored state.
+            also_tell: Accounts without access whose log gets a tombstone nonetheless.
+        """
+        waiting: deque[tuple[File, Collection[str]]] = deque([(file, also_tell)])
+        while waiting:
+            node, tell = waiting.popleft()
+            parent = None if node.parent is None else load_file(self._database, node.parent)
+            trashed = node.explicitly_trashed or (parent is not None and parent.trashed)
+            before = load_roles(self._database, node.id)
+            after = effective_roles(
+                node.owner,
+                {} if parent is None else load_roles(self._database, parent.id),
+                load_permissions(self._database, node.id),
+            )
+            changed = trashed != node.trashed or before != after
+            if trashed != node.trashed:
+                node.trashed = trashed
+                node.version += 1
+                update_file(self._database, node)
+            if before != after:
+                lost: list[tuple[str, Role | None]] = [(account, None) for account in before if account not in after]
+                set_roles(self._database, node.id, [*after.items(), *lost])
+            concerned = [*after, *before, *tell] if changed or node is file else [a for a in tell if a in after]
+            self._changes.append(node.id, dict.fromkeys(concerned))
+            if changed and node.is_folder:
+                # Who sees this folder appear or vanish sees the parent of what lies in it change, too.
+                sight = before.keys() ^ after.keys()
+                children = (load_file(self._database, child) for child in load_children(self._database, node.id))
+                waiting.extend((child, sight) for child in children if child is not None)

@@ -1,0 +1,37 @@
+"""``about``."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from drive_emulator.api.call import ApiResponse, Call
+
+
+async def get(call: Call) -> Response:
+    mask = call.mask()
+    sql = "SELECT TOTAL(size), TOTAL(CASE WHEN trashed THEN size END) FROM file WHERE owner = ?"
+    used, trashed = call.drive.database.row(sql, call.account.key) or (0, 0)
+    return ApiResponse(
+        mask.project(
+            {
+                "kind": "drive#about",
+                "user": call.drive.resources.user(call.account.key, call.account),
+                "storageQuota": {
+                    "limit": str(15 * 1024**3),
+                    "usage": str(int(used)),
+                    "usageInDrive": str(int(used - trashed)),
+                    "usageInDriveTrash": str(int(trashed)),
+                },
+                "importFormats": {},
+                "exportFormats": {},
+                "maxImportSizes": {},
+                "maxUploadSize": str(5 * 1024**4),
+                "appInstalled": False,
+                "folderColorPalette": [],
+                "driveThemes": [],
+                "canCreateDrives": False,
+                "canCreateTeamDrives": False,
+                "teamDriveThemes": [],
+            }
+        )
+    )

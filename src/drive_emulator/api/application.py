@@ -1,0 +1,128 @@
+"""The ASGI application: Drive's paths, OAuth's, and (when asked for) the control plane's."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.routing import Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from drive_emulator.api import about, changes, files, permissions, uploads
+from drive_emulator.api.batch import batch_endpoint
+from drive_emulator.api.call import Handler, error_response, operation
+from drive_emulator.api.control import control_routes
+from drive_emulator.api.oauth import token_endpoint
+from drive_emulator.api.routing import StrictRoute
+from drive_emulator.errors import ApiError
+from drive_emulator.service import Service
+
+logger = logging.getLogger(__name__)
+
+_FILES = "/drive/v3/files"
+_UPLOADS = "/upload/drive/v3/files"
+_OPERATIONS: list[tuple[str, str, str, Handler]] = [
+    ("GET", "/drive/v3/changes", "changes.list", changes.list_changes),
+    ("GET", "/drive/v3/changes/startPageToken", "changes.getStartPageToken", changes.get_start_page_token),
+    ("GET", "/drive/v3/about", "about.get", about.get),
+    ("POST", _FILES, "files.create", files.create),
+    ("GET", _FILES, "files.list", files.list_files),
+    ("GET", f"{_FILES}/generateIds", "files.generateIds", files.generate_ids),
+    ("DELETE", f"{_FILES}/trash", "files.emptyTrash", files.empty_trash),
+    ("GET", f"{_FILES}/{{file_id}}", "files.get", files.get),
+    ("PATCH", f"{_FILES}/{{file_id}}", "files.update", files.update),
+    ("DELETE", f"{_FILES}/{{file_id}}", "files.delete", files.delete),
+    ("GET", f"/download{_FILES}/{{file_id}}", "files.get", files.get),
+    ("POST", f"{_FILES}/{{file_id}}/copy", "files.copy", files.copy),
+    ("POST", f"{_FILES}/{{file_id}}/permissions", "permissions.create", permissions.create),
+    ("GET", f"{_FILES}/{{file_id}}/permissions", "permissions.list", permissions.list_permissions),
+    ("GET", f"{_FILES}/{{file_id}}/permissions/{{permission_id}}", "permissions.get", permissions.get),
+    ("PATCH", f"{_FILES}/{{file_id}}/permissions/{{permission_id}}", "permissions.update", permissions.update),
+    ("DELETE", f"{_FILES}/{{file_id}}/permissions/{{permission_id}}", "permissions.delete", permissions.delete),
+    ("GET", f"{_FILES}/{{file_id}}/revisions", "revisions.list", files.list_revisions),
+    ("GET", f"{_FILES}/{{file_id}}/revisions/{{revision_id}}", "revisions.get", files.get_revision),
+    ("POST", _UPLOADS, "files.create", uploads.upload),
+    ("PATCH", f"{_UPLOADS}/{{file_id}}", "files.update", uploads.upload),
+    ("PUT", _UPLOADS, "uploads.put", uploads.put),
+    ("PUT", f"{_UPLOADS}/{{file_id}}", "uploads.put", uploads.put),
+    ("DELETE", _UPLOADS, "uploads.cancel", uploads.cancel),
+    ("DELETE", f"{_UPLOADS}/{{file_id}}", "uploads.cancel", uploads.cancel),
+]
+
+
+def create_application(service: Service, *, control: bool) -> ASGIApp:
+    """Return the application.
+
+    Args:
+        service: What it serves.
+        control: Whether to offer the control plane under ``/emulator``.
+    """
+    router = Router(redirect_slashes=False, default=_not_found)
+    for verb, path, method, handler in _OPERATIONS:
+        router.routes.append(StrictRoute(path, operation(service, method, handler), verb))
+    application = _Outermost(router, service)
+    for path in ("/batch/drive/v3", "/batch"):
+        router.routes.append(StrictRoute(path, batch_endpoint(application), "POST"))
+    for path in ("/token", "/oauth2/v4/token"):
+        router.routes.append(StrictRoute(path, token_endpoint(service), "POST"))
+    if control:
+        router.routes.extend(control_routes(service))
+    return application
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    error = ApiError(404, "notFound", "Not Found")
+    await error_response(error)(scope, receive, send)
+
+
+class _Outermost:
+    """What holds for every request: a ``Date``, GET by way of POST, and no error that is not Google-shaped."""
+
+    def __init__(self, router: ASGIApp, service: Service) -> None:
+        self._router = router
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_dated(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                date = self._service.drive.clock.http_date().encode()
+                message["headers"] = [*message.get("headers", ()), (b"date", date)]
+            await send(message)
+
+        try:
+            scope, receive = await _override_method(scope, receive)
+            await self._router(scope, receive, send_dated)
+        except ApiError as error:
+            await error_response(error)(scope, receive, send_dated)
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if started:
+                raise
+            await error_response(ApiError(500, "internalError", "Internal Error"))(scope, receive, send_dated)
+
+
+async def _override_method(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
+    """Read a GET whose URL was too long: a POST with ``X-HTTP-Method-Override``, its query in the body."""
+    if scope["method"] != "POST":
+        return scope, receive
+    override = dict(scope["headers"]).get(b"x-http-method-override", b"").decode("latin-1").upper()
+    if override != "GET":
+        return {**scope, "method": override or "POST"}, receive
+    body = bytearray()
+    async for chunk in Request(scope, receive).stream():
+        body += chunk
+        if len(body) > 1_048_576:
+            raise ApiError(413, "requestTooLarge", "The request is too large.")
+    query = quote(bytes(body), safe="%&=+;/?:@!$'()*,-._~\"{}[]<>|^` \\")
+    joined = "&".join(part for part in (scope["query_string"].decode("latin-1"), query) if part)
+    return {**scope, "method": "GET", "query_string": joined.encode("latin-1")}, _no_body
+
+
+async def _no_body() -> Message:
+    """Stand for the body of a GET: the real one has been read."""
+    return {"type": "http.request", "body": b"", "more_body": False}

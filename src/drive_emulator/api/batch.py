@@ -1,0 +1,85 @@
+"""Batches: each call within goes through the application as if it had come alone."""
+
+from __future__ import annotations
+
+import secrets
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Scope
+
+from drive_emulator.api.call import error_response
+from drive_emulator.api.routing import Endpoint
+from drive_emulator.batch import BatchError, BatchRequest, BatchResponse, join_batch, split_batch
+from drive_emulator.errors import ApiError
+
+MAX_BATCH = 16 * 1024 * 1024
+"""Largest batch body, in bytes; batches carry no media."""
+
+
+def batch_endpoint(application: ASGIApp) -> Endpoint:
+    """Return the endpoint that runs the calls of a batch through ``application``, in order."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            calls = split_batch(request.headers.get("content-type", ""), await _body(request))
+        except BatchError as error:
+            return error_response(ApiError(400, error.reason, error.message))
+        except ApiError as error:
+            return error_response(error)
+        answers = [await _carry_out(application, request, call) for call in calls]
+        content_type, body = join_batch(answers, boundary=f"batch_{secrets.token_urlsafe(24)}")
+        return Response(body, headers={"Content-Type": content_type})
+
+    return endpoint
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BATCH:
+            raise ApiError(413, "uploadTooLarge", "The batch request is too large.")
+    return bytes(body)
+
+
+async def _carry_out(application: ASGIApp, outer: Request, call: BatchRequest) -> BatchResponse:
+    path, _, query = call.target.partition("?")
+    if path.startswith(("/batch", "/upload", "/emulator")):
+        error = error_response(ApiError(400, "badRequest", "Batches carry plain calls only."))
+        return BatchResponse(error.status_code, dict(error.headers), bytes(error.body), call.content_id)
+    if "alt=media" in query.split("&"):
+        # Media does not travel in a batch: Google redirects to where it can be had.
+        location = f"{outer.base_url}download{call.target}"
+        return BatchResponse(302, {"Location": location, "Content-Length": "0"}, b"", call.content_id)
+    headers = {"authorization": outer.headers.get("authorization", "")} | call.headers
+    scope: Scope = {
+        **outer.scope,
+        "method": call.method,
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+    }
+    for key in ("endpoint", "path_params", "router", "route"):
+        scope.pop(key, None)
+    return await _run(application, scope, call)
+
+
+async def _run(application: ASGIApp, scope: Scope, call: BatchRequest) -> BatchResponse:
+    status, headers, body = 500, {}, bytearray()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": call.body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal status, headers
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+        else:
+            body.extend(message.get("body", b""))
+
+    await application(scope, receive, send)
+    return BatchResponse(status, headers, bytes(body), call.content_id)

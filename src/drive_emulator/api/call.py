@@ -1,0 +1,231 @@
+"""One API call on its way through: who calls, with which parameters, and what goes wrong on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from drive_emulator.api.routing import Endpoint
+from drive_emulator.errors import ApiError, bad_body, invalid, unauthenticated
+from drive_emulator.faults import End, Plan
+from drive_emulator.fields import FieldsError, Mask, field_mask
+from drive_emulator.model import Account
+from drive_emulator.quota import UNITS, LoggedRequest
+from drive_emulator.service import Service
+
+MAX_JSON = 1_048_576
+"""Largest JSON body, in bytes."""
+TRANSPORT = "drive_emulator.transport"
+"""Where the server puts a request's connection in the ASGI scope's extensions."""
+_TOKEN_IN_QUERY = re.compile(r"access_token=[^&]*&?")
+
+
+class Call:
+    """An authenticated request to one of Drive's methods."""
+
+    def __init__(self, service: Service, request: Request, method: str, account: Account, plan: Plan) -> None:
+        self.service = service
+        self.drive = service.drive
+        self.request = request
+        self.method = method
+        self.account = account
+        self.plan = plan
+        self.bytes_in = 0
+
+    def path(self, name: str) -> str:
+        value: str = self.request.path_params[name]
+        return value
+
+    def text(self, name: str, default: str = "") -> str:
+        value: str = self.request.query_params.get(name, default)
+        if "\x00" in value:
+            raise invalid(name)
+        return value
+
+    def number(self, name: str, default: int, lowest: int, highest: int) -> int:
+        """Return an integer parameter.
+
+        Raises:
+            ApiError: 400 when it is no integer or out of bounds.
+        """
+        text = self.request.query_params.get(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and lowest <= int(text) <= highest):
+            message = f"Invalid value '{text[:100]}'. Values must be within the range: [{lowest}, {highest}]"
+            raise ApiError(400, "invalidParameter", message, location=name)
+        return int(text)
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        text = self.request.query_params.get(name)
+        if text is None:
+            return default
+        if text.lower() not in ("true", "false"):
+            raise invalid(name, f"Invalid boolean value: '{text[:100]}'.")
+        return text.lower() == "true"
+
+    def ids(self, name: str) -> list[str]:
+        """Return a comma-separated list."""
+        return [part.strip() for part in self.text(name).split(",") if part.strip()]
+
+    def mask(self) -> Mask:
+        """Return what the caller wants of the answer.
+
+        Raises:
+            ApiError: 400 for a malformed ``fields``.
+        """
+        try:
+            return field_mask(self.method, self.request.query_params.get("fields"))
+        except FieldsError as error:
+            raise ApiError(400, error.reason, error.message, location=error.location) from error
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes, no faster than the faults allow."""
+        half = int(self.request.headers.get("content-length", "0")) // 2
+        async for chunk in self.request.stream():
+            if chunk:
+                self.bytes_in += len(chunk)
+                await self.throttle(len(chunk))
+                yield chunk
+            if self.plan.during is not None and self.bytes_in > half:
+                await self.break_off(self.plan.during)
+                raise ConnectionBrokenError
+
+    async def throttle(self, size: int) -> None:
+        if self.plan.bytes_per_second is not None:
+            await asyncio.sleep(size / self.plan.bytes_per_second)
+
+    async def break_off(self, end: End) -> None:
+        """Reset the connection, or close it in good order; nobody gets an answer."""
+        transport = self.request.scope["extensions"][TRANSPORT]
+        if end == "reset":
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
+        else:
+            transport.close()
+        # The loop tells the server of the loss before it runs anything queued behind this.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def json(self) -> Any:
+        """Return the JSON body; none at all is an empty object.
+
+        Raises:
+            ApiError: 400 when it is malformed or above :data:`MAX_JSON`.
+        """
+        body = bytearray()
+        async for chunk in self.chunks():
+            body += chunk
+            if len(body) > MAX_JSON:
+                raise bad_body("The request body is too large.")
+        return parse_json(bytes(body))
+
+
+def parse_json(body: bytes) -> Any:
+    """Read JSON that UTF-8 can hold; an empty body is an empty object.
+
+    Raises:
+        ApiError: 400 when it is malformed.
+    """
+    if not body.strip():
+        return {}
+    try:
+        value = json.loads(body)
+        # Half a surrogate pair, or a number such as NaN, has no place in a database.
+        if b"\\u" in body or b"N" in body or b"Infinity" in body:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise bad_body("Parse Error") from error
+    return value
+
+
+class ApiResponse(JSONResponse):
+    media_type = "application/json; charset=UTF-8"
+
+
+def error_response(error: ApiError) -> Response:
+    return ApiResponse(error.body(), error.status, headers=error.headers)
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+def operation(service: Service, method: str, handler: Handler) -> Endpoint:
+    """Return the endpoint of one of Drive's methods: it authenticates, goes wrong as planned, calls and meters."""
+
+    async def endpoint(request: Request) -> Response:
+        media = request.query_params.get("alt") == "media" and f"{method}_media" in UNITS
+        name = f"{method}_media" if media else method
+        units = UNITS.get(name, 0)
+        account, call, status, response = "", None, 0, Response()
+        try:
+            caller = service.tokens.authenticate(_token(request))
+            account = caller.key
+            plan = service.faults.plan(name, account, units, service.drive.clock.time())
+            call = Call(service, request, method, caller, plan)
+            response = await _carry_out(call, handler)
+            status = response.status_code
+        except ApiError as error:
+            response = error_response(error)
+            status = error.status
+        except ConnectionBrokenError:
+            response = Response()
+        except ClientDisconnect:
+            response = Response(status_code=499)
+        finally:
+            service.meter.book(
+                LoggedRequest(
+                    service.drive.clock.time(),
+                    account,
+                    name,
+                    status,
+                    units if account else 0,
+                    request.scope["path"],
+                    _TOKEN_IN_QUERY.sub("", request.scope["query_string"].decode("latin-1")),
+                    call.bytes_in if call else 0,
+                    int(response.headers.get("content-length", 0)),
+                )
+            )
+        return response
+
+    return endpoint
+
+
+async def _carry_out(call: Call, handler: Handler) -> Response:
+    plan = call.plan
+    if plan.delay:
+        await asyncio.sleep(plan.delay)
+    await _end(call, plan.before)
+    response = await handler(call)
+    await _end(call, plan.after)
+    return response
+
+
+class ConnectionBrokenError(Exception):
+    """A fault ended the connection; there is nobody to answer."""
+
+
+async def _end(call: Call, end: ApiError | End | None) -> None:
+    if isinstance(end, ApiError):
+        raise end
+    if end is not None:
+        await call.break_off(end)
+        raise ConnectionBrokenError
+
+
+def _token(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    if token := request.query_params.get("access_token", ""):
+        return token
+    raise unauthenticated()

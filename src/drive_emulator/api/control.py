@@ -1,0 +1,160 @@
+"""The control plane: statistics, the request log, faults and time. Not Drive's; on only when asked for."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import Any, get_args, get_type_hints
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from drive_emulator.accounts import is_address
+from drive_emulator.api.call import MAX_JSON, ApiResponse, error_response, parse_json
+from drive_emulator.api.routing import Endpoint, StrictRoute
+from drive_emulator.clock import to_timestamp
+from drive_emulator.errors import ApiError, invalid, not_found
+from drive_emulator.faults import parse_fault
+from drive_emulator.feed_behaviour import FeedBehaviour
+from drive_emulator.model import File
+from drive_emulator.records import FILE_COLUMNS, load_file, load_view, to_file
+from drive_emulator.service import Service
+
+Action = Callable[[Service, Request, Any], Any]
+
+
+def control_routes(service: Service) -> list[StrictRoute]:
+    """Return the routes under ``/emulator``; each takes and answers JSON."""
+    actions: list[tuple[str, str, Action]] = [
+        ("GET", "/stats", lambda s, _r, _b: s.meter.stats()),
+        ("GET", "/requests", lambda s, _r, _b: s.meter.requests()),
+        ("DELETE", "/requests", _clear_log),
+        ("POST", "/reset", _reset),
+        ("GET", "/files", _files),
+        ("GET", "/accounts", lambda s, _r, _b: [asdict(account) for account in s.drive.accounts.all()]),
+        ("GET", "/faults", lambda s, _r, _b: s.faults.list()),
+        ("POST", "/faults", lambda s, _r, b: {"id": s.faults.add(parse_fault(b))}),
+        ("DELETE", "/faults", lambda s, _r, _b: s.faults.clear()),
+        ("DELETE", "/faults/{number:int}", lambda s, r, _b: s.faults.remove(r.path_params["number"])),
+        ("POST", "/seed", _seed),
+        ("GET", "/behaviour", lambda s, _r, _b: asdict(s.drive.behaviour)),
+        ("PATCH", "/behaviour", _set_behaviour),
+        ("POST", "/advance", _advance),
+        ("POST", "/touch", _touch),
+        ("POST", "/tokens", lambda s, _r, b: {"refresh_token": s.tokens.issue_refresh_token(_email(b))}),
+        ("POST", "/tokens/expire", lambda s, _r, b: s.tokens.expire(_email(b))),
+        ("POST", "/tokens/revoke", lambda s, _r, b: s.tokens.revoke(_email(b))),
+    ]
+    return [StrictRoute(f"/emulator{path}", _endpoint(service, action), verb) for verb, path, action in actions]
+
+
+def _endpoint(service: Service, action: Action) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        try:
+            body = await request.body()
+            if len(body) > MAX_JSON:
+                raise invalid("body")
+            return ApiResponse(action(service, request, parse_json(body)))
+        except ApiError as error:
+            return error_response(error)
+
+    return endpoint
+
+
+def _clear_log(service: Service, _request: Request, _body: Any) -> None:
+    service.meter.clear()
+
+
+def _reset(service: Service, _request: Request, _body: Any) -> None:
+    service.drive.reset()
+    service.meter.clear()
+    service.faults.clear()
+    for field in fields(FeedBehaviour):
+        setattr(service.drive.behaviour, field.name, field.default)
+
+
+def _files(service: Service, request: Request, _body: Any) -> list[dict[str, Any]]:
+    with_content = request.query_params.get("content") == "true"
+    sql = f"SELECT {FILE_COLUMNS} FROM file f WHERE id NOT IN (SELECT root_id FROM account) ORDER BY n"  # noqa: S608
+    rows = service.drive.database.rows(sql)
+    return [_describe(service, to_file(row), with_content=with_content) for row in rows]
+
+
+def _describe(service: Service, file: File, *, with_content: bool) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "id": file.id,
+        "name": file.name,
+        "path": _path(service, file),
+        "mimeType": file.mime_type,
+        "parent": file.parent,
+        "owner": service.drive.accounts.show(file.owner).email,
+        "trashed": file.trashed,
+        "createdTime": to_timestamp(file.created),
+        "size": None if file.content is None else file.content.size,
+        "roles": {p.grantee or p.id: p.role for p in service.drive.access.effective_permissions(file)},
+        "properties": dict(file.properties),
+    }
+    if with_content and file.content is not None:
+        content = b"".join(service.drive.blobs.read(file.content.blob, 0, file.content.size))
+        described["content"] = base64.b64encode(content).decode()
+    return described
+
+
+def _path(service: Service, file: File) -> list[str]:
+    names = [file.name]
+    while file.parent is not None and (folder := load_file(service.drive.database, file.parent)) is not None:
+        names.insert(0, folder.name)
+        file = folder
+    return names
+
+
+def _seed(service: Service, _request: Request, body: Any) -> None:
+    service.faults.seed(int(_number(body, "seed")))
+
+
+def _advance(service: Service, _request: Request, body: Any) -> dict[str, float]:
+    seconds = _number(body, "seconds")
+    if not 0 <= seconds < 1e9:
+        raise invalid("seconds", "The clock only goes forward.")
+    service.drive.clock.advance(seconds)
+    return {"time": service.drive.clock.time()}
+
+
+def _set_behaviour(service: Service, _request: Request, body: Any) -> dict[str, Any]:
+    kinds = get_type_hints(FeedBehaviour)
+    if not isinstance(body, dict):
+        raise invalid("behaviour")
+    for name, value in body.items():
+        kind = kinds.get(name)
+        number = kind is float and isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        if not (number or (kind is bool and isinstance(value, bool)) or value in get_args(kind)):
+            raise invalid(str(name), f"{name} can't be {value!r}.")
+    for name, value in body.items():
+        setattr(service.drive.behaviour, name, value)
+    return asdict(service.drive.behaviour)
+
+
+def _touch(service: Service, _request: Request, body: Any) -> None:
+    """Put a file into an account's feed although nothing changed."""
+    email, file_id = _email(body), body.get("file_id")
+    view = load_view(service.drive.database, email.lower(), file_id) if isinstance(file_id, str) else None
+    if view is None:
+        raise not_found(str(file_id))
+    with service.drive.database.transaction():
+        service.drive.changes.append(view.file_id, [view.account])
+
+
+def _email(body: Any) -> str:
+    email = body.get("email") if isinstance(body, dict) else None
+    if not isinstance(email, str) or not is_address(email):
+        raise invalid("email", "An e-mail address is needed.")
+    return email
+
+
+def _number(body: Any, name: str) -> float:
+    value = body.get(name) if isinstance(body, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise invalid(name, f"{name} must be a number.")
+    return value

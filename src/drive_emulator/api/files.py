@@ -1,0 +1,135 @@
+"""``files``, but for uploads, and the head of ``revisions``."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from drive_emulator.api.call import ApiResponse, Call
+from drive_emulator.api.media import download
+from drive_emulator.errors import ApiError, invalid
+from drive_emulator.fields import Mask
+from drive_emulator.ids import new_file_id
+from drive_emulator.metadata import parse_metadata
+from drive_emulator.model import File
+from drive_emulator.records import load_view, set_view
+from drive_emulator.resources import costly_fields
+
+_MOST_LISTED = 1000
+
+
+def file_answer(call: Call, file: File, mask: Mask) -> Response:
+    view = load_view(call.drive.database, call.account.key, file.id)
+    return ApiResponse(mask.project(call.drive.resources.file(call.account, file, view, costly_fields(mask))))
+
+
+async def create(call: Call) -> Response:
+    mask = call.mask()
+    metadata = parse_metadata(await call.json())
+    with call.drive.database.transaction():
+        file = call.drive.files.create(call.account, metadata, None)
+    return file_answer(call, file, mask)
+
+
+async def get(call: Call) -> Response:
+    media = _is_media(call)
+    mask = None if media else call.mask()
+    file = call.drive.access.find(call.account, call.path("file_id"))
+    if call.drive.behaviour.views_are_changes:
+        _view(call, file)
+    return download(call, file) if mask is None else file_answer(call, file, mask)
+
+
+async def update(call: Call) -> Response:
+    mask = call.mask()
+    add, remove = call.ids("addParents"), call.ids("removeParents")
+    metadata = parse_metadata(await call.json())
+    with call.drive.database.transaction():
+        file = call.drive.files.update(call.account, call.path("file_id"), metadata, add=add, remove=remove)
+    return file_answer(call, file, mask)
+
+
+async def copy(call: Call) -> Response:
+    mask = call.mask()
+    metadata = parse_metadata(await call.json())
+    with call.drive.database.transaction():
+        file = call.drive.files.copy(call.account, call.path("file_id"), metadata)
+    return file_answer(call, file, mask)
+
+
+async def delete(call: Call) -> Response:
+    with call.drive.database.transaction():
+        call.drive.files.delete(call.account, call.path("file_id"))
+    return Response(status_code=204)
+
+
+async def empty_trash(call: Call) -> Response:
+    with call.drive.database.transaction():
+        call.drive.files.empty_trash(call.account)
+    return Response(status_code=204)
+
+
+async def generate_ids(call: Call) -> Response:
+    count = call.number("count", 10, 1, 1000)
+    answer = {"kind": "drive#generatedIds", "space": "drive", "ids": [new_file_id() for _ in range(count)]}
+    return ApiResponse(call.mask().project(answer))
+
+
+async def list_files(call: Call) -> Response:
+    mask = call.mask()
+    if call.text("corpora", "user") not in ("user", "allDrives"):
+        raise invalid("corpora", "Only the user's own corpus is served.")
+    page = call.drive.search.page(
+        call.account,
+        call.text("q"),
+        call.text("orderBy"),
+        call.number("pageSize", 100, 1, _MOST_LISTED),
+        call.text("pageToken") or None,
+    )
+    wanted = costly_fields(mask, "files")
+    answer = {
+        "kind": "drive#fileList",
+        "incompleteSearch": False,
+        "files": [call.drive.resources.file(call.account, file, view, wanted) for file, view in page.found],
+    }
+    if page.next_token is not None:
+        answer["nextPageToken"] = page.next_token
+    return ApiResponse(mask.project(answer))
+
+
+async def list_revisions(call: Call) -> Response:
+    mask = call.mask()
+    file = _with_revisions(call)
+    answer = {"kind": "drive#revisionList", "revisions": [call.drive.resources.revision(call.account, file)]}
+    return ApiResponse(mask.project(answer))
+
+
+async def get_revision(call: Call) -> Response:
+    file = _with_revisions(call)
+    if call.path("revision_id") not in (file.revision, "head"):
+        raise ApiError(404, "notFound", f"Revision not found: {call.path('revision_id')}.", location="revisionId")
+    if _is_media(call):
+        return download(call, file)
+    return ApiResponse(call.mask().project(call.drive.resources.revision(call.account, file)))
+
+
+def _with_revisions(call: Call) -> File:
+    file = call.drive.access.find(call.account, call.path("file_id"))
+    call.drive.access.require(call.account, file, "writer")
+    if file.content is None:
+        raise ApiError(403, "revisionsNotSupported", "The file does not support revisions.")
+    return file
+
+
+def _is_media(call: Call) -> bool:
+    alt = call.text("alt", "json")
+    if alt not in ("json", "media"):
+        raise invalid("alt", f"Invalid value for alt: {alt[:100]}.")
+    return alt == "media"
+
+
+def _view(call: Call, file: File) -> None:
+    if load_view(call.drive.database, call.account.key, file.id) is None or file.id == call.account.root_id:
+        return
+    with call.drive.database.transaction():
+        set_view(call.drive.database, call.account.key, file.id, viewed=call.drive.clock.milliseconds())
+        call.drive.changes.append(file.id, [call.account.key])

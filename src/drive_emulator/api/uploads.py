@@ -1,0 +1,254 @@
+"""Uploads: in one request (simple and multipart), or resumable in pieces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from drive_emulator.api.call import Call, parse_json
+from drive_emulator.api.files import file_answer
+from drive_emulator.blobs import BlobWriter
+from drive_emulator.errors import ApiError, invalid
+from drive_emulator.fields import Mask, field_mask
+from drive_emulator.metadata import Metadata, parse_metadata
+from drive_emulator.model import Content, File
+from drive_emulator.multipart import MultipartError, RelatedUpload
+from drive_emulator.uploads import Session
+
+CHUNK_MULTIPLE = 256 * 1024
+"""Every piece of a resumable upload but the last is a multiple of this many bytes."""
+MAX_SIZE = 5 * 1024**4
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.ASCII)
+
+
+async def upload(call: Call) -> Response:
+    """Begin or do a ``files.create`` or ``files.update`` with content."""
+    mask = call.mask()
+    file_id = call.request.path_params.get("file_id")
+    kind = call.text("uploadType")
+    if kind == "resumable":
+        return await _begin(call, file_id)
+    if kind not in ("media", "multipart"):
+        raise invalid("uploadType", "An upload is of type media, multipart or resumable.")
+    writer = call.drive.blobs.writer()
+    try:
+        if kind == "media":
+            body: Any = {}
+            content_type = _media_type(call.request.headers.get("content-type"))
+            async for chunk in call.chunks():
+                writer.write(chunk)
+        else:
+            body, content_type = await _receive_related(call, writer)
+        metadata = parse_metadata(body)
+        _check(call, file_id, metadata)
+        await writer.sync()
+        with call.drive.database.transaction():
+            query = call.request.query_params
+            file = _store(call, file_id, metadata, writer.finish(), content_type=content_type, query=query)
+    except BaseException:
+        writer.discard()
+        raise
+    return file_answer(call, file, mask)
+
+
+async def _receive_related(call: Call, writer: BlobWriter) -> tuple[Any, str | None]:
+    try:
+        related = RelatedUpload(call.request.headers.get("content-type", ""))
+        async for chunk in call.chunks():
+            for content in related.feed(chunk):
+                writer.write(content)
+        related.finish()
+    except MultipartError as error:
+        raise ApiError(400, error.reason, error.message) from error
+    return parse_json(related.metadata or b""), _media_type(related.media_type)
+
+
+def _check(call: Call, file_id: str | None, metadata: Metadata) -> None:
+    """Refuse what can't become a file before its content is put on disk."""
+    if file_id is None:
+        call.drive.files.check_create(call.account, metadata, with_content=True)
+    else:
+        file = call.drive.access.find(call.account, file_id)
+        call.drive.files.check_update(call.account, file, metadata, with_content=True)
+
+
+def _store(
+    call: Call,
+    file_id: str | None,
+    metadata: Metadata,
+    content: Content,
+    *,
+    content_type: str | None,
+    query: Mapping[str, str],
+) -> File:
+    if file_id is None:
+        return call.drive.files.create(call.account, metadata, content, content_type)
+    return call.drive.files.update(
+        call.account,
+        file_id,
+        metadata,
+        content=content,
+        content_type=content_type,
+        add=_ids(query, "addParents"),
+        remove=_ids(query, "removeParents"),
+    )
+
+
+def _ids(query: Mapping[str, str], name: str) -> list[str]:
+    return [part.strip() for part in query.get(name, "").split(",") if part.strip()]
+
+
+def _media_type(header: str | None) -> str | None:
+    """Return a content type as it is stored; one that can't be sent back is none."""
+    if header is None or not re.fullmatch(r"[\x21-\x7e]+/[\x20-\x7e]+", header) or len(header) > 255:
+        return None
+    return header
+
+
+async def _begin(call: Call, file_id: str | None) -> Response:
+    size = call.request.headers.get("x-upload-content-length")
+    if size is not None and not (size.isascii() and size.isdecimal() and len(size) < 18 and int(size) <= MAX_SIZE):
+        raise ApiError(
+            400, "invalid", "Invalid upload size.", location="X-Upload-Content-Length", location_type="header"
+        )
+    body = await call.json()
+    _check(call, file_id, parse_metadata(body))
+    with call.drive.database.transaction():
+        session = call.drive.uploads.begin(
+            call.account.key,
+            file_id=file_id,
+            metadata=body,
+            query=dict(call.request.query_params),
+            content_type=_media_type(call.request.headers.get("x-upload-content-type")),
+            total=None if size is None else int(size),
+        )
+    url = call.request.url.include_query_params(upload_id=session.id).remove_query_params("access_token")
+    return Response(status_code=200, headers={"Location": str(url), "X-GUploader-UploadID": session.id})
+
+
+async def put(call: Call) -> Response:
+    """Take a piece of a resumable upload, or say how far it has come."""
+    session = _session(call)
+    if session.lock.locked():
+        raise ApiError(503, "backendError", "Another request of this upload is under way.")
+    async with session.lock:
+        if session.result is not None:
+            return _done(call, session)
+        start, stop, total = _content_range(call, session)
+        writer = session.writer
+        if writer is None:
+            raise ApiError(410, "gone", "The upload session is over.")
+        if start is not None:
+            await _receive_piece(call, writer, start, stop, total)
+        if total is not None:
+            session.total = total
+        if session.total is None or writer.size < session.total or (start is None and total is None):
+            return _incomplete(writer)
+        await writer.sync()
+        return _complete(call, session, writer)
+
+
+async def cancel(call: Call) -> Response:
+    session = _session(call)
+    with call.drive.database.transaction():
+        call.drive.uploads.cancel(session)
+    return Response(status_code=499)
+
+
+def _session(call: Call) -> Session:
+    session = call.drive.uploads.find(call.text("upload_id"))
+    if session.account != call.account.key or session.file_id != call.request.path_params.get("file_id"):
+        raise ApiError(404, "notFound", "Upload session not found.", location="upload_id")
+    return session
+
+
+def _content_range(call: Call, session: Session) -> tuple[int | None, int | None, int | None]:
+    """Return first byte, the one after the last (``None``: until the body ends), and the total if known."""
+    header = call.request.headers.get("content-range")
+    if header is None:
+        return 0, None, _declared_length(call)
+    match = _CONTENT_RANGE.fullmatch(header)
+    if match is None:
+        raise _bad_range()
+    first, last, size = match.groups()
+    total = None if size == "*" else int(size)
+    if (total is not None and total > MAX_SIZE) or (None not in (total, session.total) and total != session.total):
+        raise _bad_range()
+    if first is None:
+        return None, None, total
+    start, stop = int(first), int(last) + 1
+    if stop <= start or (total is not None and stop > total):
+        raise _bad_range()
+    if stop != total and (stop - start) % CHUNK_MULTIPLE:
+        raise _bad_range("A piece that is not the last must be a multiple of 262144 bytes.")
+    return start, stop, total
+
+
+def _declared_length(call: Call) -> int | None:
+    text = call.request.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 18 else None
+
+
+async def _receive_piece(call: Call, writer: BlobWriter, start: int, stop: int | None, total: int | None) -> None:
+    """Append what is new; what a broken connection brought stays, and the client asks how far that was."""
+    if start > writer.size:
+        raise _bad_range("The piece does not follow what was received.")
+    known = writer.size - start
+    position = start
+    try:
+        async for chunk in _bounded(call, None if stop is None else stop - start):
+            fresh = chunk[max(0, min(len(chunk), known)) :]
+            known -= len(chunk) - len(fresh)
+            position += len(chunk)
+            if total is not None and writer.size + len(fresh) > total:
+                raise _bad_range()
+            writer.write(fresh)
+    finally:
+        writer.flush()
+    if stop is not None and position != stop:
+        raise _bad_range("The body is not as long as its Content-Range says.")
+
+
+async def _bounded(call: Call, length: int | None) -> AsyncIterator[bytes]:
+    received = 0
+    async for chunk in call.chunks():
+        received += len(chunk)
+        if length is not None and received > length:
+            raise _bad_range("The body is longer than its Content-Range says.")
+        yield chunk
+
+
+def _incomplete(writer: BlobWriter) -> Response:
+    headers = {"Range": f"bytes=0-{writer.size - 1}"} if writer.size else {}
+    return Response(status_code=308, headers=headers)
+
+
+def _complete(call: Call, session: Session, writer: BlobWriter) -> Response:
+    metadata = parse_metadata(session.metadata)
+    content_type = session.content_type or _media_type(call.request.headers.get("content-type"))
+    try:
+        with call.drive.database.transaction():
+            content = writer.finish()
+            file = _store(call, session.file_id, metadata, content, content_type=content_type, query=session.query)
+            call.drive.uploads.finish(session, file.id)
+    except ApiError:
+        # Its folder or its right to write is gone meanwhile; nothing the client sends will bring that back.
+        with call.drive.database.transaction():
+            call.drive.uploads.cancel(session)
+        raise
+    return file_answer(call, file, _mask(session))
+
+
+def _done(call: Call, session: Session) -> Response:
+    return file_answer(call, call.drive.access.find(call.account, session.result or ""), _mask(session))
+
+
+def _mask(session: Session) -> Mask:
+    return field_mask("files.create", session.query.get("fields"))
+
+
+def _bad_range(message: str = "Invalid Content-Range.") -> ApiError:
+    return ApiError(400, "invalid", message, location="Content-Range", location_type="header")

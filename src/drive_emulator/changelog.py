@@ -1,0 +1,110 @@
+"""The change feed: each account's log of files that changed for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from drive_emulator.clock import EmulatorClock
+from drive_emulator.errors import invalid
+from drive_emulator.feed_behaviour import FeedBehaviour
+from drive_emulator.model import File, View
+from drive_emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, to_file, to_view
+from drive_emulator.storage import Database
+
+_TOKEN = re.compile(r"[0-9]{1,18}", re.ASCII)
+_PAGE = (
+    f"SELECT v.seq, v.time, {VIEW_COLUMNS}, {FILE_COLUMNS} FROM view v"  # noqa: S608 - constants
+    " LEFT JOIN file f ON f.id = v.file_id AND v.role IS NOT NULL"
+    " WHERE v.account = ? AND v.seq >= ? AND (? OR v.role IS NOT NULL) ORDER BY v.seq LIMIT ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One file's newest change for an account. ``file`` is ``None`` when it can't be seen any more."""
+
+    file_id: str
+    time: int
+    file: File | None
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Some entries, oldest change first, and the token of what follows them."""
+
+    entries: list[LogEntry]
+    next_token: str
+    more: bool
+
+
+class ChangeLog:
+    """Writes and reads the logs. A token is the position of the next entry to read; positions only rise."""
+
+    def __init__(self, database: Database, clock: EmulatorClock, behaviour: FeedBehaviour) -> None:
+        self._database = database
+        self._clock = clock
+        self._behaviour = behaviour
+        (head,) = database.row("SELECT MAX(seq) FROM view") or (None,)
+        self._head: int = head or 0
+
+    def append(self, file_id: str, accounts: Iterable[str]) -> None:
+        """Move the file to the end of these accounts' logs; each must have a view of it, if only of the past."""
+        now = self._clock.milliseconds()
+        for account in accounts:
+            # An entry that was on its way shows the file as it is by then, so it covers this change.
+            delay = self._behaviour.delay(account, file_id, self._database)
+            if delay == 0:
+                self._publish(account, file_id, now)
+            elif delay is not None:
+                self._database.execute(
+                    "INSERT OR IGNORE INTO late VALUES (?, ?, ?)", account, file_id, self._clock.time() + delay
+                )
+
+    def _publish(self, account: str, file_id: str, now: int) -> None:
+        self._head += 1
+        self._database.execute(
+            "UPDATE view SET seq = ?, time = ? WHERE account = ? AND file_id = ?", self._head, now, account, file_id
+        )
+
+    def publish_late(self, account: str) -> None:
+        """Let the delayed entries that are due appear, in the order in which they fell due."""
+        due = self._database.rows(
+            "SELECT file_id, due FROM late WHERE account = ? AND due <= ? ORDER BY due", account, self._clock.time()
+        )
+        if not due:
+            return
+        with self._database.transaction():
+            for file_id, when in due:
+                self._publish(account, file_id, int(when * 1000))
+                self._database.execute("DELETE FROM late WHERE account = ? AND file_id = ?", account, file_id)
+
+    def start_token(self, account: str) -> str:
+        """Return the token that yields what happens from now on."""
+        self.publish_late(account)
+        (newest,) = self._database.row("SELECT MAX(seq) FROM view WHERE account = ?", account) or (None,)
+        return str((newest or 0) + 1)
+
+    def page(self, account: str, token: str, size: int, *, include_removed: bool = True) -> LogPage:
+        """Read up to ``size`` entries from the token on, by the index.
+
+        Raises:
+            ApiError: 400 for a token that no log gave out.
+        """
+        if not _TOKEN.fullmatch(token) or not 1 <= int(token) <= self._head + 1:
+            raise invalid("pageToken")
+        self.publish_late(account)
+        rows = self._database.rows(_PAGE, account, int(token), include_removed, size + 1)
+        more = len(rows) > size
+        entries = [_to_entry(row) for row in rows[:size]]
+        if more:
+            return LogPage(entries, str(rows[size - 1][0] + 1), more=True)
+        return LogPage(entries, str(max(int(token), int(self.start_token(account)))), more=False)
+
+
+def _to_entry(row: tuple[object, ...]) -> LogEntry:
+    view = to_view(row[2:10])
+    file = None if view.role is None else to_file(row[10 : 10 + FILE_WIDTH])
+    return LogEntry(view.file_id, row[1], file, view)  # type: ignore[arg-type]

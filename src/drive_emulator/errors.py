@@ -1,0 +1,93 @@
+"""The emulator's own error, and those that Drive reports: a status, a reason, and what part of the request is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class EmulatorError(RuntimeError):
+    """The emulator can't start or can't use its directory; the message says what to do."""
+
+
+class ApiError(Exception):
+    """An answer other than 2xx, in Google's envelope.
+
+    Attributes:
+        status: HTTP status.
+        reason: Machine-readable reason, for example ``"notFound"``.
+        location: The parameter or header at fault, or ``None``.
+        location_type: ``"parameter"`` or ``"header"``.
+        domain: ``"global"`` or ``"usageLimits"``.
+        headers: Extra headers of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        location: str | None = None,
+        location_type: str = "parameter",
+        domain: str = "global",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.location = location
+        self.location_type = location_type
+        self.domain = domain
+        self.headers = headers or {}
+
+    def body(self) -> dict[str, Any]:
+        """Return Google's error envelope (https://developers.google.com/workspace/drive/api/guides/handle-errors)."""
+        entry: dict[str, Any] = {"message": self.message, "domain": self.domain, "reason": self.reason}
+        if self.location is not None:
+            entry |= {"location": self.location, "locationType": self.location_type}
+        error: dict[str, Any] = {"code": self.status, "message": self.message, "errors": [entry]}
+        if self.status == 401:
+            error["status"] = "UNAUTHENTICATED"
+        return {"error": error}
+
+
+def not_found(file_id: str) -> ApiError:
+    """What the caller can't see does not exist: 404, never 403."""
+    return ApiError(404, "notFound", f"File not found: {file_id}.", location="fileId")
+
+
+def invalid(parameter: str, message: str = "Invalid Value") -> ApiError:
+    return ApiError(400, "invalid", message, location=parameter)
+
+
+def required(parameter: str, message: str) -> ApiError:
+    return ApiError(400, "required", message, location=parameter)
+
+
+def bad_body(message: str) -> ApiError:
+    return ApiError(400, "parseError", message)
+
+
+def forbidden(reason: str, message: str) -> ApiError:
+    return ApiError(403, reason, message)
+
+
+def insufficient_file_permissions(file_id: str) -> ApiError:
+    message = f"The user does not have sufficient permissions for file {file_id}."
+    return forbidden("insufficientFilePermissions", message)
+
+
+def unauthenticated() -> ApiError:
+    message = (
+        "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
+        "authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
+    )
+    return ApiError(
+        401,
+        "authError",
+        message,
+        location="Authorization",
+        location_type="header",
+        headers={"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/", error="invalid_token"'},
+    )

@@ -1,0 +1,295 @@
+"""Files and folders: create, update, copy, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from drive_emulator.access import Access
+from drive_emulator.blobs import BlobStore
+from drive_emulator.changelog import ChangeLog
+from drive_emulator.clock import EmulatorClock
+from drive_emulator.errors import ApiError, forbidden, insufficient_file_permissions, invalid
+from drive_emulator.ids import is_reserved, new_file_id
+from drive_emulator.metadata import Metadata, merge_properties
+from drive_emulator.model import FOLDER_MIME_TYPE, Account, Content, File
+from drive_emulator.records import (
+    insert_file,
+    load_children,
+    load_file,
+    load_roles,
+    set_roles,
+    set_view,
+    update_file,
+)
+from drive_emulator.storage import Database
+
+_GOOGLE_TYPES = "application/vnd.google-apps."
+
+
+class Files:
+    """Writes files, each call within the caller's transaction; every check comes before the first write."""
+
+    def __init__(
+        self, database: Database, blobs: BlobStore, access: Access, changes: ChangeLog, clock: EmulatorClock
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._access = access
+        self._changes = changes
+        self._clock = clock
+
+    def check_create(self, account: Account, metadata: Metadata, *, with_content: bool) -> str:
+        """Check all that can be known before the content comes, and return the parent's ID."""
+        if metadata.id is not None:
+            if not is_reserved(metadata.id):
+                raise invalid("file.id", "The provided file ID is not usable.")
+            if load_file(self._database, metadata.id) is not None or self._was_used(metadata.id):
+                raise ApiError(409, "fileIdInUse", "A file already exists with the provided ID.", location="file.id")
+        if with_content and (metadata.mime_type or "").startswith(_GOOGLE_TYPES):
+            raise invalid("mimeType", "A file of this type has no content of its own.")
+        merge_properties({}, metadata.properties)
+        merge_properties({}, metadata.app_properties)
+        parent = metadata.parents[0] if metadata.parents else "root"
+        return self._target_folder(account, parent).id
+
+    def create(
+        self, account: Account, metadata: Metadata, content: Content | None, content_type: str | None = None
+    ) -> File:
+        """Store a new file. Its content must be stored already.
+
+        Raises:
+            ApiError: 400, 403, 404 or 409; nothing was written.
+        """
+        parent = self.check_create(account, metadata, with_content=content is not None)
+        now = self._clock.milliseconds()
+        mime_type = metadata.mime_type or content_type or "application/octet-stream"
+        if content is None and not mime_type.startswith(_GOOGLE_TYPES):
+            content = self._blobs.empty()
+        name = "Untitled" if metadata.name is None else metadata.name
+        created = now if metadata.created is None else metadata.created
+        file = File(
+            id=metadata.id or new_file_id(),
+            name=name,
+            mime_type=mime_type,
+            parent=parent,
+            owner=account.key,
+            created=created,
+            modified=created
+            if metadata.modified is None and metadata.created is not None
+            else metadata.modified or now,
+            modified_by=account.key,
+            content=content,
+            revision=None if content is None else new_file_id(),
+            original_name=None if content is None else metadata.original_name or name,
+            properties=merge_properties({}, metadata.properties),
+            app_properties=merge_properties({}, metadata.app_properties),
+            settings=dict(metadata.settings),
+        )
+        insert_file(self._database, file, now)
+        self._access.refresh(file)
+        set_view(self._database, account.key, file.id, modified=now, starred=int(metadata.starred or False))
+        return file
+
+    def update(
+        self,
+        account: Account,
+        file_id: str,
+        metadata: Metadata,
+        *,
+        content: Content | None = None,
+        content_type: str | None = None,
+        add: Collection[str] = (),
+        remove: Collection[str] = (),
+    ) -> File:
+        """Change a file's metadata, its content, its folder, or its place in the trash.
+
+        Raises:
+            ApiError: 400, 403 or 404; nothing was written.
+        """
+        file = self._access.find(account, file_id)
+        self.check_update(account, file, metadata, with_content=content is not None)
+        parent = self._moved(account, file, add, remove)
+        properties = merge_properties(file.properties, metadata.properties)
+        app_properties = merge_properties(file.app_properties, metadata.app_properties)
+        now = self._clock.milliseconds()
+
+        personal = {"starred": metadata.starred, "viewed": metadata.viewed}
+        if given := {key: int(value) for key, value in personal.items() if value is not None}:
+            set_view(self._database, account.key, file.id, **given)
+        file.version += 1
+        if metadata.is_personal and content is None and parent == file.parent:
+            update_file(self._database, file)
+            self._changes.append(file.id, [account.key])
+            return file
+        file.parent = parent
+        file.name = file.name if metadata.name is None else metadata.name
+        file.mime_type = metadata.mime_type or (content_type if content else None) or file.mime_type
+        file.created = file.created if metadata.created is None else metadata.created
+        file.properties = properties
+        file.app_properties = app_properties
+        file.settings = {**file.settings, **metadata.settings}
+        file.original_name = metadata.original_name or file.original_name
+        if content is not None:
+            self._replace_content(file, content)
+        if metadata != Metadata(trashed=metadata.trashed, starred=metadata.starred, viewed=metadata.viewed) or content:
+            # Strictly rising, so that two edits within a millisecond can be told apart.
+            file.modified = max(now, file.modified + 1) if metadata.modified is None else metadata.modified
+            file.modified_by = account.key
+            set_view(self._database, account.key, file.id, modified=file.modified)
+        if metadata.trashed is not None and metadata.trashed != file.explicitly_trashed:
+            file.explicitly_trashed = metadata.trashed
+            file.trashed_time = now if metadata.trashed else None
+            file.trashed_by = account.key if metadata.trashed else None
+        update_file(self._database, file)
+        self._access.refresh(file)
+        return file
+
+    def check_update(self, account: Account, file: File, metadata: Metadata, *, with_content: bool) -> None:
+        """Check all that can be known before the content comes."""
+        if metadata.id is not None and metadata.id != file.id:
+            raise forbidden(
+                "fieldNotWritable", "The resource body includes fields which are not directly writable: id."
+            )
+        if metadata.parents is not None:
+            message = "The parents field is not directly writable in update requests. Use addParents and removeParents."
+            raise forbidden("fieldNotWritable", message)
+        if not metadata.is_personal or with_content:
+            # Who may only edit the folder can still take the file out of it; _moved checks that.
+            self._access.require(account, file, "writer")
+        if file.id == account.root_id:
+            raise forbidden("cannotModifyRoot", "My Drive itself can't be changed.")
+        if metadata.trashed is not None and metadata.trashed != file.explicitly_trashed:
+            self._access.require(account, file, "owner")
+        mime_type = metadata.mime_type or file.mime_type
+        if with_content and (file.is_folder or mime_type.startswith(_GOOGLE_TYPES)):
+            raise invalid("mimeType", "A file of this type has no content of its own.")
+        if (mime_type == FOLDER_MIME_TYPE) != file.is_folder:
+            raise invalid("mimeType", "A file can't become a folder, nor a folder a file.")
+
+    def copy(self, account: Account, file_id: str, metadata: Metadata) -> File:
+        """Make a file of the caller's own with the same content.
+
+        Raises:
+            ApiError: 403 for a folder, else as :meth:`create`.
+        """
+        source = self._access.find(account, file_id)
+        if source.is_folder:
+            raise forbidden("cannotCopyFile", "This file cannot be copied by the user.")
+        parent = source.parent if metadata.parents is None else None
+        folder = None if parent is None else load_file(self._database, parent)
+        if folder is not None and self._can_edit(account, folder):
+            parents: tuple[str, ...] = (folder.id,)
+        else:
+            parents = metadata.parents or ("root",)
+        wanted = Metadata(
+            id=metadata.id,
+            name=f"Copy of {source.name}" if metadata.name is None else metadata.name,
+            mime_type=metadata.mime_type or source.mime_type,
+            parents=parents,
+            created=metadata.created,
+            modified=metadata.modified,
+            starred=metadata.starred,
+            properties={**source.properties, **metadata.properties},
+            app_properties={**source.app_properties, **metadata.app_properties},
+            settings={**source.settings, **metadata.settings},
+        )
+        self.check_create(account, wanted, with_content=source.content is not None)
+        content = None if source.content is None else self._blobs.copy(source.content)
+        return self.create(account, wanted, content)
+
+    def delete(self, account: Account, file_id: str) -> None:
+        """Delete a file for good, and of what lies below it all that the caller owns; the rest loses its folder.
+
+        Raises:
+            ApiError: 403 unless the caller owns it.
+        """
+        file = self._access.find(account, file_id)
+        if file.owner != account.key or file.id == account.root_id:
+            raise insufficient_file_permissions(file_id)
+        self._delete_tree(account, file)
+
+    def empty_trash(self, account: Account) -> None:
+        sql = "SELECT id FROM file WHERE owner = ? AND explicitly_trashed"
+        for (file_id,) in self._database.rows(sql, account.key):
+            if (file := load_file(self._database, file_id)) is not None:
+                self._delete_tree(account, file)
+
+    def _delete_tree(self, account: Account, top: File) -> None:
+        orphans: list[File] = []
+        waiting = [top]
+        while waiting:
+            file = waiting.pop()
+            children = [load_file(self._database, child) for child in load_children(self._database, file.id)]
+            waiting.extend(child for child in children if child is not None)
+            if file.owner == account.key:
+                self._remove(file)
+                orphans += [child for child in children if child is not None and child.owner != account.key]
+        for orphan in orphans:
+            orphan.parent = None
+            orphan.version += 1
+            update_file(self._database, orphan)
+            self._access.refresh(orphan)
+
+    def _remove(self, file: File) -> None:
+        accounts = load_roles(self._database, file.id)
+        self._changes.append(file.id, accounts)
+        set_roles(self._database, file.id, [(account, None) for account in accounts])
+        self._database.execute("DELETE FROM permission WHERE file_id = ?", file.id)
+        self._database.execute("DELETE FROM file WHERE id = ?", file.id)
+        if file.content is not None:
+            self._blobs.remove(file.content.blob)
+
+    def _replace_content(self, file: File, content: Content) -> None:
+        if file.content is not None:
+            self._blobs.remove(file.content.blob)
+        file.content = content
+        file.revision = new_file_id()
+
+    def _moved(self, account: Account, file: File, add: Collection[str], remove: Collection[str]) -> str | None:
+        """Return the folder that the file shall lie in."""
+        held = file.parent
+        removed = {account.root_id if parent == "root" else parent for parent in remove}
+        added = [self._target_folder(account, parent) for parent in dict.fromkeys(add)]
+        new = [folder for folder in added if folder.id != held]
+        if not new:
+            if held not in removed or any(folder.id == held for folder in added):
+                return held
+            folder = None if held is None else load_file(self._database, held)
+            if folder is None or not (self._can_edit(account, folder) or self._can_edit(account, file)):
+                raise insufficient_file_permissions(file.id)
+            # What has no folder any more lies in its owner's My Drive.
+            return self._root_of(file.owner)
+        if len(new) > 1 or (held is not None and held not in removed and self._sees(account, held)):
+            raise forbidden("cannotAddParent", "Increasing the number of parents is not allowed")
+        self._access.require(account, file, "writer")
+        self._check_cycle(file, new[0])
+        return new[0].id
+
+    def _check_cycle(self, file: File, folder: File) -> None:
+        ancestor: File | None = folder
+        while ancestor is not None:
+            if ancestor.id == file.id:
+                raise forbidden("cyclicParents", "A folder can't lie within itself.")
+            ancestor = None if ancestor.parent is None else load_file(self._database, ancestor.parent)
+
+    def _target_folder(self, account: Account, folder_id: str) -> File:
+        folder = self._access.find(account, folder_id)
+        if not folder.is_folder:
+            raise forbidden("parentNotAFolder", "The specified parent is not a folder.")
+        error = forbidden("insufficientParentPermissions", "Insufficient permissions for the specified parent.")
+        self._access.require(account, folder, "writer", error)
+        return folder
+
+    def _can_edit(self, account: Account, file: File) -> bool:
+        return self._access.role(account, file) in ("writer", "owner")
+
+    def _sees(self, account: Account, file_id: str) -> bool:
+        file = load_file(self._database, file_id)
+        return file is not None and self._access.role(account, file) is not None
+
+    def _root_of(self, key: str) -> str | None:
+        row = self._database.row("SELECT root_id FROM account WHERE key = ?", key)
+        return None if row is None else row[0]
+
+    def _was_used(self, file_id: str) -> bool:
+        return self._database.row("SELECT 1 FROM view WHERE file_id = ? LIMIT 1", file_id) is not None

@@ -1,0 +1,303 @@
+"""A local Google Drive for tests: start it, look into it, make it fail."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from drive_emulator.errors import EmulatorError
+
+if TYPE_CHECKING:
+    from drive_emulator.server import EmulatorServer
+
+_TIMEOUT = 60.0
+_STOP_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file or folder as it lies in the emulator, whoever may see it.
+
+    Attributes:
+        path: Names from the owner's My Drive down to its own, ``"My Drive/SyftBox/…"`` joined by slashes.
+        owner: E-mail address.
+        roles: Role of each address with access, inherited ones included; links appear under their permission ID.
+        size: In bytes; ``None`` for folders.
+        content: ``None`` for folders, and where content was not asked for.
+    """
+
+    id: str
+    name: str
+    path: str
+    mime_type: str
+    parent: str | None
+    owner: str
+    trashed: bool
+    created_time: str
+    size: int | None
+    roles: Mapping[str, str]
+    properties: Mapping[str, str]
+    content: bytes | None
+
+
+class DriveEmulator:
+    """A handle on an emulator of its own, in memory unless told otherwise.
+
+    For example::
+
+        with DriveEmulator() as drive:
+            monkeypatch.setenv("DRIVE_EMULATOR_HOST", drive.host)
+            with drive.fault("error", method="files.create", status=503, times=1):
+                ...
+
+    It serves on a thread of this process, or with ``process=True`` in a child process. All methods may be called from
+    any thread.
+
+    Args:
+        data: Directory that outlives the emulator; ``None`` for memory.
+        port: 0 for a free one.
+        process: Whether to run it in a child process, which can be killed.
+    """
+
+    def __init__(self, *, data: Path | None = None, port: int = 0, process: bool = False) -> None:
+        self._data = data
+        self._port = port
+        self._in_process = not process
+        self._server: EmulatorServer | None = None
+        self._child: subprocess.Popen[str] | None = None
+
+    def start(self) -> Self:
+        """Start serving; return when requests are answered.
+
+        Raises:
+            OSError: The port is in use (in this process).
+            EmulatorError: It did not start; the message tells why.
+        """
+        if self._in_process:
+            self._server = load_server()(port=self._port, data=self._data, control=True)
+            self._server.start()
+            self._port = self._server.port
+        else:
+            self._child, self._port = _spawn(self._port, self._data)
+        return self
+
+    def stop(self) -> None:
+        """Stop serving; idempotent. What lies in ``data`` stays."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+        if self._child is not None:
+            self._child.terminate()
+            try:
+                self._child.wait(_STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+            self._reap()
+
+    def kill(self) -> None:
+        """Kill the child process, as a crash would.
+
+        Raises:
+            RuntimeError: It runs in this process.
+        """
+        if self._child is None:
+            raise RuntimeError("only an emulator in a child process can be killed")
+        self._child.kill()
+        self._reap()
+
+    def _reap(self) -> None:
+        if self._child is not None:
+            self._child.communicate()
+            self._child = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def host(self) -> str:
+        """``127.0.0.1:PORT``, the value for ``DRIVE_EMULATOR_HOST``."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}"
+
+    @property
+    def pid(self) -> int:
+        """The process that serves."""
+        return os.getpid() if self._child is None else self._child.pid
+
+    def stats(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Return calls, units, errors, bytes_in and bytes_out by account, then by method (``"files.create"``)."""
+        stats: dict[str, dict[str, dict[str, int]]] = self._ask("GET", "/stats")
+        return stats
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return the newest 100,000 requests: time, account, method, status, units, path, query and bytes."""
+        requests: list[dict[str, Any]] = self._ask("GET", "/requests")
+        return requests
+
+    def clear_log(self) -> None:
+        """Start counting from zero; files and faults stay."""
+        self._ask("DELETE", "/requests")
+
+    def reset(self) -> None:
+        """Forget all accounts, files, counts, faults and behaviour; time stays advanced."""
+        self._ask("POST", "/reset")
+
+    def files(self, *, content: bool = True) -> list[StoredFile]:
+        """Return everything that is stored, of all accounts, oldest first, without the My Drive folders."""
+        return [_to_stored(raw) for raw in self._ask("GET", f"/files?content={str(content).lower()}")]
+
+    def advance(self, seconds: float) -> None:
+        """Move the emulator's clock forward: delayed feed entries fall due, tokens expire."""
+        self._ask("POST", "/advance", {"seconds": seconds})
+
+    def seed(self, seed: int) -> None:
+        """Make faults that strike at random strike alike each time."""
+        self._ask("POST", "/seed", {"seed": seed})
+
+    def add_fault(self, kind: str, **settings: Any) -> int:
+        """Put a fault in force and return its number; see :class:`drive_emulator.faults.Fault` for the settings."""
+        number: int = self._ask("POST", "/faults", {"kind": kind, **settings})["id"]
+        return number
+
+    def remove_fault(self, number: int) -> None:
+        self._ask("DELETE", f"/faults/{number}")
+
+    def clear_faults(self) -> None:
+        self._ask("DELETE", "/faults")
+
+    @contextmanager
+    def fault(self, kind: str, **settings: Any) -> Iterator[None]:
+        """Keep a fault in force for the block; every setting is an attribute of ``drive_emulator.faults.Fault``.
+
+        For example ``drive.fault("reset", method="files.create", when="after", times=1)``, or
+        ``drive.fault("rate_limit", account="do@example.com", units_per_minute=1_000)``.
+        """
+        number = self.add_fault(kind, **settings)
+        try:
+            yield
+        finally:
+            self.remove_fault(number)
+
+    @contextmanager
+    def behaviour(self, **settings: Any) -> Iterator[None]:
+        """Let the feed or the listing behave otherwise for the block.
+
+        See :class:`drive_emulator.feed_behaviour.FeedBehaviour` for the settings.
+        """
+        before = self._ask("GET", "/behaviour")
+        self._ask("PATCH", "/behaviour", settings)
+        try:
+            yield
+        finally:
+            self._ask("PATCH", "/behaviour", before)
+
+    def touch(self, email: str, file_id: str) -> None:
+        """Put a file into an account's feed although nothing changed, as a mere view can."""
+        self._ask("POST", "/touch", {"email": email, "file_id": file_id})
+
+    def write_token_file(self, email: str, path: Path) -> Path:
+        """Write an authorized-user token file that refreshes at this emulator, and return its path."""
+        token = self._ask("POST", "/tokens", {"email": email})["refresh_token"]
+        document = {
+            "type": "authorized_user",
+            "client_id": "emulator",
+            "client_secret": "emulator",
+            "refresh_token": token,
+            "token_uri": f"{self.url}/token",
+        }
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(document), encoding="utf-8")
+        return path
+
+    def expire_tokens(self, email: str) -> None:
+        """End the account's access tokens; a refresh brings a new one."""
+        self._ask("POST", "/tokens/expire", {"email": email})
+
+    def revoke_tokens(self, email: str) -> None:
+        """End the account's tokens for good: a refresh answers ``invalid_grant``."""
+        self._ask("POST", "/tokens/revoke", {"email": email})
+
+    def _ask(self, verb: str, path: str, body: Any = None) -> Any:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT)
+        try:
+            connection.request(verb, f"/emulator{path}", None if body is None else json.dumps(body))
+            answer = connection.getresponse()
+            content = json.loads(answer.read())
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise ValueError(content["error"]["message"])
+        return content
+
+
+def load_server() -> type[EmulatorServer]:
+    """Import what serves; only that needs the packages of the extra.
+
+    Raises:
+        EmulatorError: They are not installed.
+    """
+    try:
+        from drive_emulator.server import EmulatorServer
+    except ModuleNotFoundError as error:
+        raise EmulatorError(
+            f"the Drive emulator needs the package {error.name}: pip install 'syft-flwr-drive[emulator]'"
+        ) from error
+    return EmulatorServer
+
+
+def _spawn(port: int, data: Path | None) -> tuple[subprocess.Popen[str], int]:
+    command = [sys.executable, "-m", "drive_emulator", "--port", str(port), "--control", "--json"]
+    command += [] if data is None else ["--data", str(data)]
+    # Its errors go to a file: a pipe that nobody reads would fill up and stop it.
+    with tempfile.TemporaryFile("w+") as errors:
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)  # noqa: S603
+        line = child.stdout.readline() if child.stdout else ""
+        try:
+            return child, json.loads(line)["port"]
+        except ValueError as error:
+            child.kill()
+            child.communicate()
+            errors.seek(0)
+            reason = errors.read().strip().removeprefix("error: ") or line.strip()
+            raise EmulatorError(f"the emulator did not start: {reason}") from error
+
+
+def _to_stored(raw: Mapping[str, Any]) -> StoredFile:
+    content = raw.get("content")
+    return StoredFile(
+        id=raw["id"],
+        name=raw["name"],
+        path="/".join(raw["path"]),
+        mime_type=raw["mimeType"],
+        parent=raw["parent"],
+        owner=raw["owner"],
+        trashed=raw["trashed"],
+        created_time=raw["createdTime"],
+        size=raw["size"],
+        roles=raw["roles"],
+        properties=raw["properties"],
+        content=None if content is None else base64.b64decode(content),
+    )

@@ -1,0 +1,179 @@
+"""What a request's JSON body says about a file: checked, so that nothing malformed reaches the store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from drive_emulator.clock import parse_timestamp
+from drive_emulator.errors import ApiError, forbidden, invalid
+from drive_emulator.model import MAX_NAME_LENGTH, MAX_PROPERTIES, MAX_PROPERTY_BYTES
+
+_TEXTS = ("name", "mimeType", "originalFilename", "id")
+_TIMES = ("createdTime", "modifiedTime", "viewedByMeTime")
+_FLAGS = ("starred", "trashed")
+_SETTINGS: Mapping[str, type] = {
+    "description": str,
+    "folderColorRgb": str,
+    "writersCanShare": bool,
+    "copyRequiresWriterPermission": bool,
+    "viewersCanCopyContent": bool,
+    "shortcutDetails": dict,
+}
+_READ_ONLY = frozenset(
+    {
+        "md5Checksum",
+        "sha1Checksum",
+        "sha256Checksum",
+        "size",
+        "quotaBytesUsed",
+        "owners",
+        "ownedByMe",
+        "lastModifyingUser",
+        "permissions",
+        "permissionIds",
+        "headRevisionId",
+        "version",
+        "capabilities",
+        "shared",
+        "sharedWithMeTime",
+        "sharingUser",
+        "webViewLink",
+        "webContentLink",
+        "iconLink",
+        "thumbnailLink",
+        "hasThumbnail",
+        "fileExtension",
+        "fullFileExtension",
+        "trashedTime",
+        "trashingUser",
+        "explicitlyTrashed",
+        "spaces",
+        "isAppAuthorized",
+        "modifiedByMe",
+        "modifiedByMeTime",
+        "viewedByMe",
+        "driveId",
+        "teamDriveId",
+        "exportLinks",
+    }
+)
+_MIME_TYPE = re.compile(r"[\x21-\x7e]+/[\x20-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The fields that a body sets; ``None`` where it does not say. Times are milliseconds since 1970."""
+
+    id: str | None = None
+    name: str | None = None
+    mime_type: str | None = None
+    original_name: str | None = None
+    parents: tuple[str, ...] | None = None
+    created: int | None = None
+    modified: int | None = None
+    viewed: int | None = None
+    starred: bool | None = None
+    trashed: bool | None = None
+    properties: Mapping[str, str | None] = field(default_factory=dict)
+    app_properties: Mapping[str, str | None] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether it changes only what is the caller's own, such as the star, which needs no right to edit."""
+        return self == Metadata(starred=self.starred, viewed=self.viewed)
+
+
+def parse_metadata(body: Any) -> Metadata:
+    """Check a ``drive#file`` body. Fields that Drive does not know are ignored, as Drive does.
+
+    Raises:
+        ApiError: 400 for a value of the wrong type or size, 403 for a field that can't be written.
+    """
+    if not isinstance(body, dict):
+        raise ApiError(400, "parseError", "The request body must be a JSON object.")
+    if read_only := sorted(_READ_ONLY & body.keys()):
+        message = f"The resource body includes fields which are not directly writable: {', '.join(read_only)}."
+        raise forbidden("fieldNotWritable", message)
+    texts = {key: _typed(body, key, str) for key in _TEXTS}
+    times = {key: _time(body, key) for key in _TIMES}
+    if texts["name"] is not None and len(texts["name"].encode("utf-16-le")) > 2 * MAX_NAME_LENGTH:
+        raise invalid("name", f"A file's name has at most {MAX_NAME_LENGTH} characters.")
+    if texts["mimeType"] is not None and not (
+        len(texts["mimeType"]) <= 255 and _MIME_TYPE.fullmatch(texts["mimeType"])
+    ):
+        raise invalid("mimeType", "Invalid MIME type provided.")
+    settings = {key: _typed(body, key, kind) for key, kind in _SETTINGS.items() if key in body}
+    _check_shortcut(settings.get("shortcutDetails"))
+    return Metadata(
+        id=texts["id"],
+        name=texts["name"],
+        mime_type=texts["mimeType"],
+        original_name=texts["originalFilename"],
+        parents=_parents(body),
+        created=times["createdTime"],
+        modified=times["modifiedTime"],
+        viewed=times["viewedByMeTime"],
+        starred=_typed(body, "starred", bool),
+        trashed=_typed(body, "trashed", bool),
+        properties=_properties(body, "properties"),
+        app_properties=_properties(body, "appProperties"),
+        settings=settings,
+    )
+
+
+def merge_properties(held: Mapping[str, str], given: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the properties after an update: ``null`` removes one.
+
+    Raises:
+        ApiError: 403 when there would be too many.
+    """
+    merged = {key: value for key, value in {**held, **given}.items() if value is not None}
+    if len(merged) > MAX_PROPERTIES:
+        raise forbidden("propertyLimitExceeded", f"A file has at most {MAX_PROPERTIES} properties of a visibility.")
+    return merged
+
+
+def _typed(body: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = body.get(key)
+    if value is not None and not isinstance(value, kind):
+        raise invalid(key, f"Invalid value for field {key}: not a {kind.__name__}.")
+    return value
+
+
+def _time(body: Mapping[str, Any], key: str) -> int | None:
+    text = _typed(body, key, str)
+    try:
+        return None if text is None else parse_timestamp(text)
+    except ValueError as error:
+        raise invalid(key, f"Invalid value for field {key}: not an RFC 3339 time.") from error
+
+
+def _parents(body: Mapping[str, Any]) -> tuple[str, ...] | None:
+    parents = _typed(body, "parents", list)
+    if parents is None:
+        return None
+    if not all(isinstance(parent, str) for parent in parents):
+        raise invalid("parents", "Invalid value for field parents: not a list of IDs.")
+    if len(parents) > 1:
+        raise invalid("parents", "A file can have only one parent folder.")
+    return tuple(parents)
+
+
+def _properties(body: Mapping[str, Any], key: str) -> dict[str, str | None]:
+    given = _typed(body, key, dict) or {}
+    for name, value in given.items():
+        if not isinstance(value, str | None):
+            raise invalid(key, f"Invalid value for field {key}: the value of a property is a string.")
+        if len(name.encode()) + len((value or "").encode()) > MAX_PROPERTY_BYTES:
+            message = f"A property's key and value have at most {MAX_PROPERTY_BYTES} bytes together."
+            raise invalid(key, message)
+    return dict(given)
+
+
+def _check_shortcut(details: Mapping[str, Any] | None) -> None:
+    if details is not None and not isinstance(details.get("targetId"), str):
+        raise invalid("shortcutDetails.targetId", "The target of a shortcut is the ID of a file.")

@@ -1,0 +1,128 @@
+"""Drive's rules, without I/O: roles and how they are inherited, visibility, and what a change shows to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["reader", "commenter", "writer", "owner"]
+ROLES: tuple[Role, ...] = ("reader", "commenter", "writer", "owner")
+GRANTEE_TYPES = ("user", "group", "domain", "anyone")
+FOLDER_MIME_TYPE = "application/vnd.google-apps.folder"
+MAX_NAME_LENGTH = 32_767
+MAX_PROPERTY_BYTES = 124
+MAX_PROPERTIES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user: ``key`` is the lower-cased address that everything refers to, ``email`` the address as first seen."""
+
+    key: str
+    email: str
+    permission_id: str
+    root_id: str
+
+    @property
+    def display_name(self) -> str:
+        return self.email.partition("@")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A stored body: where it lies, its size in bytes, and its checksums in hex."""
+
+    blob: str
+    size: int
+    md5: str
+    sha1: str
+    sha256: str
+
+
+@dataclass(slots=True)
+class File:
+    """A file or folder, as it is for everyone. Times are milliseconds since 1970; accounts are keys."""
+
+    id: str
+    name: str
+    mime_type: str
+    parent: str | None
+    owner: str
+    created: int
+    modified: int
+    modified_by: str
+    version: int = 1
+    trashed: bool = False
+    explicitly_trashed: bool = False
+    trashed_time: int | None = None
+    trashed_by: str | None = None
+    content: Content | None = None
+    revision: str | None = None
+    original_name: str | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    app_properties: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_folder(self) -> bool:
+        return self.mime_type == FOLDER_MIME_TYPE
+
+
+@dataclass(slots=True)
+class View:
+    """What one account has to do with one file. ``role`` is ``None`` once it lost access."""
+
+    account: str
+    file_id: str
+    role: Role | None
+    starred: bool = False
+    viewed: int | None = None
+    modified: int | None = None
+    shared_at: int | None = None
+    shared_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A grant set on a file itself. ``grantee`` is an account key, a domain, or empty for anyone."""
+
+    id: str
+    type: str
+    role: Role
+    grantee: str = ""
+    discoverable: bool = False
+
+
+def rank(role: Role | None) -> int:
+    """Order the roles; no access ranks lowest."""
+    return 0 if role is None else ROLES.index(role) + 1
+
+
+def inherited(role: Role | None) -> Role | None:
+    """Return the role that a role on a folder gives on what lies in it: its owner edits, owns nothing."""
+    return "writer" if role == "owner" else role
+
+
+def effective_roles(owner: str, parent_roles: Mapping[str, Role], permissions: Iterable[Permission]) -> dict[str, Role]:
+    """Return each account's role on a file: the highest of what it inherits and what it was granted.
+
+    Args:
+        owner: The file's owner.
+        parent_roles: Roles on the parent folder; empty without one.
+        permissions: Grants on the file itself.
+    """
+    roles: dict[str, Role] = {}
+    for account, role in parent_roles.items():
+        roles[account] = "writer" if role == "owner" else role
+    for permission in permissions:
+        if permission.type in ("user", "group") and rank(permission.role) > rank(roles.get(permission.grantee)):
+            roles[permission.grantee] = permission.role
+    roles[owner] = "owner"
+    return roles
+
+
+def link_role(permissions: Iterable[Permission], domain: str) -> Role | None:
+    """Return the role that links give to someone of this domain who was granted nothing by name."""
+    roles = [p.role for p in permissions if p.type == "anyone" or (p.type == "domain" and p.grantee == domain)]
+    return max(roles, key=rank, default=None)

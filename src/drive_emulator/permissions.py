@@ -1,0 +1,171 @@
+"""Sharing: permissions set on files, and what of it each account gets to see."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from drive_emulator.access import Access
+from drive_emulator.accounts import Accounts, is_address
+from drive_emulator.clock import EmulatorClock
+from drive_emulator.errors import ApiError, bad_body, forbidden, insufficient_file_permissions, invalid, required
+from drive_emulator.ids import permission_id
+from drive_emulator.model import GRANTEE_TYPES, Account, File, Permission, Role, rank
+from drive_emulator.records import load_permissions, save_permission, set_view, update_file
+from drive_emulator.storage import Database
+
+ANYONE = "anyoneWithLink"
+
+
+class Permissions:
+    """Grants and takes away access, each call within the caller's transaction."""
+
+    def __init__(self, database: Database, accounts: Accounts, access: Access, clock: EmulatorClock) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._access = access
+        self._clock = clock
+
+    def list(self, account: Account, file_id: str) -> list[Permission]:
+        file = self._access.find(account, file_id)
+        self._check_may_share(account, file)
+        return self._access.effective_permissions(file)
+
+    def get(self, account: Account, file_id: str, permission: str) -> Permission:
+        file = self._access.find(account, file_id)
+        self._check_may_share(account, file)
+        return self._find(file, permission)
+
+    def create(self, account: Account, file_id: str, body: Any, *, transfer_ownership: bool) -> Permission:
+        """Grant a role; granting again what is granted changes the role and keeps the ID."""
+        wanted = parse_permission(body)
+        file = self._access.find(account, file_id)
+        self._check_may_share(account, file)
+        if wanted.role == "owner":
+            self._check_transfer(account, file, wanted, transfer_ownership=transfer_ownership)
+        elif wanted.grantee == file.owner:
+            return self._find(file, wanted.id)
+        if file.id == account.root_id:
+            raise forbidden("cannotShareRoot", "My Drive itself can't be shared.")
+        if wanted.type == "user":
+            self._accounts.ensure(body["emailAddress"])
+        self._grant(account, file, wanted)
+        return self._find(file, wanted.id)
+
+    def update(
+        self, account: Account, file_id: str, permission: str, body: Any, *, transfer_ownership: bool
+    ) -> Permission:
+        """Change a grant's role."""
+        role = parse_role(body)
+        file = self._access.find(account, file_id)
+        self._check_may_share(account, file)
+        held = self._find(file, permission)
+        wanted = Permission(held.id, held.type, role, held.grantee, held.discoverable)
+        if role == "owner":
+            self._check_transfer(account, file, wanted, transfer_ownership=transfer_ownership)
+        elif held.role == "owner":
+            raise forbidden("cannotChangeOwner", "The owner of a file can't be given a lower role.")
+        self._grant(account, file, wanted)
+        return self._find(file, permission)
+
+    def delete(self, account: Account, file_id: str, permission: str) -> None:
+        """Take a grant away; anyone may give up their own access.
+
+        Raises:
+            ApiError: 403 for the owner's, and for one that comes from a folder.
+        """
+        file = self._access.find(account, file_id)
+        if permission != account.permission_id:
+            self._check_may_share(account, file)
+        held = self._find(file, permission)
+        if held.role == "owner":
+            raise forbidden("cannotRemoveOwner", "The owner of a file cannot be removed.")
+        if permission not in {p.id for p in load_permissions(self._database, file.id)}:
+            raise forbidden("cannotRemoveInheritedPermission", "This permission is inherited from a folder.")
+        self._database.execute("DELETE FROM permission WHERE file_id = ? AND id = ?", file.id, permission)
+        self._touch(file)
+        if held.type == "user":
+            set_view(self._database, held.grantee, file.id, shared_at=None, shared_by=None)
+
+    def _grant(self, account: Account, file: File, wanted: Permission) -> None:
+        previous = file.owner
+        if wanted.role == "owner":
+            file.owner = wanted.grantee
+            self._database.execute("DELETE FROM permission WHERE file_id = ? AND id = ?", file.id, wanted.id)
+            former = Permission(permission_id(previous), "user", "writer", previous)
+            save_permission(self._database, file.id, former)
+        else:
+            save_permission(self._database, file.id, wanted)
+        self._touch(file)
+        if wanted.type in ("user", "group"):
+            now = self._clock.milliseconds()
+            set_view(self._database, wanted.grantee, file.id, shared_at=now, shared_by=account.key)
+
+    def _touch(self, file: File) -> None:
+        file.version += 1
+        update_file(self._database, file)
+        self._access.refresh(file)
+
+    def _find(self, file: File, permission: str) -> Permission:
+        for held in self._access.effective_permissions(file):
+            if held.id == permission:
+                return held
+        raise ApiError(404, "notFound", f"Permission not found: {permission}.", location="permissionId")
+
+    def _check_may_share(self, account: Account, file: File) -> None:
+        role = self._access.role(account, file)
+        if rank(role) < rank("writer") or (role == "writer" and file.settings.get("writersCanShare") is False):
+            raise insufficient_file_permissions(file.id)
+
+    def _check_transfer(self, account: Account, file: File, wanted: Permission, *, transfer_ownership: bool) -> None:
+        if not transfer_ownership:
+            message = "The transferOwnership parameter must be enabled when the permission role is 'owner'."
+            raise ApiError(403, "forbidden", message, location="transferOwnership")
+        if wanted.type != "user":
+            raise invalid("permission.type", "Only a user can own a file.")
+        if file.owner != account.key:
+            raise insufficient_file_permissions(file.id)
+
+
+def parse_role(body: Any) -> Role:
+    """Read the role of a permission's body.
+
+    Raises:
+        ApiError: 400 when it is missing or none of Drive's.
+    """
+    if not isinstance(body, dict):
+        raise bad_body("The request body must be a JSON object.")
+    role = body.get("role")
+    if role is None:
+        raise required("permission.role", "The permission role field is required.")
+    if role not in get_args(Role):
+        raise invalid("permission.role", "The specified role is invalid or not supported.")
+    return role  # type: ignore[no-any-return]
+
+
+def parse_permission(body: Any) -> Permission:
+    """Read a new permission.
+
+    Raises:
+        ApiError: 400 when its type, role or grantee is missing or malformed.
+    """
+    role = parse_role(body)
+    kind = body.get("type")
+    if kind is None:
+        raise required("permission.type", "The permission type field is required.")
+    if kind not in GRANTEE_TYPES:
+        raise invalid("permission.type", "The specified type is invalid or not supported.")
+    discoverable = body.get("allowFileDiscovery", False)
+    if not isinstance(discoverable, bool):
+        raise invalid("permission.allowFileDiscovery")
+    if kind == "anyone":
+        return Permission(ANYONE, kind, role, "", discoverable)
+    field = "domain" if kind == "domain" else "emailAddress"
+    grantee = body.get(field)
+    if grantee is None:
+        raise required(f"permission.{field}", f"The permission {field} field is required.")
+    if not isinstance(grantee, str) or not is_address(f"x@{grantee}" if kind == "domain" else grantee):
+        message = "The specified emailAddress is invalid or not applicable for the given permission type."
+        raise invalid(f"permission.{field}", message)
+    grantee = grantee.lower()
+    identity = permission_id(grantee) if kind != "domain" else permission_id(f"domain {grantee}") + "k"
+    return Permission(identity, kind, role, grantee, discoverable)

@@ -1,0 +1,221 @@
+"""Search queries, the ``q`` of ``files.list``: parse once, then ask of a file or of SQLite.
+
+The grammar is in ``query.lark`` and follows
+https://developers.google.com/workspace/drive/api/guides/ref-search-terms. What the documentation leaves open:
+
+* ``name =`` ignores the case of ASCII letters, as Drive was seen to do (rclone's Drive backend compares again
+  for that reason); ``contains`` ignores case altogether.
+* ``name contains`` wants each of its words to begin some word of the name; words are runs of letters and digits.
+* ``fullText`` looks at names only, for whole words.
+* A bare boolean term (``sharedWithMe``) means that it is true. Keywords may be in any case, terms may not.
+* A time that a file lacks (``viewedByMeTime``) satisfies no comparison, ``!=`` included.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from typing import Any, Final, cast
+
+from lark import Lark, Token, Transformer
+from lark.exceptions import UnexpectedInput, UnexpectedToken, VisitError
+
+from drive_emulator.query_ast import (
+    And,
+    BooleanCondition,
+    Expression,
+    FileView,
+    HasProperty,
+    Membership,
+    Not,
+    Or,
+    TextCondition,
+    TimeCondition,
+    VisibilityCondition,
+)
+from drive_emulator.query_match import matches
+
+__all__ = ["FileView", "Query", "QueryError", "parse_query"]
+
+MAX_DEPTH: Final = 24
+"""Levels of ``not`` and of alternating ``and`` and ``or``: SQLite's parser stack bounds it."""
+MAX_LENGTH: Final = 65_536
+"""Characters of a query."""
+VISIBILITIES: Final = frozenset({"anyoneCanFind", "anyoneWithLink", "domainCanFind", "domainWithLink", "limited"})
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
+
+
+class QueryError(ValueError):
+    """A malformed query. The server answers 400 with these.
+
+    Attributes:
+        message: What Drive says: ``"Invalid Value"``.
+        detail: What is wrong, for people.
+        position: 0-based character offset of the fault, or ``None`` when it is the whole query.
+        reason: ``"invalid"``, at the parameter that ``location`` names.
+    """
+
+    message: Final = "Invalid Value"
+    reason: Final = "invalid"
+    location: Final = "q"
+
+    def __init__(self, detail: str, *, position: int | None = None) -> None:
+        where = "" if position is None else f" at character {position}"
+        super().__init__(f"{self.message}: {detail}{where}")
+        self.detail = detail
+        self.position = position
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A parsed query; immutable, so one may be shared between threads and accounts."""
+
+    expression: Expression
+
+    def bind(self, *, root_id: str, me: str) -> Query:
+        """Put the caller's root folder in place of ``root`` in parents, and its address in place of ``me``."""
+        return Query(_bind(self.expression, root_id, me))
+
+    def matches(self, view: FileView) -> bool:
+        """Whether the file is what the (bound) query asks for."""
+        return matches(self.expression, view)
+
+
+@lru_cache(maxsize=512)
+def parse_query(text: str) -> Query:
+    """Parse a query; results are cached.
+
+    Args:
+        text: The value of ``q``, decoded. Blank text asks for everything.
+
+    Raises:
+        QueryError: It is not in the grammar, nests deeper than MAX_DEPTH or is longer than MAX_LENGTH.
+    """
+    if len(text) > MAX_LENGTH:
+        raise QueryError(f"more than {MAX_LENGTH} characters")
+    if _SURROGATE.search(text):
+        raise QueryError("half a character")
+    try:
+        parsed = _parser().parse(text)
+    except UnexpectedInput as error:
+        if isinstance(error, UnexpectedToken) and error.token.type == "$END":
+            raise QueryError("it ends too early", position=len(text)) from error
+        raise QueryError("not expected", position=error.pos_in_stream) from error
+    except VisitError as error:
+        raise error.orig_exc from error
+    return Query(cast(_Node, parsed).expression)
+
+
+def _bind(expression: Expression, root_id: str, me: str) -> Expression:
+    match expression:
+        case And(operands):
+            return And(tuple(_bind(operand, root_id, me) for operand in operands))
+        case Or(operands):
+            return Or(tuple(_bind(operand, root_id, me) for operand in operands))
+        case Not(operand):
+            return Not(_bind(operand, root_id, me))
+        case Membership("parents", "root"):
+            return Membership("parents", root_id)
+        case Membership("owners" | "writers" | "readers" as term, "me"):
+            return Membership(term, me)
+        case _:
+            return expression
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """An expression with its depth, so that the bound is kept while parsing, without recursion."""
+
+    expression: Expression
+    depth: int
+
+
+class _ToExpression(Transformer[Token, Any]):
+    """Build the expression bottom-up, while the parser runs."""
+
+    def start(self, children: list[Any]) -> _Node:
+        return children[0] or _Node(And(()), 1)
+
+    def disjunction(self, children: list[_Node]) -> _Node:
+        return _joined(Or, children)
+
+    def conjunction(self, children: list[_Node]) -> _Node:
+        return _joined(And, children)
+
+    def negation(self, children: list[_Node]) -> _Node:
+        return _bounded(Not(children[0].expression), children)
+
+    def text(self, children: list[Token]) -> _Node:
+        term, relation, value = children
+        return _Node(TextCondition(str(term), str(relation).lower(), _string(value)), 1)  # type: ignore[arg-type]
+
+    def boolean(self, children: list[Token | None]) -> _Node:
+        term, relation, value = children
+        truth = value is None or value.lower() == "true"
+        return _Node(BooleanCondition(str(term), truth != (relation == "!=")), 1)  # type: ignore[arg-type]
+
+    def time(self, children: list[Token]) -> _Node:
+        term, relation, value = children
+        return _Node(TimeCondition(str(term), str(relation), _moment(value)), 1)  # type: ignore[arg-type]
+
+    def visibility(self, children: list[Token]) -> _Node:
+        _, relation, value = children
+        if (wanted := _string(value)) not in VISIBILITIES:
+            raise QueryError("not a visibility", position=value.start_pos)
+        return _Node(VisibilityCondition(str(relation), wanted), 1)  # type: ignore[arg-type]
+
+    def membership(self, children: list[Token]) -> _Node:
+        member, term = children
+        return _Node(Membership(str(term), _string(member)), 1)  # type: ignore[arg-type]
+
+    def property(self, children: list[Token]) -> _Node:
+        term, key, value = children
+        return _Node(HasProperty(str(term), _string(key), _string(value)), 1)  # type: ignore[arg-type]
+
+
+def _joined(kind: type[And | Or], children: list[_Node]) -> _Node:
+    if len(children) == 1:
+        return children[0]
+    operands: list[Expression] = []
+    for child in children:
+        # Brackets that change nothing vanish, so that they can't build up depth.
+        operands.extend(child.expression.operands if isinstance(child.expression, kind) else [child.expression])
+    return _bounded(kind(tuple(operands)), children)
+
+
+def _bounded(expression: Expression, children: list[_Node]) -> _Node:
+    depth = 1 + max(child.depth for child in children)
+    if depth > MAX_DEPTH:
+        raise QueryError(f"more than {MAX_DEPTH} levels")
+    return _Node(expression, depth)
+
+
+def _string(token: Token) -> str:
+    def unescape(match: re.Match[str]) -> str:
+        if (character := match[1]) not in "\\'\"":
+            position = None if token.start_pos is None else token.start_pos + 1 + match.start()
+            raise QueryError("a backslash that is not escaped", position=position)
+        return character
+
+    return _ESCAPE.sub(unescape, token[1:-1])
+
+
+def _moment(token: Token) -> datetime:
+    text = _string(token)
+    if not _TIME.fullmatch(text):
+        raise QueryError("not an RFC 3339 time", position=token.start_pos)
+    try:
+        moment = datetime.fromisoformat(text.upper())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise QueryError("no such time", position=token.start_pos) from error
+
+
+@cache
+def _parser() -> Lark:
+    return Lark.open("query.lark", rel_to=__file__, parser="lalr", transformer=_ToExpression(), maybe_placeholders=True)

@@ -1,0 +1,169 @@
+"""Compile a query to a condition that SQLite can answer from its indexes.
+
+The condition stands after ``WHERE`` where ``file f`` is joined with ``view v`` of the account that asks (the tables are
+in ``storage.py``); the connection needs `register_functions`. What is too much to ask of it, the kind of a link
+(``visibility``), makes the condition wider than the query: every file that the query matches satisfies it, and
+`Query.matches` decides on those that do.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
+
+from drive_emulator.query import Query
+from drive_emulator.query_ast import (
+    And,
+    BooleanCondition,
+    Expression,
+    HasProperty,
+    Membership,
+    Not,
+    Or,
+    TextCondition,
+    TimeCondition,
+    VisibilityCondition,
+)
+from drive_emulator.query_match import contains_prefixes, contains_words
+
+SqlValue: TypeAlias = str | int | float
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES: Final = {"createdTime": "f.created_ms", "modifiedTime": "f.modified_ms", "viewedByMeTime": "v.viewed"}
+_BOOLEANS: Final = {
+    "trashed": "f.trashed",
+    "starred": "v.starred",
+    "sharedWithMe": "(v.shared_at IS NOT NULL AND v.role <> 'owner')",
+}
+_PROPERTIES: Final = {"properties": "f.properties", "appProperties": "f.app_properties"}
+_MEMBERS: Final = {
+    "owners": "f.owner = ?",
+    "writers": "f.id IN (SELECT file_id FROM view WHERE account = ? AND role IN ('writer', 'owner'))",
+    "readers": "f.id IN (SELECT file_id FROM view WHERE account = ? AND role IS NOT NULL)",
+}
+_TEXTS: Final = {
+    ("name", "contains"): "contains_prefixes(f.name, ?)",
+    ("name", "="): "f.name = ? COLLATE NOCASE",
+    ("name", "!="): "f.name != ? COLLATE NOCASE",
+    ("mimeType", "contains"): "instr(f.mime_type, ?) > 0",
+    ("mimeType", "="): "f.mime_type = ?",
+    ("mimeType", "!="): "f.mime_type != ?",
+    ("fullText", "contains"): "contains_words(f.name, ?)",
+}
+_LINKED: Final = """(f.id IN (WITH RECURSIVE linked (id) AS (
+    SELECT file_id FROM permission WHERE type IN ('anyone', 'domain')
+    UNION SELECT child.id FROM linked JOIN file child ON child.parent = linked.id
+) SELECT id FROM linked))"""
+_CHUNK: Final = 64
+"""Terms joined without brackets. SQLite bounds the depth of an expression, and a chain of n terms is n deep."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlCondition:
+    """A condition with ``?`` placeholders.
+
+    Attributes:
+        sql: The condition, bracketed where it must be: it may stand beside others in an ``AND``.
+        params: Values of its placeholders, in order.
+        exact: Whether it is the query itself. If not, ask `Query.matches` of every row.
+    """
+
+    sql: str
+    params: tuple[SqlValue, ...]
+    exact: bool = True
+
+
+def register_functions(connection: sqlite3.Connection) -> None:
+    """Teach the connection to match words of names, and properties, as Drive does."""
+    connection.create_function("contains_prefixes", 2, contains_prefixes, deterministic=True)
+    connection.create_function("contains_words", 2, contains_words, deterministic=True)
+    connection.create_function("has_property", 3, _has_property, deterministic=True)
+
+
+def compile_sql(query: Query) -> SqlCondition:
+    """Compile a bound query to a condition that no matching file fails."""
+    return _compile(query.expression, widen=True)
+
+
+def _compile(expression: Expression, *, widen: bool) -> SqlCondition:
+    """Compile; what SQL can't tell counts as true, or as false below an odd number of ``not``."""
+    match expression:
+        case And(operands):
+            return _join(" AND ", "1", [_compile(operand, widen=widen) for operand in operands])
+        case Or(operands):
+            return _join(" OR ", "0", _compile_any(operands, widen=widen))
+        case Not(operand):
+            inner = _compile(operand, widen=not widen)
+            return SqlCondition(f"NOT ({inner.sql})", inner.params, inner.exact)
+        case VisibilityCondition(relation, visibility):
+            return _compile_visibility(relation, visibility, widen=widen)
+        case _:
+            return _compile_condition(expression)
+
+
+def _compile_any(operands: tuple[Expression, ...], *, widen: bool) -> list[SqlCondition]:
+    """Compile alternatives, all folders among them to one look-up: a query may name a hundred."""
+    folders = [operand.member for operand in operands if isinstance(operand, Membership) and operand.term == "parents"]
+    conditions = [
+        _compile(operand, widen=widen)
+        for operand in operands
+        if not (isinstance(operand, Membership) and operand.term == "parents")
+    ]
+    return [_in_folders(folders), *conditions] if folders else conditions
+
+
+def _compile_condition(
+    condition: TextCondition | BooleanCondition | TimeCondition | Membership | HasProperty,
+) -> SqlCondition:
+    match condition:
+        case Membership("parents", folder):
+            return _in_folders([folder])
+        case Membership(term, address):
+            return SqlCondition(_MEMBERS[term], (address.lower(),))
+        case BooleanCondition(term, value):
+            return SqlCondition(f"{_BOOLEANS[term]} = ?", (int(value),))
+        case TextCondition(term, relation, value):
+            return SqlCondition(_TEXTS[term, relation], (value,))
+        case TimeCondition(term, relation, moment):
+            column = _TIMES[term]
+            return SqlCondition(f"({column} IS NOT NULL AND {column} {relation} ?)", (_milliseconds(moment),))
+        case HasProperty(term, key, value):
+            return SqlCondition(f"has_property({_PROPERTIES[term]}, ?, ?)", (key, value))
+
+
+def _compile_visibility(relation: str, visibility: str, *, widen: bool) -> SqlCondition:
+    """Tell files with a link, their own or a folder's, from those without; which kind of link is not for SQL."""
+    if visibility == "limited":
+        return SqlCondition(_LINKED if relation == "!=" else f"NOT {_LINKED}", ())
+    # A file with a link may be either; one without is not of this visibility.
+    if relation == "=":
+        return SqlCondition(_LINKED if widen else "0", (), exact=False)
+    return SqlCondition("1" if widen else f"NOT {_LINKED}", (), exact=False)
+
+
+def _in_folders(folders: list[str]) -> SqlCondition:
+    marks = ",".join("?" * len(folders))
+    return SqlCondition(f"(f.parent IS NOT NULL AND f.parent IN ({marks}))", tuple(folders))
+
+
+def _has_property(document: str, key: str, value: str) -> bool:
+    held: bool = json.loads(document).get(key) == value
+    return held
+
+
+def _milliseconds(moment: datetime) -> int | float:
+    """Milliseconds since 1970; a fraction stays one, so that no comparison is rounded."""
+    microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
+    whole, rest = divmod(microseconds, 1000)
+    return microseconds / 1000 if rest else whole
+
+
+def _join(separator: str, empty: str, conditions: list[SqlCondition]) -> SqlCondition:
+    sqls = [condition.sql for condition in conditions] or [empty]
+    while len(sqls) > 1:
+        sqls = [f"({separator.join(sqls[start : start + _CHUNK])})" for start in range(0, len(sqls), _CHUNK)]
+    params = tuple(value for condition in conditions for value in condition.params)
+    return SqlCondition(sqls[0], params, all(condition.exact for condition in conditions))

@@ -1,0 +1,144 @@
+"""Rows to values and back: files, permissions and views in the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from drive_emulator.model import Content, File, Permission, Role, View
+from drive_emulator.storage import Database
+
+_FILE_COLUMNS = [
+    *("id", "name", "mime_type", "parent", "owner", "created_ms", "modified_ms", "modified_by", "version"),
+    *("trashed", "explicitly_trashed", "trashed_time", "trashed_by", "blob", "size", "md5", "sha1", "sha256"),
+    *("revision", "original_name", "properties", "app_properties", "settings"),
+]
+FILE_COLUMNS = ", ".join(f"f.{column}" for column in _FILE_COLUMNS)
+FILE_WIDTH = len(_FILE_COLUMNS)
+_INSERT_FILE = f"INSERT INTO file ({', '.join(_FILE_COLUMNS)}, made) VALUES ({', '.join('?' * (FILE_WIDTH + 1))})"  # noqa: S608
+_UPDATE_FILE = f"UPDATE file SET {', '.join(f'{c} = ?' for c in _FILE_COLUMNS)} WHERE id = ?"  # noqa: S608
+VIEW_COLUMNS = "v.account, v.file_id, v.role, v.starred, v.viewed, v.modified, v.shared_at, v.shared_by"
+VIEW_WIDTH = 8
+
+
+def to_file(row: tuple[Any, ...]) -> File:
+    """Read the columns of :data:`FILE_COLUMNS`."""
+    blob, size, md5, sha1, sha256 = row[13:18]
+    return File(
+        id=row[0],
+        name=row[1],
+        mime_type=row[2],
+        parent=row[3],
+        owner=row[4],
+        created=row[5],
+        modified=row[6],
+        modified_by=row[7],
+        version=row[8],
+        trashed=bool(row[9]),
+        explicitly_trashed=bool(row[10]),
+        trashed_time=row[11],
+        trashed_by=row[12],
+        content=None if blob is None else Content(blob, size, md5, sha1, sha256),
+        revision=row[18],
+        original_name=row[19],
+        properties=_load(row[20]),
+        app_properties=_load(row[21]),
+        settings=_load(row[22]),
+    )
+
+
+def to_view(row: tuple[Any, ...]) -> View:
+    """Read the columns of :data:`VIEW_COLUMNS`."""
+    return View(row[0], row[1], row[2], bool(row[3]), *row[4:8])
+
+
+def load_file(database: Database, file_id: str) -> File | None:
+    row = database.row(f"SELECT {FILE_COLUMNS} FROM file f WHERE id = ?", file_id)  # noqa: S608
+    return None if row is None else to_file(row)
+
+
+def insert_file(database: Database, file: File, made: int) -> None:
+    """Store a new file; ``made`` is now, whatever its ``createdTime`` says."""
+    database.execute(_INSERT_FILE, *_values(file), made)
+
+
+def update_file(database: Database, file: File) -> None:
+    database.execute(_UPDATE_FILE, *_values(file), file.id)
+
+
+def load_view(database: Database, account: str, file_id: str) -> View | None:
+    """Return what the account has to do with the file, also when it lost access."""
+    row = database.row(f"SELECT {VIEW_COLUMNS} FROM view v WHERE account = ? AND file_id = ?", account, file_id)  # noqa: S608
+    return None if row is None else to_view(row)
+
+
+def load_roles(database: Database, file_id: str) -> dict[str, Role]:
+    """Return the role of everyone who has access by name, inherited or direct."""
+    return dict(database.rows("SELECT account, role FROM view WHERE file_id = ? AND role IS NOT NULL", file_id))
+
+
+def load_children(database: Database, file_id: str) -> list[str]:
+    return [child for (child,) in database.rows("SELECT id FROM file WHERE parent = ?", file_id)]
+
+
+def load_permissions(database: Database, file_id: str) -> list[Permission]:
+    """Return the grants on the file itself."""
+    sql = "SELECT id, type, role, grantee, discoverable FROM permission WHERE file_id = ?"
+    return [Permission(i, t, r, g, bool(d)) for i, t, r, g, d in database.rows(sql, file_id)]
+
+
+def save_permission(database: Database, file_id: str, permission: Permission) -> None:
+    database.execute(
+        "INSERT OR REPLACE INTO permission VALUES (?, ?, ?, ?, ?, ?)",
+        file_id,
+        permission.id,
+        permission.type,
+        permission.role,
+        permission.grantee,
+        int(permission.discoverable),
+    )
+
+
+def set_roles(database: Database, file_id: str, roles: Iterable[tuple[str, Role | None]]) -> None:
+    database.execute_many(
+        "INSERT INTO view (account, file_id, role) VALUES (?, ?, ?)"
+        " ON CONFLICT (account, file_id) DO UPDATE SET role = excluded.role",
+        [(account, file_id, role) for account, role in roles],
+    )
+
+
+def set_view(database: Database, account: str, file_id: str, **values: Any) -> None:
+    """Change what is the account's own: ``starred``, ``viewed``, ``modified``, ``shared_at``, ``shared_by``."""
+    columns = ", ".join(f"{column} = ?" for column in values)
+    sql = f"UPDATE view SET {columns} WHERE account = ? AND file_id = ?"  # noqa: S608 - names from our own calls
+    database.execute(sql, *values.values(), account, file_id)
+
+
+def _load(text: str) -> dict[str, Any]:
+    return {} if text == "{}" else json.loads(text)
+
+
+def _values(file: File) -> tuple[Any, ...]:
+    content = file.content
+    return (
+        file.id,
+        file.name,
+        file.mime_type,
+        file.parent,
+        file.owner,
+        file.created,
+        file.modified,
+        file.modified_by,
+        file.version,
+        int(file.trashed),
+        int(file.explicitly_trashed),
+        file.trashed_time,
+        file.trashed_by,
+        *((None,) * 5 if content is None else (content.blob, content.size, content.md5, content.sha1, content.sha256)),
+        file.revision,
+        file.original_name,
+        json.dumps(file.properties),
+        json.dumps(file.app_properties),
+        json.dumps(file.settings),
+    )

@@ -1,0 +1,213 @@
+"""Files, permissions and accounts as Drive's JSON shows them to one account."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from drive_emulator.access import Access
+from drive_emulator.accounts import Accounts
+from drive_emulator.changelog import LogEntry
+from drive_emulator.clock import to_timestamp
+from drive_emulator.fields import Mask
+from drive_emulator.model import Account, File, Permission, Role, View, rank
+from drive_emulator.records import load_view
+from drive_emulator.storage import Database
+
+_COSTLY = ("parents", "owners", "lastModifyingUser", "capabilities", "shared", "permissions", "permissionIds")
+"""Fields of a file that take look-ups to build."""
+
+_ICONS = "https://drive-thirdparty.googleusercontent.com/16/type/"
+
+
+def costly_fields(mask: Mask, *path: str) -> frozenset[str]:
+    """Return which of a file's costly fields a mask wants; the file lies at ``path`` in the answer."""
+    return frozenset(field for field in _COSTLY if mask.selects(*path, field))
+
+
+class Resources:
+    """Builds resources; reads, never writes."""
+
+    def __init__(self, database: Database, accounts: Accounts, access: Access) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._access = access
+
+    def user(self, key: str, viewer: Account) -> dict[str, Any]:
+        account = self._accounts.show(key)
+        return {
+            "kind": "drive#user",
+            "displayName": account.display_name,
+            "me": account.key == viewer.key,
+            "permissionId": account.permission_id,
+            "emailAddress": account.email,
+        }
+
+    def file(self, viewer: Account, file: File, view: View | None, wanted: Collection[str]) -> dict[str, Any]:
+        """Return the ``drive#file`` resource as the viewer sees it; of the costly fields, those wanted."""
+        role = view.role if view is not None and view.role is not None else self._access.role(viewer, file)
+        owned = file.owner == viewer.key
+        resource: dict[str, Any] = {
+            "kind": "drive#file",
+            "id": file.id,
+            "name": file.name,
+            "mimeType": file.mime_type,
+            "starred": view is not None and view.starred,
+            "trashed": file.trashed,
+            "explicitlyTrashed": file.explicitly_trashed,
+            "spaces": ["drive"],
+            "version": str(file.version),
+            "createdTime": to_timestamp(file.created),
+            "modifiedTime": to_timestamp(file.modified),
+            "modifiedByMe": view is not None and view.modified is not None,
+            "viewedByMe": view is not None and view.viewed is not None,
+            "ownedByMe": owned,
+            "isAppAuthorized": True,
+            "quotaBytesUsed": str(file.content.size if file.content else 0),
+            "viewersCanCopyContent": True,
+            "copyRequiresWriterPermission": False,
+            "writersCanShare": True,
+            "hasThumbnail": False,
+            "thumbnailVersion": "0",
+            "webViewLink": _web_view_link(file),
+            "iconLink": _ICONS + file.mime_type,
+            **file.settings,
+        }
+        if file.parent is not None and "parents" in wanted and self._sees(viewer, file.parent):
+            resource["parents"] = [file.parent]
+        if "owners" in wanted:
+            resource["owners"] = [self.user(file.owner, viewer)]
+        if "lastModifyingUser" in wanted:
+            resource["lastModifyingUser"] = self.user(file.modified_by, viewer)
+        if "capabilities" in wanted:
+            resource["capabilities"] = _capabilities(file, role)
+        self._add_content(resource, file)
+        self._add_sharing(resource, file, role, wanted)
+        if file.properties:
+            resource["properties"] = dict(file.properties)
+        if file.app_properties:
+            resource["appProperties"] = dict(file.app_properties)
+        if file.explicitly_trashed and file.trashed_time is not None and file.trashed_by is not None:
+            resource["trashedTime"] = to_timestamp(file.trashed_time)
+            resource["trashingUser"] = self.user(file.trashed_by, viewer)
+        if view is not None:
+            self._add_personal(resource, viewer, view)
+        return resource
+
+    def _add_content(self, resource: dict[str, Any], file: File) -> None:
+        if file.content is None:
+            return
+        extension = file.name.rpartition(".")[2] if "." in file.name else ""
+        resource |= {
+            "size": str(file.content.size),
+            "md5Checksum": file.content.md5,
+            "sha1Checksum": file.content.sha1,
+            "sha256Checksum": file.content.sha256,
+            "headRevisionId": file.revision,
+            "originalFilename": file.original_name,
+            "fileExtension": extension,
+            "fullFileExtension": extension,
+            "webContentLink": f"https://drive.google.com/uc?id={file.id}&export=download",
+        }
+
+    def _add_sharing(self, resource: dict[str, Any], file: File, role: Role | None, wanted: Collection[str]) -> None:
+        if not {"shared", "permissions", "permissionIds"}.intersection(wanted):
+            return
+        permissions = self._access.effective_permissions(file)
+        resource["shared"] = len(permissions) > 1
+        if rank(role) >= rank("writer"):
+            resource["permissions"] = [self.permission(permission) for permission in permissions]
+            resource["permissionIds"] = [permission.id for permission in permissions]
+
+    def _add_personal(self, resource: dict[str, Any], viewer: Account, view: View) -> None:
+        if view.viewed is not None:
+            resource["viewedByMeTime"] = to_timestamp(view.viewed)
+        if view.modified is not None:
+            resource["modifiedByMeTime"] = to_timestamp(view.modified)
+        if view.shared_at is not None and view.shared_by is not None and view.role != "owner":
+            resource["sharedWithMeTime"] = to_timestamp(view.shared_at)
+            resource["sharingUser"] = self.user(view.shared_by, viewer)
+
+    def permission(self, permission: Permission) -> dict[str, Any]:
+        """Return the ``drive#permission`` resource."""
+        resource: dict[str, Any] = {
+            "kind": "drive#permission",
+            "id": permission.id,
+            "type": permission.type,
+            "role": permission.role,
+        }
+        if permission.type in ("user", "group"):
+            account = self._accounts.show(permission.grantee)
+            resource |= {
+                "emailAddress": account.email,
+                "displayName": account.display_name,
+                "deleted": False,
+                "pendingOwner": False,
+            }
+        elif permission.type == "domain":
+            resource |= {"domain": permission.grantee, "displayName": permission.grantee}
+        if permission.type in ("domain", "anyone"):
+            resource["allowFileDiscovery"] = permission.discoverable
+        return resource
+
+    def change(self, viewer: Account, entry: LogEntry, wanted: Collection[str]) -> dict[str, Any]:
+        """Return the ``drive#change`` resource: the file's current state, or a tombstone."""
+        resource: dict[str, Any] = {
+            "kind": "drive#change",
+            "type": "file",
+            "changeType": "file",
+            "time": to_timestamp(entry.time),
+            "removed": entry.file is None,
+            "fileId": entry.file_id,
+        }
+        if entry.file is not None:
+            resource["file"] = self.file(viewer, entry.file, entry.view, wanted)
+        return resource
+
+    def revision(self, viewer: Account, file: File) -> dict[str, Any]:
+        """Return the ``drive#revision`` resource of the head, the only one that is kept."""
+        resource: dict[str, Any] = {
+            "kind": "drive#revision",
+            "id": file.revision,
+            "mimeType": file.mime_type,
+            "modifiedTime": to_timestamp(file.modified),
+            "keepForever": False,
+            "published": False,
+            "lastModifyingUser": self.user(file.modified_by, viewer),
+            "originalFilename": file.original_name,
+        }
+        if file.content is not None:
+            resource |= {"md5Checksum": file.content.md5, "size": str(file.content.size)}
+        return resource
+
+    def _sees(self, viewer: Account, file_id: str) -> bool:
+        view = load_view(self._database, viewer.key, file_id)
+        return view is not None and view.role is not None
+
+
+def _web_view_link(file: File) -> str:
+    if file.is_folder:
+        return f"https://drive.google.com/drive/folders/{file.id}"
+    return f"https://drive.google.com/file/d/{file.id}/view?usp=drivesdk"
+
+
+def _capabilities(file: File, role: Role | None) -> dict[str, bool]:
+    edits, owns = rank(role) >= rank("writer"), role == "owner"
+    return {
+        "canAddChildren": edits and file.is_folder,
+        "canChangeViewersCanCopyContent": edits,
+        "canComment": rank(role) >= rank("commenter"),
+        "canCopy": not file.is_folder,
+        "canDelete": owns,
+        "canDownload": not file.is_folder,
+        "canEdit": edits,
+        "canListChildren": file.is_folder,
+        "canModifyContent": edits,
+        "canMoveItemWithinDrive": edits,
+        "canReadRevisions": edits and not file.is_folder,
+        "canRemoveChildren": edits and file.is_folder,
+        "canRename": edits,
+        "canShare": edits,
+        "canTrash": owns,
+        "canUntrash": owns,
+    }

@@ -1,0 +1,246 @@
+"""``files.list``: what an account can see, filtered by a query, in order, page by page."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from drive_emulator.access import Access
+from drive_emulator.clock import EmulatorClock, to_datetime
+from drive_emulator.errors import invalid, not_found
+from drive_emulator.feed_behaviour import FeedBehaviour
+from drive_emulator.model import Account, File, View, rank
+from drive_emulator.query import Query, QueryError, parse_query
+from drive_emulator.query_ast import And, Expression, Membership, Not, Or
+from drive_emulator.query_sql import SqlCondition, compile_sql
+from drive_emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, VIEW_WIDTH, load_file, to_file, to_view
+from drive_emulator.storage import Database
+
+# What orderBy can name, and what it stands for; NULL sorts first.
+_ORDERS = {
+    "createdTime": "f.created_ms",
+    "folder": "(f.mime_type <> 'application/vnd.google-apps.folder')",
+    "modifiedByMeTime": "IFNULL(v.modified, 0)",
+    "modifiedTime": "f.modified_ms",
+    "name": "f.name COLLATE NOCASE",
+    "name_natural": "f.name COLLATE NOCASE",
+    "quotaBytesUsed": "IFNULL(f.size, 0)",
+    "recency": "MAX(f.modified_ms, IFNULL(v.viewed, 0))",
+    "sharedWithMeTime": "IFNULL(v.shared_at, 0)",
+    "starred": "v.starred",
+    "viewedByMeTime": "IFNULL(v.viewed, 0)",
+}
+
+NEWEST_FIRST = (_ORDERS["createdTime"], True)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """Some of the files found, and the token of the rest."""
+
+    found: list[tuple[File, View]]
+    next_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A file as the account sees it, for :meth:`Query.matches`."""
+
+    file: File
+    view: View
+    access: Access
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def mime_type(self) -> str:
+        return self.file.mime_type
+
+    @property
+    def parents(self) -> Collection[str]:
+        return () if self.file.parent is None else (self.file.parent,)
+
+    @property
+    def owners(self) -> Collection[str]:
+        return (self.file.owner,)
+
+    @property
+    def writers(self) -> Collection[str]:
+        return [p.grantee for p in self.access.effective_permissions(self.file) if rank(p.role) >= rank("writer")]
+
+    @property
+    def readers(self) -> Collection[str]:
+        return [p.grantee for p in self.access.effective_permissions(self.file)]
+
+    @property
+    def trashed(self) -> bool:
+        return self.file.trashed
+
+    @property
+    def starred(self) -> bool:
+        return self.view.starred
+
+    @property
+    def shared_with_me(self) -> bool:
+        return self.view.shared_at is not None and self.view.role != "owner"
+
+    @property
+    def modified_time(self) -> datetime:
+        return to_datetime(self.file.modified)
+
+    @property
+    def created_time(self) -> datetime:
+        return to_datetime(self.file.created)
+
+    @property
+    def viewed_by_me_time(self) -> datetime | None:
+        return None if self.view.viewed is None else to_datetime(self.view.viewed)
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return self.file.properties
+
+    @property
+    def app_properties(self) -> Mapping[str, str]:
+        return self.file.app_properties
+
+    @property
+    def visibility(self) -> str:
+        links = [p for p in self.access.effective_permissions(self.file) if p.type in ("anyone", "domain")]
+        if not links:
+            return "limited"
+        widest = next((p for p in links if p.type == "anyone"), links[0])
+        return widest.type + ("CanFind" if widest.discoverable else "WithLink")
+
+
+class Search:
+    """Answers ``files.list``."""
+
+    def __init__(self, database: Database, access: Access, clock: EmulatorClock, behaviour: FeedBehaviour) -> None:
+        self._database = database
+        self._access = access
+        self._clock = clock
+        self._behaviour = behaviour
+
+    def page(self, account: Account, q: str, order_by: str, size: int, token: str | None) -> SearchPage:
+        """Find up to ``size`` files. Without an order, the newest come first.
+
+        Paging goes by the sort keys of the last file seen, so nothing that stays in place is skipped or repeated
+        while others write.
+
+        Raises:
+            ApiError: 400 for a malformed query, order or token; 404 when the query names a folder that can't be seen.
+        """
+        query = self._parse(account, q)
+        keys = [*(_parse_order(order_by) or [NEWEST_FIRST]), ("f.n", True)]
+        after = None if token is None else _read_token(token, q, order_by, len(keys))
+        found: list[tuple[File, View]] = []
+        last: list[Any] = []
+        for row in self._rows(account, query, keys, after):
+            if len(found) == size:
+                return SearchPage(found, _write_token(last, q, order_by))
+            found.append((to_file(row[:FILE_WIDTH]), to_view(row[FILE_WIDTH : FILE_WIDTH + VIEW_WIDTH])))
+            last = list(row[FILE_WIDTH + VIEW_WIDTH :])
+        return SearchPage(found, None)
+
+    def _parse(self, account: Account, q: str) -> Query:
+        try:
+            query = parse_query(q).bind(root_id=account.root_id, me=account.key)
+        except QueryError as error:
+            raise invalid("q") from error
+        for folder_id in _folders(query.expression):
+            folder = load_file(self._database, folder_id)
+            if folder is None or self._access.role(account, folder) is None:
+                # Drive does not say which one.
+                raise not_found("")
+        return query
+
+    def _rows(
+        self, account: Account, query: Query, keys: list[tuple[str, bool]], after: list[Any] | None
+    ) -> Iterator[tuple[Any, ...]]:
+        condition = compile_sql(query)
+        sql, values = self._statement(account, condition, keys, after)
+        for row in self._database.iterate(sql, *values):
+            if condition.exact or query.matches(_candidate(row, self._access)):
+                yield row
+
+    def _statement(
+        self, account: Account, condition: SqlCondition, keys: list[tuple[str, bool]], after: list[Any] | None
+    ) -> tuple[str, list[Any]]:
+        where = ["v.account = ?", "v.role IS NOT NULL", "f.id <> ?", condition.sql]
+        values: list[Any] = [account.key, account.root_id, *condition.params]
+        if lag := self._behaviour.list_lag_seconds:
+            where.append("f.made <= ?")
+            values.append(int((self._clock.time() - lag) * 1000))
+        if after is not None:
+            behind, more = _after(keys, after)
+            where.append(behind)
+            values += more
+        order = ", ".join(f"{key} DESC" if descending else key for key, descending in keys)
+        # CROSS JOIN keeps SQLite from starting at all that the account can see where the query names folders or names.
+        sql = (
+            f"SELECT {FILE_COLUMNS}, {VIEW_COLUMNS}, {', '.join(key for key, _ in keys)}"  # noqa: S608 - constants
+            f" FROM file f CROSS JOIN view v ON v.file_id = f.id WHERE {' AND '.join(where)} ORDER BY {order}"
+        )
+        return sql, values
+
+
+def _candidate(row: tuple[Any, ...], access: Access) -> _Candidate:
+    return _Candidate(to_file(row[:FILE_WIDTH]), to_view(row[FILE_WIDTH : FILE_WIDTH + VIEW_WIDTH]), access)
+
+
+def _folders(expression: Expression) -> Iterator[str]:
+    """Yield the folders that the query names."""
+    match expression:
+        case And(operands) | Or(operands):
+            for operand in operands:
+                yield from _folders(operand)
+        case Not(operand):
+            yield from _folders(operand)
+        case Membership("parents", folder):
+            yield folder
+        case _:
+            pass
+
+
+def _parse_order(text: str) -> list[tuple[str, bool]]:
+    keys = []
+    for part in text.split(",") if text.strip() else []:
+        name, *rest = part.split()[:3] or [""]
+        if name not in _ORDERS or rest not in ([], ["desc"]):
+            raise invalid("orderBy")
+        keys.append((_ORDERS[name], bool(rest)))
+    return keys
+
+
+def _after(keys: list[tuple[str, bool]], last: list[Any]) -> tuple[str, list[Any]]:
+    """Return the condition of what sorts behind the last row: first key behind, or equal and the next behind."""
+    sql = "0"
+    values: list[Any] = []
+    for (key, descending), value in reversed(list(zip(keys, last, strict=True))):
+        sql = f"({key} {'<' if descending else '>'} ? OR ({key} = ? AND {sql}))"
+        values = [value, value, *values]
+    return sql, values
+
+
+def _write_token(last: list[Any], q: str, order_by: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([last, q, order_by]).encode()).decode()
+
+
+def _read_token(token: str, q: str, order_by: str, width: int) -> list[Any]:
+    """Return the sort keys that the token holds; it belongs to one query and order."""
+    try:
+        last, *asked = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise invalid("pageToken") from error
+    if asked != [q, order_by] or not isinstance(last, list) or len(last) != width:
+        raise invalid("pageToken")
+    if not all(isinstance(key, str) or (isinstance(key, int) and abs(key) < 2**63) for key in last):
+        raise invalid("pageToken")
+    return last

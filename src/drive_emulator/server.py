@@ -1,0 +1,151 @@
+"""Serves one emulator over HTTP, in this thread or in one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from drive_emulator.api.application import create_application
+from drive_emulator.api.call import TRANSPORT
+from drive_emulator.errors import EmulatorError, bad_body
+from drive_emulator.service import Service
+
+_START_TIMEOUT = 30.0
+_STOP_TIMEOUT = 10.0
+
+
+class EmulatorServer:
+    """An emulator that listens from the moment it is made.
+
+    Args:
+        host: Address to bind; loopback unless there is a reason.
+        port: Port to bind; 0 for a free one.
+        data: Directory to keep everything in; ``None`` for memory.
+        control: Whether to offer the control plane.
+
+    Raises:
+        OSError: The address can't be bound, for one because the port is in use.
+        EmulatorError: The directory can't be used.
+    """
+
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, data: Path | None = None, control: bool = False
+    ) -> None:
+        self._socket = _listen(host, port)
+        try:
+            self.service = Service.open(data)
+        except BaseException:
+            self._socket.close()
+            raise
+        self.host, self.port = host, self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            create_application(self.service, control=control),
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=120,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = _Server(config)
+        self._thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Serve in this thread until SIGINT, SIGTERM or :meth:`stop`."""
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self.service.close()
+            self._socket.close()
+
+    def start(self) -> None:
+        """Serve in a thread of its own; return when it is ready.
+
+        Raises:
+            EmulatorError: It did not come up.
+        """
+        self._thread = threading.Thread(target=self.run, name=f"drive-emulator-{self.port}", daemon=True)
+        self._thread.start()
+        if not self._server.ready.wait(_START_TIMEOUT):
+            raise EmulatorError("the emulator did not start")
+
+    def stop(self) -> None:
+        """Stop serving and close the store; idempotent. From any thread but the server's."""
+        self._server.request_exit()
+        if self._thread is None:
+            self.service.close()
+            self._socket.close()
+            return
+        self._thread.join(_STOP_TIMEOUT)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, proto)
+    try:
+        # A port that a dead emulator left in TIME_WAIT is free; one that somebody listens on is not.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is ready, and stops without being polled."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._exit: asyncio.Event | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop, self._exit = asyncio.get_running_loop(), asyncio.Event()
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def main_loop(self) -> None:
+        if self._exit is not None and not self.should_exit:
+            await self._exit.wait()
+
+    def request_exit(self) -> None:
+        self.should_exit = True
+        if self._loop is not None and self._exit is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._exit.set)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - uvicorn's signature
+        """End on a signal without raising it again, so that the store is closed; a second one does not wait."""
+        self.force_exit = self.should_exit
+        self.request_exit()
+
+
+class _Protocol(HttpToolsProtocol):
+    """Lets faults reach the connection, and answers what is no HTTP as Google does."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]
+
+    def send_400_response(self, msg: str) -> None:
+        body = json.dumps(bad_body(msg).body()).encode()
+        head = (
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json; charset=UTF-8\r\nConnection: close\r\n"
+            f"Date: {formatdate(usegmt=True)}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()

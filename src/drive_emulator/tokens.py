@@ -1,0 +1,75 @@
+"""Bearer tokens: an e-mail address, or an access token from the OAuth endpoint."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from drive_emulator.accounts import Accounts, is_address
+from drive_emulator.errors import unauthenticated
+from drive_emulator.model import Account
+from drive_emulator.storage import Database
+
+LIFETIME = 3599
+"""Seconds that an access token lives, as Google's do."""
+
+
+class Tokens:
+    """Who may call, and as whom. Accounts come into being with their first call."""
+
+    def __init__(self, database: Database, accounts: Accounts, time: Callable[[], float]) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._time = time
+
+    def authenticate(self, token: str) -> Account:
+        """Return the account of a bearer token.
+
+        Raises:
+            ApiError: 401 for anything but an address or a token that is alive.
+        """
+        email = token
+        if not is_address(token):
+            row = self._database.row("SELECT account, expires FROM token WHERE token = ? AND kind = 'access'", token)
+            if row is None or row[1] <= self._time():
+                raise unauthenticated()
+            email = row[0]
+        if (account := self._accounts.get(email.lower())) is None:
+            with self._database.transaction():
+                account = self._accounts.ensure(email)
+        return account
+
+    def issue_refresh_token(self, email: str) -> str:
+        token = f"1//{secrets.token_urlsafe(32)}"
+        with self._database.transaction():
+            self._database.execute("INSERT INTO token (token, kind, account) VALUES (?, 'refresh', ?)", token, email)
+        return token
+
+    def refresh(self, refresh_token: str) -> str | None:
+        """Return a new access token, or ``None`` when the refresh token is unknown or revoked."""
+        sql = "SELECT account FROM token WHERE token = ? AND kind = 'refresh' AND NOT revoked"
+        if (row := self._database.row(sql, refresh_token)) is None:
+            return None
+        token = f"ya29.{secrets.token_urlsafe(32)}"
+        with self._database.transaction():
+            self._database.execute(
+                "INSERT INTO token (token, kind, account, expires) VALUES (?, 'access', ?, ?)",
+                token,
+                row[0],
+                self._time() + LIFETIME,
+            )
+        return token
+
+    def revoke(self, email: str) -> None:
+        """End every token of the account: refreshing answers ``invalid_grant``, access tokens 401."""
+        with self._database.transaction():
+            self._database.execute("UPDATE token SET revoked = 1 WHERE lower(account) = ?", email.lower())
+            self._expire(email)
+
+    def expire(self, email: str) -> None:
+        """End the account's access tokens, so that it must refresh."""
+        with self._database.transaction():
+            self._expire(email)
+
+    def _expire(self, email: str) -> None:
+        self._database.execute("DELETE FROM token WHERE kind = 'access' AND lower(account) = ?", email.lower())

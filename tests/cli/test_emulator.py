@@ -1,0 +1,46 @@
+"""``syft-flwr emulator``, the door to the Drive emulator."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "syft_flwr.cli.main"]
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+
+
+def test_it_takes_the_options_of_the_emulator_and_serves() -> None:
+    with subprocess.Popen([*COMMAND, "emulator", "--port", "0", "--json"], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        assert json.loads(child.stdout.readline())["host"].startswith("127.0.0.1:")
+        child.terminate()
+        assert child.wait(20) == 0
+
+
+def test_its_help_is_that_of_the_emulator_under_this_name() -> None:
+    done = subprocess.run([*COMMAND, "emulator", "--help"], capture_output=True, text=True, timeout=60, check=True)
+
+    assert "emulator [-h] [--port PORT]" in done.stdout
+    assert "DRIVE_EMULATOR_HOST" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["emulator", "--port", "0"], ["simulate", str(DIGITS)]])
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str]
+) -> None:
+    missing = tmp_path / "missing"
+    missing.mkdir()
+    broken = "raise ModuleNotFoundError(\"No module named 'httptools'\", name='httptools')"
+    (missing / "httptools.py").write_text(broken)
+    monkeypatch.setenv("PYTHONPATH", str(missing))
+    monkeypatch.chdir(tmp_path)
+
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.endswith("pip install 'syft-flwr-drive[emulator]'\n")
