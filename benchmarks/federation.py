@@ -72,7 +72,7 @@ def role_of(process: psutil.Process) -> str:
     command = process.cmdline()
     if "emulator" in command:
         return "local Drive"
-    if any("zygote" in part for part in command):
+    if any("forkserver" in part for part in command):
         return "app"
     if "run" in command:
         return "participant"

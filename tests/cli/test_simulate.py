@@ -218,8 +218,8 @@ def test_no_process_outlives_the_simulation(
 ) -> None:
     simulation = running(zoo(tmp_path, "train_only", "hanging"), "--datasites", 2, "--out", tmp_path / "out")
     simulation.wait_for(lambda event: event["event"] == "working")
-    # Drive, aggregator, two owners, their zygotes, and the apps at work or about to be.
-    processes = until(lambda: found if len(found := simulation.descendants()) >= 8 else None)
+    # Drive, aggregator, two owners, their fork servers with trackers, and the apps at work or about to be.
+    processes = until(lambda: found if len(found := simulation.descendants()) >= 10 else None)
     os.kill(simulation.process.pid, how)
     code, _ = simulation.finish()
     assert code == (-9 if how is signal.SIGKILL else 130)

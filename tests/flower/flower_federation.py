@@ -46,7 +46,7 @@ def zoo_project(directory: Path, server: str, client: str, *, rounds: int = 2) -
 
 
 class Federation:
-    """Data owners on threads over the in-memory transport; each message's app has a process, forked from one zygote."""
+    """Data owners on threads over the in-memory transport; each message's app has a process of its own."""
 
     def __init__(self, drive: FakeDrive, project: FlowerProject, directory: Path, count: int) -> None:
         self.drive = drive

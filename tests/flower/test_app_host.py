@@ -3,8 +3,11 @@ from __future__ import annotations
 import os
 import py_compile
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +20,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.flower._compat import Context, context_from_bytes, context_to_bytes, set_task_identity
 from syft_flwr.flower.app_host import ForkedApps, InProcessApps
+from syft_flwr.flower.app_process import libraries
 from syft_flwr.flower.codec import decode, encode
 from syft_flwr.flower.job import AppSpec, Outcome, Task
 from syft_flwr.flower.project import FlowerProject
-from syft_flwr.flower.zygote import libraries
 
 NODE = 42
 
@@ -66,18 +69,30 @@ def test_every_message_runs_in_a_fresh_process_and_gets_the_context_of_the_one_b
     assert context_from_bytes(second.context).state["counter"]["count"] == 2  # type: ignore[index]
 
 
-def test_a_zygote_that_is_killed_is_replaced(counting: ForkedApps) -> None:
+def test_a_process_that_was_killed_while_it_waited_is_replaced(counting: ForkedApps) -> None:
     counting.warm_up()
-    counting._process.kill()
+    app = counting._next.result()
+    app.kill()
+    until(lambda: not app.is_running)
     assert count(counting.run(Task(message(), context()), 60.0)) == (1, 1)
+
+
+def test_a_fork_server_that_was_killed_is_replaced(counting: ForkedApps) -> None:
+    counting.warm_up()
+    (server,) = {psutil.Process(app._process.pid).ppid() for app in counting._apps}
+    os.kill(server, signal.SIGKILL)
+    until(lambda: psutil.Process(server).status() == psutil.STATUS_ZOMBIE)
+    for _ in range(2):
+        assert count(counting.run(Task(message(), context()), 60.0)) == (1, 1)
 
 
 def test_nothing_is_left_when_the_host_closes(counting: ForkedApps, tmp_path: Path) -> None:
     counting.run(Task(message(), context()), 60.0)
-    family = [psutil.Process(counting._process.pid), *psutil.Process(counting._process.pid).children()]
+    counting.warm_up()
+    apps = [psutil.Process(counting._next.result()._process.pid)]
     counting.close()
     counting.close()
-    until(lambda: not any(p.is_running() for p in family))
+    assert not any(app.is_running() for app in apps)
     assert not (tmp_path / "jobs").exists()
     with pytest.raises(RuntimeClosedError):
         counting.run(Task(message(), context()), 60.0)
@@ -103,23 +118,93 @@ def test_closing_in_mid_message_leaves_no_reply(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    zygote = psutil.Process(apps._process.pid)
     until(lambda: any((tmp_path / "jobs").glob("*/message")))
     apps.close()
     thread.join(10)
     assert len(errors) == 1
-    assert not zygote.is_running()
 
 
-def test_an_owner_that_is_killed_takes_its_app_along(tmp_path: Path) -> None:
-    apps = ForkedApps(spec(tmp_path, "hanging"), tmp_path / "jobs")
-    apps.warm_up()
-    zygote = psutil.Process(apps._process.pid)
-    (child,) = until(zygote.children)
-    os.kill(zygote.pid, signal.SIGKILL)  # as the kernel's memory killer might
-    apps._process.wait()
-    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
-    apps.close()
+OWNER = """
+import sys
+from pathlib import Path
+from syft_flwr.flower.app_host import ForkedApps
+from syft_flwr.flower.job import AppSpec, Task
+
+apps = ForkedApps(AppSpec(sys.argv[1], "zoo.clients:hanging"), Path(sys.argv[2]))
+apps.run(Task(Path(sys.argv[3]).read_bytes(), Path(sys.argv[4]).read_bytes()), 60.0)
+"""
+
+
+def test_an_owner_that_is_killed_takes_its_apps_along(tmp_path: Path) -> None:
+    project = zoo_project(tmp_path, "fedavg", "hanging")
+    paths = [tmp_path / name for name in ("message", "context")]
+    for path, data in zip(paths, (message(), context()), strict=True):
+        path.write_bytes(data)
+    # The script has no `if __name__ == "__main__"`: its processes must not run it again.
+    (tmp_path / "owner.py").write_text(OWNER)
+    command = [sys.executable, str(tmp_path / "owner.py"), str(project), str(tmp_path / "jobs"), *map(str, paths)]
+    with subprocess.Popen(command) as owner:
+        until(lambda: any((tmp_path / "jobs").glob("*/message")))
+        # The fork server, its resource tracker, and the app.
+        family = until(lambda: found if len(found := psutil.Process(owner.pid).children(recursive=True)) == 3 else None)
+        owner.kill()
+    until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
+
+
+LEFT_OPEN = {
+    "a bare thread": "threading.Thread(target=threading.Event().wait).start()",
+    "an executor of threads": "pool = ThreadPoolExecutor(2); list(pool.map(abs, [-1, -2]))",
+    "an executor of processes": "pool = ProcessPoolExecutor(2); list(pool.map(abs, [-1, -2]))",
+    "joblib": "joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(n) for n in range(4))",
+    "a grid search": "GridSearchCV(Ridge(), {'alpha': [0.1, 1.0]}, n_jobs=2, cv=2).fit(np.eye(8), np.arange(8.0))",
+    "a process by fork": "start('fork')",
+    "a process by spawn": "start('spawn')",
+    "a process by forkserver": "start('forkserver')",
+}
+if find_spec("torch"):
+    LEFT_OPEN["torch's workers"] = (
+        "it = iter(DataLoader(list(range(8)), num_workers=2, persistent_workers=True)); next(it)"
+    )
+IMPORTS = {
+    "joblib": "import joblib",
+    "a grid search": "from sklearn.linear_model import Ridge; from sklearn.model_selection import GridSearchCV",
+    "torch's workers": "from torch.utils.data import DataLoader",
+}
+BUSY_APP = """
+import multiprocessing, threading, time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import numpy as np
+from flwr.app import Message, RecordDict
+from flwr.clientapp import ClientApp
+{imports}
+
+def start(method):
+    process = multiprocessing.get_context(method).Process(target=time.sleep, args=(3600,))
+    process.start()
+
+app = ClientApp()
+
+@app.train()
+def train(message, context):
+    global pool, it
+    {body}
+    return Message(RecordDict(), reply_to=message)
+"""
+
+
+@pytest.mark.parametrize("what", LEFT_OPEN)
+def test_the_reply_is_there_whatever_the_app_leaves_open_and_nothing_stays(tmp_path: Path, what: str) -> None:
+    project = zoo_project(tmp_path, "fedavg", "plain")
+    code = BUSY_APP.format(imports=IMPORTS.get(what, ""), body=LEFT_OPEN[what])
+    (project / "zoo" / "clients.py").write_text(code)
+    with ForkedApps(AppSpec(str(project), "zoo.clients:app"), tmp_path / "jobs") as apps:
+        outcome = apps.run(Task(message(), context()), 30.0)
+        assert (outcome.error, outcome.crash) == ("", "")
+        if what == "a bare thread":  # the next message need not wait for that either
+            assert not apps.run(Task(message(), context()), 30.0).crash
+        family = psutil.Process().children(recursive=True)
+    servers = [p for p in psutil.Process().children() if p.is_running()]
+    until(lambda: not any(p.is_running() for p in family if p not in servers))
 
 
 def test_code_that_changed_since_it_was_approved_is_not_run(tmp_path: Path) -> None:

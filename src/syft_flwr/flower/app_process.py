@@ -1,0 +1,69 @@
+"""What happens in the process of one ClientApp: it waits for its message, handles it, and ends as Python ends.
+
+Started by :mod:`syft_flwr.flower.app_host` from the standard library's fork server, which has imported this module.
+"""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import contextlib
+import faulthandler
+import gc
+import os
+import signal
+import threading
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from syft_flwr.flower._compat import reseed
+from syft_flwr.flower.job import AppSpec, JobFiles, load_checked
+from syft_flwr.flower.project import project_files
+from syft_flwr.flower.sources import import_from_sources
+
+FORK_SAFE = frozenset({"numpy", "pandas", "scipy", "sklearn", "torch"})
+"""Importing these starts no thread that a fork would lose, nor draws random numbers (but for numpy's, reseeded)."""
+
+
+def serve(spec: AppSpec, orders: Connection) -> None:
+    """Import the app, wait for the directory of a job, do the job, and say so before the process ends."""
+    os.setpgid(0, 0)  # so that what the app starts can be ended with it, and Ctrl-C in a terminal is for the owner
+    os.environ.pop("PYTHONSAFEPATH", None)
+    threading.Thread(target=_end_with_owner, name="flower-guard", daemon=True).start()
+    gc.freeze()  # or the first collection would touch, and so copy, every page of the fork server
+    reseed()
+    faulthandler.enable()
+    import_from_sources(Path(spec.project_dir))
+    with contextlib.suppress(Exception, SystemExit):  # told when the job comes, which loads it again
+        load_checked(spec)
+    try:
+        directory = orders.recv()
+    except EOFError:
+        return
+    JobFiles(Path(directory)).execute()
+    orders.send("done")
+    # The rest of what the interpreter does at its end; a process of multiprocessing leaves without.
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - ends open executors, waits for threads
+    atexit._run_exitfuncs()  # noqa: SLF001
+
+
+def _end_with_owner() -> None:
+    """Kill this process and all that it started when the data owner's process has died, even by ``kill -9``."""
+    owner = parent_process()
+    if owner is not None:
+        wait([owner.sentinel])
+    os.killpg(0, signal.SIGKILL)
+
+
+def libraries(project_dir: Path) -> list[str]:
+    """Return the modules of fork-safe libraries that a project's files import; nothing is executed."""
+    found: dict[str, None] = {}
+    for path in sorted(path for path in project_files(project_dir) if path.suffix == ".py"):
+        with contextlib.suppress(SyntaxError, ValueError, OSError):  # told when the app is loaded, if it matters
+            for node in ast.walk(ast.parse(path.read_bytes())):
+                if isinstance(node, ast.Import):
+                    found |= dict.fromkeys(alias.name for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    found[node.module] = None
+    return [name for name in found if name.partition(".")[0] in FORK_SAFE]
