@@ -187,11 +187,20 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
 def test_an_app_that_raises_in_every_client_is_told_with_its_reason(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = simulate(zoo(tmp_path, "train_only", "raising"), "--datasites", 2, "--rounds", 1, "--out", out)
-    assert done.returncode == 1
-    assert "no data owner could do 'train'" in done.stderr
-    assert "no data in partition 0" in done.stderr
+    assert done.returncode == 0
+    assert "no data owner could do 'train'" in done.stdout
+    assert "no data in partition 0" in done.stdout
     assert "ValueError: no data in partition 0" in (out / "logs" / "do1@example.com.log").read_text()
-    assert "no data in partition" in json.loads((out / "result.json").read_text())["error"]
+    failures = json.loads((out / "result.json").read_text())["failures"]
+    assert "no data in partition 0" in failures["train"]["do1@example.com"]
+
+
+def test_what_the_server_app_prints_is_shown_and_no_empty_table(tmp_path: Path) -> None:
+    done = simulate(zoo(tmp_path, "asking", "asked"), "--datasites", 2, "--out", tmp_path / "out")
+    assert done.returncode == 0
+    assert "TOTAL 40" in done.stdout
+    assert "TOTAL 40" in (tmp_path / "out" / "logs" / "aggregator@example.com.log").read_text()
+    assert "Metrics per round" not in done.stdout
 
 
 def test_an_owner_that_dies_in_mid_round_ends_the_simulation_with_a_word(

@@ -43,7 +43,8 @@ def test_lines_tell_who_trains_the_round_and_the_metrics() -> None:
 
 def test_the_board_shows_what_everybody_does() -> None:
     board = Board()
-    board("waiting", present=["do1@example.com"], missing=["do2@example.com"], needed=2)
+    missing = {"do2@example.com": "has not answered the greeting"}
+    board("waiting", present=["do1@example.com"], missing=missing, needed=2, seconds=5.0, why="the run starts then")
     board("ready", owner="do1@example.com")
     board("round", round=2, of=3)
     board("working", owner="do2@example.com", type="train", group="2")

@@ -23,7 +23,7 @@ from syft_flwr.flower.app_host import ForkedApps, InProcessApps
 from syft_flwr.flower.app_process import libraries
 from syft_flwr.flower.codec import decode, encode
 from syft_flwr.flower.job import AppSpec, Outcome, Task
-from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.project import FlowerProject, code_files
 
 NODE = 42
 
@@ -102,7 +102,7 @@ def test_an_app_that_hangs_is_ended_when_the_ttl_is_over(tmp_path: Path) -> None
     with ForkedApps(spec(tmp_path, "hanging"), tmp_path / "jobs") as apps:
         apps.warm_up()
         outcome = apps.run(Task(message(), context()), 0.2)
-        assert outcome.crash == "the ClientApp was stopped when the message's ttl was over, after 0 s"
+        assert outcome.crash == "the ClientApp was stopped after 0.2 s, when the message's ttl was over"
 
 
 def test_closing_in_mid_message_leaves_no_reply(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_the_reply_is_there_whatever_the_app_leaves_open_and_nothing_stays(tmp_p
 
 def test_code_that_changed_since_it_was_approved_is_not_run(tmp_path: Path) -> None:
     project = FlowerProject.load(zoo_project(tmp_path, "fedavg", "counting"))
-    approved = AppSpec(str(project.directory), project.client_app, project.code_hash())
+    approved = AppSpec(str(project.directory), project.client_app, project.code_hash(), code_files(project.directory))
     with ForkedApps(approved, tmp_path / "jobs") as apps:
         assert count(apps.run(Task(message(), context()), 60.0)) == (1, 1)
         proof = tmp_path / "proof"
@@ -217,7 +217,7 @@ def test_code_that_changed_since_it_was_approved_is_not_run(tmp_path: Path) -> N
             file.write(f"\nPath({str(proof)!r}).touch()\n")
         apps.run(Task(message(), context()), 60.0)  # its process had the approved code already
         outcome = apps.run(Task(message(), context()), 60.0)
-        assert "changed since the data owner started" in outcome.error
+        assert "changed since the data owner started with the project: zoo/clients.py" in outcome.error
         assert not proof.exists()
 
 

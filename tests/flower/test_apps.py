@@ -119,13 +119,29 @@ def test_a_crash_of_the_app_is_an_error_reply_and_the_owner_goes_on(
         ("missing", "LoadClientAppError"),
     ],
 )
-def test_an_app_that_fails_everywhere_fails_the_run_and_says_why(
+def test_an_app_that_fails_everywhere_is_told_with_its_reason_and_the_run_ends_as_the_server_app_does(
     federation: Federate, tmp_path: Path, progress: Events, client: str, word: str
 ) -> None:
-    with pytest.raises(FlowerError, match=word) as caught:
-        run(federation, tmp_path, progress, "train_only", client, rounds=1)
-    assert "do1@example.com" in str(caught.value)
-    assert "second line" not in str(caught.value)
+    run(federation, tmp_path, progress, "train_only", client, rounds=1)
+    (failed,) = progress.named("failed")
+    assert failed["type"] == "train"
+    assert word in failed["reasons"]["do1@example.com"]
+    assert "second line" not in failed["reasons"]["do1@example.com"]
+
+
+def test_strategies_that_one_app_starts_one_after_the_other_are_kept_apart(
+    federation: Federate, tmp_path: Path, progress: Events
+) -> None:
+    rounds = run(federation, tmp_path, progress, "twice", "plain")
+    assert [(row.get("start", 1), row["round"]) for row in rounds] == [(1, 1), (2, 1)]
+    kept = sorted(path.name for path in (tmp_path / "out" / "checkpoints").iterdir())
+    assert kept == ["round-1.npz", "start-2-round-1.npz"]
+
+
+def test_only_the_last_three_checkpoints_are_kept(federation: Federate, tmp_path: Path, progress: Events) -> None:
+    run(federation, tmp_path, progress, "train_only", "plain", rounds=5)
+    kept = sorted(path.name for path in (tmp_path / "out" / "checkpoints").iterdir())
+    assert kept == ["round-3.npz", "round-4.npz", "round-5.npz"]
 
 
 def test_a_server_app_that_raises_fails_the_run_and_the_owners_leave(

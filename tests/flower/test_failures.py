@@ -106,7 +106,7 @@ def test_too_few_owners_end_the_run_with_their_names(drive_emulator: DriveEmulat
         assert code == 1
         (error,) = [line for line in aggregator.log if line.startswith("error: ")]
         assert "only 0 of 2 data owners came" in error
-        assert "missing: do1@example.com, do2@example.com" in error
+        assert "missing: do1@example.com (has not answered the greeting), do2@example.com (has" in error
 
 
 def test_a_stop_that_found_nobody_does_not_end_the_owners_of_the_next_run(

@@ -11,10 +11,13 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.common.constant import ErrorCode
 from flwr.supercore.run import Run
 
+from syft_flwr.errors import DriveUnavailableError
+from syft_flwr.flower import greeter, outage
 from syft_flwr.flower._compat import set_task_identity
 from syft_flwr.flower.codec import Stamp, decode, encode
 from syft_flwr.flower.grid import FlowerGrid
-from syft_flwr.flower.node import node_id
+from syft_flwr.flower.node import Nodes, node_id
+from syft_flwr.flower.presence import Presence, Reminder
 
 OWNERS = ["do1@example.com", "do2@example.com", "do3@example.com"]
 RUN = 2**63 + 11  # run IDs are unsigned
@@ -237,7 +240,7 @@ def test_an_address_that_drive_refuses_is_told_of_at_the_greeting(
 ) -> None:
     drive.unknown.add(OWNERS[1])
     grid.greet()
-    (told,) = [event for event in events.named("owner") if event["state"] == "unreachable"]
+    (told,) = until(lambda: [event for event in events.named("owner") if event["state"] == "unreachable"])
     assert told["owner"] == OWNERS[1]
     assert "is no Google account" in told["reason"]
 
@@ -288,3 +291,102 @@ def test_changes_of_content_between_messages_are_seen() -> None:
     assert [m.metadata.dst_node_id for m in read] == [7, 8, 9]
     assert [m.content["config"]["owner"] for m in read] == [1, 2, 2]  # type: ignore[index]
     assert [float(m.content["arrays"]["w"].numpy().sum()) for m in read] == [1000.0, 1000.0, 0.0]  # type: ignore[index,union-attr]
+
+
+class FlakyRpc(FakeRpc):
+    """Fails as in an outage while ``down`` is set, so many calls at most."""
+
+    def __init__(self, drive: FakeDrive, calls: int) -> None:
+        super().__init__(drive, "agg@example.com")
+        self.left = calls
+
+    def _fail(self) -> None:
+        if self.left > 0:
+            self.left -= 1
+            raise DriveUnavailableError("503 for eight attempts", status=503)
+
+    def send(self, *args: object, **options: object) -> str:
+        self._fail()
+        return super().send(*args, **options)  # type: ignore[arg-type]
+
+    def answered(self, *args: object) -> set[str]:
+        self._fail()
+        return super().answered(*args)  # type: ignore[arg-type]
+
+    def get_response(self, future_id: str) -> bytes | None:
+        self._fail()
+        return super().get_response(future_id)
+
+
+@pytest.fixture
+def flaky(drive: FakeDrive, events: Events, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FlowerGrid, FlakyRpc]]:
+    monkeypatch.setattr(outage, "_PAUSE", 0.01)
+    set_task_identity(RUN, 1)
+    rpc = FlakyRpc(drive, 0)
+    grid = FlowerGrid(rpc, "digits", OWNERS, progress=events)
+    grid.set_run(Run.create_empty(RUN))
+    yield grid, rpc
+    grid.close()
+
+
+def test_an_outage_is_waited_out_and_told_with_one_line_at_each_end(
+    flaky: tuple[FlowerGrid, FlakyRpc], drive: FakeDrive, events: Events
+) -> None:
+    grid, rpc = flaky
+    rpc.left = 3  # while sending
+    (message_id,) = grid.push_messages([train(OWNERS[0], value=7)])
+    rpc.left = 3  # while waiting
+    assert list(grid.pull_messages([message_id])) == []
+    letter = drive.wait_for_request(OWNERS[0])
+    drive.answer(letter.future_id, reply_to(letter))
+    (reply,) = until(lambda: list(grid.pull_messages([message_id])))
+    assert reply.content["metrics"]["value"] == 7
+    assert [name for name, _ in events.events if name.startswith("outage")] == ["outage", "outage_over"] * 2
+
+
+def test_an_outage_beyond_the_ttl_is_an_error_reply(flaky: tuple[FlowerGrid, FlakyRpc]) -> None:
+    grid, rpc = flaky
+    rpc.left = 10**9
+    (reply,) = grid.send_and_receive([train(OWNERS[0], ttl=0.2)])
+    assert reply.error.code in (ErrorCode.NODE_UNAVAILABLE, ErrorCode.MESSAGE_UNAVAILABLE)
+
+
+def test_a_greeting_that_could_not_be_sent_is_sent_again(
+    flaky: tuple[FlowerGrid, FlakyRpc], drive: FakeDrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid, rpc = flaky
+    monkeypatch.setattr(greeter, "_PAUSE", 0.01)
+    rpc.left = 5
+    grid.greet()
+    for owner in OWNERS:
+        drive.wait_for_request(owner)
+
+
+def test_a_strategy_that_wants_more_owners_than_there_are_is_told_of_at_once(grid: FlowerGrid, events: Events) -> None:
+    grid.require(3)
+    assert events.named("short") == []
+    grid.require(5)
+    assert events.named("short") == [{"required": 5, "owners": 3}]
+
+
+def test_a_wait_is_told_with_who_is_missing_and_why_after_pauses_that_grow() -> None:
+    now, events = [0.0], Events()
+    presence = Presence(Nodes(OWNERS), events, lambda: now[0])
+    reminder = Reminder(5.0, lambda: now[0])
+    told = []
+    for second in range(700):
+        now[0] = float(second)
+        if (waited := reminder.due()) is not None:
+            told.append(waited)
+    assert told == [5.0, 15.0, 35.0, 75.0, 155.0, 315.0, 615.0]
+    presence.arrived(node_id(OWNERS[0]))
+    presence.unreachable(node_id(OWNERS[1]), "no such account")
+    now[0] += 60
+    presence.remind(60.0, 3, "the run starts when they are here")
+    (waiting,) = events.named("waiting")
+    assert waiting["present"] == OWNERS[:1]
+    assert waiting["missing"] == {
+        OWNERS[1]: "can't be reached: no such account",
+        OWNERS[2]: "has not answered the greeting",
+    }
+    assert presence.last_seen(node_id(OWNERS[0])) == 60.0

@@ -6,7 +6,7 @@ import pytest
 from flower_federation import DIGITS
 
 from syft_flwr.errors import ConfigurationError, FlowerError
-from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.project import FlowerProject, parse_config
 from syft_flwr.flower.roles import Parties
 
 COMPLETE = """\
@@ -101,3 +101,8 @@ def test_an_account_has_the_role_that_its_address_has_in_the_project(tmp_path: P
 def test_missing_or_odd_parties_are_told(tmp_path: Path, aggregator: str | None, owners: list[str], word: str) -> None:
     with pytest.raises(ConfigurationError, match=word):
         Parties.of(tiny(tmp_path), aggregator, owners)
+
+
+def test_settings_may_hold_escaped_quotes() -> None:
+    told = parse_config(['name="a \\"b\\" c" lr=0.1', "on=true"], "-c")
+    assert told == {"name": 'a "b" c', "lr": 0.1, "on": True}

@@ -51,7 +51,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
     report: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Aggregator: write a report of the run to this HTML file.")
     ] = None,
-    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Aggregator: save arrays each round.")] = False,
+    checkpoints: Annotated[bool, typer.Option(help="Aggregator: keep the arrays of the last three rounds.")] = True,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Data owner: run the app in this process, to debug it.")
     ] = False,

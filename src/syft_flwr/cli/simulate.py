@@ -22,7 +22,7 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
     report: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write a report of the run to this HTML file.")
     ] = None,
-    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Save the arrays after each round.")] = False,
+    checkpoints: Annotated[bool, typer.Option(help="Keep the arrays of the last three rounds.")] = True,
     min_available: Annotated[int | None, typer.Option(min=1, help="Start with so many owners.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the local Drive; 0 takes a free one.")] = 0,
     data: Annotated[Path | None, typer.Option(help="Directory to keep the local Drive in.")] = None,
@@ -65,6 +65,6 @@ def _options(run_config: list[str] | None, rounds: int | None) -> tuple[str, ...
 
 def _aggregator_options(checkpoints: bool, min_available: int | None) -> tuple[str, ...]:
     return (
-        *(("--checkpoints",) if checkpoints else ()),
+        *(() if checkpoints else ("--no-checkpoints",)),
         *(() if min_available is None else ("--min-available", str(min_available))),
     )

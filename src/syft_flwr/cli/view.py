@@ -46,7 +46,7 @@ class View:
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         self._board(event, **fields)
-        if not self._console.is_terminal or event in ("metrics", "owner", "late", "project"):
+        if not self._console.is_terminal or event not in _SHOWN_ON_BOARD:
             self._lines(event, **fields)
 
     def __enter__(self) -> Self:
@@ -61,7 +61,8 @@ class View:
 
     def summary(self, result: Mapping[str, Any]) -> None:
         """Print metrics per round, the bill, the wall time and where the result is."""
-        self._console.print(metrics_table(result["rounds"]))
+        if result["rounds"]:
+            self._console.print(metrics_table(result["rounds"]))
         self._console.print(bill_table(result["bill"]))
         directory = result["directory"]
         self._console.print(Text(f"Wall time {result['wall_seconds']:.1f} s. Result: {directory}/result.json"))
@@ -83,7 +84,7 @@ class Board:
             if event == "round":
                 self._round = f"round {fields['round']} of {fields['of']}"
             elif event == "waiting":
-                self._round = f"{len(fields['present'])} of {fields['needed']} data owners are here"
+                self._round = _waiting(fields)
             elif event == "ready":
                 self._owners[owner] = ("ready", "")
             elif event == "working":
@@ -121,7 +122,8 @@ def metrics_table(rounds: list[Mapping[str, Any]]) -> Table:
     for phase, name in columns:
         table.add_column(f"{_PHASES[phase]}\n{name}", justify="right")
     for row in rounds:
-        table.add_row(str(row["round"]), *(_number(row.get(phase, {}).get(name)) for phase, name in columns))
+        name = f"{row['start']}.{row['round']}" if "start" in row else str(row["round"])
+        table.add_row(name, *(_number(row.get(phase, {}).get(name)) for phase, name in columns))
     return table
 
 
@@ -170,7 +172,7 @@ def _owner(fields: Mapping[str, Any]) -> str | None:
     states = {
         "present": "is here",
         "away": "did not answer in time",
-        "unreachable": f"can't be reached: {fields.get('reason', '')}",
+        "unreachable": str(fields.get("reason", "")),
     }
     state = states.get(str(fields["state"]))
     return f"{fields['owner']} {state}" if state else None
@@ -201,9 +203,55 @@ def _interrupted(fields: Mapping[str, Any]) -> str:
     )
 
 
+def _waiting(fields: Mapping[str, Any]) -> str:
+    here = len(fields["present"])
+    count = f"{here} data owners" if fields["needed"] is None else f"{here} of {fields['needed']} data owners"
+    missing = ", ".join(f"{owner} ({reason})" for owner, reason in fields["missing"].items())
+    return (
+        f"waiting for {duration(fields['seconds'])}: {count} here{missing and '; missing '}{missing}; {fields['why']}"
+    )
+
+
+def _awaiting(fields: Mapping[str, Any]) -> str:
+    owners = ", ".join(
+        owner if seen is None else f"{owner} (last seen {duration(seen)} ago)"
+        for owner, seen in fields["owners"].items()
+    )
+    left = f"at most {duration(max(0.0, fields['left']))} more"
+    return f"{_task(fields)}: waiting for {duration(fields['seconds'])} for {owners}; {left}"
+
+
+def _too_few(fields: Mapping[str, Any]) -> str:
+    return (
+        f"the strategy requires {fields['required']} data owners and this run has {fields['owners']}: it will wait for "
+        "ever. Add data owners, or lower the strategy's min_available_nodes (and the like) in the ServerApp"
+    )
+
+
+def _failed(fields: Mapping[str, Any]) -> str:
+    told = "; ".join(f"{owner}: {reason}" for owner, reason in sorted(fields["reasons"].items()))
+    return f"no data owner could do {fields['type']!r}. {told}. The owners' logs have the tracebacks"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people read them: ``45 s``, ``12 min``, ``3 h 5 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+_SHOWN_ON_BOARD = {"waiting", "round", "ready", "working", "done", "stopped"}
+
 _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "project": _project,
-    "waiting": lambda f: f"waiting: {len(f['present'])} of {f['needed']} here; missing {', '.join(f['missing'])}",
+    "waiting": _waiting,
+    "awaiting": _awaiting,
+    "outage": lambda f: f"Drive can't be reached from here, waiting for it: {f['reason']}",
+    "outage_over": lambda f: f"Drive can be reached again, after {duration(f['seconds'])}",
+    "short": _too_few,
+    "failed": _failed,
+    "output": lambda f: f["line"],
     "owner": _owner,
     "run_started": lambda _: "all set, the ServerApp starts",
     "round": lambda f: f"round {f['round']} of {f['of']}",
@@ -216,5 +264,5 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "stopped": lambda f: f"{f['owner']} leaves: {f['reason']}",
     "checkpoint": lambda f: f"checkpoint: {f['path']}",
     "interrupted": _interrupted,
-    "result": lambda f: f"result: {f['path']}",
+    "result": lambda f: f"result: {f['path']}" + (f", arrays: {f['arrays']}" if f["arrays"] else ""),
 }

@@ -26,7 +26,7 @@ from syft_flwr.flower._compat import (
 from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.progress import Fanout, Progress, silent
 from syft_flwr.flower.project import FlowerProject
-from syft_flwr.flower.recorder import Recorder, save_arrays
+from syft_flwr.flower.recorder import Recorder
 from syft_flwr.flower.tally import Tally
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.wire import same_address
@@ -48,7 +48,7 @@ class RunPlan:
     min_available: int | None = None
     patience: float = 43_200.0
     farewell: float = 10.0
-    checkpoints: bool = False
+    checkpoints: bool = True
 
     @property
     def needed(self) -> int:
@@ -102,7 +102,7 @@ class Aggregation:
         """Run the ServerApp to its end.
 
         Raises:
-            FlowerError: Too few owners came, the ServerApp raised, or no owner could do what was asked of it.
+            FlowerError: Too few owners came, or the ServerApp raised.
         """
         project, plan = self._project, self._plan
         run_config = get_fused_config_from_dir(project.directory, dict(plan.overrides))
@@ -125,6 +125,7 @@ class Aggregation:
             owners=list(plan.datasites),
             flwr=FLWR_VERSION,
         )
+        plan.out.mkdir(parents=True, exist_ok=True)
         ending = "the run was interrupted"
         try:
             grid.greet()
@@ -132,7 +133,8 @@ class Aggregation:
             self._gather(grid)
             self._progress("run_started", run_id=str(self.run_id))
             self._run_app(app, grid, Context(self.run_id, AGGREGATOR_NODE_ID, {}, RecordDict(), run_config))
-            self._check_outcome()
+            for kind, reasons in self._tally.failed_types().items():
+                self._progress("failed", type=kind, reasons=reasons)
             ending = "the run is complete"
         except FlowerError as error:
             ending = f"the run failed: {error}"
@@ -148,9 +150,8 @@ class Aggregation:
             "run_id": str(self.run_id),
             "flwr": FLWR_VERSION,
             "owners": list(self._plan.datasites),
-            "rounds": [
-                {"round": number, **self._recorder.metrics[number]} for number in sorted(self._recorder.metrics)
-            ],
+            "rounds": self._recorder.rounds(),
+            "failures": self._tally.failed_types(),
             "traffic": self._tally.rounds,
             "timeline": self._tally.timeline,
         }
@@ -159,10 +160,7 @@ class Aggregation:
         """Write ``result.json`` and, if there are arrays, ``arrays.npz``; return their paths."""
         out = self._plan.out
         out.mkdir(parents=True, exist_ok=True)
-        arrays, path = self._recorder.arrays, None
-        if arrays:
-            path = out / "arrays.npz"
-            save_arrays(path, arrays)
+        path = self._recorder.save(out / "arrays.npz")
         result = out / "result.json"
         content = {**self.result(), "arrays": path.name if path else None, **extra}
         result.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
@@ -170,11 +168,12 @@ class Aggregation:
 
     def _gather(self, grid: FlowerGrid) -> None:
         if not grid.presence.wait_for(self._plan.needed, self._plan.patience):
-            missing = ", ".join(grid.nodes.email(node) for node in grid.presence.missing())
+            missing = ", ".join(f"{email} ({why})" for email, why in grid.presence.missing().items())
             raise FlowerError(
                 f"only {len(grid.presence.node_ids())} of {self._plan.needed} data owners came within "
                 f"{self._plan.patience:.0f} s; missing: {missing}. Have them run 'syft-flwr run' on this project, "
-                "or start with fewer by --min-available"
+                "or start with fewer by --min-available, as far as the strategy does with them (Flower's ask for "
+                "min_available_nodes=2 by themselves)"
             )
 
     def _load_app(self) -> ServerApp:
@@ -186,16 +185,11 @@ class Aggregation:
 
     def _run_app(self, app: ServerApp, grid: FlowerGrid, context: Context) -> None:
         try:
-            with self._recorder.watching():
+            with self._recorder.watching(grid.require):
                 app(grid=grid, context=context)
         except (Exception, SystemExit) as error:  # whatever the project raises
             logger.exception("the ServerApp raised an exception")
             raise FlowerError(f"the ServerApp raised {type(error).__name__}: {error}") from error
-
-    def _check_outcome(self) -> None:
-        for kind, reasons in self._tally.failed_types().items():
-            told = "; ".join(f"{owner}: {reason}" for owner, reason in sorted(reasons.items()))
-            raise FlowerError(f"no data owner could do {kind!r}. {told}. The owners' logs have the tracebacks")
 
     def _dismiss(self, grid: FlowerGrid, reason: str) -> None:
         started = time.monotonic()

@@ -109,7 +109,7 @@ class _App:
             self._orders.send(str(directory))
         if not wait([self._orders, self._process.sentinel], timeout):
             self.kill()
-            return f"the ClientApp was stopped when the message's ttl was over, after {timeout:.0f} s"
+            return f"the ClientApp was stopped after {timeout:.1f} s, when the message's ttl was over"
         if _says_done(self._orders):
             return ""
         self._process.join(_SECONDS_TO_END)

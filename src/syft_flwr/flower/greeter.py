@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from syft_flwr.errors import SyftFlwrError
 from syft_flwr.flower._compat import FLWR_VERSION, SYSTEM_MESSAGE, ConfigRecord, Message, RecordDict
 from syft_flwr.flower.codec import Stamp, decode
 from syft_flwr.flower.node import Nodes
+from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.presence import Presence
 from syft_flwr.flower.progress import Progress
 from syft_flwr.flower.replies import Pending
-from syft_flwr.flower.transport import Rpc
 
 logger = logging.getLogger(__name__)
 
 _STEP = 0.5  # seconds of a wait, after which the thread looks whether it is to end
-_PAUSE = 5.0  # seconds after a failure
+_PAUSE = 5.0  # seconds after a failure, at first
+_LONGEST_PAUSE = 300.0
 _JOIN = 10.0
 
 
 class Greeter:
     """Greets owners, and tells :class:`Presence` of those that answer. Thread-safe.
 
-    While a greeting is unanswered, a thread of its own waits for it; when all have answered, it costs no calls.
+    A thread of its own sends greetings, again if they can't be sent, and waits for the answers; when all have answered,
+    it costs no calls.
     """
 
     def __init__(
         self,
-        rpc: Rpc,
+        rpc: PatientRpc,
         nodes: Nodes,
         presence: Presence,
         send: Callable[[Iterable[Message]], list[Pending]],
@@ -42,6 +45,7 @@ class Greeter:
         self._send = send
         self._progress = progress
         self._lock = threading.Lock()
+        self._due: dict[int, tuple[float, float]] = {}  # node -> when it is to be greeted, and the pause before
         self._waiting: dict[str, int] = {}  # future ID of an unanswered greeting -> node
         self._greeted = threading.Event()
         self._closing = threading.Event()
@@ -51,16 +55,11 @@ class Greeter:
         """Ask nodes whether they are there; does not wait for their answers."""
         if self._closing.is_set():
             return
-        content = RecordDict({"config": ConfigRecord({"action": "hello"})})
-        sent = self._send(Message(content, node, SYSTEM_MESSAGE, group_id="hello") for node in nodes)
         with self._lock:
-            self._waiting |= {pending.future_id: pending.node for pending in sent if pending.future_id}
+            self._due |= dict.fromkeys(nodes, (0.0, _PAUSE))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="flower-greeter", daemon=True)
                 self._thread.start()
-        for pending in sent:
-            if pending.failure:
-                self._progress("owner", owner=pending.email, state="unreachable", reason=pending.failure)
         self._greeted.set()
 
     def close(self) -> list[str]:
@@ -78,13 +77,19 @@ class Greeter:
     def _run(self) -> None:
         while not self._closing.is_set():
             with self._lock:
+                now = time.monotonic()
+                due = {node: pause for node, (at, pause) in self._due.items() if at <= now}
                 waiting = dict(self._waiting)
-                if not waiting:
+                if not waiting and not self._due:
                     self._greeted.clear()
-            if not waiting:
-                self._greeted.wait()
-                continue
             try:
+                if due:
+                    self._send_to(due)
+                    continue
+                if not waiting:
+                    self._greeted.wait(_STEP if self._due else None)
+                    self._closing.wait(_STEP if self._due else 0.0)
+                    continue
                 for future_id in self._rpc.answered(list(waiting), _STEP):
                     self._welcome(waiting[future_id], self._rpc.get_response(future_id))
                     with self._lock:
@@ -93,6 +98,22 @@ class Greeter:
             except SyftFlwrError as error:
                 logger.warning("can't look for data owners at the moment: %s", error)
                 self._closing.wait(_PAUSE)
+
+    def _send_to(self, due: Mapping[int, float]) -> None:
+        """Greet nodes; those that can't be reached are greeted again after a pause, which grows."""
+        content = RecordDict({"config": ConfigRecord({"action": "hello"})})
+        sent = self._send(Message(content, node, SYSTEM_MESSAGE, group_id="hello") for node in due)
+        with self._lock:
+            self._waiting |= {pending.future_id: pending.node for pending in sent if pending.future_id}
+            for pending in sent:
+                pause = due[pending.node]
+                if pending.failure:
+                    self._due[pending.node] = (time.monotonic() + pause, min(2 * pause, _LONGEST_PAUSE))
+                else:
+                    self._due.pop(pending.node, None)
+        for pending in sent:
+            if pending.failure:
+                self._presence.unreachable(pending.node, pending.failure)
 
     def _welcome(self, node: int, body: bytes | None) -> None:
         email, stamp = self._nodes.email(node), Stamp()

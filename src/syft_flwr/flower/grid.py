@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +29,9 @@ from syft_flwr.flower._compat import (
 from syft_flwr.flower.codec import Stamp, encode, round_of
 from syft_flwr.flower.greeter import Greeter
 from syft_flwr.flower.node import Nodes
+from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.outbox import Batch, Outbox
-from syft_flwr.flower.presence import Presence
+from syft_flwr.flower.presence import Presence, Reminder
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply
 from syft_flwr.flower.transport import Rpc
@@ -37,6 +39,7 @@ from syft_flwr.flower.transport import Rpc
 logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 5.0  # seconds; every wait looks at ttl and timeout again after this
+_FIRST_REMINDER = 30.0  # seconds
 
 
 class FlowerGrid(Grid):
@@ -67,21 +70,24 @@ class FlowerGrid(Grid):
             project_hash: Tells owners which state of the project the aggregator runs.
             run_config: The aggregator's overrides of the run config, for the owners.
             spool: Directory for the arrays of large replies, while a strategy keeps them; by default the system's.
-            progress: Gets ``sent``, ``reply``, ``late`` and ``owner`` events.
+            progress: Gets ``sent``, ``reply``, ``late``, ``owner``, ``short``, ``waiting``, ``awaiting``, ``outage``
+                and ``outage_over`` events.
         """
         self.nodes = Nodes(datasites)
         self.presence = Presence(self.nodes, progress)
-        self._rpc = rpc
-        self._outbox = Outbox(rpc, app_name)
+        self._rpc = PatientRpc(rpc, progress)
+        self._outbox = Outbox(self._rpc, app_name)
         self._progress = progress
         self._spool = spool
         self._stamp = Stamp(
             flwr=FLWR_VERSION, project=project_hash, run_started=time.time(), run_config=dict(run_config or {})
         )
+        self._required: int | None = None
+        self._asking: Reminder | None = None
         self._run: Run | None = None
         self._pending: dict[str, Pending] = {}
         self._lock = threading.Lock()
-        self._greeter = Greeter(rpc, self.nodes, self.presence, self._send_greetings, progress)
+        self._greeter = Greeter(self._rpc, self.nodes, self.presence, self._send_greetings, progress)
 
     def set_run(self, run: Run) -> None:
         if not isinstance(run, Run):
@@ -111,7 +117,17 @@ class FlowerGrid(Grid):
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the nodes that are there, from memory: strategies ask every second while they wait."""
-        return self.presence.node_ids()
+        nodes = self.presence.node_ids()
+        self._asking = asking = self._asking or Reminder(_LONGEST_WAIT)
+        if (waited := asking.due()) is not None and (self._required is None or len(nodes) < self._required):
+            self.presence.remind(waited, self._required, "the ServerApp waits for them")
+        return nodes
+
+    def require(self, nodes: int) -> None:
+        """Note how many nodes a strategy that starts waits for; warn if there can never be so many."""
+        self._required = nodes or None
+        if nodes > len(self.nodes):
+            self._progress("short", required=nodes, owners=len(self.nodes))
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages, several at once, and return their IDs in the same order.
@@ -151,9 +167,10 @@ class FlowerGrid(Grid):
             Replies and Error replies, in the order in which the data owners were named.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        sent = self._push(messages)
+        sent = self._push(messages, math.inf if timeout is None else time.time() + timeout)
         waiting = {pending.message_id: pending for pending in sent}
         replies: dict[str, Message] = {}
+        reminder = Reminder(_FIRST_REMINDER)
         while waiting:
             left = None if end is None else end - time.monotonic()
             for message_id, reply in self._collect(waiting, left):
@@ -161,6 +178,8 @@ class FlowerGrid(Grid):
                 del waiting[message_id]
             if left is not None and left <= 0:
                 break
+            if (waited := reminder.due()) is not None:
+                self._remind(waiting.values(), waited, end)
         for pending in waiting.values():
             self._give_up(pending)
         # Sorting is stable: several messages to one node keep their order.
@@ -185,7 +204,9 @@ class FlowerGrid(Grid):
         content = RecordDict({"config": ConfigRecord({"action": "stop", "reason": reason})})
         waiting = {
             p.future_id: p
-            for p in self._push(Message(content, node, SYSTEM_MESSAGE, group_id="final") for node in self.nodes)
+            for p in self._push(
+                (Message(content, node, SYSTEM_MESSAGE, group_id="final") for node in self.nodes), time.time() + timeout
+            )
             if p.future_id
         }
         awaited = {future for future, pending in waiting.items() if pending.node in there}
@@ -201,6 +222,7 @@ class FlowerGrid(Grid):
 
     def close(self) -> None:
         """End the thread and withdraw what nobody has answered; idempotent."""
+        self._rpc.close()
         leftovers = self._greeter.close()
         with self._lock:
             leftovers += [pending.future_id for pending in self._pending.values() if pending.future_id]
@@ -208,8 +230,24 @@ class FlowerGrid(Grid):
         for future_id in leftovers:
             self._delete(future_id)
 
-    def _push(self, messages: Iterable[Message]) -> list[Pending]:
-        batch = self._outbox.batch()
+    def _remind(self, waiting: Collection[Pending], waited: float, end: float | None) -> None:
+        """Tell whose replies are awaited."""
+        if not waiting:
+            return
+        some = next(iter(waiting))
+        left = min(pending.expires_at for pending in waiting) - time.time()
+        self._progress(
+            "awaiting",
+            owners={pending.email: self.presence.last_seen(pending.node) for pending in waiting},
+            type=some.instruction.metadata.message_type,
+            group=some.group,
+            seconds=waited,
+            left=left if end is None else min(left, end - time.monotonic()),
+        )
+
+    def _push(self, messages: Iterable[Message], until: float = math.inf) -> list[Pending]:
+        self._asking = None
+        batch = self._outbox.batch(until)
         try:
             self._fill(batch, messages)
         finally:
@@ -231,7 +269,7 @@ class FlowerGrid(Grid):
         return sent
 
     def _send_greetings(self, messages: Iterable[Message]) -> list[Pending]:
-        batch = self._outbox.batch()
+        batch = self._outbox.batch(0.0)
         self._fill(batch, messages)
         return batch.sent()
 

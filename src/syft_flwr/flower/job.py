@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -24,7 +25,7 @@ from syft_flwr.flower._compat import (
     set_task_identity,
 )
 from syft_flwr.flower.codec import Stamp, decode_file, encode_pieces
-from syft_flwr.flower.project import code_hash
+from syft_flwr.flower.project import code_files, hash_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +36,14 @@ _LONGEST_REASON = 200
 class AppSpec:
     """Which ClientApp to run, and how much to tell the aggregator when it fails.
 
-    ``code_hash`` is the state of the project that the data owner lets run; empty for any.
+    ``code_hash`` is the state of the project that the data owner lets run, empty for any; ``files`` are the hashes of
+    its files, to say which one was changed.
     """
 
     project_dir: str
     reference: str
     code_hash: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
     share_tracebacks: bool = False
 
 
@@ -162,8 +165,9 @@ def load_checked(spec: AppSpec) -> ClientApp:
         Exception: Whatever the project's module raises when imported.
     """
     directory = Path(spec.project_dir)
-    if spec.code_hash and code_hash(directory) != spec.code_hash:
-        raise LoadClientAppError("the project was changed since the data owner started with it")
+    if spec.code_hash and hash_of(files := code_files(directory)) != spec.code_hash:
+        changed = sorted(name for name in {*files, *spec.files} if files.get(name) != spec.files.get(name))
+        raise LoadClientAppError(f"changed since the data owner started with the project: {', '.join(changed)}")
     return load_client_app(spec.reference, directory)
 
 

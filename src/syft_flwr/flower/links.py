@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from syft_flwr.clock import SystemClock
 from syft_flwr.events import P2PFileEvents
+from syft_flwr.flower.outage import Outages
+from syft_flwr.flower.progress import Progress
 from syft_flwr.flower.transport import Events, Rpc, wire_app_name
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
@@ -54,6 +58,16 @@ class Link:
             allowed_senders=[aggregator],
             max_poll_interval=self._longest,
         )
+
+    def connect(self, progress: Progress) -> None:
+        """Wait until Drive answers.
+
+        Raises:
+            DriveError: It refuses, and no retry will help.
+        """
+        outages, never = Outages(progress), threading.Event()
+        while outages.attempt(self._runtime.poll_once, None) is None:
+            SystemClock().wait(never, self._longest)
 
     def drive_time(self) -> float:
         """Return Drive's clock, Unix seconds."""

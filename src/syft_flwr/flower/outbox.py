@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,8 +13,9 @@ from typing import Self
 
 from syft_flwr.errors import SyftFlwrError
 from syft_flwr.flower._compat import Array, Message
+from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.replies import Pending
-from syft_flwr.flower.transport import ENDPOINT, Rpc, wire_app_name
+from syft_flwr.flower.transport import ENDPOINT, wire_app_name
 
 logger = logging.getLogger(__name__)
 
@@ -23,16 +26,17 @@ _BYTES_IN_FLIGHT = 64 * 1024 * 1024
 class Outbox:
     """Sends the messages of a batch in parallel. Thread-safe; batches are independent of each other."""
 
-    def __init__(self, rpc: Rpc, app_name: str) -> None:
+    def __init__(self, rpc: PatientRpc, app_name: str) -> None:
         self._rpc = rpc
         self._app = wire_app_name(app_name)
 
-    def batch(self) -> Batch:
-        return Batch(self._send)
+    def batch(self, until: float = math.inf) -> Batch:
+        """Begin a batch whose messages may wait for Drive until ``until`` (Unix seconds), but not beyond their ttl."""
+        return Batch(functools.partial(self._send, until))
 
-    def _send(self, pending: Pending, body: bytes) -> Pending:
+    def _send(self, until: float, pending: Pending, body: bytes) -> Pending:
         try:
-            future_id = self._rpc.send(pending.email, self._app, ENDPOINT, body)
+            future_id = self._rpc.send(pending.email, self._app, ENDPOINT, body, min(until, pending.expires_at))
         except (SyftFlwrError, OSError) as error:
             logger.warning("message to %s could not be sent: %s", pending.email, error)
             return replace(pending, failure=f"the message to {pending.email} could not be sent: {error}")

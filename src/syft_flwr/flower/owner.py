@@ -107,7 +107,7 @@ class DataOwner:
             node=self._node,
             run=self._run,
             served_here=self._served_here,
-            age=now - _written_at(wire, message),
+            age=max(0.0, now - _written_at(wire, message)),  # Drive tells its time in whole seconds
             uptime=now - self._started,
         )
         verdict = decide(message, stamp, situation)

@@ -1,6 +1,6 @@
 """Which data owners take part: who has answered the aggregator's hello, or a message since.
 
-Nobody keeps a connection over Drive, so the aggregator greets every owner once, and again when it lost one.
+Over Drive there are no connections, so the aggregator greets every owner once, and again when it lost one.
 An owner that comes late, or returns, answers the greeting that waits for it and is there from the next round on,
 as a SuperNode that connects to a SuperLink.
 """
@@ -14,6 +14,27 @@ from collections.abc import Callable
 from syft_flwr.flower.node import Nodes
 from syft_flwr.flower.progress import Progress, silent
 
+_LONGEST_SILENCE = 300.0
+
+
+class Reminder:
+    """Says when a wait is worth a word: after ``first`` seconds, then after pauses that double, at most 5 minutes."""
+
+    def __init__(self, first: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._pause = first
+        self._due = self._since + first
+
+    def due(self) -> float | None:
+        """Return the seconds waited so far if it is time for a word."""
+        now = self._clock()
+        if now < self._due:
+            return None
+        self._pause = min(2 * self._pause, _LONGEST_SILENCE)
+        self._due = now + self._pause
+        return now - self._since
+
 
 class Presence:
     """Who is there. Thread-safe; answers from memory."""
@@ -23,6 +44,8 @@ class Presence:
         self._progress = progress
         self._clock = clock
         self._present: set[int] = set()
+        self._seen: dict[int, float] = {}
+        self._reasons: dict[int, str] = {}
         self._changed = threading.Condition()
 
     def node_ids(self) -> list[int]:
@@ -30,18 +53,35 @@ class Presence:
         with self._changed:
             return [node for node in self._nodes if node in self._present]
 
-    def missing(self) -> list[int]:
+    def missing(self) -> dict[str, str]:
+        """Return the addresses of the owners that are not there, each with why."""
         with self._changed:
-            return [node for node in self._nodes if node not in self._present]
+            absent = [node for node in self._nodes if node not in self._present]
+            return {self._nodes.email(n): self._reasons.get(n, "has not answered the greeting") for n in absent}
+
+    def last_seen(self, node: int) -> float | None:
+        """Return the seconds since a node's last sign of life; ``None`` if it has given none."""
+        with self._changed:
+            return self._clock() - self._seen[node] if node in self._seen else None
 
     def arrived(self, node: int) -> None:
         """Note that a node gave a sign of life."""
         with self._changed:
+            self._seen[node] = self._clock()
+            self._reasons.pop(node, None)
             if node in self._present:
                 return
             self._present.add(node)
             self._changed.notify_all()
         self._progress("owner", owner=self._nodes.email(node), state="present")
+
+    def unreachable(self, node: int, reason: str) -> None:
+        """Note that a node could not be greeted; told once for each reason."""
+        reason = f"can't be reached: {reason}"
+        with self._changed:
+            known, self._reasons[node] = self._reasons.get(node), reason
+        if known != reason:
+            self._progress("owner", owner=self._nodes.email(node), state="unreachable", reason=reason)
 
     def lost(self, node: int) -> bool:
         """Note that a node did not answer in time; return whether it was there before."""
@@ -49,34 +89,47 @@ class Presence:
             if node not in self._present:
                 return False
             self._present.remove(node)
+            self._reasons[node] = "did not answer in time"
             self._changed.notify_all()
         self._progress("owner", owner=self._nodes.email(node), state="away")
         return True
 
-    def wait_for(self, count: int, timeout: float, *, step: float = 5.0) -> bool:
+    def wait_for(self, count: int, timeout: float, *, first: float = 5.0) -> bool:
         """Wait until ``count`` nodes are there.
 
         Args:
             count: How many nodes must be there.
             timeout: Seconds to wait at most.
-            step: Seconds between two ``waiting`` events.
+            first: Seconds before the first ``waiting`` event; the pauses between further ones grow.
 
         Returns:
             Whether they came.
         """
         end = self._clock() + timeout
+        reminder = Reminder(first, self._clock)
         while True:
             with self._changed:
-                if len(self._present) >= count:
-                    return True
                 left = end - self._clock()
-                if left <= 0:
-                    return False
-                if self._changed.wait_for(lambda: len(self._present) >= count, min(left, step)):
+                if self._changed.wait_for(lambda: len(self._present) >= count, max(0.0, min(left, first))):
                     return True
-            self._progress(
-                "waiting",
-                present=[self._nodes.email(n) for n in self.node_ids()],
-                missing=[self._nodes.email(n) for n in self.missing()],
-                needed=count,
-            )
+            if left <= 0:
+                return False
+            if (waited := reminder.due()) is not None:
+                self.remind(waited, count, "the run starts when they are here")
+
+    def remind(self, waited: float, needed: int | None, why: str) -> None:
+        """Tell who is awaited.
+
+        Args:
+            waited: For how many seconds.
+            needed: How many owners there must be, if that is known.
+            why: What they are awaited for.
+        """
+        self._progress(
+            "waiting",
+            present=[self._nodes.email(n) for n in self.node_ids()],
+            missing=self.missing(),
+            needed=needed,
+            seconds=waited,
+            why=why,
+        )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import click
 
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import get_fused_config_from_dir, get_project_config, parse_config_args
@@ -22,7 +21,7 @@ _SKIPPED = {".git", ".hg", ".venv", "venv", "__pycache__", ".mypy_cache", ".pyte
 
 _CODE = {".py", ".pyc", ".so", ".pyd", ".dylib", ".toml"}
 
-_SETTING = re.compile(r"(\S+?)=('[^']*'|\"[^\"]*\"|\S+)")  # as in flwr.common.config
+_SETTING = re.compile(r"""(\S+?)=('[^']*'|"(?:[^"\\]|\\.)*"|\S+)""")  # as in flwr.common.config, and escaped quotes
 
 RunConfig = Mapping[str, bool | float | int | str]
 
@@ -113,16 +112,21 @@ class FlowerProject:
         Code is what Python can import, and ``.toml``. Data, which an app may write while it runs, does not count, nor
         do version control, virtual environments and ``runs``; ``__pycache__`` is never read when an app runs here.
         """
-        return code_hash(self.directory)
+        return hash_of(code_files(self.directory))
 
 
-def code_hash(directory: Path) -> str:
-    """Return the SHA-256 of the code in a directory; see :meth:`FlowerProject.code_hash`."""
+def code_files(directory: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of code in a directory, by its relative path."""
+    paths = sorted(path for path in project_files(directory) if path.suffix in _CODE)
+    return {p.relative_to(directory).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
+
+
+def hash_of(files: Mapping[str, str]) -> str:
+    """Return one hash for all files of code; see :meth:`FlowerProject.code_hash`."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in project_files(directory) if path.suffix in _CODE):
-        name = path.relative_to(directory).as_posix().encode()
-        content = hashlib.sha256(path.read_bytes()).digest()
-        digest.update(len(name).to_bytes(4, "big") + name + content)
+    for path, content in files.items():
+        name = path.encode()
+        digest.update(len(name).to_bytes(4, "big") + name + bytes.fromhex(content))
     return digest.hexdigest()
 
 
@@ -132,15 +136,36 @@ def parse_config(arguments: Sequence[str], option: str) -> dict[str, bool | floa
     Raises:
         FlowerError: The syntax is wrong; the message names the option.
     """
+    settings: dict[str, bool | float | int | str] = {}
     for text in arguments:
+        if text.endswith(".toml"):
+            settings |= _read_config(text, option)
+            continue
         # Flower's own reader passes over what it can't read.
-        if not text.endswith(".toml") and (rest := _SETTING.sub("", text).strip()):
+        if rest := _SETTING.sub("", text).strip():
             raise FlowerError(f"{option} can't be read at {rest!r}; write 'key=value key2=\"text\"'")
+        for key, value in _SETTING.findall(text):
+            settings[key] = _read_value(key, value, option)
+    return settings
+
+
+def _read_config(path: str, option: str) -> dict[str, bool | float | int | str]:
     try:
-        return dict(parse_config_args(list(arguments)))
-    except (click.ClickException, ValueError, OSError) as error:
-        text = error.message if isinstance(error, click.ClickException) else str(error)
-        raise FlowerError(f"{option} can't be read: {_one_line(text)}") from error
+        return dict(parse_config_args([path]))
+    except (ValueError, OSError) as error:
+        raise FlowerError(f"{option} can't be read: {_one_line(error)}") from error
+
+
+def _read_value(key: str, text: str, option: str) -> bool | float | int | str:
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise FlowerError(
+            f"{option} can't be read at {key}={text}: a text needs quotes, within those of the shell ({error})"
+        ) from error
+    if not isinstance(value, bool | float | int | str):
+        raise FlowerError(f"{option} can't be read: {key} must be a boolean, a number or a text")
+    return value
 
 
 def project_files(directory: Path) -> Iterator[Path]:

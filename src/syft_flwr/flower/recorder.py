@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,9 +31,9 @@ from syft_flwr.flower.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
 
-Arrays = dict[str, "np.ndarray[Any, Any]"]
-PHASES = ("train", "evaluate", "server")
-"""Metrics of training and of evaluation on the owners' side, and of evaluation on the aggregator's."""
+Arrays = Iterator[tuple[str, "np.ndarray[Any, Any]"]]
+"""Arrays by name, one at a time: large models need not be in memory twice."""
+_CHECKPOINTS = 3
 
 
 class Recorder:
@@ -42,41 +43,64 @@ class Recorder:
         """Prepare an empty record.
 
         Args:
-            progress: Gets ``round``, ``metrics`` and ``checkpoint`` events.
-            checkpoints: Directory for the global arrays after each round, ``round-{n}.npz``; ``None`` for none.
+            progress: Gets ``strategy``, ``round``, ``metrics`` and ``checkpoint`` events.
+            checkpoints: Directory for the global arrays after the last three rounds, ``round-{n}.npz``, of a second
+                strategy that the app starts ``start-2-round-{n}.npz``; ``None`` for none.
             spool: Directory for the data of large global arrays, which need not be in memory while owners work.
         """
-        self.metrics: dict[int, dict[str, dict[str, Any]]] = {}
-        self.round = 0
-        self._arrays: Callable[[], Arrays] | None = None
+        self._metrics: dict[tuple[int, int], dict[str, dict[str, Any]]] = {}
+        self._start = self._round = 0
+        self._arrays: Callable[[], Arrays] = lambda: iter(())
+        self._kept: list[Path] = []
+        self._on_strategy: Callable[[int], None] = lambda _: None
         self._progress = progress
         self._checkpoints = checkpoints
         self._spool = spool
 
-    @property
-    def arrays(self) -> Arrays:
-        """The global arrays after the last round; empty if no strategy had any."""
-        return self._arrays() if self._arrays is not None else {}
+    def save(self, path: Path) -> Path | None:
+        """Write the global arrays after the last round; return the path, or ``None`` if there are no arrays."""
+        if next(self._arrays(), None) is None:
+            return None
+        save_arrays(path, self._arrays())
+        return path
+
+    def rounds(self) -> list[dict[str, Any]]:
+        """Return the metrics of each round; ``start`` is 2 for those of a second strategy that the app starts."""
+        return [
+            {**({"start": start} if start > 1 else {}), "round": number, **self._metrics[start, number]}
+            for start, number in sorted(self._metrics)
+        ]
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch every strategy that is started in this process meanwhile."""
+    def watching(self, on_strategy: Callable[[int], None] = lambda _: None) -> Iterator[None]:
+        """Watch every strategy that is started in this process meanwhile.
+
+        Args:
+            on_strategy: Is told how many nodes a strategy that starts waits for, 0 if it does not say.
+        """
+        self._on_strategy = on_strategy
         with ExitStack() as stack:
             stack.enter_context(patched(Strategy, "start", self._wrap_start))
             stack.enter_context(patched(LegacyServer, "fit", self._wrap_fit))
             stack.enter_context(patched(DefaultWorkflow, "__call__", self._wrap_workflow))
             yield
 
+    def _enter(self, strategy: Any) -> None:
+        """Note that the app starts a strategy, the first or another."""
+        self._start, self._round = self._start + 1, 0
+        self._progress("strategy", start=self._start)
+        self._on_strategy(required_nodes(strategy))
+
     def _begin(self, number: int, of: int) -> None:
-        if number != self.round:
-            self.round = number
-            self._progress("round", round=number, of=of)
+        if number != self._round:
+            self._round = number
+            self._progress("round", round=number, of=of, start=self._start)
 
     def _note(self, number: int, phase: str, values: Mapping[str, Any] | None) -> None:
         if not values:
             return
         plain = {str(key): _plain(value) for key, value in values.items()}
-        known = self.metrics.setdefault(number, {}).setdefault(phase, {})
+        known = self._metrics.setdefault((self._start, number), {}).setdefault(phase, {})
         if any(known.get(key) != value for key, value in plain.items()):
             known.update(plain)
             self._progress("metrics", round=number, phase=phase, values=plain)
@@ -85,8 +109,13 @@ class Recorder:
         self._arrays = arrays
         if self._checkpoints is not None and number:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
-            path = self._checkpoints / f"round-{number}.npz"
+            start = f"start-{self._start}-" if self._start > 1 else ""
+            path = self._checkpoints / f"{start}round-{number}.npz"
             save_arrays(path, arrays())
+            self._kept = [*(kept for kept in self._kept if kept != path), path]
+            for old in self._kept[:-_CHECKPOINTS]:
+                old.unlink(missing_ok=True)
+            self._kept = self._kept[-_CHECKPOINTS:]
             self._progress("checkpoint", round=number, path=str(path))
 
     def _wrap_start(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,6 +126,7 @@ class Recorder:
             call = signature.bind(*args, **kwargs)
             call.apply_defaults()
             strategy, rounds = call.arguments["self"], int(call.arguments["num_rounds"])
+            self._enter(strategy)
             park(call.arguments["initial_arrays"], self._spool)
             self._keep(0, functools.partial(_from_record, call.arguments["initial_arrays"]))
             self._watch_strategy(strategy, rounds)
@@ -149,6 +179,7 @@ class Recorder:
     def _wrap_fit(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def fit(server: Any, num_rounds: int, timeout: float | None) -> Any:
+            self._enter(server.strategy)
             fit_round, evaluate_round = server.fit_round, server.evaluate_round
 
             @functools.wraps(fit_round)
@@ -180,6 +211,7 @@ class Recorder:
     def _wrap_workflow(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def call(workflow: Any, grid: Any, context: Any) -> Any:
+            self._enter(context.strategy)
             fit, evaluate, rounds = workflow.fit_workflow, workflow.evaluate_workflow, iter(range(1, 1 << 30))
 
             @functools.wraps(fit)
@@ -187,7 +219,7 @@ class Recorder:
                 self._begin(next(rounds), context.config.num_rounds)
                 fit(grid, context)
                 self._read_history(context.history)
-                self._keep(self.round, functools.partial(_from_record, legacy_arrays(context)))
+                self._keep(self._round, functools.partial(_from_record, legacy_arrays(context)))
 
             @functools.wraps(evaluate)
             def watched_evaluate(grid: Any, context: Any) -> Any:
@@ -214,20 +246,37 @@ class Recorder:
                     self._note(number, phase, {name: value})
 
 
+def required_nodes(strategy: Any) -> int:
+    """Return how many nodes a strategy waits for before it samples some, 0 if it does not say."""
+    inner = getattr(strategy, "strategy", None)  # those for differential privacy wrap another
+    found = [required_nodes(inner)] if inner is not None else [0]
+    found += [getattr(strategy, f"min_{what}", 0) for what in ("available_nodes", "available_clients")]
+    for fraction, *minima in (
+        ("fraction_train", "min_train_nodes"),
+        ("fraction_fit", "min_fit_clients"),
+        ("fraction_evaluate", "min_evaluate_nodes", "min_evaluate_clients"),
+    ):
+        if getattr(strategy, fraction, 0):
+            found += [getattr(strategy, name, 0) for name in minima]
+    return max((number for number in found if isinstance(number, int)), default=0)
+
+
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write arrays as ``.npz``, complete or not at all."""
     temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+    with zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
     temporary.replace(path)
 
 
 def _from_record(record: ArrayRecord) -> Arrays:
-    return {str(name): array.numpy() for name, array in record.items()}
+    return ((str(name), array.numpy()) for name, array in record.items())
 
 
 def _from_parameters(parameters: Any) -> Arrays:
-    return {str(place): array for place, array in enumerate(parameters_to_ndarrays(parameters))}
+    return ((str(place), array) for place, array in enumerate(parameters_to_ndarrays(parameters)))
 
 
 def _with_loss(loss: float | None, metrics: Mapping[str, Any]) -> dict[str, Any]:

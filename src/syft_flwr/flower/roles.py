@@ -19,7 +19,7 @@ from syft_flwr.flower.journal import EarlierRun, JournaledRpc, RunJournal
 from syft_flwr.flower.links import Link, Polling
 from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.progress import Fanout, Progress
-from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.project import FlowerProject, code_files
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.runtime.opening import state_directory
@@ -119,8 +119,8 @@ def _aggregate(
         bill = link.bill()
         progress("bill", account=account, **bill)
         extra = {"bill": {account: bill}, "error": failure}
-        result, _ = aggregation.save(extra)
-        progress("result", path=str(result))
+        result, arrays = aggregation.save(extra)
+        progress("result", path=str(result), arrays=str(arrays or ""))
     return {**aggregation.result(), **extra, "directory": str(out)}
 
 
@@ -179,6 +179,7 @@ def run_owner(
                 owner = DataOwner(
                     config, events, apps, RunStore(directory), drive_time=link.drive_time, progress=progress
                 )
+                link.connect(progress)
                 owner.run_forever()
         finally:
             # The link first: the reply of an app that is ended here would not be the app's.
@@ -196,7 +197,8 @@ def app_directory(project: FlowerProject, email: str) -> Path:
 
 
 def _host(project: FlowerProject, plan: OwnerPlan, directory: Path) -> AppHost:
-    spec = AppSpec(str(project.directory), project.client_app, plan.code_hash, plan.share_tracebacks)
+    files = code_files(project.directory)
+    spec = AppSpec(str(project.directory), project.client_app, plan.code_hash, files, plan.share_tracebacks)
     return InProcessApps(spec) if plan.in_process else ForkedApps(spec, directory / "jobs")
 
 

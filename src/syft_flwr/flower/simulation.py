@@ -16,11 +16,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from syft_flwr.clock import SIGNAL_INTERVAL
 from syft_flwr.errors import FlowerError
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 AGGREGATOR = "aggregator@example.com"
 
+_OUTPUT = "output"
 _LEASH = Path(__file__).with_name("leash.py")
 _START_TIMEOUT = 60.0
 _LEAVE_TIMEOUT = 15.0
@@ -155,14 +156,30 @@ class Simulation:
         command += ["--events-fd", str(write)]
         log = self._log_path(email)
         environment = {EMAIL_VARIABLE: email, EMULATOR_VARIABLE: host, STATE_VARIABLE: self._state.name}
+        stdout = subprocess.PIPE if email == AGGREGATOR else None
         try:
-            process = _spawn(command, log, environment, pass_fds=(write,))
+            process = _spawn(command, log, environment, stdout=stdout, pass_fds=(write,))
         finally:
             os.close(write)
         self._members[email] = _Member(email, process, log)
-        thread = threading.Thread(target=self._read_events, args=(email, read), name=f"events-{email}", daemon=True)
+        self._start_reader(self._read_events, email, read)
+        if process.stdout is not None:
+            self._start_reader(self._read_output, process.stdout, log)
+
+    def _start_reader(self, target: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=target, args=args, name="simulation-reader", daemon=True)
         thread.start()
         self._threads.append(thread)
+
+    def _read_output(self, stream: IO[bytes], log: Path) -> None:
+        """Pass on what the ServerApp prints, and keep it in the aggregator's log."""
+        with stream, log.open("ab") as file:
+            for line in stream:
+                file.write(line)
+                file.flush()
+                text = line.decode(errors="replace").rstrip("\n")
+                self._events.put((AGGREGATOR, {"event": "output", "time": time.time(), "line": text}))
+        self._events.put((_OUTPUT, None))
 
     def _read_events(self, email: str, fd: int) -> None:
         with os.fdopen(fd, encoding="utf-8") as lines:
@@ -172,7 +189,7 @@ class Simulation:
 
     def _attend(self) -> None:
         """Pass events on until everybody has left; a death that was not announced ends it all."""
-        here = set(self._members)
+        here = {*self._members, _OUTPUT}
         end: float | None = None
         while here:
             try:
@@ -187,6 +204,8 @@ class Simulation:
                 self._note(email, event)
                 continue
             here.discard(email)
+            if email == _OUTPUT:
+                continue
             self._check_exit(self._members[email])
             if email == AGGREGATOR:
                 end = time.monotonic() + _LEAVE_TIMEOUT

@@ -1,4 +1,4 @@
-"""Counts of a run, from its events: traffic per round, and which kinds of message anybody could answer."""
+"""Counts of a run, from its events: traffic per round, and which kinds of message no owner could answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Tally:
         self._bad: dict[str, dict[str, str]] = {}
         self.rounds: dict[str, dict[str, int]] = {}
         self.timeline: list[dict[str, Any]] = []
-        self.owners: dict[str, dict[str, Any]] = {}
+        self._start = 1
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         with self._lock:
@@ -25,8 +25,8 @@ class Tally:
                 self._reply(fields)
             elif event == "late":
                 self._round(fields)["late"] += 1
-            elif event == "owner":
-                self.owners.setdefault(fields["owner"], {}).update(fields)
+            elif event == "strategy":
+                self._start = fields["start"]
 
     def failed_types(self) -> dict[str, dict[str, str]]:
         """Return the kinds of message that no owner answered but with errors: kind → owner → last reason."""
@@ -43,8 +43,12 @@ class Tally:
         else:
             row["replies"] += 1
             self._good[kind] = self._good.get(kind, 0) + 1
-        self.timeline.append(dict(fields))
+        self.timeline.append({**fields, "group": self._label(fields)})
 
     def _round(self, fields: dict[str, Any]) -> dict[str, int]:
         empty = {"bytes_sent": 0, "bytes_received": 0, "replies": 0, "errors": 0, "late": 0}
-        return self.rounds.setdefault(str(fields["group"]), empty)
+        return self.rounds.setdefault(self._label(fields), empty)
+
+    def _label(self, fields: dict[str, Any]) -> str:
+        """Return a round's name; of a second strategy that the app starts, the first round is ``2.1``."""
+        return str(fields["group"]) if self._start == 1 else f"{self._start}.{fields['group']}"

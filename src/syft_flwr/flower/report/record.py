@@ -144,7 +144,10 @@ def _task(row: Mapping[str, Any], began: float) -> Task:
 
 
 def _rounds(result: Mapping[str, Any], tasks: Sequence[Task]) -> list[Round]:
-    metrics = {str(row["round"]): row for row in result.get("rounds", ())}
+    metrics = {
+        f"{row['start']}.{row['round']}" if "start" in row else str(row["round"]): row
+        for row in result.get("rounds", ())
+    }
     traffic = result.get("traffic", {})
     spans: dict[str, tuple[float, float]] = {}
     for task in tasks:

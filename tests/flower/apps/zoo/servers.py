@@ -39,6 +39,16 @@ private = _app(
     )
 )
 central = _app(FedAvg, evaluate_fn=lambda number, arrays: {"norm": float(np.linalg.norm(arrays["mean"].numpy()))})
+wants_5 = _app(lambda: FedAvg(min_available_nodes=5))
+twice = ServerApp()
+
+
+@twice.main()
+def _twice(grid: Grid, context: Context) -> None:
+    for _ in range(2):
+        FedAvg().start(grid=grid, initial_arrays=_initial(), num_rounds=1)
+
+
 broken = ServerApp()
 
 

@@ -1,0 +1,97 @@
+"""Times in which Drive can't be reached from here: waited out, and told with one line each when they begin and end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+from typing import TypeVar
+
+from syft_flwr.clock import SystemClock
+from syft_flwr.errors import DriveUnavailableError
+from syft_flwr.flower.progress import Progress
+from syft_flwr.flower.transport import Rpc
+
+T = TypeVar("T")
+
+_PAUSE = 5.0  # seconds between attempts; each has retries of its own
+
+
+class Outages:
+    """Tells ``outage`` (reason) and ``outage_over`` (seconds). Thread-safe."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._since: float | None = None
+
+    def attempt(self, call: Callable[[], T], otherwise: T) -> T:
+        """Return what a call to Drive returns, or ``otherwise`` when Drive can't be reached."""
+        try:
+            result = call()
+        except DriveUnavailableError as error:
+            self.began(error)
+            return otherwise
+        self.ended()
+        return result
+
+    def began(self, error: DriveUnavailableError) -> None:
+        with self._lock:
+            if self._since is not None:
+                return
+            self._since = time.monotonic()
+        self._progress("outage", reason=str(error))
+
+    def ended(self) -> None:
+        with self._lock:
+            since, self._since = self._since, None
+        if since is not None:
+            self._progress("outage_over", seconds=time.monotonic() - since)
+
+
+class PatientRpc:
+    """A transport that waits outages out: what can't be asked at the moment has no answer yet."""
+
+    def __init__(self, rpc: Rpc, progress: Progress) -> None:
+        self._rpc = rpc
+        self._outages = Outages(progress)
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """Make sends that wait for Drive fail."""
+        self._closing.set()
+
+    def send(self, to_email: str, app_name: str, endpoint: str, body: bytes, until: float) -> str:
+        """Send a request; try again until ``until`` (Unix seconds).
+
+        Raises:
+            DriveError: Drive refused, or could not be reached so long.
+        """
+        while True:
+            try:
+                future_id = self._rpc.send(to_email, app_name, endpoint, body)
+            except DriveUnavailableError as error:
+                self._outages.began(error)
+                if self._closing.is_set() or time.time() + _PAUSE > until:
+                    raise
+                self._pause(_PAUSE)
+            else:
+                self._outages.ended()
+                return future_id
+
+    def get_response(self, future_id: str) -> bytes | None:
+        return self._outages.attempt(lambda: self._rpc.get_response(future_id), None)
+
+    def answered(self, future_ids: Collection[str], timeout: float) -> set[str]:
+        end = time.monotonic() + timeout
+        none: set[str] = set()
+        answered = self._outages.attempt(lambda: self._rpc.answered(future_ids, timeout), none)
+        if answered is none:
+            self._pause(min(_PAUSE, end - time.monotonic()))
+        return answered
+
+    def delete_future(self, future_id: str) -> None:
+        self._rpc.delete_future(future_id)
+
+    def _pause(self, seconds: float) -> None:
+        SystemClock().wait(self._closing, max(0.0, seconds))
