@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,3 +126,17 @@ def test_the_rejection_of_a_message_says_where_it_came_from(message):
     assert (refused.file_id, refused.message) == (message.file_id, message)
     assert refused.file_name == f"{message.future_id}.{message.kind}"
     assert refused.claimed_sender == refused.owner == message.sender
+
+
+def test_an_entry_that_can_not_be_read_costs_no_other() -> None:
+    good = {"fileId": "a", "file": {"id": "a", "name": "n"}}
+    bad: list[Any] = [
+        {"fileId": "b", "file": {"name": "n", "size": "many"}},
+        {"fileId": "c", "file": {"id": "c", "name": 7}},
+        {"fileId": 7},
+        {},
+        None,
+    ]
+    page = ChangePage.from_api({"changes": [*bad, good, {"changeType": "drive"}], "newStartPageToken": "8"})
+    assert [change.file_id for change in page.changes] == ["a"]
+    assert [entry.file_id for entry in page.unreadable] == ["b", "c", "", "", ""]

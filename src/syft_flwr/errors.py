@@ -13,7 +13,10 @@
     │   ├── PermissionDeniedError     403 that no retry will change
     │   ├── RateLimitedError          403 or 429 for too many calls; retried before you see it
     │   ├── StorageQuotaError         the account has no room (or, a service account, no storage at all)
-    │   └── DriveUnavailableError     5xx, or no connection; retried before you see it
+    │   └── DriveUnavailableError     5xx, no connection, or an answer that is none of Drive's; retried before
+    │       │                         you see it
+    │       ├── ListingError          pages that lead nowhere: their tokens go in circles, or they stay empty
+    │       └── DamagedDownloadError  (also TransferError) a download that contradicts Drive's metadata; has .sha256
     ├── TransferError                 a body that arrived damaged, or too large to take
     ├── StateError                    the state directory can't be used
     │   └── StateMismatchError        it belongs to another account or another Drive
@@ -92,11 +95,30 @@ class StorageQuotaError(DriveError):
 
 
 class DriveUnavailableError(DriveError):
-    """5xx or a broken connection. Raised only when the retries are used up."""
+    """5xx, a broken connection, or an answer that is none of Drive's. Raised only when the retries are used up."""
+
+
+class ListingError(DriveUnavailableError):
+    """A list that does not get on: page tokens go in circles, or page after page is empty."""
 
 
 class TransferError(SyftFlwrError):
     """A body arrived damaged (checksum, size), or is larger than the limit."""
+
+
+class DamagedDownloadError(TransferError, DriveUnavailableError):
+    """A download does not have the length or the SHA-256 that Drive's metadata tell.
+
+    As a rule something between here and Drive altered the answer, and a later download is sound. What is damaged in
+    Drive itself comes with the same :attr:`sha256` each time, also minutes later.
+
+    Attributes:
+        sha256: SHA-256 (hex) of what came; of its first bytes, as many as the metadata tell, if more came.
+    """
+
+    def __init__(self, message: str, *, sha256: str) -> None:
+        super().__init__(message)
+        self.sha256 = sha256
 
 
 class StateError(SyftFlwrError):

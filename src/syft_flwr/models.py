@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from json.encoder import encode_basestring_ascii as _quoted
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from syft_flwr.frozen import quickly_made
+
+T = TypeVar("T")
 
 FOLDER_MIME_TYPE = "application/vnd.google-apps.folder"
 
@@ -51,13 +53,19 @@ class DriveFile:
 
     @classmethod
     def from_api(cls, raw: Mapping[str, Any]) -> DriveFile:
-        """Read a ``drive#file`` resource; absent fields get their defaults."""
+        """Read a ``drive#file`` resource; absent fields get their defaults.
+
+        Raises:
+            ValueError, TypeError, LookupError, AttributeError: It is none.
+        """
         return cls._read(raw["id"], raw)
 
     @classmethod
     def _read(cls, file_id: str, raw: Mapping[str, Any]) -> DriveFile:
         # Written for speed: thousands come with a page.
         get = raw.get
+        if not (isinstance(file_id, str) and isinstance(get("name", ""), str)):
+            raise TypeError("no file: its ID or name is no text")
         size, parents, owners, editor = get("size"), get("parents"), get("owners"), get("lastModifyingUser")
         properties = get("properties")
         return cls(
@@ -116,6 +124,8 @@ class Change:
     @classmethod
     def from_api(cls, raw: Mapping[str, Any]) -> Change:
         file_id, file = raw["fileId"], raw.get("file")
+        if not isinstance(file_id, str):
+            raise TypeError("its file ID is no text")
         return cls(
             file_id,
             bool(raw.get("removed", False)),
@@ -125,27 +135,56 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry of a page that can't be read; ``file_id`` is empty if even that can't."""
+
+    detail: str
+    file_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChangePage:
     """One answer of ``changes.list``.
 
     Exactly one of the two tokens is set: ``next_page_token`` on all but the last page.
+    ``unreadable`` holds the entries that are none of the API's; the others are in ``changes``.
     ``raw`` is the answer as it came, for recordings.
     """
 
     changes: tuple[Change, ...]
     next_page_token: str | None = None
     new_start_page_token: str | None = None
+    unreadable: tuple[Unreadable, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def from_api(cls, raw: Mapping[str, Any]) -> ChangePage:
+        changes, unreadable = read_each(Change.from_api, (c for c in raw.get("changes", ()) if not _is_of_a_drive(c)))
         return cls(
-            # Changes of shared drives themselves (changeType "drive") carry no fileId.
-            changes=tuple(Change.from_api(c) for c in raw.get("changes", ()) if "fileId" in c),
+            changes=changes,
             next_page_token=raw.get("nextPageToken"),
             new_start_page_token=raw.get("newStartPageToken"),
+            unreadable=unreadable,
             raw=raw,
         )
+
+
+def read_each(read: Callable[[Any], T], entries: Iterable[Any]) -> tuple[tuple[T, ...], tuple[Unreadable, ...]]:
+    """Read the entries of a page one by one, so that one that can't be read costs no other."""
+    values: list[T] = []
+    unreadable: list[Unreadable] = []
+    for entry in entries:
+        try:
+            values.append(read(entry))
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            found = (entry.get("fileId") or entry.get("id")) if isinstance(entry, Mapping) else None
+            unreadable.append(Unreadable(repr(error), found if isinstance(found, str) else ""))
+    return tuple(values), tuple(unreadable)
+
+
+def _is_of_a_drive(change: Any) -> bool:
+    """Tell a change of a shared drive itself; it carries no ``fileId``."""
+    return isinstance(change, Mapping) and change.get("changeType") == "drive"
 
 
 @quickly_made
