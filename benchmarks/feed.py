@@ -13,10 +13,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from runtimes import serve
+
 from drive_emulator.metadata import Metadata
 from syft_flwr import wire
 from syft_flwr.drive.quota import units_of
-from syft_flwr.exchange.intake import Route
+from syft_flwr.exchange.routes import Route
 from syft_flwr.feed.schedule import SweepKind
 from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.runtime import DriveRuntime
@@ -70,11 +72,11 @@ def main() -> None:
         for start in ("first poll", "after a restart"):
             with DriveRuntime.open(ME) as runtime:
                 for endpoint in ENDPOINTS:
-                    runtime.add_route(Route(APP, endpoint, lambda body, _: body))
+                    serve(runtime, Route(APP, endpoint, lambda body, _: body))
                 report(start, runtime.poll_once)
                 report("idle poll", runtime.poll_once)
-                report("ordinary sweep", lambda: runtime.cycle._sweep(SweepKind.RECENT))  # noqa: SLF001
-                report("full sweep", lambda: runtime.cycle._sweep(SweepKind.FULL))  # noqa: SLF001
+                report("ordinary sweep", lambda: runtime._engine.follower._sweep(SweepKind.RECENT))  # noqa: SLF001
+                report("full sweep", lambda: runtime._engine.follower._sweep(SweepKind.FULL))  # noqa: SLF001
 
 
 if __name__ == "__main__":

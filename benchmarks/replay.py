@@ -22,7 +22,7 @@ from typing import Any
 
 from syft_flwr.feed import at_endpoint
 from syft_flwr.models import FOLDER_MIME_TYPE
-from syft_flwr.runtime import replay
+from syft_flwr.replay import replay
 
 GOAL = 50_000
 ME = "owner@example.com"

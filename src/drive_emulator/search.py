@@ -138,7 +138,8 @@ class Search:
             ApiError: 400 for a malformed query, order or token; 404 when the query names a folder that can't be seen.
         """
         query = self._parse(account, q)
-        keys = [*(_parse_order(order_by) or [NEWEST_FIRST]), ("f.n", True)]
+        order = _parse_order(order_by) or [NEWEST_FIRST]
+        keys = [*order, ("f.n", order[0][1])]  # what is equal keeps its order of arrival, or the reverse
         after = None if token is None else _read_token(token, q, order_by, len(keys))
         found: list[tuple[File, View]] = []
         last: list[Any] = []

@@ -8,8 +8,6 @@ from enum import StrEnum
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Literal, TypeVar
 
-from syft_flwr.frozen import quickly_made
-
 T = TypeVar("T")
 
 FOLDER_MIME_TYPE = "application/vnd.google-apps.folder"
@@ -25,7 +23,6 @@ class Account:
     permission_id: str
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True)
 class DriveFile:
     """A file or folder as Drive shows it to this account.
@@ -108,7 +105,6 @@ class DriveFile:
         return raw
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True)
 class Change:
     """One entry of the change feed: a file's current state, or a tombstone.
@@ -187,7 +183,6 @@ def _is_of_a_drive(change: Any) -> bool:
     return isinstance(change, Mapping) and change.get("changeType") == "drive"
 
 
-@quickly_made
 @dataclass(frozen=True, slots=True)
 class Message:
     """A request or response addressed to this account, its sender attested by Drive; the body is not loaded.
@@ -234,6 +229,7 @@ class RejectionReason(StrEnum):
     UNKNOWN_FUTURE = "unknown_future"
     WRONG_RESPONDER = "wrong_responder"
     HANDLER_CRASHED = "handler_crashed"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)

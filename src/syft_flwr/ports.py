@@ -30,8 +30,8 @@ class DriveGateway(Protocol):
             PageTokenRejectedError: Drive does not accept the token.
         """
 
-    def list_files(self, query: str) -> Iterator[DriveFile]:
-        """List the files that match a ``q`` expression, following every page.
+    def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
+        """List the files that match a ``q`` expression, following every page; without an order, Drive chooses one.
 
         Raises:
             NotFoundError: A parent that the query names is gone (while iterating).
@@ -92,8 +92,14 @@ class Transaction(Protocol):
     def delete(self, key: str) -> None:
         """Remove the key; an absent one is no error."""
 
-    def scan(self, prefix: str, *, limit: int | None = None) -> Iterator[tuple[str, JSON]]:
-        """Yield the keys that start with ``prefix``, and their values, in order of the keys' UTF-8 bytes."""
+    def scan(self, prefix: str, *, after: str | None = None, limit: int | None = None) -> Iterator[tuple[str, JSON]]:
+        """Yield the keys that start with ``prefix``, and their values, in order of the keys' UTF-8 bytes.
+
+        Args:
+            prefix: What the keys start with.
+            after: Begin behind this key.
+            limit: Rows at most.
+        """
 
 
 class StateStore(Protocol):

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -48,7 +48,10 @@ class Settings:
     quota_units_per_minute: int | None = None
     """Hard budget of Drive quota units in any 60 seconds; ``None`` for no budget."""
     max_processed_requests: int = 10_000
-    """Processed request IDs to remember; older ones are covered by a watermark per inbox folder."""
+    """Processed files to remember, a row each; older ones are covered by a watermark per inbox folder.
+
+    Those of the two minutes before the last sweep, and those since, are kept beyond the limit.
+    """
     max_message_size: int = 2 * 1024**3
     """Largest body to take; larger ones are rejected unread."""
     message_timeout: float = 120.0
@@ -56,15 +59,38 @@ class Settings:
     cleanup: bool = True
     """Whether to delete message files of one's own when nobody needs them any more."""
     cleanup_expiry: float = 86_400.0
-    """Age at which a reply, or a request for an unknown endpoint, is given up."""
+    """Age at which a reply, an answer that was not forgotten, or a request that no handler takes, is given up."""
     cleanup_interval: float = 86_400.0
     """Pause between looks for expired files."""
     max_connections: int = 8
     """Transfers (uploads, downloads) under way at once."""
-    lane_capacity: int = 1_000
-    """Messages kept in memory for one endpoint; further ones wait in the ledger."""
+    lane_capacity: int = 16
+    """Requests of one endpoint that a process takes ahead; the others wait in the journal, for whoever is free."""
     max_attempts: int = 3
     """Times a request may crash the process before it gets an error reply."""
+
+
+class MoreSettings(TypedDict, total=False):
+    """Those settings that are parameters of no documented class; ``None`` stands for the default."""
+
+    sweep_interval: float | None
+    quota_units_per_minute: int | None
+    max_message_size: int | None
+    message_timeout: float | None
+    cleanup: bool | None
+    cleanup_expiry: float | None
+    cleanup_interval: float | None
+    max_connections: int | None
+    lane_capacity: int | None
+    max_attempts: int | None
+
+
+class SettingsDict(MoreSettings, total=False):
+    """All of :class:`Settings` as keyword arguments, for type checkers; ``None`` stands for the default."""
+
+    poll_interval: float | None
+    max_poll_interval: float | None
+    max_processed_requests: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +113,14 @@ def load_settings(**overrides: Any) -> Settings:
     for name, variable in (("poll_interval", INTERVAL_VARIABLE), ("message_timeout", TIMEOUT_VARIABLE)):
         if text := os.environ.get(variable):
             values[name] = _positive(_number(text), variable)
-    kinds = {setting.name: str(setting.type).partition(" ")[0] for setting in fields(Settings)}
+    defaults = Settings()
+    names = {setting.name for setting in fields(Settings)}
     for name, value in overrides.items():
-        if name not in kinds:
+        if name not in names:
             raise ConfigurationError(f"there is no setting {name!r}")
         if value is not None:
-            values[name] = _checked(value, kinds[name], name)
-    return replace(Settings(), **values)
+            values[name] = _checked(value, name, like=getattr(defaults, name))
+    return replace(defaults, **values)
 
 
 def parse_duration(text: str, source: str) -> float:
@@ -175,13 +202,14 @@ def load_project(project_dir: Path) -> Mapping[str, Any]:
     return table
 
 
-def _checked(value: Any, kind: str, source: str) -> Any:
-    if kind == "bool":
+def _checked(value: Any, source: str, *, like: object) -> Any:
+    """Return the value if it is of its default's kind; the two without a default are a duration and a count."""
+    if isinstance(like, bool):
         if not isinstance(value, bool):
             raise ConfigurationError(f"{source} must be true or false; it is {value!r}")
         return value
     number = _positive(value, source)
-    if kind == "float":
+    if isinstance(like, float) or source == "max_poll_interval":
         return float(number)
     if not isinstance(number, int):
         raise ConfigurationError(f"{source} must be a whole number; it is {value!r}")

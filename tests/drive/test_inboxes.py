@@ -4,20 +4,21 @@ import threading
 from collections import Counter
 
 import pytest
-from memory_drive import MemoryDrive, MemoryGateway
+from runtimes import serve
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.errors import DriveUnavailableError
 from syft_flwr.exchange.ids import IdPool
-from syft_flwr.exchange.intake import Route
+from syft_flwr.exchange.routes import Route
 from syft_flwr.models import DriveFile
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import EMULATOR_VARIABLE, STATE_VARIABLE
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.clock import ManualClock
+from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
 
 ME, DS, STRANGER = "do@example.com", "ds@example.com", "x@example.com"
 INBOX = wire.inbox_path(DS, ME, "flwr/app", "messages")
@@ -160,7 +161,7 @@ def test_known_senders_get_inboxes_once_without_a_notice_by_mail(tmp_path, monke
         for _ in range(2):
             with DriveRuntime.open(ME) as runtime:
                 for endpoint in ("messages", "evaluate"):
-                    runtime.add_route(Route("flwr/app", endpoint, lambda body, _: body), known_senders=senders)
+                    serve(runtime, Route("flwr/app", endpoint, lambda body, _: body), known_senders=senders)
                 runtime.poll_once()
         shares = [entry for entry in emulator.requests() if entry["method"] == "permissions.create"]
         folders = Counter((file.path, file.owner) for file in emulator.files())
@@ -178,7 +179,7 @@ def test_one_sender_who_can_not_be_shared_with_holds_up_nobody(tmp_path, monkeyp
         with DriveRuntime.open(ME) as runtime:
             errors: list[str] = []
             runtime.errors.subscribe(lambda error: errors.append(error.where))
-            runtime.add_route(Route("app", "messages", lambda body, _: body), known_senders=[DS, "o@example.com"])
+            serve(runtime, Route("app", "messages", lambda body, _: body), known_senders=[DS, "o@example.com"])
             assert runtime.poll_once() >= 0
             assert runtime.poll_once() >= 0
         shared = {address for file in emulator.files() for address in file.roles} - {ME}

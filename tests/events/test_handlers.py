@@ -109,7 +109,7 @@ def test_the_requests_of_an_endpoint_are_handled_one_at_a_time_unless_asked_othe
             with P2PFileRpc(f"ds{number}@example.org", APP) as rpc:
                 rpc.send_many([(DO, APP, body.decode(), body) for body in active])
         wait_until(lambda: len(observed.messages) == 6)
-        wait_until(lambda: not observed.runtime._x.ledger.pending())
+        wait_until(lambda: not observed.runtime._engine.parts.ledger.journal.unfinished())
 
     assert most == {b"one": 1, b"three": 3}
 
@@ -192,7 +192,7 @@ def test_messages_of_a_stream_can_be_consumed_without_a_handler(drive: DriveEmul
         observed.runtime.consume(message)
         observed.runtime.poll_once()
 
-        assert observed.runtime._x.ledger.pending() == []
+        assert observed.runtime._engine.parts.ledger.journal.unfinished() == []
     with Observed(DO) as observed:
         observed.runtime.poll_once()
         assert observed.messages == []

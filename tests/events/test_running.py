@@ -40,7 +40,7 @@ def test_the_environment_sets_the_poll_interval_unless_an_argument_does(
     ):
         assert isinstance(events, P2PFileEvents)
         with serving(events), Observed(DO, poll_interval=None) as observed:
-            assert observed.runtime._x.settings.poll_interval == expected
+            assert observed.runtime._engine.parts.settings.poll_interval == expected
 
 
 def test_it_is_running_while_run_forever_is(drive: DriveEmulator) -> None:

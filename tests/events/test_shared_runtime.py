@@ -11,7 +11,7 @@ from syft_flwr.testing import DriveEmulator
 
 def test_an_account_sends_and_serves_over_one_runtime(drive: DriveEmulator) -> None:
     with P2PFileRpc(DO, APP) as rpc, serving(owner(bytes.upper)), Observed(DO) as observed:
-        assert rpc.runtime is observed.runtime
+        assert rpc.runtime._engine is observed.runtime._engine
         with P2PFileRpc(DS, APP) as other, serving(owner(bytes.title, email=DS)):
             asked = other.send(DO, APP, "messages", b"they ask")
             ask = rpc.send(DS, APP, "messages", b"we ask")

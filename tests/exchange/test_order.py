@@ -7,13 +7,13 @@ import uuid
 from pathlib import Path
 
 import pytest
-from memory_drive import MemoryDrive
-from runtimes import State, runtime_on
+from runtimes import State, runtime_on, serve
 
 from syft_flwr import wire
-from syft_flwr.exchange.intake import Route
+from syft_flwr.exchange.routes import Route
 from syft_flwr.models import DriveFile
 from syft_flwr.testing.clock import ManualClock
+from syft_flwr.testing.memory_drive import MemoryDrive
 
 ME, DS, OTHER = "do@example.com", "ds@example.com", "other@example.com"
 REQUESTS = 20
@@ -46,7 +46,7 @@ def test_twenty_requests_of_one_millisecond_are_handled_in_the_order_of_sending(
     folders = {sender: inbox(drive, sender) for sender in (DS, OTHER)}
     handled: list[bytes] = []
     with runtime_on(me, State(tmp_path), clock, ME, inline=True, sweep_interval=1.0) as runtime:
-        runtime.add_route(Route("app", "messages", lambda body, _: handled.append(body)))
+        serve(runtime, Route("app", "messages", lambda body, _: handled.append(body)))
         runtime.poll_once()
         drive.hide = lambda _, file: hidden and not file.is_folder
         sent = {sender: send(drive, sender, folder, REQUESTS) for sender, folder in folders.items()}
@@ -67,7 +67,7 @@ def test_requests_that_waited_for_their_handler_are_handled_in_the_order_of_send
         sent = send(drive, DS, folder, REQUESTS)
         runtime.poll_once()
     with runtime_on(drive.gateway(ME), state, clock, ME, inline=True) as runtime:
-        runtime.add_route(Route("app", "messages", lambda body, _: handled.append(body)))
+        serve(runtime, Route("app", "messages", lambda body, _: handled.append(body)))
         runtime.poll_once()
     assert handled == sent
 

@@ -11,7 +11,7 @@ from accounts import APP, DO, DS, messages, owner, serving, wait_until
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import StorageQuotaError
 from syft_flwr.rpc import P2PFileRpc
-from syft_flwr.runtime import opening
+from syft_flwr.runtime import sharing
 from syft_flwr.testing import DriveEmulator
 
 ROUND_TRIPS = 1_000
@@ -32,7 +32,7 @@ class FastClock(SystemClock):
 @pytest.mark.usefixtures("plain_environment")
 @pytest.mark.timeout(400)
 def test_a_thousand_round_trips_through_faults_are_all_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "SystemClock", FastClock)
+    monkeypatch.setattr(sharing, "SystemClock", FastClock)
     handled: Counter[bytes] = Counter()
 
     def echo(body: bytes) -> bytes:

@@ -20,7 +20,7 @@ from syft_flwr.clock import SystemClock
 from syft_flwr.drive import gateway
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.rpc import P2PFileRpc
-from syft_flwr.runtime import DriveRuntime, opening
+from syft_flwr.runtime import DriveRuntime, sharing
 from syft_flwr.testing import DriveEmulator
 
 HERE = Path(__file__).parent
@@ -182,7 +182,7 @@ def tombstones() -> None:
 
 
 if __name__ == "__main__":
-    opening.SystemClock = SteppedClock  # type: ignore[misc]
+    sharing.SystemClock = SteppedClock  # type: ignore[misc]
     complete()
     delayed()
     tombstones()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from accounts import APP, DO, DS, LegacyPeer, Observed, calls, messages, owner, serving, wait_until
 from syft_flwr.errors import DriveError, NotFoundError, RemoteHandlerError
 from syft_flwr.rpc import P2PFileRpc
+from syft_flwr.state.futures import Future
 from syft_flwr.testing import DriveEmulator
 
 
@@ -39,7 +41,7 @@ def test_a_kept_response_that_the_disk_damaged_is_downloaded_again(drive: DriveE
     with P2PFileRpc(DS, APP) as rpc, serving(owner(bytes.upper)):
         future_id = rpc.send(DO, APP, "messages", b"xyz")
         wait_until(lambda: rpc.get_response(future_id))
-        [kept] = rpc.runtime._x.bodies.directory.iterdir()
+        [kept] = rpc.runtime._engine.parts.bodies.directory.iterdir()
         for damage in (b"", b"\0\0\0"):
             kept.write_bytes(damage)
             assert rpc.get_response(future_id) == b"XYZ"
@@ -67,11 +69,11 @@ def test_waiting_for_a_thousand_futures_costs_one_feed_call_per_interval(drive: 
         futures = rpc.send_many([(DO, APP, "messages", b"x")] * 50)
         drive.clear_log()
         rpc.runtime.poll_once()
-        started = rpc.runtime._x.clock.monotonic()
+        started = rpc.runtime._engine.parts.clock.monotonic()
         for _ in range(20):
             for future_id in futures:
                 assert rpc.get_response(future_id) is None
-        took = rpc.runtime._x.clock.monotonic() - started
+        took = rpc.runtime._engine.parts.clock.monotonic() - started
 
     listed = calls(drive, DS).count("changes.list")
     assert 1 <= listed <= 2 + took / 0.1
@@ -84,15 +86,19 @@ def test_the_poll_cadence_follows_the_youngest_waiting_future(
         rpc.send(DO, APP, "messages", b"x")
         runtime = rpc.runtime
         runtime.poll_once()
-        monkeypatch.setattr(runtime._x.clock, "monotonic", lambda: 0.0)  # else time passes between two looks
+        monkeypatch.setattr(runtime._engine.parts.clock, "monotonic", lambda: 0.0)  # else time passes between two looks
 
         def pause(age: float) -> float:
             """Return the seconds until the next poll, less those at age 0, when the youngest future has that age."""
-            now = runtime._x.clock.time()
-            runtime.requester._waiting = {"f": now, "older": now - 1000}
-            at_first = runtime.answers.until_stale()
-            runtime.requester._waiting = {"f": now - age, "older": now - 1000}
-            return round(runtime.answers.until_stale() - at_first, 2)
+            now = runtime._engine.parts.clock.time()
+            at_first = until_stale(now, now - 1000)
+            return round(until_stale(now - age, now - 1000) - at_first, 2)
+
+        def until_stale(*sent_at: float) -> float:
+            responses = runtime._engine.responses
+            responses.came(list(responses._open))
+            responses.sent(Future(str(time), DO, APP, "messages", "", time) for time in sent_at)
+            return responses._until_stale()
 
         assert [pause(age) for age in (0.4, 4.0, 12.0, 1000.0)] == [0.0, 0.9, 2.9, 2.9]
 
@@ -133,11 +139,14 @@ def test_wait_returns_what_has_come_when_time_is_up(drive: DriveEmulator) -> Non
 
 
 def test_wait_takes_its_timeout_from_the_environment(drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYFT_FLWR_MSG_TIMEOUT", "0.05")
     with P2PFileRpc(DS, APP) as rpc:
-        future_id = rpc.send(DO, APP, "messages", b"x")
-        monkeypatch.setenv("SYFT_FLWR_MSG_TIMEOUT", "0.05")
+        assert rpc.wait([rpc.send(DO, APP, "messages", b"x")]) == {}
 
-        assert rpc.wait([future_id]) == {}
+
+def test_wait_takes_its_timeout_from_its_own_handle(drive: DriveEmulator) -> None:
+    with P2PFileRpc(DS, APP), P2PFileRpc(DS, APP, message_timeout=0.05) as rpc:
+        assert rpc.wait([rpc.send(DO, APP, "messages", b"x")]) == {}
 
 
 def test_wait_does_not_wait_for_what_can_never_be_answered(drive: DriveEmulator) -> None:
@@ -193,7 +202,7 @@ def test_delete_future_removes_the_local_copy_of_the_response(drive: DriveEmulat
         wait_until(lambda: rpc.get_response(future_id))
         rpc.delete_future(future_id)
 
-        assert list(rpc.runtime._x.bodies.directory.iterdir()) == []
+        assert list(rpc.runtime._engine.parts.bodies.directory.iterdir()) == []
 
 
 def test_without_clean_up_nothing_is_deleted(drive: DriveEmulator) -> None:
@@ -283,13 +292,15 @@ def test_closing_keeps_the_futures_and_a_later_use_opens_it_again(drive: DriveEm
     rpc.close()
 
 
-def test_a_request_that_nobody_will_answer_any_more_keeps_no_poll_loop_busy(drive: DriveEmulator) -> None:
+def test_a_request_that_nobody_will_answer_any_more_keeps_no_poll_loop_busy(
+    drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with P2PFileRpc(DS, APP, cleanup_expiry=60.0) as rpc:
         runtime = rpc.runtime
         rpc.send(DO, APP, "messages", b"x")
-        assert runtime.requester.is_awaited()
-        runtime.requester._waiting = {future: sent_at - 61 for future, sent_at in runtime.requester._waiting.items()}
-        assert not runtime.requester.is_awaited()
+        assert runtime._engine.responses.is_awaited()
+        monkeypatch.setattr(runtime._engine.parts.clock, "time", lambda: time.time() + 61)
+        assert not runtime._engine.responses.is_awaited()
 
 
 def test_futures_deleted_before_and_after_the_first_poll_are_all_withdrawn(drive: DriveEmulator) -> None:

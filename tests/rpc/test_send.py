@@ -11,7 +11,7 @@ from accounts import APP, DO, DS, calls, messages, owner, serving
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import InvalidNameError, PermissionDeniedError
 from syft_flwr.rpc import P2PFileRpc
-from syft_flwr.runtime import opening
+from syft_flwr.runtime import sharing
 from syft_flwr.testing import DriveEmulator
 
 
@@ -91,7 +91,7 @@ class RecordingClock(SystemClock):
 def test_a_burst_of_a_hundred_is_not_paced_and_what_follows_only_when_drive_says_so(
     drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "SystemClock", RecordingClock)
+    monkeypatch.setattr(sharing, "SystemClock", RecordingClock)
     monkeypatch.setattr(RecordingClock, "held", [])
     with P2PFileRpc(DS, APP) as rpc:
         rpc.send_many([(DO, APP, "messages", b"x")] * 100)

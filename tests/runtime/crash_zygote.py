@@ -14,15 +14,16 @@ import threading
 from typing import Any
 
 from syft_flwr.drive.gateway import HttpDriveGateway
-from syft_flwr.exchange.intake import Intake, Route
+from syft_flwr.exchange.routes import Route
 from syft_flwr.models import Message
-from syft_flwr.runtime import DriveRuntime, opening
+from syft_flwr.runtime import DriveRuntime, sharing
+from syft_flwr.runtime.engine import Engine
+from syft_flwr.runtime.handle import engine_of
 from syft_flwr.settings import STATE_VARIABLE
-from syft_flwr.state.bodies import BodyFiles
+from syft_flwr.state.journal import Journal
 from syft_flwr.state.ledger import Ledger
-from syft_flwr.state.requests import RequestTable
 
-assert opening
+assert sharing
 
 
 def die() -> None:
@@ -51,13 +52,13 @@ STEPS = {
         "list_changes",
         lambda page: any(change.file and change.file.name.endswith(".request") for change in page.changes),
     ),
-    "after commit": lambda: die_after(Ledger, "commit", bool),
+    "after commit": lambda: die_after(Ledger, "commit", lambda result: result[0].new),
     "after download": lambda: die_after(HttpDriveGateway, "download"),
     "in the handler": lambda: None,
-    "after the handler": lambda: die_before(BodyFiles, "write"),
-    "after spool": lambda: die_after(RequestTable, "spool"),
+    "after the handler": lambda: die_before(Journal, "spool"),
+    "after spool": lambda: die_after(Journal, "spool"),
     "after upload": lambda: die_after(HttpDriveGateway, "upload"),
-    "during stop": lambda: die_after(Intake, "remove_routes"),
+    "during stop": lambda: die_after(Engine, "_wait_for_handlers"),
 }
 
 
@@ -80,7 +81,7 @@ def participate(step: str | None, state: str, log: str, pause: float, settings: 
         return b"answer to " + body
 
     with DriveRuntime.open("do@example.com", **settings) as runtime:
-        runtime.add_route(Route("app", "messages", handle))
+        engine_of(runtime).serve(Route("app", "messages", handle))
         runtime.start(on_failure=stopped.set)
         stopped.wait()
         runtime.stop(on_failure=stopped.set)

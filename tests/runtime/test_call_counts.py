@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from runtimes import serve
 
 from drive_emulator.metadata import Metadata
-from syft_flwr.exchange.intake import Route
 from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.routes import Route
 from syft_flwr.feed.schedule import SweepKind
 from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.testing import DriveEmulator
@@ -44,18 +45,18 @@ def make_inboxes(emulator: DriveEmulator, senders: int) -> None:
                 folder(endpoint, rpc)
 
 
-def serve(runtime) -> None:
+def serve_all(runtime) -> None:
     for endpoint in ENDPOINTS:
-        runtime.add_route(Route("flwr/app", endpoint, lambda body, _: body))
+        serve(runtime, Route("flwr/app", endpoint, lambda body, _: body))
 
 
 @pytest.mark.parametrize("senders", [1, 5, 20])
 def test_an_idle_poll_is_one_call_however_many_senders_there_are(emulator, open_runtime, senders: int) -> None:
     make_inboxes(emulator, senders)
     runtime = open_runtime(ME)
-    serve(runtime)
+    serve_all(runtime)
     runtime.poll_once()
-    assert len(runtime._x.folders.endpoints()) == senders * 3
+    assert len(runtime._engine.parts.folders.endpoints()) == senders * 3
     calls(emulator)
 
     for _ in range(5):
@@ -69,11 +70,11 @@ def test_a_thousand_senders_cost_one_call_a_poll_few_a_sweep_and_nothing_after_a
 ) -> None:
     make_inboxes(emulator, 1_000)
     runtime = open_runtime(ME)
-    serve(runtime)
+    serve_all(runtime)
     calls(emulator)
 
     runtime.poll_once()
-    assert len(runtime._x.folders.endpoints()) == 3_000
+    assert len(runtime._engine.parts.folders.endpoints()) == 3_000
     first = calls(emulator)
     assert first["files.list"] < 60
     assert "files.get" not in first
@@ -82,14 +83,14 @@ def test_a_thousand_senders_cost_one_call_a_poll_few_a_sweep_and_nothing_after_a
         assert runtime.poll_once() == 0
     assert calls(emulator) == {"changes.list": 5}
 
-    runtime.cycle._sweep(SweepKind.FULL)
+    runtime._engine.follower._sweep(SweepKind.FULL)
     assert calls(emulator).total() < 60
-    runtime.cycle._sweep(SweepKind.RECENT)
+    runtime._engine.follower._sweep(SweepKind.RECENT)
     assert calls(emulator).total() < 10
 
     runtime.close()
     again = open_runtime(ME)
-    serve(again)
+    serve_all(again)
     again.poll_once()
     assert calls(emulator).total() < 60
     again.poll_once()
@@ -104,13 +105,13 @@ def test_a_file_in_a_folder_never_seen_costs_a_few_calls_once_and_never_again(em
         sender = open_runtime("ds0@example.com")
         sender.send([Request(ME, "flwr/app", "messages", b"hello")])
         calls(emulator)
-        serve(runtime)
-        runtime.cycle._sweep(SweepKind.RECENT)
+        serve_all(runtime)
+        runtime._engine.follower._sweep(SweepKind.RECENT)
     once = calls(emulator)
     assert once["files.get"] <= 4
 
     runtime.close()
     again = open_runtime(ME)
-    serve(again)
+    serve_all(again)
     again.poll_once()
     assert "files.get" not in calls(emulator)

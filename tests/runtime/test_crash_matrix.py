@@ -115,15 +115,15 @@ def test_a_participant_killed_at_a_step_answers_once_after_its_restart(emulator,
     await_polling(emulator)
     [future] = sender.send([Request(ME, "app", "messages", b"1")])
     if step == "during stop":
-        assert sender.await_answers([future], 20.0, enough=1)
+        assert sender.answered([future], 20.0, enough=1)
         os.kill(pid, signal.SIGTERM)
     assert zygote.wait(pid) == -signal.SIGKILL
 
     pid = zygote.start(cleanup=False)
-    assert sender.await_answers([future], 20.0, enough=1)
+    assert sender.answered([future], 20.0, enough=1)
     assert zygote.end(pid, signal.SIGTERM) == 0
 
-    assert sender.requester.collect([future]) == {future: (b"answer to 1", False)}
+    assert sender.get_response(future) == b"answer to 1"
     assert replies(emulator) == {f"{future}.response": 1}
     assert zygote.runs() == {future: 2 if step in RERUNS else 1}
 
@@ -155,7 +155,7 @@ def test_a_hundred_random_kills_under_load_lose_and_double_nothing(emulator, ope
         done.set()
         load.join()
     pid = zygote.start(cleanup=False, max_attempts=1_000)
-    answered = sender.await_answers(futures, 60.0, enough=len(futures))
+    answered = sender.answered(futures, 60.0, enough=len(futures))
     assert zygote.end(pid, signal.SIGTERM) == 0
 
     assert answered == set(futures)
@@ -174,7 +174,7 @@ def test_two_processes_share_the_work_and_a_killed_one_stalls_nothing(emulator, 
         threading.Event().wait(0.01)
     assert zygote.end(killed, signal.SIGKILL) == -signal.SIGKILL
     taken = Counter(pid for _, pid in zygote.log())
-    assert sender.await_answers(futures, 60.0, enough=60) == set(futures)
+    assert sender.answered(futures, 60.0, enough=60) == set(futures)
     assert zygote.end(survivor, signal.SIGTERM) == 0
 
     assert taken.keys() == {killed, survivor}

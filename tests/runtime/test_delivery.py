@@ -7,12 +7,13 @@ from collections import Counter
 from contextlib import ExitStack
 
 import pytest
+from runtimes import serve
 
 from syft_flwr.clock import SystemClock
-from syft_flwr.exchange.intake import Route
 from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.routes import Route
 from syft_flwr.models import Message
-from syft_flwr.runtime import DriveRuntime, opening
+from syft_flwr.runtime import DriveRuntime, sharing
 
 ME = "do@example.com"
 SENDERS = [f"ds{number}@example.com" for number in range(5)]
@@ -69,7 +70,7 @@ def test_two_hundred_requests_from_five_senders_are_answered_exactly_once(
     handled = Handled()
     with emulator.behaviour(**BEHAVIOURS[behaviour]), ExitStack() as stack:
         me = stack.enter_context(DriveRuntime.open(ME, **PATIENT))
-        me.add_route(Route("app", "messages", handled))
+        serve(me, Route("app", "messages", handled))
         me.poll_once()
         senders = [stack.enter_context(DriveRuntime.open(sender, **PATIENT)) for sender in SENDERS]
         futures = send_all(senders, 40)
@@ -78,13 +79,13 @@ def test_two_hundred_requests_from_five_senders_are_answered_exactly_once(
             me.poll_once()
             if handled.wait_for(200, 0.05):
                 break
-        assert me._intake.responder.wait_for_uploads(20.0)
+        assert me._engine.dispatch.responder.wait_for_uploads(20.0)
 
         for _ in range(400):
             emulator.advance(1.0)
             for sender in senders:
                 sender.poll_once()
-            answered = sum(len(s.requester.answered(futures[s.email])) for s in senders)
+            answered = sum(len(s.answered(futures[s.email], 0.0)) for s in senders)
             if answered == 200:
                 break
         assert answered == 200
@@ -110,7 +111,7 @@ class FastClock(SystemClock):
 
 
 def test_no_folder_is_doubled_and_no_token_lost_over_mixed_errors_and_resets(emulator, monkeypatch) -> None:
-    monkeypatch.setattr(opening, "SystemClock", FastClock)
+    monkeypatch.setattr(sharing, "SystemClock", FastClock)
     handled = Handled()
     emulator.seed(7)
     for status in (429, 500, 503):
@@ -120,12 +121,12 @@ def test_no_folder_is_doubled_and_no_token_lost_over_mixed_errors_and_resets(emu
     fast = {"max_connections": 4, "cleanup": False, "poll_interval": 5.0}
     with ExitStack() as stack:
         me = stack.enter_context(DriveRuntime.open(ME, **fast))
-        me.add_route(Route("app", "messages", handled), known_senders=SENDERS)
+        serve(me, Route("app", "messages", handled), known_senders=SENDERS)
         me.start()
         senders = [stack.enter_context(DriveRuntime.open(sender, **fast)) for sender in SENDERS]
         futures = send_all(senders, 20)
         for sender in senders:
-            assert len(sender.await_answers(futures[sender.email], 3_000.0, enough=20)) == 20
+            assert len(sender.answered(futures[sender.email], 3_000.0, enough=20)) == 20
     assert set(handled.times.values()) == {1}
     assert len(handled.times) == 100
     files = emulator.files(content=False)

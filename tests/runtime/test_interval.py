@@ -6,13 +6,13 @@ import random
 import threading
 
 import pytest
-from runtimes import State, runtime_on
+from runtimes import State, runtime_on, serve
 
 from syft_flwr.drive.auth import load_credentials
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.drive.quota import QuotaMeter, units_of
-from syft_flwr.exchange.intake import Route
 from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.routes import Route
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import Settings, load_endpoint
 from syft_flwr.testing.clock import ManualClock
@@ -66,7 +66,7 @@ def follow(runtime: DriveRuntime, clock: ManualClock, until: float) -> list[floa
     """Poll as the loop does, and return the pauses."""
     pauses = []
     while clock.monotonic() < until:
-        pauses.append(runtime._step())
+        pauses.append(runtime._engine._step())
         clock.wait(threading.Event(), pauses[-1])
     return pauses
 
@@ -88,10 +88,10 @@ def test_an_idle_hour_slows_down_to_the_longest_pause_and_costs_little(open_here
 def test_traffic_brings_the_short_pause_back_at_once(open_here, open_runtime, clock) -> None:
     sender = open_runtime("ds@example.com")
     with open_here(poll_interval=2.0, max_poll_interval=15.0) as runtime:
-        runtime.add_route(Route("app", "messages", lambda body, _: None))
+        serve(runtime, Route("app", "messages", lambda body, _: None))
         assert follow(runtime, clock, 120.0)[-1] > 13.0
         sender.send([Request(ME, "app", "messages", b"hello")])
-        assert runtime._step() <= 2.0
+        assert runtime._engine._step() <= 2.0
 
 
 def test_without_a_longest_pause_the_documented_one_is_kept_exactly(open_here, clock) -> None:

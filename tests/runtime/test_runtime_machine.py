@@ -13,14 +13,14 @@ from pathlib import Path
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
-from memory_drive import MemoryDrive, MemoryGateway
-from runtimes import State, runtime_on
+from runtimes import State, runtime_on, serve
 
 from syft_flwr import wire
 from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
-from syft_flwr.exchange.intake import Route
+from syft_flwr.exchange.routes import Route
 from syft_flwr.models import Message
 from syft_flwr.testing.clock import ManualClock
+from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
 
 ME = "do@example.com"
 SENDERS = ("ds@example.com", "a_to_b@example.org")
@@ -85,9 +85,9 @@ class FeedMachine(RuleBasedStateMachine):
                 max_processed_requests=3 if self.bounded else 10_000,
             )
         )
-        self.gateway = self.runtime._x.gateway
+        self.gateway = self.runtime._engine.parts.gateway
         for endpoint in ENDPOINTS:
-            self.runtime.add_route(Route("app", endpoint, self.handle))
+            serve(self.runtime, Route("app", endpoint, self.handle))
 
     def handle(self, body: bytes, message: Message) -> bytes:
         self.handled[body.decode()] += 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 
 import pytest
+from runtimes import serve
 
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.errors import RuntimeClosedError
-from syft_flwr.exchange.intake import Route
 from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.routes import Route
 from syft_flwr.runtime import DriveRuntime
 
 ME, DS = "do@example.com", "ds@example.com"
@@ -62,16 +63,16 @@ def test_in_the_middle_of_a_download_which_the_next_run_repeats(emulator, open_r
     [future] = sender.send([Request(ME, "app", "one", b"hello")])
     with emulator.fault("latency", method="files.get_media", account=ME, seconds=30.0):
         runtime = DriveRuntime.open(ME)
-        runtime.add_route(Route("app", "one", lambda body, _: body))
+        serve(runtime, Route("app", "one", lambda body, _: body))
         runtime.start()
         assert downloading.wait(20)
         close_promptly(runtime)
     assert threads_of(ME) == []
 
     again = open_runtime(ME)
-    again.add_route(Route("app", "one", lambda body, _: body))
+    serve(again, Route("app", "one", lambda body, _: body))
     again.start()
-    assert sender.await_answers([future], 20.0, enough=1)
+    assert sender.answered([future], 20.0, enough=1)
     again.stop()
 
 
@@ -96,7 +97,7 @@ def test_while_handlers_of_several_endpoints_are_stuck_takes_no_longer_than_for_
 
     runtime = DriveRuntime.open(ME)
     for endpoint in ENDPOINTS:
-        runtime.add_route(Route("app", endpoint, stuck))
+        serve(runtime, Route("app", endpoint, stuck))
     futures = sender.send([Request(ME, "app", endpoint, b"hello") for endpoint in ENDPOINTS])
     runtime.start()
     busy.wait()
@@ -108,9 +109,9 @@ def test_while_handlers_of_several_endpoints_are_stuck_takes_no_longer_than_for_
 
     again = open_runtime(ME)
     for endpoint in ENDPOINTS:
-        again.add_route(Route("app", endpoint, lambda body, _: body))
+        serve(again, Route("app", endpoint, lambda body, _: body))
     again.start()
-    assert len(sender.await_answers(futures, 20.0, enough=3)) == 3
+    assert len(sender.answered(futures, 20.0, enough=3)) == 3
     again.stop()
 
 
@@ -123,16 +124,16 @@ def test_a_slow_handler_delays_neither_other_endpoints_nor_the_poll(emulator, op
         gate.wait(20)
         return body
 
-    runtime.add_route(Route("app", "slow", slow))
-    runtime.add_route(Route("app", "quick", lambda body, _: body))
+    serve(runtime, Route("app", "slow", slow))
+    serve(runtime, Route("app", "quick", lambda body, _: body))
     runtime.start()
     [first] = sender.send([Request(ME, "app", "slow", b"1")])
     assert busy.wait(20)
     quick = sender.send([Request(ME, "app", "quick", b"%d" % number) for number in range(5)])
-    assert len(sender.await_answers(quick, 20.0, enough=5)) == 5
-    assert not sender.requester.answered([first])
+    assert len(sender.answered(quick, 20.0, enough=5)) == 5
+    assert not sender.answered([first], 0.0)
     gate.set()
-    assert sender.await_answers([first], 20.0, enough=1)
+    assert sender.answered([first], 20.0, enough=1)
     runtime.stop()
 
 
@@ -146,7 +147,7 @@ def test_closing_twice_and_from_a_handler_is_harmless(emulator, open_runtime) ->
         closed.set()
         return body
 
-    runtime.add_route(Route("app", "one", close))
+    serve(runtime, Route("app", "one", close))
     runtime.start()
     sender.send([Request(ME, "app", "one", b"hello")])
     assert closed.wait(20)

@@ -9,17 +9,18 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from memory_drive import MemoryDrive
-from runtimes import State, runtime_on
+from runtimes import State, runtime_on, serve
 
 from syft_flwr.errors import ConfigurationError, CredentialsError, DriveError, StateMismatchError
-from syft_flwr.exchange.intake import Route
 from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.routes import Route
 from syft_flwr.models import Message
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import STATE_VARIABLE, TOKEN_VARIABLE
-from syft_flwr.state.requests import Reply
+from syft_flwr.state.bodies import BodyFiles
+from syft_flwr.state.journal import Spooled
 from syft_flwr.testing.clock import ManualClock
+from syft_flwr.testing.memory_drive import MemoryDrive
 
 ME = "do@example.com"
 
@@ -64,17 +65,17 @@ def test_two_processes_of_one_account_share_the_work_and_handle_nothing_twice(dr
         runtime_on(drive.gateway(ME), state, clock, ME) as other,
     ):
         for name, runtime in (("one", one), ("other", other)):
-            runtime.add_route(Route("app", "messages", handler(name), concurrency=1))
+            serve(runtime, Route("app", "messages", handler(name), concurrency=1))
             runtime.poll_once()
         futures = sender.send([Request(ME, "app", "messages", b"%d" % number) for number in range(50)])
         for _ in range(100):
             clock.advance(2.0)
             for runtime in (one, other, sender):
                 runtime.poll_once()
-            if len(sender.requester.answered(futures)) == 50:
+            if len(sender.answered(futures, 0.0)) == 50:
                 break
             threading.Event().wait(0.02)
-        assert len(sender.requester.answered(futures)) == 50
+        assert len(sender.answered(futures, 0.0)) == 50
     assert set(handled.values()) == {1}
     assert len(handled) == 50
     assert set(workers) == {"one", "other"}
@@ -95,26 +96,24 @@ def test_what_a_dead_process_had_taken_is_taken_over_at_once(drive, clock, tmp_p
         runtime_on(drive.gateway(ME), state, clock, ME) as killed,
         runtime_on(drive.gateway(ME), state, clock, ME) as survivor,
     ):
-        killed.add_route(Route("app", "messages", stuck))
+        serve(killed, Route("app", "messages", stuck))
         killed.poll_once()
-        survivor.add_route(Route("app", "messages", lambda body, _: b"taken over"))
+        serve(survivor, Route("app", "messages", lambda body, _: b"taken over"))
         survivor.poll_once()
         [future] = sender.send([Request(ME, "app", "messages", b"hello")])
         killed.poll_once()
         assert entered.wait(10)
         survivor.poll_once()
-        assert not sender.requester.answered([future])
+        assert not sender.answered([future], 0.0)
 
         state.alive.discard("run-1")
-        killed._x.gateway.close()  # as dead processes do, it says nothing more
+        killed._engine.parts.gateway.close()  # as dead processes do, it says nothing more
         until(
             lambda: (
-                survivor.poll_once() is not None
-                and sender.poll_once() is not None
-                and sender.requester.answered([future])
+                survivor.poll_once() is not None and sender.poll_once() is not None and sender.answered([future], 0.0)
             )
         )
-        assert sender.requester.collect([future])[future][0] == b"taken over"
+        assert sender.get_response(future) == b"taken over"
         gate.set()
 
 
@@ -125,13 +124,13 @@ def test_a_response_that_another_process_sees_reaches_the_one_that_asked(drive, 
         runtime_on(drive.gateway("ds@x.org"), state, clock, "ds@x.org") as asker,
         runtime_on(drive.gateway("ds@x.org"), state, clock, "ds@x.org") as other,
     ):
-        server.add_route(Route("app", "messages", lambda body, _: body))
+        serve(server, Route("app", "messages", lambda body, _: body))
         server.poll_once()
         other.poll_once()
         [future] = asker.send([Request(ME, "app", "messages", b"hello")])
         server.poll_once()
         other.poll_once()
-        assert asker.requester.answered([future]) == {future}
+        assert asker.answered([future], 0.0) == {future}
 
 
 def test_a_damaged_ledger_is_set_aside_and_its_requests_are_found_by_a_sweep(
@@ -139,19 +138,19 @@ def test_a_damaged_ledger_is_set_aside_and_its_requests_are_found_by_a_sweep(
 ) -> None:
     sender = open_runtime("ds@example.com")
     with DriveRuntime.open(ME) as runtime:
-        runtime.add_route(Route("app", "messages", lambda body, _: body))
+        serve(runtime, Route("app", "messages", lambda body, _: body))
         before = sender.send([Request(ME, "app", "messages", b"%d" % number) for number in range(3)])
         runtime.poll_once()
-        assert len(sender.await_answers(before, 20.0, enough=3)) == 3
+        assert len(sender.answered(before, 20.0, enough=3)) == 3
     [future] = sender.send([Request(ME, "app", "messages", b"hello")])
     [database] = (tmp_path / "state").glob(f"{ME}-*/ledger/cache.db")
     database.write_bytes(b"this is no database" * 1_000)
 
     with caplog.at_level(logging.WARNING), DriveRuntime.open(ME) as runtime:
         handled: list[bytes] = []
-        runtime.add_route(Route("app", "messages", lambda body, _: handled.append(body) or body))
+        serve(runtime, Route("app", "messages", lambda body, _: handled.append(body) or body))
         runtime.poll_once()
-        assert sender.await_answers([future], 20.0, enough=1)
+        assert sender.answered([future], 20.0, enough=1)
     assert handled == [b"hello"]  # the others' replies say that they are done
     assert list(database.parent.parent.glob("ledger.damaged-*"))
     assert any("damaged" in record.getMessage() for record in caplog.records)
@@ -160,7 +159,7 @@ def test_a_damaged_ledger_is_set_aside_and_its_requests_are_found_by_a_sweep(
 def test_a_lost_token_leads_to_a_new_one_and_a_sweep(emulator, open_runtime) -> None:
     sender = open_runtime("ds@example.com")
     runtime = open_runtime(ME)
-    runtime.add_route(Route("app", "messages", lambda body, _: body))
+    serve(runtime, Route("app", "messages", lambda body, _: body))
     runtime.poll_once()
     [future] = sender.send([Request(ME, "app", "messages", b"hello")])
     emulator.clear_log()
@@ -168,19 +167,19 @@ def test_a_lost_token_leads_to_a_new_one_and_a_sweep(emulator, open_runtime) -> 
         runtime.poll_once()
     calls = [entry["method"] for entry in emulator.requests() if entry["account"] == ME]
     assert calls[:3] == ["changes.list", "changes.getStartPageToken", "files.list"]
-    assert sender.await_answers([future], 20.0, enough=1)
+    assert sender.answered([future], 20.0, enough=1)
 
 
 def test_an_error_of_the_feed_keeps_the_token(emulator, open_runtime) -> None:
     runtime = open_runtime(ME)
     runtime.poll_once()
-    token = runtime._x.ledger.cursor()
+    token = runtime._engine.parts.ledger.cursor()
     with (
         emulator.fault("error", method="changes.list", account=ME, status=400, reason="badRequest", times=1),
         pytest.raises(DriveError, match="badRequest"),
     ):
         runtime.poll_once()
-    assert runtime._x.ledger.cursor() == token
+    assert runtime._engine.parts.ledger.cursor() == token
     emulator.clear_log()
     runtime.poll_once()
     assert [entry["method"] for entry in emulator.requests()] == ["changes.list"]
@@ -227,14 +226,16 @@ def test_state_of_another_drive_is_refused(drive, clock, tmp_path: Path) -> None
 
 def test_bodies_that_crashes_left_behind_are_removed_after_a_day_and_no_others(drive, clock, tmp_path: Path) -> None:
     state = State(tmp_path / "me")
-    partial = state.bodies.partial("request-of-a-killed-process")
-    state.bodies.write("reply-of-another-time", b"")
-    young = state.bodies.write("young", b"")
+    bodies = BodyFiles(state.bodies)
+    partial = bodies.partial("request-of-a-killed-process")
+    bodies.write("reply-of-another-time", b"")
+    young = bodies.write("young", b"")
     with runtime_on(drive.gateway(ME), state, clock, ME) as runtime:
         message = Message("request", "ds@x.org", ME, "app", "messages", "id", "file", "folder", 1, "")
-        runtime._x.ledger.requests.spool(Reply(message, "reply", is_error=False))
-        needed = state.bodies.write("reply-file", b"")
-        for path in (partial, needed, state.bodies.path("reply-of-another-time")):
+        runtime._engine.parts.ledger.journal.begin(1, message)
+        runtime._engine.parts.ledger.journal.spool(1, Spooled(message, "reply", is_error=False, body=None))
+        needed = bodies.write("reply-file", b"")
+        for path in (partial, needed, bodies.path("reply-of-another-time")):
             os.utime(path, (0, 0))
         runtime.poll_once()
-    assert set(state.bodies.directory.iterdir()) == {young, needed}
+    assert set(bodies.directory.iterdir()) == {young, needed}

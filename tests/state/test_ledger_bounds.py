@@ -14,9 +14,9 @@ import pytest
 from syft_flwr import wire
 from syft_flwr.models import Change, ChangePage, DriveFile, Message
 from syft_flwr.ports import StateStore, Transaction
+from syft_flwr.state.journal import Claim
 from syft_flwr.state.ledger import Ledger
 from syft_flwr.state.memory import MemoryStore
-from syft_flwr.state.requests import Claim
 from syft_flwr.state.store import DiskStore
 from syft_flwr.testing.clock import ManualClock
 
@@ -45,25 +45,6 @@ class OneTransaction:
                 self._open = None
 
         self._store.transact(run)
-
-    def close(self) -> None:
-        pass
-
-
-class Rows(dict[str, Any]):
-    """A store of nothing but a dict: fifty thousand requests make millions of reads."""
-
-    def transact(self, work: Callable[[Transaction], Any]) -> Any:
-        return work(self)
-
-    put = dict.__setitem__
-
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
-
-    def scan(self, prefix: str, *, limit: int | None = None) -> Iterator[tuple[str, Any]]:
-        keys = sorted(key for key in self if key.startswith(prefix))[:limit]
-        return iter([(key, self[key]) for key in keys])
 
     def close(self) -> None:
         pass
@@ -103,12 +84,13 @@ def process(ledger: Ledger, numbers: range, *, again: bool = False) -> int:
     """Take requests through the ledger as the feed and a handler do; return how many it let through."""
     batch = [request(number) for number in numbers]
     page = ChangePage(tuple(Change(file.id, file=file) for file, _ in batch), new_start_page_token=str(numbers.stop))
-    unfinished = {file.id for file in ledger.commit(ledger.cursor() or "", page)}
-    unfinished |= {file.id for file in ledger.journal(file for file, _ in batch)} if again else set()
-    taken = [message for file, message in batch if file.id in unfinished]
-    for message in taken:
-        ledger.requests.finish(message)
-    return len(taken)
+    committed, _ = ledger.commit(page, stored=ledger.cursor() or "", answers={})
+    new = committed.changed
+    new += ledger.take((file for file, _ in batch), {}).changed if again else []
+    messages = {file.id: message for file, message in batch}
+    for row in ledger.journal.rows(new):
+        ledger.journal.finish(row.number, messages[row.file.id])
+    return len(new)
 
 
 def rows(store: StateStore) -> int:
@@ -117,18 +99,18 @@ def rows(store: StateStore) -> int:
 
 def test_fifty_thousand_requests_leave_ten_thousand_ids_and_are_never_handled_again() -> None:
     limit, batch = 10_000, 1_000
-    store = Rows()
+    store = MemoryStore(copies=False)
     ledger = ledger_on(store, limit=limit)
     kept = []
     for start in range(0, 50_000, batch):
         assert process(ledger, range(start, start + batch)) == batch
         ledger.mark_swept(START + (start + batch) / 10)
-        kept.append(len(store))
+        kept.append(rows(store))
     assert max(kept) < 3 * (limit + batch) + 100
 
     ledger = ledger_on(store, limit=limit)
     assert process(ledger, range(50_000), again=True) == 0
-    assert ledger.pending() == []
+    assert ledger.journal.unfinished() == []
 
 
 def test_the_database_stops_growing_and_a_restart_handles_nothing_again(tmp_path: Path) -> None:
@@ -156,7 +138,7 @@ def test_the_database_stops_growing_and_a_restart_handles_nothing_again(tmp_path
     again: list[int] = []
     shared.together(lambda: again.append(process(ledger, range(2_000), again=True)))
     assert again == [0]
-    assert ledger.pending() == []
+    assert ledger.journal.unfinished() == []
     store.close()
 
 
@@ -185,24 +167,38 @@ def test_memory_does_not_grow_with_what_was_processed() -> None:
     assert max(sizes[20:]) < 1.2 * max(sizes[:20])
 
 
-def test_the_watermark_never_passes_a_request_that_is_not_finished(ledger: Ledger) -> None:
+def test_a_request_that_waits_is_not_touched_by_its_folder_s_watermark(ledger: Ledger) -> None:
     waiting, message = request(0)
-    ledger.journal([waiting])
-    for start in range(SENDERS, 1_000, 100):
+    [number] = ledger.take([waiting], {}).changed
+    for start in range(1, 1_000, 100):
         process(ledger, range(start, start + 100))
         ledger.mark_swept(START + 1_000_000)
-    assert "folder0" not in ledger.marks()
-    assert ledger.marks().keys() == {f"folder{number}" for number in range(1, SENDERS)}
-    assert ledger.requests.claim(message) is Claim.TAKEN
+    assert ledger.marks()["folder0"] > waiting.created_time
+    assert [row.file for row in ledger.journal.unfinished()] == [waiting]
+    changed = DriveFile.from_api({**waiting.to_api(), "size": "2"})
+    assert ledger.take([changed], {}).changed == [number]
+    assert [standing.claim for standing in ledger.journal.claim([(number, message, True)])] == [Claim.TAKEN]
 
 
-def test_the_watermark_passes_no_folder_while_a_request_may_lie_in_any(ledger: Ledger) -> None:
-    file, _ = request(0)
-    ledger.journal([DriveFile(id=file.id, name=file.name, size=1, created_time=file.created_time, owners=file.owners)])
+def test_a_request_that_finishes_late_is_not_handled_again_either(ledger: Ledger) -> None:
+    waiting, message = request(0)
+    [number] = ledger.take([waiting], {}).changed
     process(ledger, range(1, 301))
     ledger.mark_swept(START + 1_000_000)
-    assert ledger.marks() == {}
-    assert ledger.wants_sweep()
+    ledger.journal.finish(number, message)
+    assert ledger.take([waiting], {}).changed == []
+    process(ledger, range(301, 601))
+    ledger.mark_swept(START + 1_000_000)
+    assert ledger.take([waiting], {}).changed == []
+
+
+def test_refused_files_count_and_are_given_up_like_the_others(ledger: Ledger) -> None:
+    for start in range(0, 1_000, 50):
+        files = [request(number)[0] for number in range(start, start + 50)]
+        for number in ledger.take(files, {}).changed:
+            assert ledger.refuse(number, "folder")
+        ledger.mark_swept(START + 1_000_000)
+    assert len(ledger.snapshot()["done"]) <= 100
 
 
 def test_without_a_full_sweep_no_id_is_given_up(ledger: Ledger) -> None:

@@ -18,11 +18,26 @@ from syft_flwr.state.memory import MemoryStore
 from syft_flwr.state.store import DiskStore
 
 
-@pytest.fixture(params=["disk", "memory"])
+def memory(_: Path) -> MemoryStore:
+    return MemoryStore()
+
+
+def memory_without_copies(_: Path) -> MemoryStore:
+    return MemoryStore(copies=False)
+
+
+def disk(directory: Path) -> DiskStore:
+    return DiskStore(directory / "state")
+
+
+@pytest.fixture(params=[disk, memory, memory_without_copies])
 def store(request, tmp_path):
-    opened = DiskStore(tmp_path / "state") if request.param == "disk" else MemoryStore()
+    opened = request.param(tmp_path)
     yield opened
     opened.close()
+
+
+every_store_that_copies = pytest.mark.parametrize("store", [disk, memory], indirect=True)
 
 
 def put(store: StateStore, **rows: object) -> None:
@@ -116,6 +131,19 @@ def test_a_scan_stops_at_its_limit(store):
     assert store.transact(lambda tx: list(tx.scan("k/", limit=0))) == []
 
 
+def test_a_scan_goes_on_behind_a_key_whether_that_is_there_or_not(store):
+    put(store, **dict.fromkeys(("j/9", "k/1", "k/2", "k/4", "k/5", "l/1")))
+
+    def after(key: str, limit: int | None = None) -> list[str]:
+        return store.transact(lambda tx: [found for found, _ in tx.scan("k/", after=key, limit=limit)])
+
+    assert after("k/2") == after("k/3") == ["k/4", "k/5"]
+    assert after("k/2", limit=1) == ["k/4"]
+    assert after("k/5") == after("l/1") == []
+    assert after("j/0") == after("") == ["k/1", "k/2", "k/4", "k/5"]
+    assert after("j/0", limit=1) == ["k/1"]
+
+
 def test_rows_may_be_deleted_and_added_during_a_scan(store):
     put(store, **{f"k/{n}": n for n in range(5)})
 
@@ -136,6 +164,7 @@ def test_a_key_that_is_no_text_is_refused(store, key):
             store.transact(operation)
 
 
+@every_store_that_copies
 @pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), Path("x")])
 def test_a_value_that_json_does_not_have_is_refused(store, value):
     with pytest.raises(TypeError):
@@ -144,6 +173,7 @@ def test_a_value_that_json_does_not_have_is_refused(store, value):
         store.transact(lambda tx: tx.put("key", float("nan")))
 
 
+@every_store_that_copies
 def test_what_is_got_is_a_copy_that_changes_nothing_in_the_store(store):
     value = {"list": [1]}
     put(store, key=value)
@@ -277,7 +307,7 @@ STEPS = st.lists(
     st.tuples(st.just("put"), KEYS, VALUES)
     | st.tuples(st.just("delete"), KEYS)
     | st.tuples(st.just("get"), KEYS)
-    | st.tuples(st.just("scan"), KEYS, st.none() | st.integers(0, 3)),
+    | st.tuples(st.just("scan"), KEYS, st.none() | KEYS, st.none() | st.integers(0, 3)),
     max_size=8,
 )
 
@@ -320,9 +350,12 @@ class Machine(RuleBasedStateMachine):
     def _get(self, tx, model, key):
         assert tx.get(key) == model.get(key)
 
-    def _scan(self, tx, model, prefix, limit):
-        expected = sorted((k for k in model if k.startswith(prefix)), key=str.encode)
-        assert list(tx.scan(prefix, limit=limit)) == [(k, model[k]) for k in expected[:limit]]
+    def _scan(self, tx, model, prefix, after, limit):
+        expected = sorted(
+            (k for k in model if k.startswith(prefix) and (after is None or k.encode() > after.encode())),
+            key=str.encode,
+        )
+        assert list(tx.scan(prefix, after=after, limit=limit)) == [(k, model[k]) for k in expected[:limit]]
 
     @invariant()
     def the_store_holds_what_the_model_holds(self):
@@ -333,6 +366,12 @@ class MemoryMachine(Machine):
     @initialize()
     def open(self):
         self.store = MemoryStore()
+
+
+class PlainMemoryMachine(Machine):
+    @initialize()
+    def open(self):
+        self.store = MemoryStore(copies=False)
 
 
 class DiskMachine(Machine):
@@ -357,6 +396,8 @@ class DiskMachine(Machine):
 MACHINE_SETTINGS = settings(max_examples=20, stateful_step_count=10, deadline=None)
 TestMemoryMachine = MemoryMachine.TestCase
 TestMemoryMachine.settings = MACHINE_SETTINGS
+TestPlainMemoryMachine = PlainMemoryMachine.TestCase
+TestPlainMemoryMachine.settings = MACHINE_SETTINGS
 TestDiskMachine = DiskMachine.TestCase
 TestDiskMachine.settings = MACHINE_SETTINGS
 

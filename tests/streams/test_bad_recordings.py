@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from syft_flwr.errors import RecordingError
 from syft_flwr.feed import read_recording
-from syft_flwr.runtime import replay
+from syft_flwr.replay import replay
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 

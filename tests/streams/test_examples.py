@@ -17,8 +17,8 @@ import pytest
 
 from accounts import DO, PATIENCE, PlainAccount
 from syft_flwr.feed import at_endpoint
+from syft_flwr.replay import Replay
 from syft_flwr.rpc import P2PFileRpc
-from syft_flwr.runtime import Replay
 from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.plugin import RecordedFeed
 

@@ -28,8 +28,8 @@ from syft_flwr.feed import (
     with_body,
 )
 from syft_flwr.models import FeedError, Message, Received, Replied
+from syft_flwr.replay import Replay
 from syft_flwr.rpc import P2PFileRpc
-from syft_flwr.runtime import Replay
 from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.plugin import RecordedFeed
 
@@ -157,18 +157,22 @@ def test_an_observer_may_use_the_runtime_in_its_turn(feed: Replay) -> None:
     assert len(seen) == len(set(seen)) == 9
 
 
-def test_observing_takes_nothing_away_from_a_handler_and_consuming_does(feed: Replay) -> None:
+@pytest.mark.parametrize("served", [["flwr/diabetes"], ["flwr/diabetes", "flwr/digits"]])
+def test_consuming_takes_what_no_handler_has_and_is_refused_aloud_otherwise(feed: Replay, served: list[str]) -> None:
     observed: list[Message] = []
+    refused: list[FeedError] = []
     feed.messages.subscribe(observed.append)
+    feed.errors.subscribe(refused.append)
     feed.messages.pipe(at_endpoint("flwr/digits", "updates")).subscribe(feed.runtime.consume)
-    for app in ("flwr/diabetes", "flwr/digits"):
+    for app in served:
         events = P2PFileEvents(app, feed.account)
         events.on_request("updates", bytes.upper)
         feed.serve(events)
     feed.run()
     assert len(observed) == 9
-    assert {reply.message.app for reply in feed.replies} == {"flwr/diabetes"}
-    assert len(feed.replies) == 7
+    consumed = [message for message in observed if message.app == "flwr/digits"]
+    assert len(feed.replies) == (7 if len(served) == 1 else 9)
+    assert [error.message for error in refused] == ([] if len(served) == 1 else consumed)
 
 
 def test_a_slow_subscriber_behind_a_scheduler_holds_up_nobody(drive: DriveEmulator) -> None:
@@ -216,18 +220,26 @@ def test_the_stream_waits_for_a_subscriber_that_blocks_it_and_no_message_is_lost
 class Bodies:
     """Bodies that come when the test says so."""
 
+    _is_synchronous = False
+
     def __init__(self) -> None:
         self.asked: dict[str, Future[bytes]] = {}
         self.reported: list[str] = []
         self.asked_more = threading.Condition()
 
-    def fetch_body(self, message: Message) -> Future[bytes]:
+    def _fetch_body(self, message: Message) -> Future[bytes]:
         with self.asked_more:
             self.asked[message.file_id] = Future()
             self.asked_more.notify_all()
             return self.asked[message.file_id]
 
-    def report(self, where: str, error: BaseException, message: Message | None = None) -> None:
+    def wait_for(self, *file_ids: str) -> None:
+        """Wait until exactly these were asked for."""
+        with self.asked_more:
+            assert self.asked_more.wait_for(lambda: len(self.asked) >= len(file_ids), PATIENCE)
+            assert list(self.asked) == list(file_ids)
+
+    def _report(self, where: str, error: BaseException, message: Message | None = None) -> None:
         self.reported.append(f"{where}: {error}")
 
 
@@ -237,15 +249,37 @@ def test_bodies_come_in_the_order_of_the_messages_and_some_at_once() -> None:
     source.pipe(with_body(bodies, parallel=2), received).subscribe(lambda r: got.append(r.body))
     for number in range(4):
         source.on_next(message(number))
-    assert list(bodies.asked) == ["file-0", "file-1"]
+    bodies.wait_for("file-0", "file-1")
     bodies.asked["file-1"].set_result(b"1")
-    assert list(bodies.asked) == ["file-0", "file-1", "file-2"]
+    bodies.wait_for("file-0", "file-1", "file-2")
     assert got == []
     bodies.asked["file-0"].set_result(b"0")
-    assert got == [b"0", b"1"]
+    wait_until(lambda: got == [b"0", b"1"])
     bodies.asked["file-2"].set_result(b"2")
+    bodies.wait_for("file-0", "file-1", "file-2", "file-3")
     bodies.asked["file-3"].set_result(b"3")
-    assert got == [b"0", b"1", b"2", b"3"]
+    wait_until(lambda: got == [b"0", b"1", b"2", b"3"])
+
+
+def test_the_bodies_in_memory_are_bounded_in_bytes_whatever_their_number() -> None:
+    source, bodies = Subject[Message](), Bodies()
+    first_came, release = threading.Event(), threading.Event()
+
+    def slow(_: object) -> None:
+        first_came.set()
+        release.wait(PATIENCE)
+
+    subscription = source.pipe(with_body(bodies, parallel=10)).subscribe(slow)
+    for number in range(10):
+        source.on_next(message(number, size=10_000_000))
+    bodies.wait_for("file-0", "file-1", "file-2")
+    for future in list(bodies.asked.values()):
+        future.set_result(b"")
+    assert first_came.wait(PATIENCE)
+    assert len(bodies.asked) == 3, "finished bodies count until the observer is done with them"
+    release.set()
+    bodies.wait_for("file-0", "file-1", "file-2", "file-3", "file-4", "file-5")
+    subscription.dispose()
 
 
 def test_a_body_that_can_t_be_had_is_an_error_in_its_place() -> None:
@@ -257,8 +291,10 @@ def test_a_body_that_can_t_be_had_is_an_error_in_its_place() -> None:
     loaded.pipe(failed).subscribe(errors.append)
     for number, size in ((0, 10), (1, 11), (2, 1)):
         source.on_next(message(number, size=size))
+    bodies.wait_for("file-0", "file-2")
     bodies.asked["file-0"].set_exception(NotFoundError("gone"))
     bodies.asked["file-2"].set_result(b"2")
+    wait_until(lambda: len(got) == 3)
     assert [type(element) for element in got] == [FeedError, FeedError, Received]
     assert [type(each.error) for each in errors] == [NotFoundError, TransferError]
     assert [each.message for each in errors] == [message(0, size=10), message(1, size=11)]
@@ -271,9 +307,10 @@ def test_the_end_comes_after_the_last_body() -> None:
     source.pipe(with_body(bodies)).subscribe(lambda _: got.append("body"), on_completed=lambda: got.append("end"))
     source.on_next(message())
     source.on_completed()
+    bodies.wait_for("file-0")
     assert got == []
     bodies.asked["file-0"].set_result(b"")
-    assert got == ["body", "end"]
+    wait_until(lambda: got == ["body", "end"])
 
 
 def test_an_observer_of_bodies_that_raises_is_reported_and_goes_on() -> None:
@@ -287,8 +324,9 @@ def test_an_observer_of_bodies_that_raises_is_reported_and_goes_on() -> None:
     source.pipe(with_body(bodies)).subscribe(fails)
     for number in range(2):
         source.on_next(message(number))
+        bodies.wait_for(*[f"file-{each}" for each in range(number + 1)])
         bodies.asked[f"file-{number}"].set_result(b"")
-    assert len(got) == 2
+    wait_until(lambda: len(got) == 2)
     assert bodies.reported == ["observer of bodies: mine"] * 2
 
 
@@ -298,6 +336,7 @@ def test_who_disposes_gets_no_more_bodies() -> None:
     subscription = source.pipe(with_body(bodies, parallel=1)).subscribe(got.append)
     source.on_next(message(0))
     source.on_next(message(1))
+    bodies.wait_for("file-0")
     subscription.dispose()
     assert bodies.asked["file-0"].cancelled()
     source.on_next(message(2))
@@ -308,12 +347,14 @@ def test_who_disposes_gets_no_more_bodies() -> None:
 def test_the_stream_waits_when_a_thousand_bodies_do() -> None:
     source, bodies = Subject[Message](), Bodies()
     subscription = source.pipe(with_body(bodies, parallel=1)).subscribe(lambda _: None)
-    for number in range(1000):
+    source.on_next(message(0))
+    bodies.wait_for("file-0")
+    for number in range(1, 1001):
         source.on_next(message(number))
     passed = threading.Event()
 
     def one_more() -> None:
-        source.on_next(message(1000))
+        source.on_next(message(1001))
         passed.set()
 
     thread = threading.Thread(target=one_more)

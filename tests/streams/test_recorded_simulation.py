@@ -14,7 +14,7 @@ from reactivex.testing import TestScheduler
 
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.models import Message
-from syft_flwr.runtime import Replay, replay
+from syft_flwr.replay import Replay, replay
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 APP = "flwr/digits"

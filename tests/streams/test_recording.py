@@ -14,8 +14,9 @@ from accounts import APP, DO, DS, PATIENCE, Observed, PlainAccount, owner, servi
 from syft_flwr.errors import ConfigurationError, RecordingError
 from syft_flwr.feed import read_recording
 from syft_flwr.models import Message
+from syft_flwr.replay import Replay, replay
 from syft_flwr.rpc import P2PFileRpc
-from syft_flwr.runtime import DriveRuntime, Replay, replay
+from syft_flwr.runtime import DriveRuntime
 from syft_flwr.testing import DriveEmulator
 
 

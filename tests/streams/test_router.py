@@ -18,7 +18,7 @@ def message(endpoint: str = "messages", app: str = "flwr/app", number: int = 0) 
 
 def router() -> tuple[MessageRouter, list[Exception]]:
     errors: list[Exception] = []
-    return MessageRouter(errors.append), errors
+    return MessageRouter(lambda error, _: errors.append(error)), errors
 
 
 def test_an_endpoint_gets_its_messages_and_no_others() -> None:

@@ -19,7 +19,8 @@ from syft_flwr.feed import (
     with_body,
 )
 from syft_flwr.models import Change, FeedError, Message, Received, Rejection, Replied
-from syft_flwr.runtime import DriveRuntime, Replay
+from syft_flwr.replay import Replay
+from syft_flwr.runtime import DriveRuntime
 
 
 def size_of(element: Received) -> int:

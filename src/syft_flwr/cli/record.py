@@ -29,7 +29,7 @@ def record(  # noqa: PLR0917 - typer passes options by name
     Recording takes nothing away: requests wait for whoever handles them.
     """
     from syft_flwr.feed import failed, with_body
-    from syft_flwr.feed.lines import describe
+    from syft_flwr.feed.event_text import describe
     from syft_flwr.runtime import DriveRuntime
 
     ended = threading.Event()

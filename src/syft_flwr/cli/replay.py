@@ -36,7 +36,7 @@ def replay(  # noqa: PLR0917 - typer passes options by name
     ] = False,
 ) -> None:
     """Print a recorded feed as "watch" prints a live one. No account and no network are needed."""
-    from syft_flwr.runtime import replay as open_replay
+    from syft_flwr.replay import replay as open_replay
 
     if speed is not None and speed <= 0:
         raise typer.BadParameter("must be positive", param_hint="--speed")

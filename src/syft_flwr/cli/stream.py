@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from syft_flwr.feed.lines import Event
+    from syft_flwr.feed.event_text import Event
     from syft_flwr.runtime import DriveRuntime
 
 
@@ -95,7 +95,7 @@ class EventPrinter:
             stream.subscribe(self._print)
 
     def _print(self, event: Event) -> None:
-        from syft_flwr.feed.lines import describe, to_json
+        from syft_flwr.feed.event_text import describe, to_json
 
         document = to_json(event)
         if document["event"] not in self._kinds or not self._passes(document):

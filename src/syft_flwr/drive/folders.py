@@ -36,9 +36,9 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """The path can't be told yet: a folder on it is not visible."""
+    """The path can't be told yet: this folder on it is not visible (``None``: Drive shows no parent)."""
 
-    detail: str
+    folder_id: str | None
 
 
 class FolderIndex:
@@ -59,21 +59,30 @@ class FolderIndex:
         self._children: defaultdict[str, set[str]] = defaultdict(set)
         self._by_root_name: defaultdict[str, set[str]] = defaultdict(set)
         self._locations: dict[str, Location | None] = {}
+        self._walked: set[str] = set()
+        """The folders on the paths in ``_locations``."""
         self._invisible: dict[str, None] = {}
+        self._news: set[str] = set()
         self.version = 0
-        """Rises whenever a file that could not be located may be locatable now."""
+        """Rises whenever a folder has changed."""
         rows = store.transact(lambda tx: [row for _, row in tx.scan("folder/")])
         for row in rows:
             self._insert(DriveFile.from_api(row))
 
-    def locate(self, file: DriveFile) -> Location | Unresolved | None:
+    def locate(self, file: DriveFile, *, ask: bool = True) -> Location | Unresolved | None:
         """Tell where a file lies; ``None`` when that is no inbox endpoint.
 
-        Costs a ``files.get`` for each folder on the path that was never seen.
+        Costs a ``files.get`` for each folder on the path that was never seen, unless it is not to ``ask`` Drive.
         """
         if not file.parents:
-            return Unresolved("Drive shows no parent folder")
-        return self._locate_folder(file.parents[0])
+            return Unresolved(None)
+        return self._locate_folder(file.parents[0], ask=ask)
+
+    def take_news(self) -> set[str]:
+        """Return the folders for which a file could not be located and may be now, each once."""
+        with self._lock:
+            news, self._news = self._news, set()
+            return news
 
     def endpoints(self, *, outgoing: bool = False) -> list[Location]:
         """Return every known endpoint folder of the inboxes to this account, or from it (``outgoing``)."""
@@ -155,7 +164,7 @@ class FolderIndex:
         with self._lock:
             for folder_id in list(islice(self._invisible, _RETRIES)):
                 del self._invisible[folder_id]
-            self.version += 1
+                self._news.add(folder_id)
 
     def _update(self, folders: Iterable[DriveFile], gone: Collection[str]) -> None:
         with self._lock:
@@ -169,8 +178,11 @@ class FolderIndex:
                 self._remove(folder.id)
                 self._insert(folder)
                 self._invisible.pop(folder.id, None)
-            # A path may have begun or ceased to lead to an inbox; to walk it again costs no call.
-            self._locations = {}
+                self._news.add(folder.id)
+            # A path may have begun or ceased to lead to an inbox; to walk it again costs no call. A new folder below
+            # known ones ends no path that is known.
+            if not self._walked.isdisjoint([*lost, *(folder.id for folder in changed)]):
+                self._locations, self._walked = {}, set()
             self.version += 1
 
         def work(tx: Transaction) -> None:
@@ -181,36 +193,37 @@ class FolderIndex:
 
         self._store.transact(work)
 
-    def _locate_folder(self, endpoint_id: str) -> Location | Unresolved | None:
-        known = self._locations  # replaced as a whole whenever something changes
+    def _locate_folder(self, endpoint_id: str, *, ask: bool = True) -> Location | Unresolved | None:
+        known, walked, version = self._locations, self._walked, self.version
         if endpoint_id in known:
             return known[endpoint_id]
         chain: list[DriveFile] = []
         folder_id: str | None = endpoint_id
         while folder_id is not None and len(chain) < _DEPTH:
-            folder = self._get(folder_id)
+            folder = self._get(folder_id, ask=ask)
             if folder is None:
-                return Unresolved(f"folder {folder_id} is not visible")
+                return Unresolved(folder_id)
             chain.append(folder)
             if (inbox := wire.parse_inbox_root(folder.name, self._me)) is not None:
                 break
             folder_id = next(iter(folder.parents), None)
         else:
             if len(chain) < _DEPTH and not chain[-1].owned_by_me:
-                return Unresolved(f"Drive does not show where folder {chain[-1].id} lies")
+                return Unresolved(chain[-1].id)  # Drive does not show where it lies
             inbox = None
         location = None
         if inbox is not None and len(chain) == _DEPTH and chain[1].name == wire.RPC_FOLDER:
             location = Location(inbox, app=chain[2].name, endpoint=chain[0].name, folder_id=endpoint_id, root=chain[3])
         with self._lock:
-            # If something changed meanwhile, there is a new dict, and this answer is not kept.
-            known[endpoint_id] = location
+            if self.version == version:  # else something changed meanwhile, maybe on this path
+                known[endpoint_id] = location
+                walked.update(folder.id for folder in chain)
         return location
 
-    def _get(self, folder_id: str) -> DriveFile | None:
+    def _get(self, folder_id: str, *, ask: bool) -> DriveFile | None:
         with self._lock:
             folder = self._folders.get(folder_id)
-            if folder is not None or folder_id in self._invisible:
+            if folder is not None or folder_id in self._invisible or not ask:
                 return folder
         folder = self._fetch(folder_id)
         if folder is None:

@@ -132,10 +132,10 @@ class HttpDriveGateway:
             _read_page,
         )
 
-    def list_files(self, query: str) -> Iterator[DriveFile]:
+    def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
         page_token: str | None = None
         while True:
-            files, page_token = self._list_page(query, page_token)
+            files, page_token = self._list_page(query, page_token, "createdTime" if oldest_first else None)
             yield from files
             if page_token is None:
                 return
@@ -246,13 +246,14 @@ class HttpDriveGateway:
             lambda raw: list(raw["ids"]),
         )
 
-    def _list_page(self, query: str, page_token: str | None) -> tuple[list[DriveFile], str | None]:
+    def _list_page(self, query: str, page_token: str | None, order: str | None) -> tuple[list[DriveFile], str | None]:
         return self._execute(
             "files.list",
             lambda: self._files.list(
                 q=query,
                 pageToken=page_token,
                 pageSize=_PAGE_SIZE,
+                orderBy=order,
                 fields=LIST_FIELDS,
                 includeItemsFromAllDrives=True,
                 supportsAllDrives=True,

@@ -6,20 +6,21 @@ import threading
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Literal, Unpack, overload
 
 from syft_flwr.client import SyftP2PClient
 from syft_flwr.events.base import MessageHandler, SyftFlwrEvents
-from syft_flwr.exchange.intake import Route
-from syft_flwr.exchange.responder import Handler
+from syft_flwr.exchange.routes import Handler, Route
 from syft_flwr.models import Message
 from syft_flwr.runtime import DriveRuntime
+from syft_flwr.runtime.handle import engine_of
+from syft_flwr.settings import MoreSettings, SettingsDict
 from syft_flwr.wire import validate_address, validate_app, validate_endpoint
 
 AllowedSenders = Collection[str] | Callable[[str], bool] | None
 
 DEFAULT_POLL_INTERVAL = 2.0
-"""Seconds. Known by its identity: who leaves it at that lets ``SYFT_FLWR_POLL_INTERVAL`` decide."""
+"""Seconds. With it, ``SYFT_FLWR_POLL_INTERVAL`` decides where it is set."""
 
 
 class P2PFileEvents(SyftFlwrEvents):
@@ -27,7 +28,7 @@ class P2PFileEvents(SyftFlwrEvents):
 
     Constructing it does no I/O; :meth:`run_forever` opens the account's runtime and closes it again. Each endpoint
     has a queue and threads of its own: a slow handler delays neither other endpoints nor the feed. Requests of one
-    sender are handled in the order of their creation.
+    sender are handled in the order in which they came.
 
     Args:
         app_name: Name of the application.
@@ -52,12 +53,12 @@ class P2PFileEvents(SyftFlwrEvents):
         *,
         allowed_senders: AllowedSenders = None,
         max_poll_interval: float | None = None,
-        **settings: Any,
+        **settings: Unpack[MoreSettings],
     ) -> None:
         self._app = validate_app(app_name)
         self._email = validate_address(client_email)
-        self._settings = {
-            "poll_interval": None if poll_interval is DEFAULT_POLL_INTERVAL else poll_interval,
+        self._settings: SettingsDict = {
+            "poll_interval": None if poll_interval == DEFAULT_POLL_INTERVAL else poll_interval,
             "max_processed_requests": max_processed_requests,
             "max_poll_interval": max_poll_interval,
             **settings,
@@ -153,7 +154,7 @@ class P2PFileEvents(SyftFlwrEvents):
             before, self._routes[name] = self._routes.get(name), route
             if self._runtime is not None:
                 if before is not None:
-                    self._runtime.remove_routes([before])
+                    engine_of(self._runtime).withdraw([before])
                 self._serve(self._runtime, route)
 
     def run_forever(self) -> None:
@@ -204,7 +205,7 @@ class P2PFileEvents(SyftFlwrEvents):
                 return
             self._runtime = None
             routes = list(self._routes.values())
-        runtime.remove_routes(routes)
+        engine_of(runtime).withdraw(routes)
 
     def _run(self) -> None:
         runtime = DriveRuntime.open(self._email, **self._settings)
@@ -218,11 +219,11 @@ class P2PFileEvents(SyftFlwrEvents):
             with self._lock:
                 self._runtime = None
                 routes = list(self._routes.values())
-            runtime.remove_routes(routes)
+            engine_of(runtime).withdraw(routes)
             runtime.close()
 
     def _serve(self, runtime: DriveRuntime, route: Route) -> None:
-        runtime.add_route(route, known_senders=self._known_senders)
+        engine_of(runtime).serve(route, known_senders=self._known_senders)
 
 
 def _without_message(handler: MessageHandler) -> Handler:

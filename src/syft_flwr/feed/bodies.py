@@ -15,16 +15,20 @@ from syft_flwr.errors import TransferError
 from syft_flwr.models import FeedError, Message, Received
 
 _CAPACITY = 1_000
+_MAX_BYTES = 32 * 1024 * 1024
+"""Of bodies that are being downloaded or wait for the observer; a larger body comes alone."""
+_JOIN_TIMEOUT = 1.0
 
 
 class BodySource(Protocol):
     """Where bodies come from: a :class:`~syft_flwr.runtime.DriveRuntime`, live or of a replay."""
 
-    def fetch_body(self, message: Message) -> Future[bytes]:
-        """Begin to download a message's body."""
+    @property
+    def _is_synchronous(self) -> bool: ...
 
-    def report(self, where: str, error: BaseException, message: Message | None = None) -> None:
-        """Tell of an exception that was contained."""
+    def _fetch_body(self, message: Message) -> Future[bytes]: ...
+
+    def _report(self, where: str, error: BaseException, message: Message | None = None) -> None: ...
 
 
 def with_body(
@@ -33,8 +37,9 @@ def with_body(
     """Download the body of each message, some at once; the order stays.
 
     A body that can't be had becomes a :class:`~syft_flwr.models.FeedError` in its place, and the stream goes on.
-    Elements are emitted on the thread that downloads, one at a time. When a thousand messages wait, the stream before
-    this operator has to wait, too: the feed is not polled until there is room.
+    Elements are emitted on a thread of the subscription's own, one at a time (in a replay, at once). Bodies of 32 MB
+    at most are in memory. When a thousand messages wait, the stream before this operator has to wait, too; the feed
+    goes on into the journal.
 
     Args:
         source: The runtime whose messages they are.
@@ -52,22 +57,13 @@ def with_body(
             observer: abc.ObserverBase[Received | FeedError], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             loader = _Loader(source, observer, max_size, parallel)
-            subscription = messages.subscribe(loader.on_next, loader.on_error, loader.on_completed, scheduler=scheduler)
+            on_next = loader.load_now if source._is_synchronous else loader.on_next  # noqa: SLF001 - a friend of it
+            subscription = messages.subscribe(on_next, loader.on_error, loader.on_completed, scheduler=scheduler)
             return CompositeDisposable(subscription, Disposable(loader.dispose))
 
         return Observable(subscribe)
 
     return apply
-
-
-class _Slot:
-    """A message in its place; ``future`` is set once its download begins."""
-
-    __slots__ = ("future", "message")
-
-    def __init__(self, message: Message) -> None:
-        self.message = message
-        self.future: Future[bytes] | None = None
 
 
 class _Loader:
@@ -81,22 +77,27 @@ class _Loader:
         self._max_size = max_size
         self._parallel = parallel
         self._changed = threading.Condition()
-        self._slots: deque[_Slot] = deque()
-        self._to_begin: deque[_Slot] = deque()
-        self._under_way = 0
-        self._emitting = False
+        self._waiting: deque[Message] = deque()
+        self._begun: deque[tuple[Message, Future[bytes]]] = deque()
+        self._bytes = 0
+        self._thread: threading.Thread | None = None
         self._completed = False
         self._disposed = False
 
+    def load_now(self, message: Message) -> None:
+        """Emit a message before returning."""
+        self._emit(message, self._begin(message))
+
     def on_next(self, message: Message) -> None:
-        slot = _Slot(message)
         with self._changed:
-            self._changed.wait_for(lambda: len(self._slots) < _CAPACITY or self._disposed)
+            self._changed.wait_for(lambda: len(self._waiting) < _CAPACITY or self._disposed)
             if self._disposed:
                 return
-            self._slots.append(slot)
-            self._to_begin.append(slot)
-        self._advance()
+            self._waiting.append(message)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="syft-bodies", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
 
     def on_error(self, error: Exception) -> None:
         self.dispose()
@@ -105,44 +106,69 @@ class _Loader:
     def on_completed(self) -> None:
         with self._changed:
             self._completed = True
-        self._advance()
+            is_over = self._thread is None and not self._disposed
+            self._changed.notify_all()
+        if is_over:
+            self._observer.on_completed()
 
     def dispose(self) -> None:
         with self._changed:
             self._disposed = True
-            slots = list(self._slots)
-            self._slots.clear()
-            self._to_begin.clear()
+            self._waiting.clear()
+            for _, future in self._begun:
+                future.cancel()
             self._changed.notify_all()
-        for slot in slots:
-            if slot.future is not None:
-                slot.future.cancel()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_JOIN_TIMEOUT)
 
-    def _advance(self) -> None:
-        """Begin what may begin, and emit what is ready; whoever comes meanwhile leaves that to the one who emits."""
-        while self._begin_next():
-            pass
-        with self._changed:
-            if self._emitting:
-                return
-            self._emitting = True
-        while (slot := self._next_ready()) is not None:
-            try:
-                self._observer.on_next(_result(slot))
-            except Exception as error:  # a user's pipeline; on this thread nobody else would hear of it
-                self._source.report("observer of bodies", error, slot.message)
-            while self._begin_next():
-                pass
+    def _run(self) -> None:
+        while not self._disposed:
+            self._begin_some()
+            with self._changed:
+                self._changed.wait_for(self._is_ready)
+                if self._disposed:
+                    return
+                if not self._begun and not self._waiting:
+                    break
+                if not self._begun or not self._begun[0][1].done():
+                    continue
+                message, future = self._begun[0]
+            self._emit(message, future)
+            with self._changed:
+                self._bytes -= message.size
+                if self._begun:
+                    self._begun.popleft()
+                self._changed.notify_all()
+        if not self._disposed:
+            self._observer.on_completed()
 
-    def _begin_next(self) -> bool:
+    def _is_ready(self) -> bool:
+        can_emit = bool(self._begun) and self._begun[0][1].done()
+        can_begin = bool(self._waiting) and self._may_begin()
+        return self._disposed or can_emit or can_begin or (self._completed and not self._begun and not self._waiting)
+
+    def _may_begin(self) -> bool:
+        if not self._begun:
+            return True
+        under_way = sum(not future.done() for _, future in self._begun)
+        return under_way < self._parallel and self._bytes + self._waiting[0].size <= _MAX_BYTES
+
+    def _begin_some(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting or not self._may_begin():
+                    return
+                message = self._waiting.popleft()
+                self._bytes += message.size
+                self._changed.notify_all()
+            future = self._begin(message)
+            with self._changed:
+                self._begun.append((message, future))
+            future.add_done_callback(self._wake)
+
+    def _wake(self, _: Future[bytes]) -> None:
         with self._changed:
-            if not self._to_begin or self._under_way >= self._parallel:
-                return False
-            self._under_way += 1
-            slot = self._to_begin.popleft()
-        slot.future = self._begin(slot.message)
-        slot.future.add_done_callback(self._done)
-        return True
+            self._changed.notify_all()
 
     def _begin(self, message: Message) -> Future[bytes]:
         refused: Future[bytes] = Future()
@@ -150,32 +176,15 @@ class _Loader:
             refused.set_exception(TransferError(f"the body has {message.size} bytes; the limit is {self._max_size}"))
             return refused
         try:
-            return self._source.fetch_body(message)
+            return self._source._fetch_body(message)  # noqa: SLF001 - a friend of it
         except Exception as error:  # the runtime was closed; it is this message's result
             refused.set_exception(error)
             return refused
 
-    def _done(self, _: Future[bytes]) -> None:
-        with self._changed:
-            self._under_way -= 1
-        self._advance()
-
-    def _next_ready(self) -> _Slot | None:
-        """Return the first slot if it is ready; else leave emitting to whoever comes next."""
-        with self._changed:
-            if self._slots and (future := self._slots[0].future) is not None and future.done():
-                self._changed.notify_all()
-                return self._slots.popleft()
-            self._emitting = False
-            over = self._completed and not self._slots and not self._disposed
-        if over:
-            self._observer.on_completed()
-        return None
-
-
-def _result(slot: _Slot) -> Received | FeedError:
-    assert slot.future is not None  # noqa: S101 - only ready slots come here
-    error = slot.future.exception()
-    if error is not None:
-        return FeedError("downloading a body", error, slot.message)
-    return Received(slot.message, slot.future.result())
+    def _emit(self, message: Message, future: Future[bytes]) -> None:
+        error = future.exception()
+        element = FeedError("downloading a body", error, message) if error else Received(message, future.result())
+        try:
+            self._observer.on_next(element)
+        except Exception as raised:  # a user's pipeline; on this thread it would be heard of nowhere
+            self._source._report("observer of bodies", raised, message)  # noqa: SLF001 - a friend of it

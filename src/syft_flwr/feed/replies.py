@@ -16,24 +16,15 @@ ReplyFunction = Callable[[bytes, Message], bytes | str | None]
 """Takes a request's body and the request; what it returns is the reply: ``str`` as UTF-8, ``None`` for none."""
 
 
-class Desk(Protocol):
-    """Where requests are handed over to be answered."""
-
-    def take(self, message: Message) -> bool:
-        """Take a request; ``False`` when somebody else has it."""
-
-    def close(self) -> None: ...
-
-
 class Replier(Protocol):
     """Who answers requests: a :class:`~syft_flwr.runtime.DriveRuntime`, live or of a replay."""
 
     @property
     def replied(self) -> Observable[Replied]: ...
 
-    def open_desk(
-        self, function: ReplyFunction, *, concurrency: int = 1, on_over: Callable[[str], None] = ...
-    ) -> Desk: ...
+    def _open_route(
+        self, function: ReplyFunction, concurrency: int, on_over: Callable[[str], None]
+    ) -> tuple[Callable[[Message], bool], Callable[[], None]]: ...
 
 
 def reply_with(
@@ -57,12 +48,12 @@ def reply_with(
             observer: abc.ObserverBase[Replied], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             open_requests = _OpenRequests(observer)
-            desk = replier.open_desk(function, concurrency=concurrency, on_over=open_requests.on_over)
-            hand_over = partial(open_requests.hand_over, desk)
+            take, close = replier._open_route(function, concurrency, open_requests.on_over)  # noqa: SLF001 - a friend
+            hand_over = partial(open_requests.hand_over, take)
             return CompositeDisposable(
                 replier.replied.subscribe(open_requests.on_reply, on_completed=observer.on_completed),
                 messages.subscribe(hand_over, observer.on_error, open_requests.on_completed, scheduler=scheduler),
-                Disposable(desk.close),
+                Disposable(close),
             )
 
         return Observable(subscribe)
@@ -79,11 +70,11 @@ class _OpenRequests:
         self._files: set[str] = set()
         self._completed = False
 
-    def hand_over(self, desk: Desk, message: Message) -> None:
+    def hand_over(self, take: Callable[[Message], bool], message: Message) -> None:
         if message.kind == "request":
             with self._lock:
                 self._files.add(message.file_id)
-            if not desk.take(message):
+            if not take(message):
                 self.on_over(message.file_id)
 
     def on_reply(self, reply: Replied) -> None:

@@ -17,8 +17,12 @@ class MessageRouter(IsolatedSubject[Message]):
     The observers of all messages get each one first, then those of its endpoint.
     """
 
-    def __init__(self, report: Callable[[Exception], None]) -> None:
-        super().__init__(report)
+    def __init__(
+        self,
+        report: Callable[[Exception, Message | None], None],
+        post: Callable[[Callable[[], None]], None] = lambda action: action(),
+    ) -> None:
+        super().__init__(report, post)
         self._endpoints: dict[tuple[str, str], IsolatedSubject[Message]] = {}
 
     def at(self, app: str, endpoint: str) -> Observable[Message]:
@@ -34,7 +38,7 @@ class MessageRouter(IsolatedSubject[Message]):
                     return Disposable()
                 subject = self._endpoints.get(key)
                 if subject is None:
-                    subject = self._endpoints[key] = IsolatedSubject(self._report)
+                    subject = self._endpoints[key] = IsolatedSubject(self._report, self._post)
                 subscription = subject._subscribe_core(observer, scheduler)  # noqa: SLF001 - it detaches itself already
 
             def leave() -> None:
@@ -46,6 +50,11 @@ class MessageRouter(IsolatedSubject[Message]):
             return Disposable(leave)
 
         return Observable(subscribe)
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether there is anyone to emit to, at any endpoint."""
+        return bool(self.observers or self._endpoints) and not self.is_stopped
 
     def on_next(self, value: Message) -> None:
         """Pass a message to its observers; after the end it is ignored."""

@@ -1,15 +1,40 @@
-"""When to sweep: how often, how thoroughly, and again soon after something new was seen."""
+"""How long to pause between polls, and when to sweep: pure decisions. All times are seconds on one monotonic clock."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from enum import Enum
 
-from syft_flwr.feed.interval import SweepInterval
-
+_JITTER = 0.1
+_SHORTEST_SWEEP = 0.25
+_LONGEST_SWEEP = 8.0
 _FULL_EVERY = 8
 _SECOND_LOOK = 10.0
 """Seconds after a fresh start token at which lists have caught up with what was written around it."""
+_WANTED = 15.0
+"""Least pause between sweeps that are asked for."""
+
+
+class PollInterval:
+    """The pause between polls: ``base`` seconds while there is traffic, doubling up to ``longest`` when quiet.
+
+    Without ``longest`` it is ``base``, always and exactly. With it, each pause is jittered by up to a tenth, so
+    that many clients don't poll in step.
+    """
+
+    def __init__(self, base: float, longest: float | None, rng: random.Random) -> None:
+        self.base = base
+        self._longest = longest
+        self._rng = rng
+        self._current = base
+
+    def next(self, *, active: bool) -> float:
+        """Return the pause after a poll; ``active`` when it brought traffic or somebody waits for an answer."""
+        if self._longest is None or self._longest <= self.base:
+            return self.base
+        self._current = self.base if active else min(max(self._current, self.base) * 2, self._longest)
+        return self._current * self._rng.uniform(1 - _JITTER, 1.0)
 
 
 class SweepKind(Enum):
@@ -18,28 +43,35 @@ class SweepKind(Enum):
     FULL = "full"
     """Every inbox folder, and folders never seen."""
     RECENT = "recent"
-    """What was created since the last sweep."""
+    """What was created since the last but one sweep."""
+    GLANCE = "glance"
+    """What was created since the last sweep, because an inbox is new and the feed has not proved itself there."""
 
 
 class SweepSchedule:
-    """Decides on sweeps. All times are seconds on one monotonic clock. Not thread-safe.
+    """Decides on sweeps. Not thread-safe.
+
+    The pause adapts: shorter while sweeps find what the feed missed, down to a quarter of ``base``; longer while they
+    find nothing, up to eight times of it.
 
     Args:
-        interval: Pause between sweeps; it adapts between a quarter and eight times of this.
+        base: Pause between sweeps to begin with.
     """
 
-    def __init__(self, interval: float) -> None:
-        self._interval = SweepInterval.starting_at(interval)
+    def __init__(self, base: float) -> None:
+        self._base = base
+        self.interval = base
+        """The present pause between sweeps."""
+        self._last = float("-inf")
         self._next = 0.0
         self._full_next = True
         self._second_look: float | None = None
         self._since_full = 0
         self._known_roots: set[str] = set()
         self._unproven: dict[str, tuple[float, float]] = {}
-        self._delivered = 0
 
     def token_restarted(self, now: float) -> None:
-        """Ask for a full sweep at once and another one shortly, since the feed has a gap before the new token."""
+        """Ask for a full sweep at once and another look shortly, since the feed has a gap before the new token."""
         self._next = now
         self._full_next = True
         self._second_look = now + _SECOND_LOOK
@@ -47,26 +79,30 @@ class SweepSchedule:
     def roots_seen(self, roots: Iterable[str], now: float) -> None:
         """Note the inbox roots that exist.
 
-        One never seen before is swept after 1, 2, 4 … seconds, until the feed delivers from it.
+        One never seen before is looked at after 1, 2, 4 … seconds, until the feed delivers from it.
         """
         fresh = set(roots) - self._known_roots
         self._known_roots |= fresh
         if self._since_full or not self._full_next:
             self._unproven |= dict.fromkeys(fresh, (now + 1.0, 1.0))
 
-    def delivered(self, root: str, messages: int = 1) -> None:
-        """Note that the feed brought messages from an inbox root."""
-        self._delivered += messages
+    def delivered(self, root: str) -> None:
+        """Note that the feed brought a message from an inbox root."""
         self._unproven.pop(root, None)
 
+    @property
+    def awaits_proof(self) -> bool:
+        """Whether there are inboxes from which the feed has not delivered yet."""
+        return bool(self._unproven)
+
     def due(self, now: float, *, wanted: bool = False) -> SweepKind | None:
-        """Tell which sweep is due. ``wanted`` asks for a full one at the next occasion."""
+        """Tell which sweep is due. ``wanted`` asks for one soon."""
+        if now >= self._next or (wanted and now >= self._last + _WANTED):
+            return SweepKind.FULL if self._full_next else SweepKind.RECENT
         if self._second_look is not None and now >= self._second_look:
-            return SweepKind.FULL
-        if now >= self._next:
-            return SweepKind.FULL if self._full_next or wanted else SweepKind.RECENT
-        if any(at <= now for at, _ in self._unproven.values()):
             return SweepKind.RECENT
+        if any(at <= now for at, _ in self._unproven.values()):
+            return SweepKind.GLANCE
         return None
 
     def swept(self, kind: SweepKind, now: float, *, missed: int) -> None:
@@ -77,27 +113,25 @@ class SweepSchedule:
             now: The time.
             missed: Messages it found that the feed should have brought by then.
         """
-        if kind is SweepKind.FULL:
-            self._since_full = 0
-            if self._second_look is not None and now >= self._second_look:
-                self._second_look = None
-        self._since_full += 1
-        self._full_next = self._since_full >= _FULL_EVERY
-        self._interval = self._interval.after_sweep(missed=missed, delivered=self._delivered)
-        self._delivered = 0
-        self._next = now + self._interval.current
+        if kind is SweepKind.GLANCE:
+            if missed:
+                self._quicken()
+        else:
+            self._second_look = None if now >= (self._second_look or now) else self._second_look
+            self._since_full = 1 if kind is SweepKind.FULL else self._since_full + 1
+            self._full_next = self._since_full >= _FULL_EVERY
+            self._last = now
+            if missed:
+                self._quicken()
+            else:
+                self.interval = min(self.interval * 1.5, self._base * _LONGEST_SWEEP)
+            self._next = now + self.interval
         self._unproven = {
             root: (at, delay) if at > now else (now + delay * 2, delay * 2)
             for root, (at, delay) in self._unproven.items()
-            if at > now or delay * 2 < self._interval.current
+            if at > now or delay * 2 < self.interval
         }
 
-    @property
-    def interval(self) -> float:
-        """The present pause between sweeps."""
-        return self._interval.current
-
-    def next_at(self) -> float:
-        """Return when the next sweep is due."""
-        times = [self._next, *(at for at, _ in self._unproven.values())]
-        return min([*times, self._second_look] if self._second_look is not None else times)
+    def _quicken(self) -> None:
+        self.interval = max(self.interval / 2, self._base * _SHORTEST_SWEEP)
+        self._next = min(self._next, self._last + self.interval)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from syft_flwr.feed.router import MessageRouter
 from syft_flwr.feed.subject import IsolatedSubject
@@ -15,41 +17,53 @@ _log = logging.getLogger(__name__)
 class Streams:
     """Hot streams: what is emitted before a subscription is not repeated to it.
 
-    ``changes`` and ``messages`` are emitted by the thread that polls, one at a time; ``responses``, ``replied``,
-    ``rejected`` and ``errors`` by whichever thread came to know, one at a time as well. An observer that raises is
-    reported on ``errors`` and goes on receiving.
+    All are emitted on the dispatch thread, one value at a time. An observer that raises is reported on ``errors`` and
+    goes on receiving.
     """
 
     def __init__(self) -> None:
+        self._to_thread: Callable[[Callable[[], None]], None] = lambda action: action()
         self.errors: IsolatedSubject[FeedError] = IsolatedSubject(
-            lambda error: _log.error("an observer of errors raised", exc_info=error)
+            lambda error, _: _log.error("an observer of errors raised", exc_info=error), self._post
         )
-        self.changes: IsolatedSubject[Change] = IsolatedSubject(partial(self._observer_raised, "changes"))
-        self.messages = MessageRouter(partial(self._observer_raised, "messages"))
-        self.responses: IsolatedSubject[Message] = IsolatedSubject(partial(self._observer_raised, "responses"))
-        self.replied: IsolatedSubject[Replied] = IsolatedSubject(partial(self._observer_raised, "replied"))
-        self.rejected: IsolatedSubject[Rejection] = IsolatedSubject(partial(self._observer_raised, "rejected"))
+        self.changes: IsolatedSubject[Change] = IsolatedSubject(partial(self._observer_raised, "changes"), self._post)
+        self.messages = MessageRouter(partial(self._observer_raised, "messages"), self._post)
+        self.responses: IsolatedSubject[Message] = IsolatedSubject(
+            partial(self._observer_raised, "responses"), self._post
+        )
+        self.replied: IsolatedSubject[Replied] = IsolatedSubject(partial(self._observer_raised, "replied"), self._post)
+        self.rejected: IsolatedSubject[Rejection] = IsolatedSubject(
+            partial(self._observer_raised, "rejected"), self._post
+        )
+
+    def emit_with(self, post: Callable[[Callable[[], None]], None]) -> None:
+        """Emit through this from now on; it runs a function on the dispatch thread."""
+        self._to_thread = post
 
     def reject(self, rejection: Rejection) -> None:
         """Log and emit a rejection."""
         _log.warning(
             "rejected %s (%s): %s: %s", rejection.file_id, rejection.file_name, rejection.reason, rejection.detail
         )
-        self.rejected.on_next(rejection)
+        self.rejected.tell(rejection)
 
     def report(self, where: str, error: BaseException, message: Message | None = None) -> None:
         """Log and emit an error that was contained."""
         subject = "" if message is None else f" (future {message.future_id}, file {message.file_id})"
         _log.error("%s: %s%s", where, describe(error), subject, exc_info=error)
-        self.errors.on_next(FeedError(where, error, message))
+        self.errors.tell(FeedError(where, error, message))
 
     def complete(self) -> None:
         """End all streams; further emissions are ignored."""
         for subject in (self.changes, self.messages, self.responses, self.replied, self.rejected, self.errors):
             subject.on_completed()
 
-    def _observer_raised(self, stream: str, error: Exception) -> None:
-        self.report(f"observer of {stream}", error)
+    def _post(self, action: Callable[[], None]) -> None:
+        self._to_thread(action)
+
+    def _observer_raised(self, stream: str, error: Exception, value: Any) -> None:
+        message = value if isinstance(value, Message) else getattr(value, "message", None)
+        self.report(f"observer of {stream}", error, message)
 
 
 def describe(error: BaseException) -> str:

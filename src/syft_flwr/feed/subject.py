@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,38 +11,51 @@ T = TypeVar("T")
 
 
 class IsolatedSubject(Subject[T]):
-    """Broadcast values one at a time; an observer that raises is reported, keeps its subscription and stops nobody.
+    """Broadcast values; an observer that raises is reported, keeps its subscription and stops no other.
 
-    A plain ``Subject`` neither serialises concurrent calls of ``on_next`` nor reaches the observers behind one
-    that raises. Subscribing, disposing and emitting from within an observer are allowed: who subscribes meanwhile
-    gets the next value, who disposes meanwhile gets no more.
+    A plain ``Subject`` does not reach the observers behind one that raises. ``on_next`` is called on one thread, and
+    holds no lock: subscribing, disposing, sending and closing from within an observer are allowed. An observer that
+    subscribes meanwhile gets the next value, one that disposes meanwhile gets no more.
 
     Args:
-        report: Called with an observer's exception.
+        report: Called with an observer's exception, and the value that it had.
+        post: Runs a function on the thread that emits.
     """
 
-    def __init__(self, report: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        report: Callable[[Exception, T | None], None],
+        post: Callable[[Callable[[], None]], None] = lambda action: action(),
+    ) -> None:
         super().__init__()
         self._report = report
-        self._emitting = threading.RLock()
+        self._post = post
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether there is anyone to emit to."""
+        return bool(self.observers) and not self.is_stopped
+
+    def tell(self, value: T) -> None:
+        """Emit a value on the thread that emits; from there at once."""
+        if self.is_observed:
+            self._post(lambda: self.on_next(value))
 
     def on_next(self, value: T) -> None:
         """Pass a value to every observer; after the end it is ignored."""
-        if not self.observers or self.is_stopped:
+        if self.is_stopped:
             return
-        with self._emitting:
-            for observer in tuple(self.observers):
-                try:
-                    observer.on_next(value)
-                except Exception as error:  # a user's pipeline; it must not stop the feed
-                    self._report(error)
+        for observer in tuple(self.observers):
+            try:
+                observer.on_next(value)
+            except Exception as error:  # a user's pipeline; it must not stop the feed
+                self._report(error, value)
 
     def _on_completed_core(self) -> None:
-        with self._emitting:
-            for observer in tuple(self.observers):
-                try:
-                    observer.on_completed()
-                except Exception as error:  # as above
-                    self._report(error)
+        for observer in tuple(self.observers):
+            try:
+                observer.on_completed()
+            except Exception as error:  # as above
+                self._report(error, None)
         with self.lock:
             self.observers.clear()

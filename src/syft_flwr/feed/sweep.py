@@ -33,21 +33,27 @@ class Sweeper:
         self._index = index
         self._me = me
 
-    def everything(self, names: Iterable[str], marks: dict[str, str]) -> Iterator[DriveFile]:
-        """List every message file in every inbox.
+    def find_folders(self, names: Iterable[str]) -> None:
+        """List the folders of the inboxes.
 
-        First the folders, by their names: walking down the levels would cost a call or more for each sender. Only
-        where that leaves no endpoint below an app, its name is one that nobody here knows, and the app is asked for
-        its endpoints. Then the files of a hundred endpoint folders at a time.
+        They are found by their names: walking down the levels would cost a call or more for each sender. Only where
+        that leaves no endpoint below an app, the endpoint's name is unknown here, and the app is asked for its
+        endpoints.
 
         Args:
             names: App and endpoint names to look for, beside the inbox roots.
-            marks: For each folder, the time (RFC 3339) up to which its messages are done and need no listing.
         """
         self._index.retry_invisible()
-        self._find_folders({wire.RPC_FOLDER, *names})
+        self._list_folders({wire.RPC_FOLDER, *names})
         for chunk in _chunks(sorted(self._index.childless(wire.RPC_FOLDER)), _PARENTS_PER_QUERY):
             self._index.add(list(self._subfolders(chunk)))
+
+    def messages(self, marks: dict[str, str]) -> Iterator[DriveFile]:
+        """List every message file in the known inboxes, those of a hundred endpoint folders at a time, oldest first.
+
+        Args:
+            marks: For each folder, the time (RFC 3339) up to which its messages are done and need no listing.
+        """
         folders = sorted(location.folder_id for location in self._index.endpoints())
         for chunk in _chunks(folders, _PARENTS_PER_QUERY):
             yield from self._in_folders(chunk, marks)
@@ -63,20 +69,19 @@ class Sweeper:
                     yield file, outgoing[file.parents[0]]
 
     def recent(self, since: float) -> Iterator[DriveFile]:
-        """List what others created since a time (Unix seconds, Drive's clock), wherever it lies: a call or two."""
+        """List what others created since a time (Unix seconds, Drive's clock), oldest first: a call or two."""
+        self._index.retry_invisible()
         found = self._gateway.list_files(
-            f"trashed = false and createdTime > {quote(wire.timestamp(since))} and not {quote(self._me)} in owners"
+            f"trashed = false and createdTime > {quote(wire.timestamp(since))} and not {quote(self._me)} in owners",
+            oldest_first=True,
         )
-        folders: list[DriveFile] = []
         for file in found:
             if file.is_folder:
-                folders.append(file)
+                self._index.add([file])
             else:
                 yield file
-        self._index.retry_invisible()
-        self._index.add(folders)
 
-    def _find_folders(self, names: set[str]) -> None:
+    def _list_folders(self, names: set[str]) -> None:
         written_by = wire.timestamp(self._gateway.server_time() - LIST_LAG)
         listed: set[str] = set()
         for chunk in _chunks(sorted(names), _NAMES_PER_QUERY):
@@ -109,7 +114,7 @@ class Sweeper:
     def _list_in(self, folders: Sequence[str], kind: str, condition: Callable[[str], str]) -> Iterator[DriveFile]:
         conditions = " or ".join(condition(folder) for folder in folders)
         try:
-            yield from self._gateway.list_files(f"trashed = false and {kind} and ({conditions})")
+            yield from self._gateway.list_files(f"trashed = false and {kind} and ({conditions})", oldest_first=True)
         except NotFoundError:
             # One folder that is gone makes Drive refuse the whole query: halve until it stands alone.
             if len(folders) == 1:

@@ -46,7 +46,9 @@ class Link:
 
     def rpc(self, app_name: str) -> Rpc:
         """Return the requesting side; closed with the link."""
-        self._rpc = P2PFileRpc(self.email, wire_app_name(app_name))
+        self._rpc = P2PFileRpc(
+            self.email, wire_app_name(app_name), poll_interval=self._interval, max_poll_interval=self._longest
+        )
         return _DriveRpc(self._rpc)
 
     def events(self, app_name: str, aggregator: str) -> Events:
@@ -105,7 +107,7 @@ class _DriveRpc:
         return self._rpc.get_response(future_id)
 
     def answered(self, future_ids: Collection[str], timeout: float) -> set[str]:
-        return self._rpc.runtime.await_answers(future_ids, timeout, enough=1)
+        return self._rpc.runtime.answered(future_ids, timeout, enough=1)
 
     def delete_future(self, future_id: str) -> None:
         self._rpc.delete_future(future_id)

@@ -22,7 +22,7 @@ from syft_flwr.flower.progress import Fanout, Progress
 from syft_flwr.flower.project import FlowerProject, code_files
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import Rpc
-from syft_flwr.runtime.opening import state_directory
+from syft_flwr.runtime.sharing import state_directory
 from syft_flwr.settings import load_endpoint, state_root
 from syft_flwr.wire import same_address, validate_address
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self, Unpack
 
 from reactivex import Observable
 
-from syft_flwr.errors import RemoteHandlerError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.models import Message
 from syft_flwr.rpc.base import SyftFlwrRpc
 from syft_flwr.runtime import DriveRuntime
-from syft_flwr.settings import load_settings
+from syft_flwr.settings import SettingsDict
 from syft_flwr.wire import validate_address, validate_app
 
 _log = logging.getLogger(__name__)
@@ -30,16 +29,16 @@ class P2PFileRpc(SyftFlwrRpc):
     Args:
         sender_email: This account's address.
         app_name: Name of the application, for example ``"flwr/diabetes"``.
-        **settings: Fields of :class:`~syft_flwr.settings.Settings` for the runtime, should this be its first user.
+        **settings: Fields of :class:`~syft_flwr.settings.Settings`, as :meth:`DriveRuntime.open` takes them.
 
     Raises:
         InvalidNameError: One of them can't go on the wire (it is a ``ValueError``, too).
     """
 
-    def __init__(self, sender_email: str, app_name: str, **settings: Any) -> None:
+    def __init__(self, sender_email: str, app_name: str, **settings: Unpack[SettingsDict]) -> None:
         self._email = validate_address(sender_email)
         self._app = validate_app(app_name)
-        self._settings = {"max_poll_interval": None, **settings}
+        self._settings = settings
         self._lock = threading.Lock()
         self._opened: DriveRuntime | None = None
         self._warned: set[str] = set()
@@ -110,11 +109,7 @@ class P2PFileRpc(SyftFlwrRpc):
         Raises:
             DriveError: Drive refused, or could not be reached in spite of retries.
         """
-        runtime = self.runtime
-        if not runtime.requester.answered([future_id]) and runtime.requester.is_waiting(future_id):
-            runtime.answers.poll_if_stale()
-        answers = runtime.requester.collect([future_id])
-        return answers[future_id][0] if future_id in answers else None
+        return self.runtime.get_response(future_id)
 
     def wait(
         self,
@@ -128,7 +123,8 @@ class P2PFileRpc(SyftFlwrRpc):
 
         Args:
             future_ids: What to wait for. Unknown ones, which nobody can answer, are passed over.
-            timeout: Seconds to wait at most; by default ``SYFT_FLWR_MSG_TIMEOUT``, or else 120.
+            timeout: Seconds to wait at most, outages included; by default ``message_timeout`` of the settings, else
+                ``SYFT_FLWR_MSG_TIMEOUT``, or else 120.
             return_when: ``"first"`` returns as soon as there is any reply.
             raise_errors: Whether an error reply is raised, or returned like any other body.
 
@@ -139,27 +135,20 @@ class P2PFileRpc(SyftFlwrRpc):
             RemoteHandlerError: A peer's handler failed, and ``raise_errors`` is set.
             DriveError: Drive refused, or could not be reached in spite of retries.
         """
-        runtime = self.runtime
-        answered = runtime.requester.answered(future_ids)
-        known = answered | {future_id for future_id in future_ids if runtime.requester.is_waiting(future_id)}
-        if known != answered:
-            answered = runtime.await_answers(
-                known,
-                load_settings().message_timeout if timeout is None else timeout,
-                enough=1 if return_when == "first" else len(known),
-            )
-        answers = runtime.requester.collect(future_id for future_id in future_ids if future_id in answered)
-        for future_id, (body, is_error) in answers.items():
-            if is_error and raise_errors:
-                raise RemoteHandlerError.from_body(future_id, body)
-        return {future_id: body for future_id, (body, _) in answers.items()}
+        return self.runtime.wait(future_ids, timeout, return_when=return_when, raise_errors=raise_errors)
+
+    def as_completed(
+        self, future_ids: Collection[str], timeout: float | None = None, *, raise_errors: bool = True
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield future ID and body of each reply as it comes, one body in memory at a time; see :meth:`wait`."""
+        return self.runtime.as_completed(future_ids, timeout, raise_errors=raise_errors)
 
     def delete_future(self, future_id: str) -> None:
         """Forget a future, and delete its request's file, which lets the responder delete the reply.
 
         Unknown futures are no error. A reply that comes later is rejected as unknown.
         """
-        self.runtime.requester.forget(future_id, delete_request=self.runtime.cleans_up)
+        self.runtime.delete_future(future_id)
 
     def close(self) -> None:
         """Give up the runtime; idempotent. Futures are kept, and a later use opens it again."""

@@ -25,7 +25,6 @@ class PollLoop:
     Args:
         name: The thread's name.
         step: Does one poll and returns the seconds to pause after it.
-        dispatch: Does what needs no poll; called whenever :meth:`wake` interrupts a pause.
         report: Takes an exception of a step; the next step comes after a growing pause.
         clock: Time.
     """
@@ -35,19 +34,18 @@ class PollLoop:
         name: str,
         *,
         step: Callable[[], float],
-        dispatch: Callable[[], None],
         report: Callable[[Exception], None],
         clock: Clock,
     ) -> None:
         self._name = name
         self._step = step
-        self._dispatch = dispatch
         self._report = report
         self._clock = clock
         self._lock = threading.Lock()
         self._users: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
+        self._stepped_at = self._until = 0.0
         self.failure: Exception | None = None
         """Why the loop ended by itself: something that no retry can mend."""
 
@@ -84,8 +82,9 @@ class PollLoop:
             if not self._users:
                 self._wake.set()
 
-    def wake(self) -> None:
-        """Interrupt the pause for a dispatch; Drive is not polled earlier for it."""
+    def hasten(self, pause: float) -> None:
+        """Let the present pause, from the last step on, last no longer than this (seconds)."""
+        self._until = min(self._until, self._stepped_at + pause)
         self._wake.set()
 
     def end(self) -> None:
@@ -135,17 +134,8 @@ class PollLoop:
             return users
 
     def _pause(self, seconds: float) -> None:
-        until = self._clock.monotonic() + seconds
-        while self._users and (left := until - self._clock.monotonic()) > 0:
+        self._stepped_at = self._clock.monotonic()
+        self._until = self._stepped_at + seconds
+        while self._users and (left := self._until - self._clock.monotonic()) > 0:
             if self._clock.wait(self._wake, left):
                 self._wake.clear()
-                self._dispatch_safely()
-
-    def _dispatch_safely(self) -> None:
-        try:
-            if self._users:
-                self._dispatch()
-        except RuntimeClosedError:
-            _log.debug("closed; the next step ends the loop")
-        except Exception as error:  # as in _run
-            self._report(error)

@@ -1,51 +1,41 @@
-"""The recordings that a runtime is making."""
+"""Begin a recording of what passes between an account and Drive."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from syft_flwr.exchange.context import Exchange
-from syft_flwr.feed.recording import GatewayTap, Recorder
-from syft_flwr.runtime.cycle import FeedCycle
+from syft_flwr.errors import ConfigurationError
+from syft_flwr.recording import GatewayTap, Recorder
+from syft_flwr.runtime.engine import Engine
 
 
-class Recorders:
-    """Starts recordings, and ends them with the runtime.
+def start_recording(engine: Engine, path: Path, *, bodies: bool, redact: bool) -> Recorder:
+    """Begin a recording, or continue the one at ``path``; it ends with the engine at the latest.
 
-    Args:
-        exchange: The account's parts.
-        cycle: Stands still while a recording begins, so that its start and its first poll fit together.
-        tap: What passes between the account and Drive.
+    No poll happens meanwhile, so that its start and its first poll fit together.
+
+    Raises:
+        RecordingError: The file can't be written, or is no recording that can be continued.
+        ConfigurationError: Both ``bodies`` and ``redact``, or an engine whose gateway can't be listened to.
     """
-
-    def __init__(self, exchange: Exchange, cycle: FeedCycle, tap: GatewayTap) -> None:
-        self._x = exchange
-        self._cycle = cycle
-        self._tap = tap
-        self._recorders: list[Recorder] = []
-
-    def start(self, path: Path, *, bodies: bool, redact: bool) -> Recorder:
-        """Begin a recording, or continue the one at ``path``."""
-        with self._cycle.held() as token:
-            start = {
-                "token": token or self._x.ledger.cursor(),
-                "folders": [folder.to_api() for folder in self._x.folders.known()],
-                **self._x.ledger.snapshot(),
-            }
-            recorder = Recorder(
-                path,
-                self._tap,
-                account=self._x.me,
-                start=start,
-                clock=self._x.clock,
-                bodies=bodies,
-                redact=redact,
-                report=lambda error: self._x.streams.report("recording the feed", error),
-            )
-        self._recorders.append(recorder)
-        return recorder
-
-    def close(self) -> None:
-        """End them all."""
-        for recorder in self._recorders:
-            recorder.close()
+    parts = engine.parts
+    if not isinstance(parts.gateway, GatewayTap):
+        raise ConfigurationError("this runtime was put together without a tap to record from")
+    with engine.follower.held() as token:
+        start = {
+            "token": token or parts.ledger.cursor(),
+            "folders": [folder.to_api() for folder in parts.folders.known()],
+            **parts.ledger.snapshot(),
+        }
+        recorder = Recorder(
+            path,
+            parts.gateway,
+            account=parts.me,
+            start=start,
+            clock=parts.clock,
+            bodies=bodies,
+            redact=redact,
+            report=lambda error: parts.streams.report("recording the feed", error),
+        )
+    engine.keep(recorder)
+    return recorder

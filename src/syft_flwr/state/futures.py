@@ -8,8 +8,7 @@ from enum import Enum
 
 from syft_flwr.models import Message
 from syft_flwr.ports import JSON, StateStore, Transaction
-from syft_flwr.state.own import OwnFiles
-from syft_flwr.state.processed import ProcessedIds
+from syft_flwr.state.own_files import OwnFiles
 
 
 class Answer(Enum):
@@ -23,12 +22,13 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Where the answer to a future lies. ``size`` is in bytes."""
+    """Where the answer to a future lies. ``size`` is in bytes, ``came_at`` Unix time in seconds."""
 
     file_id: str
     size: int
     sha256: str | None
     is_error: bool
+    came_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,10 @@ class Future:
 
 
 class FutureTable:
-    """The futures of this account, shared by its processes."""
+    """The futures of this account, shared by its processes; a row a future, ``future/{future_id}``."""
 
-    def __init__(self, store: StateStore, processed: ProcessedIds, own: OwnFiles) -> None:
+    def __init__(self, store: StateStore, own: OwnFiles) -> None:
         self._store = store
-        self._processed = processed
         self._own = own
 
     def add(self, futures: Iterable[Future]) -> None:
@@ -76,42 +75,43 @@ class FutureTable:
         """Return every future that was not forgotten."""
         return self._store.transact(lambda tx: [_as_future(row) for _, row in tx.scan("future/")])
 
-    def answer(self, message: Message) -> Answer:
-        """Attach a response to its future, whichever process sent the request."""
+    def forget(self, future_ids: Iterable[str], *, delete_requests: bool) -> list[Future]:
+        """Drop futures, and return those that were known; with ``delete_requests`` their request files are due now."""
+        wanted = list(future_ids)
 
-        def work(tx: Transaction) -> Answer:
-            key = f"future/{message.future_id}"
-            row = tx.get(key)
-            if row is None:
-                return Answer.UNKNOWN_FUTURE
-            future = _as_future(row)
-            expected = (future.recipient.lower(), future.app, future.endpoint)
-            if (message.sender.lower(), message.app, message.endpoint) != expected:
-                return Answer.WRONG_RESPONDER
-            tx.delete(f"inbox/{message.file_id}")
-            self._processed.add(tx, message.key, message.file_id, message.folder_id, message.created_time)
-            if future.response is not None:
-                return Answer.DUPLICATE
-            response = Response(message.file_id, message.size, message.sha256, message.is_error)
-            tx.put(key, {**row, "response": asdict(response)})
-            return Answer.ACCEPTED
+        def work(tx: Transaction) -> list[Future]:
+            dropped: list[Future] = []
+            for future_id in wanted:
+                row = tx.get(f"future/{future_id}")
+                if row is not None:
+                    tx.delete(f"future/{future_id}")
+                    dropped.append(_as_future(row))
+                    if delete_requests:
+                        self._own.add(tx, dropped[-1].request_id, at=0.0)
+            return dropped
 
         return self._store.transact(work)
 
-    def forget(self, future_id: str, *, delete_request: bool) -> Future | None:
-        """Drop a future; with ``delete_request`` its request file is due for deletion at once."""
+    # -- inside a transaction ---------------------------------------------------------------------------------
 
-        def work(tx: Transaction) -> Future | None:
-            row = tx.get(f"future/{future_id}")
-            if row is None:
-                return None
-            tx.delete(f"future/{future_id}")
-            future = _as_future(row)
-            if delete_request:
-                self._own.add(tx, future.request_id, at=0.0)
-            return future
+    def answer(self, tx: Transaction, message: Message, now: float) -> Answer:
+        """Attach a response that came ``now`` (Unix seconds) to its future, whichever process sent the request."""
+        key = f"future/{message.future_id}"
+        row = tx.get(key)
+        if row is None:
+            return Answer.UNKNOWN_FUTURE
+        expected = (row["recipient"].lower(), row["app"], row["endpoint"])
+        if (message.sender.lower(), message.app, message.endpoint) != expected:
+            return Answer.WRONG_RESPONDER
+        if row["response"] is not None:
+            return Answer.DUPLICATE
+        response = Response(message.file_id, message.size, message.sha256, message.is_error, now)
+        tx.put(key, {**row, "response": asdict(response)})
+        return Answer.ACCEPTED
 
-        return self._store.transact(work)
+    def is_answered(self, tx: Transaction, future_id: str) -> bool:
+        row = tx.get(f"future/{future_id}")
+        return row is not None and row["response"] is not None
 
 
 def _as_future(row: JSON) -> Future:

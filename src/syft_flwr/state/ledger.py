@@ -1,4 +1,4 @@
-"""What this account has seen, is doing and has done: the journal between the change feed and the handlers.
+"""The durable state of one account: page token, journal, what is done, futures, files to delete.
 
 Every public method is one transaction of the :class:`~syft_flwr.ports.StateStore`, durable when it returns.
 The rows are described in ``docs/explanation/architecture.md``.
@@ -6,27 +6,54 @@ The rows are described in ``docs/explanation/architecture.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from operator import itemgetter
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 
 from syft_flwr import wire
 from syft_flwr.errors import StateMismatchError
 from syft_flwr.models import ChangePage, DriveFile, Message
 from syft_flwr.ports import JSON, Clock, StateStore, Transaction
-from syft_flwr.state.futures import FutureTable
-from syft_flwr.state.own import OwnFiles
-from syft_flwr.state.processed import ProcessedIds
-from syft_flwr.state.requests import RequestTable, inbox_row
+from syft_flwr.state.futures import Answer, FutureTable
+from syft_flwr.state.journal import Journal, Standing
+from syft_flwr.state.own_files import OwnFiles
+from syft_flwr.state.processed import ProcessedFiles
+
+FORMAT = 2
+"""Of the rows. A state of another format keeps its futures, and begins anew: what is answered tells its replies."""
+_STALE_TOKEN = 60.0
+"""Seconds after which a page token is stored even if nothing else is: it only saves looking at the same page again."""
+
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """An unfinished candidate of the journal. ``seen_at`` is Unix time in seconds."""
+@dataclass(slots=True)
+class Committed:
+    """What a page of the feed, or a part of a sweep, came to in the journal.
 
-    file: DriveFile
-    seen_at: float
-    attempts: int
+    Attributes:
+        last: The last number that the journal has given, by whichever process.
+        changed: Numbers of unfinished rows that are new or have changed.
+        new: When each candidate that the journal did not know was created (RFC 3339).
+        answered: Future IDs that have an answer now, new or not.
+        responses: Those responses that answered a future just now.
+        deletable: Whether files of our own became due for deletion.
+    """
+
+    last: int = 0
+    changed: list[int] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+    answered: list[str] = field(default_factory=list)
+    responses: list[Message] = field(default_factory=list)
+    deletable: bool = False
+
+
+class Verdict(Enum):
+    """What a file of the journal was found to be, when it is no request."""
+
+    NOT_OURS = "not ours"
+    REFUSED = "refused"
 
 
 class Ledger:
@@ -37,7 +64,7 @@ class Ledger:
         clock: Local time.
         holder: This process's name in leases.
         is_alive: Tells whether the process behind a holder's name still lives.
-        max_processed: How many processed IDs to remember.
+        max_processed: How many processed files to remember one by one.
     """
 
     def __init__(
@@ -52,12 +79,11 @@ class Ledger:
         self._store = store
         self._clock = clock
         self._holder = holder
-        self._version_key = f"version/{holder}"
         self._is_alive = is_alive
-        self._processed = ProcessedIds(max_processed)
+        self._processed = ProcessedFiles(max_processed)
         self.own = OwnFiles(store)
-        self.requests = RequestTable(store, clock, self._processed, self.own, holder=holder, is_alive=is_alive)
-        self.futures = FutureTable(store, self._processed, self.own)
+        self.journal = Journal(store, clock, self._processed, self.own, holder=holder, is_alive=is_alive)
+        self.futures = FutureTable(store, self.own)
 
     def bind(self, url: str, permission_id: str) -> None:
         """Tie the state to one Drive and account, or check that it is tied to these.
@@ -65,16 +91,17 @@ class Ledger:
         Raises:
             StateMismatchError: It belongs to another one.
         """
-        wanted = {"url": url, "account": permission_id}
+        wanted = {"url": url, "account": permission_id, "format": FORMAT}
 
         def work(tx: Transaction) -> JSON:
-            bound = tx.get("binding")
-            if bound is None:
-                tx.put("binding", wanted)
-            for key, _ in tx.scan("version/"):
-                if not self._is_alive(key.removeprefix("version/")):
+            bound = tx.get("binding") or wanted
+            if (bound["url"], bound["account"]) == (url, permission_id) and bound.get("format") != FORMAT:
+                _log.warning("the state has another format: its futures are kept, and all else is looked up anew")
+                for key in [key for key, _ in tx.scan("") if not key.startswith("future/")]:
                     tx.delete(key)
-            return bound or wanted
+                bound = wanted
+            tx.put("binding", bound)
+            return bound
 
         bound = self._store.transact(work)
         if bound != wanted:
@@ -82,6 +109,10 @@ class Ledger:
                 f"this state directory belongs to account {bound['account']} on {bound['url']}, not to "
                 f"{permission_id} on {url}: set SYFT_FLWR_STATE_DIR to another directory, or remove this one"
             )
+
+    def is_alive(self, holder: str) -> bool:
+        """Tell whether a process that holds leases lives."""
+        return holder == self._holder or self._is_alive(holder)
 
     # -- the feed ---------------------------------------------------------------------------------------------
 
@@ -94,66 +125,89 @@ class Ledger:
         """Replace the page token by a fresh start token. Sweep after it, never before."""
         self._store.transact(lambda tx: tx.put("cursor", self._cursor_row(token, "start")))
 
-    def commit(self, fetched_with: str, page: ChangePage) -> list[DriveFile]:
-        """Store a page's candidates and the token behind it, together; return the unfinished ones among them.
+    def commit(self, page: ChangePage, *, stored: str, answers: Mapping[str, Message]) -> tuple[Committed, str]:
+        """Store a page's candidates and the token behind it, together.
 
-        The token moves only if it still is the one that the page was fetched with, or if whoever moved it is
-        dead: two processes of one account read the feed each at its own pace.
+        The token moves only if it still is the one that this process stored last, or if whoever moved it is dead: two
+        processes of one account read the feed each at its own pace. It is not written for a page that changed
+        nothing, unless the one on record is old.
+
+        Args:
+            page: The page.
+            stored: The token that this process knows to be on record.
+            answers: By file ID, those responses of the page whose place is known; they never become rows.
+
+        Returns:
+            What it came to, and the token on record as this process knows it.
         """
         token = page.next_page_token or page.new_start_page_token
-
         now = self._clock.time()
 
-        def work(tx: Transaction) -> list[DriveFile]:
-            added = False
-            unfinished: list[tuple[int, DriveFile]] = []
+        def work(tx: Transaction) -> tuple[Committed, str]:
+            result = Committed()
+            touched = False
             for change in page.changes:
-                if change.removed or change.file is None:
-                    self._withdraw(tx, change.file_id)
-                    self.own.peer_file_gone(tx, change.file_id)
-                elif change.file.trashed:  # it may come back; a reply to it is kept
-                    self._withdraw(tx, change.file_id)
-                elif _is_candidate(change.file):
-                    is_new = self._add(tx, change.file, now)
-                    added |= is_new
-                    if (row := tx.get(f"inbox/{change.file_id}")) is not None:
-                        unfinished.append((row["number"], change.file))
-            self._bump(tx, added=added)
+                file = change.file
+                if change.removed or file is None:
+                    touched = True
+                    self.journal.withdraw(tx, change.file_id)
+                    result.deletable |= self.own.peer_file_gone(tx, change.file_id)
+                elif file.trashed:  # it may come back; a reply to it is kept
+                    touched = True
+                    self.journal.withdraw(tx, change.file_id)
+                elif is_candidate(file):
+                    touched = True
+                    self._take(tx, file, now, answers, result)
+            result.last = tx.get("numbers") or 0
             cursor = tx.get("cursor")
-            if token and (cursor is None or cursor["token"] == fetched_with or not self._is_alive(cursor["holder"])):
-                tx.put("cursor", self._cursor_row(token, "feed"))
-            return [file for _, file in sorted(unfinished, key=itemgetter(0))]
+            moved = token and (cursor is None or cursor["token"] == stored or not self._is_alive(cursor["holder"]))
+            if moved and (touched or cursor is None or now - cursor["obtained_at"] >= _STALE_TOKEN):
+                tx.put("cursor", self._cursor_row(token or "", "feed"))
+                return result, token or ""
+            return result, stored
 
         return self._store.transact(work)
 
-    def journal(self, files: Iterable[DriveFile]) -> list[DriveFile]:
-        """Add candidates that a sweep found, in this order; return those that the journal did not have."""
-        found = [file for file in files if _is_candidate(file)]
+    def store_token(self, token: str, *, stored: str) -> None:
+        """Put a token on record whose page needed no commit of its own, as :meth:`commit` does."""
+        self.commit(ChangePage((), new_start_page_token=token), stored=stored, answers={})
+
+    def take(self, files: Iterable[DriveFile], answers: Mapping[str, Message]) -> Committed:
+        """Add what a sweep found, in this order."""
+        found = [file for file in files if is_candidate(file)]
         now = self._clock.time()
 
-        def work(tx: Transaction) -> list[DriveFile]:
-            new = [file for file in found if self._add(tx, file, now)]
-            self._bump(tx, added=bool(new))
-            return new
+        def work(tx: Transaction) -> Committed:
+            result = Committed()
+            for file in found:
+                self._take(tx, file, now, answers, result)
+            result.last = tx.get("numbers") or 0
+            return result
 
         return self._store.transact(work)
 
-    def foreign_versions(self) -> dict[str, int]:
-        """Return, for each other process of the account, a number that rises whenever it adds to the journal."""
+    def settle(
+        self, requests: Sequence[tuple[int, Message, bool]], others: Sequence[tuple[int, Verdict | Message, str]]
+    ) -> tuple[list[Standing], list[Answer | bool]]:
+        """Decide on rows of the journal, all in one transaction.
 
-        def work(tx: Transaction) -> dict[str, int]:
-            return {key: row for key, row in tx.scan("version/") if key != self._version_key}
+        Args:
+            requests: (number, request, whether to take it).
+            others: (number, what it is, its folder): no message of ours, a file to refuse, or a response.
+
+        Returns:
+            How the requests stand; and of the others, whether it is news, or what became of the response.
+        """
+
+        def work(tx: Transaction) -> tuple[list[Standing], list[Answer | bool]]:
+            standings = [self.journal.claim_one(tx, *request) for request in requests]
+            return standings, [self._settle_other(tx, *other) for other in others]
 
         return self._store.transact(work)
 
-    def pending(self) -> list[Pending]:
-        """Return the unfinished candidates in the order in which the journal took them."""
-
-        def work(tx: Transaction) -> list[Pending]:
-            rows = sorted((row for _, row in tx.scan("inbox/")), key=itemgetter("number"))
-            return [Pending(DriveFile.from_api(row["file"]), row["seen_at"], row["attempts"]) for row in rows]
-
-        return self._store.transact(work)
+    def refuse(self, number: int, folder_id: str) -> bool:
+        """Set a file aside for good; return whether this is news."""
+        return self._store.transact(lambda tx: self.journal.refuse(tx, number, folder_id))
 
     def recollect(self, answered: Iterable[tuple[Message, DriveFile]]) -> None:
         """Note requests as done whose replies are in Drive, for a ledger that is newer than they are.
@@ -165,59 +219,31 @@ class Ledger:
 
         def work(tx: Transaction) -> None:
             for request, reply in found:
-                self._processed.recollect(tx, request.key, reply.id, reply.created_time)
+                if tx.get(f"message/{request.key}") is None:
+                    number = self.journal.next_number(tx)
+                    self._processed.add(
+                        tx, number, key=request.key, file_id=reply.id, folder_id="", created_time=reply.created_time
+                    )
 
         self._store.transact(work)
-
-    def done_among(self, messages: Iterable[Message]) -> set[str]:
-        """Return the file IDs of those messages that were handled or lie below a watermark, and forget these files."""
-
-        def work(tx: Transaction) -> set[str]:
-            done = {message.file_id for message in messages if self._processed.covers(tx, message)}
-            for file_id in done:
-                tx.delete(f"inbox/{file_id}")
-            return done
-
-        return self._store.transact(work)
-
-    def drop(self, file_id: str) -> None:
-        """Forget a candidate that is no message of ours."""
-        self._store.transact(lambda tx: tx.delete(f"inbox/{file_id}"))
-
-    def reject(self, file_id: str, folder_id: str, created_time: str) -> bool:
-        """Set a file aside for good; return whether this is news.
-
-        It is remembered under its own ID, not under the message it claims to be: a forgery must not keep the
-        genuine message out.
-        """
-
-        def work(tx: Transaction) -> bool:
-            tx.delete(f"inbox/{file_id}")
-            self.requests.unspool(tx, file_id)
-            if self._processed.covers_file(tx, file_id, (folder_id,), created_time):
-                return False
-            self._processed.add(tx, f"rejected\n{file_id}", file_id, folder_id, created_time)
-            return True
-
-        return self._store.transact(work)
 
     # -- around ------------------------------------------------------------------------------------------------
 
-    def request_gone(self, file_id: str) -> None:
-        """Note that Drive no longer has a request: nobody waits for an answer, and a reply may go."""
+    def request_gone(self, file_id: str) -> bool:
+        """Note that Drive no longer has a request: no one waits for an answer. Return whether a reply may go."""
 
-        def work(tx: Transaction) -> None:
-            self._withdraw(tx, file_id)
-            self.own.peer_file_gone(tx, file_id)
+        def work(tx: Transaction) -> bool:
+            self.journal.withdraw(tx, file_id)
+            return self.own.peer_file_gone(tx, file_id)
 
-        self._store.transact(work)
+        return self._store.transact(work)
 
     def mark_swept(self, server_time: float) -> None:
-        """Note that a full sweep which began at ``server_time`` (Drive's clock, Unix seconds) is in the journal."""
+        """Note that a sweep which began at ``server_time`` (Drive's clock, Unix seconds) is in the journal."""
         self._store.transact(lambda tx: self._processed.mark_swept(tx, server_time))
 
     def wants_sweep(self) -> bool:
-        """Tell whether more processed IDs are kept than wanted, for lack of a recent full sweep."""
+        """Tell whether more processed files are kept than wanted, for lack of a recent sweep."""
         return self._store.transact(self._processed.wants_sweep)
 
     def marks(self) -> dict[str, str]:
@@ -231,9 +257,7 @@ class Ledger:
 
         def work(tx: Transaction) -> dict[str, JSON]:
             return {
-                "pending": [
-                    row["file"] for row in sorted((row for _, row in tx.scan("inbox/")), key=itemgetter("number"))
-                ],
+                "pending": [row["file"] for _, row in tx.scan("work/")],
                 "futures": [row for _, row in tx.scan("future/") if row["response"] is None],
                 "done": self._processed.dump(tx),
                 "marks": self._processed.marks(tx),
@@ -241,47 +265,69 @@ class Ledger:
 
         return self._store.transact(work)
 
-    def restore(self, snapshot: Mapping[str, JSON]) -> None:
-        """Begin with what :meth:`snapshot` returned, in an empty store."""
+    def restore(self, snapshot: Mapping[str, JSON]) -> int:
+        """Begin with what :meth:`snapshot` returned, in an empty store; return the last number of the journal."""
         now = self._clock.time()
 
-        def work(tx: Transaction) -> None:
-            self._processed.load(tx, snapshot["done"], snapshot["marks"])
+        def work(tx: Transaction) -> int:
+            first = (tx.get("numbers") or 0) + 1
+            tx.put("numbers", self._processed.load(tx, first, snapshot["done"], snapshot["marks"]))
             for row in snapshot["futures"]:
                 tx.put(f"future/{row['future_id']}", row)
             for raw in snapshot["pending"]:
-                self._add(tx, DriveFile.from_api(raw), now)
+                self.journal.add(tx, DriveFile.from_api(raw), now)
+            return int(tx.get("numbers") or 0)
 
-        self._store.transact(work)
+        return self._store.transact(work)
 
     # -- inside a transaction ---------------------------------------------------------------------------------
 
     def _cursor_row(self, token: str, origin: str) -> JSON:
         return {"token": token, "obtained_at": self._clock.time(), "origin": origin, "holder": self._holder}
 
-    def _add(self, tx: Transaction, file: DriveFile, now: float) -> bool:
-        key = f"inbox/{file.id}"
-        row = tx.get(key)
-        if row is not None:
-            if row["file"] != file.to_api():
-                tx.put(key, {**row, "file": file.to_api()})
+    def _take(
+        self, tx: Transaction, file: DriveFile, now: float, answers: Mapping[str, Message], result: Committed
+    ) -> None:
+        message = answers.get(file.id)
+        if message is not None and tx.get(f"file/{file.id}") is None:
+            answer = self.futures.answer(tx, message, now)
+            if answer is Answer.ACCEPTED:
+                result.responses.append(message)
+                result.new.append(file.created_time)
+            if answer in (Answer.ACCEPTED, Answer.DUPLICATE):
+                result.answered.append(message.future_id)
+                self._over(tx, self.journal.next_number(tx), message)
+                return
+        elif message is not None and self.futures.is_answered(tx, message.future_id):  # by another process
+            result.answered.append(message.future_id)
+        last = tx.get("numbers") or 0
+        number = self.journal.add(tx, file, now)
+        if number is not None:
+            result.changed.append(number)
+            if number > last:
+                result.new.append(file.created_time)
+
+    def _settle_other(self, tx: Transaction, number: int, verdict: Verdict | Message, folder_id: str) -> Answer | bool:
+        if verdict is Verdict.NOT_OURS:
+            self.journal.drop(tx, number)
             return False
-        if self._processed.covers_file(tx, file.id, file.parents, file.created_time):
+        if verdict is Verdict.REFUSED:
+            return self.journal.refuse(tx, number, folder_id)
+        assert isinstance(verdict, Message)  # noqa: S101 - there is no other
+        if not self.journal.holds(tx, number):
             return False
-        number = tx.get("journal_next") or 0
-        tx.put("journal_next", number + 1)
-        tx.put(key, inbox_row(file, now, number))
-        return True
+        answer = self.futures.answer(tx, verdict, self._clock.time())
+        if answer in (Answer.ACCEPTED, Answer.DUPLICATE):
+            self.journal.drop(tx, number)
+            self._over(tx, number, verdict)
+        else:
+            self.journal.refuse(tx, number, folder_id)
+        return answer
 
-    def _withdraw(self, tx: Transaction, file_id: str) -> None:
-        if tx.get(f"reply/{file_id}") is None:
-            tx.delete(f"inbox/{file_id}")
-
-    def _bump(self, tx: Transaction, *, added: bool) -> None:
-        if added:
-            tx.put(self._version_key, (tx.get(self._version_key) or 0) + 1)
+    def _over(self, tx: Transaction, number: int, message: Message) -> None:
+        self._processed.add_message(tx, number, message)
 
 
-def _is_candidate(file: DriveFile) -> bool:
+def is_candidate(file: DriveFile) -> bool:
     """Tell by its metadata alone whether a file may be a message from someone else."""
     return not (file.is_folder or file.trashed or file.owned_by_me) and wire.message_kind(file.name) is not None

@@ -1,11 +1,13 @@
-"""A store in memory: the twin of the one on disk, for tests and for runtimes that need not outlive their process."""
+"""A store in memory: the twin of the one on disk, for replays, for runtimes that only look on, and for tests."""
 
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from syft_flwr.errors import RuntimeClosedError, StateError
 from syft_flwr.ports import JSON, Transaction
@@ -13,15 +15,24 @@ from syft_flwr.state.rows import check_key, decode, encode
 
 T = TypeVar("T")
 
+_ABSENT: Any = object()
+
 
 class MemoryStore:
-    """A :class:`~syft_flwr.ports.StateStore` that keeps what the one on disk keeps, as long as the process lives.
+    """A :class:`~syft_flwr.ports.StateStore` that lives as long as its process.
 
     Thread-safe: transactions run one after the other, each on its caller's thread.
+
+    Args:
+        copies: Whether rows are kept as JSON text, as on disk, so that a value that JSON can't hold is refused and a
+            value that was got can be changed. Without it a transaction costs a third; a replay writes ten thousands
+            of rows a second.
     """
 
-    def __init__(self) -> None:
-        self._rows: dict[str, str] = {}
+    def __init__(self, *, copies: bool = True) -> None:
+        self._copies = copies
+        self._rows: dict[str, JSON] = {}
+        self._keys: defaultdict[str, list[str]] = defaultdict(list)
         self._lock = threading.Lock()
         self._owner: int | None = None
         self._closed = False
@@ -33,22 +44,22 @@ class MemoryStore:
             RuntimeClosedError: The store is closed.
             RuntimeError: Called from inside a transaction of this store.
         """
-        if self._owner == threading.get_ident():
+        me = threading.get_ident()
+        if self._owner == me:
             raise RuntimeError("transact() called from inside a transaction: use the transaction that is at hand")
         with self._lock:
             if self._closed:
                 raise RuntimeClosedError("the state store is closed")
-            self._owner = threading.get_ident()
-            transaction = _MemoryTransaction(self._rows)
+            self._owner = me
+            transaction = _MemoryTransaction(self._rows, self._keys, copies=self._copies)
             try:
-                result = work(transaction)
+                return work(transaction)
             except BaseException:
                 transaction.undo()
                 raise
             finally:
-                transaction.end()
+                transaction.over = True
                 self._owner = None
-            return result
 
     def close(self) -> None:
         """Refuse further transactions, after the one that runs; idempotent."""
@@ -60,47 +71,65 @@ class MemoryStore:
 
 
 class _MemoryTransaction:
-    def __init__(self, rows: dict[str, str]) -> None:
+    """Keys are indexed by their first part, up to a slash, so a scan looks at no others."""
+
+    def __init__(self, rows: dict[str, JSON], keys: defaultdict[str, list[str]], *, copies: bool) -> None:
         self._rows = rows
-        self._before: dict[str, str | None] = {}
+        self._keys = keys
+        self._copies = copies
+        self._before: list[tuple[str, Any]] = []
         self._thread = threading.get_ident()
-        self._over = False
+        self.over = False
 
     def get(self, key: str) -> JSON | None:
         self._check()
-        text = self._rows.get(check_key(key))
-        return None if text is None else decode(text, key)
+        return self._read(check_key(key), self._rows.get(key))
 
     def put(self, key: str, value: JSON) -> None:
         self._check()
-        text = encode(value)
-        self._before.setdefault(check_key(key), self._rows.get(key))
-        self._rows[key] = text
+        self._set(check_key(key), encode(value) if self._copies else value)
 
     def delete(self, key: str) -> None:
         self._check()
-        self._before.setdefault(check_key(key), self._rows.get(key))
-        self._rows.pop(key, None)
+        if check_key(key) in self._rows:
+            self._set(key, _ABSENT)
 
-    def scan(self, prefix: str, *, limit: int | None = None) -> Iterator[tuple[str, JSON]]:
+    def scan(self, prefix: str, *, after: str | None = None, limit: int | None = None) -> Iterator[tuple[str, JSON]]:
         self._check()
-        check_key(prefix)
-        keys = islice(sorted(key for key in self._rows if key.startswith(prefix)), limit)
-        found = [(key, self._rows[key]) for key in keys]
-        return ((key, decode(text, key)) for key, text in found)
+        kind, slash, _ = check_key(prefix).partition("/")
+        keys = self._keys[kind] if slash else sorted(self._rows)
+        begin = bisect_left(keys, prefix)
+        if after is not None:
+            begin = max(begin, bisect_right(keys, check_key(after)))
+        found = islice(keys, begin, None if limit is None else begin + limit)
+        rows = [(key, self._rows[key]) for key in found if key.startswith(prefix)]
+        return ((key, self._read(key, value)) for key, value in rows)
 
     def undo(self) -> None:
-        for key, text in self._before.items():
-            if text is None:
-                self._rows.pop(key, None)
-            else:
-                self._rows[key] = text
+        for key, value in reversed(self._before):
+            self._set(key, value)
 
-    def end(self) -> None:
-        self._over = True
+    def _read(self, key: str, value: JSON | None) -> JSON | None:
+        return decode(value, key) if self._copies and value is not None else value
+
+    def _set(self, key: str, value: Any) -> None:
+        before = self._rows.get(key, _ABSENT)
+        self._before.append((key, before))
+        keys = self._keys[key.partition("/")[0]]
+        if value is _ABSENT:
+            if before is not _ABSENT:
+                del self._rows[key]
+                del keys[bisect_left(keys, key)]
+            return
+        self._rows[key] = value
+        if before is _ABSENT:
+            if keys and key > keys[-1]:
+                keys.append(key)
+            else:
+                insort(keys, key)
 
     def _check(self) -> None:
-        if self._over:
+        if self.over:
             raise StateError("the transaction is over")
         if threading.get_ident() != self._thread:
             raise StateError("a transaction is for the thread on which its work runs")

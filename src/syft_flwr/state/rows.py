@@ -57,3 +57,13 @@ def end_of_prefix(prefix: str) -> str | None:
     if last == 0xD800:  # the first of the surrogates, which no key has
         last = 0xE000
     return stem[:-1] + chr(last)
+
+
+def numbered(kind: str, number: int) -> str:
+    """Return the key of a row of this kind and number; the keys of a kind sort by number."""
+    return f"{kind}/{number:016d}"
+
+
+def number_of(key: str) -> int:
+    """Return the number in a key that :func:`numbered` made."""
+    return int(key.rpartition("/")[2])

@@ -44,6 +44,7 @@ _SCAN = (
     "SELECT key, mode, filename, value FROM Cache"
     " WHERE raw = 1 AND key >= ? AND key < ? ORDER BY key LIMIT ?"  # served by the unique index on (key, raw)
 )
+_SCAN_AFTER = _SCAN.replace("key >= ?", "key > ?")
 
 
 class DiskStore:
@@ -211,12 +212,15 @@ class _DiskTransaction:
         with self._use():
             self._cache.delete(key)
 
-    def scan(self, prefix: str, *, limit: int | None = None) -> Iterator[tuple[str, JSON]]:
+    def scan(self, prefix: str, *, after: str | None = None, limit: int | None = None) -> Iterator[tuple[str, JSON]]:
         # A blob sorts after every text, so the empty one bounds a scan that no text bounds.
         end = end_of_prefix(check_key(prefix)) or b""
+        begin, statement = prefix, _SCAN
+        if after is not None and check_key(after) >= prefix:
+            begin, statement = after, _SCAN_AFTER
         with self._use():
             sql = self._cache._sql  # noqa: SLF001 - see the module's docstring
-            rows = sql(_SCAN, (prefix, end, -1 if limit is None else limit)).fetchall()
+            rows = sql(statement, (begin, end, -1 if limit is None else limit)).fetchall()
         return ((key, _fetch(key, mode, filename, value)) for key, mode, filename, value in rows)
 
     def end(self) -> None:

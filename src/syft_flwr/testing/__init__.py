@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from drive_emulator import DriveEmulator, StoredFile
-    from syft_flwr.runtime import Replay, ReplayEvent, replay
+    from syft_flwr.replay import Replay, ReplayEvent, replay
     from syft_flwr.testing.clock import ManualClock
 
 __all__ = ["DriveEmulator", "ManualClock", "Replay", "ReplayEvent", "StoredFile", "replay"]
@@ -18,10 +18,10 @@ __all__ = ["DriveEmulator", "ManualClock", "Replay", "ReplayEvent", "StoredFile"
 _HOMES = {
     "DriveEmulator": "drive_emulator",
     "ManualClock": "syft_flwr.testing.clock",
-    "Replay": "syft_flwr.runtime",
-    "ReplayEvent": "syft_flwr.runtime",
+    "Replay": "syft_flwr.replay",
+    "ReplayEvent": "syft_flwr.replay",
     "StoredFile": "drive_emulator",
-    "replay": "syft_flwr.runtime",
+    "replay": "syft_flwr.replay",
 }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from syft_flwr.feed.lines import describe
+from syft_flwr.feed.event_text import describe
 from syft_flwr.models import FeedError
-from syft_flwr.runtime import Replay, ReplayEvent
+from syft_flwr.replay import Replay, ReplayEvent
 
 _BEFORE = 5
 _AFTER = 2

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from reactivex import abc
 
-    from syft_flwr.runtime import Replay
+    from syft_flwr.replay import Replay
     from syft_flwr.testing.clock import ManualClock
 
 pytest_plugins = ["drive_emulator.pytest_plugin"]
@@ -60,7 +60,7 @@ def recorded_feed(request: pytest.FixtureRequest) -> Iterator[RecordedFeed]:
     """
     from reactivex.testing import TestScheduler
 
-    from syft_flwr.runtime import replay
+    from syft_flwr.replay import replay
 
     opened: list[Replay] = []
     request.node.stash[_replays] = opened

@@ -1,0 +1,115 @@
+"""Delete message files of our own that are no longer needed."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from contextlib import suppress
+
+from syft_flwr.errors import DriveError, NotFoundError, PermissionDeniedError, RuntimeClosedError
+from syft_flwr.exchange.parts import Parts
+from syft_flwr.state.own_files import Deletion
+
+_log = logging.getLogger(__name__)
+
+_NOTED_AT_ONCE = 20
+_CONFIRMATIONS = 10
+_LONGEST_PAUSE = 86_400.0
+_REFUSALS = 8
+"""Attempts after which a deletion that Drive refuses is given up."""
+
+
+class Deletions:
+    """Cleans up for one account, on the pool of transfers; a round at a time. Thread-safe.
+
+    Args:
+        parts: The account's parts.
+        later: Calls a function after some seconds.
+        rng: Chooses which files to ask about when there are many.
+    """
+
+    def __init__(self, parts: Parts, *, later: Callable[[float, Callable[[], None]], None], rng: random.Random) -> None:
+        self._parts = parts
+        self._later = later
+        self._rng = rng
+        self._round = threading.Lock()
+        self._asked = False
+
+    def run_soon(self) -> None:
+        """Delete the files whose time has come, if clean-up is on; however many ask, one thread is busy with it."""
+        if not self._asked and self._parts.settings.cleanup:
+            self._submit()
+
+    def finish(self, timeout: float) -> None:
+        """Do what is due, for ``timeout`` seconds at most; the rest is the next run's."""
+        if self._parts.settings.cleanup and (running := self._submit()) is not None:
+            with suppress(TimeoutError):
+                running.result(timeout)
+
+    def _submit(self) -> Future[None] | None:
+        self._asked = True
+        try:
+            return self._parts.pool.submit(self._delete_due)
+        except RuntimeError:
+            _log.debug("closed; deletions will go on with the next run")
+            return None
+
+    def confirm_gone(self, listed: Collection[str]) -> bool:
+        """Ask about the peers' requests that a full sweep did not list; return whether any of them is gone.
+
+        A list's silence alone proves nothing, ``files.get`` does.
+
+        Args:
+            listed: File IDs that the sweep saw.
+        """
+        missing = [file_id for file_id in self._parts.ledger.own.watched() if file_id not in listed]
+        gone = False
+        for file_id in self._rng.sample(missing, min(len(missing), _CONFIRMATIONS)):
+            try:
+                self._parts.gateway.get_file(file_id)
+            except NotFoundError:
+                self._parts.ledger.request_gone(file_id)
+                gone = True
+        return gone
+
+    def _delete_due(self) -> None:
+        with self._round:
+            self._asked = False  # what becomes due from here on needs another round
+            try:
+                self._delete_all()
+            except RuntimeClosedError:
+                _log.debug("closed; deletions will go on with the next run")
+            except Exception as error:  # on the pool, it would be heard of nowhere
+                self._parts.streams.report("cleaning up", error)
+
+    def _delete_all(self) -> None:
+        own = self._parts.ledger.own
+        while due := own.due(self._parts.clock.time(), limit=_NOTED_AT_ONCE):
+            deleted: list[str] = []
+            later: list[tuple[Deletion, float]] = []
+            for deletion in due:
+                if self._delete(deletion):
+                    deleted.append(deletion.file_id)
+                else:
+                    pause = min(4.0**deletion.failures, _LONGEST_PAUSE)
+                    later.append((deletion, self._parts.clock.time() + pause))
+                    self._later(pause, self.run_soon)
+            # Should it not come to this, they are deleted once more, which does no harm.
+            own.deleted(deleted, later=later)
+            if len(due) < _NOTED_AT_ONCE:
+                return
+
+    def _delete(self, deletion: Deletion) -> bool:
+        """Delete a file; return whether it is gone, or given up."""
+        try:
+            self._parts.gateway.delete(deletion.file_id)
+        except DriveError as error:
+            if isinstance(error, PermissionDeniedError) and deletion.failures + 1 >= _REFUSALS:
+                self._parts.streams.report(f"giving up the deletion of {deletion.file_id}", error)
+                return True
+            _log.warning("could not delete %s yet: %s", deletion.file_id, error)
+            return False
+        return True

@@ -1,0 +1,39 @@
+"""What everything that exchanges messages for one account shares."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from syft_flwr.drive.folders import FolderIndex
+from syft_flwr.drive.inboxes import InboxMaker
+from syft_flwr.exchange.ids import IdPool
+from syft_flwr.feed.streams import Streams
+from syft_flwr.ports import Clock, DriveGateway
+from syft_flwr.settings import Settings
+from syft_flwr.state.bodies import BodyFiles
+from syft_flwr.state.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one account's engine.
+
+    Attributes:
+        me: The account's address.
+        pool: Runs all transfers, and nothing of users'.
+        observes: Whether messages are only shown, since other processes of the account take them.
+    """
+
+    me: str
+    settings: Settings
+    clock: Clock
+    gateway: DriveGateway
+    ledger: Ledger
+    bodies: BodyFiles
+    folders: FolderIndex
+    inboxes: InboxMaker
+    ids: IdPool
+    streams: Streams
+    pool: Executor
+    observes: bool = False

@@ -1,0 +1,161 @@
+"""Read a recording: all of it, checked, before anything is replayed."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from syft_flwr.errors import RecordingError
+from syft_flwr.recording.entries import Entry, Header, next_token, parse_entry, parse_header, parse_line
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recorded feed in memory; it takes a few times the size of its file.
+
+    Attributes:
+        path: Where it was read from.
+        header: Its first line.
+        entries: All further lines.
+        cut_off: Number of a last line that was left out because it is not whole.
+    """
+
+    path: Path
+    header: Header
+    entries: tuple[Entry, ...]
+    cut_off: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its recorder stopped in good order; else it is still being written, or its writer died."""
+        return bool(self.entries) and self.entries[-1].kind == "end"
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the header to the last line."""
+        return self.entries[-1].at if self.entries else 0.0
+
+    def body(self, sha256: str) -> Path:
+        """Return where the content with this checksum lies, or would."""
+        return bodies_directory(self.path) / sha256
+
+
+def bodies_directory(path: Path) -> Path:
+    """Return the directory with the contents that belong to a recording."""
+    return path.with_name(f"{path.name}.bodies")
+
+
+def read_recording(path: str | Path, *, allow_cut_off: bool = False) -> Recording:
+    """Read and check a recorded feed.
+
+    Args:
+        path: The file.
+        allow_cut_off: Whether a last line that is not whole is left out rather than refused: the recorder may be
+            writing it at this moment, or was killed while it did.
+
+    Raises:
+        RecordingError: It can't be read, is no recording or one by a newer version, lines are damaged, cut off,
+            missing or out of order, or a content that it names is missing or damaged. ``.line`` tells where.
+    """
+    path = Path(path)
+    try:
+        with _without_collecting():
+            recording = _read(path, _lines(path, allow_cut_off=allow_cut_off))
+        _check_order(recording)
+        if recording.header.bodies:
+            _check_bodies(recording)
+    except RecordingError as error:
+        raise RecordingError(f"{path}: {error}", line=error.line) from error.__cause__
+    return recording
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Let the garbage collector not look at what is read: no garbage in it, and looking takes as long as reading."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read(path: Path, lines: Iterator[str]) -> Recording:
+    first = next(lines, None)
+    if first is None:
+        raise RecordingError("line 1 is missing: the file is empty", line=1)
+    header = parse_header(parse_line(first, 1))
+    cut_off = None
+    entries: list[Entry] = []
+    for number, text in enumerate(lines, 2):
+        if not text:
+            cut_off = number
+        else:
+            entries.append(parse_entry(parse_line(text, number), number))
+    return Recording(path, header, tuple(entries), cut_off)
+
+
+def _lines(path: Path, *, allow_cut_off: bool) -> Iterator[str]:
+    """Yield the lines; an empty text stands for a last one that is not whole."""
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            for number, text in enumerate(file, 1):
+                if text.endswith("\n"):
+                    yield text
+                elif allow_cut_off and number > 1:
+                    yield ""
+                else:
+                    raise RecordingError(
+                        f"line {number} is cut off: the recorder is writing it, or was killed while it did; "
+                        "allow_cut_off=True (--allow-cut-off) leaves it out",
+                        line=number,
+                    )
+    except UnicodeDecodeError as error:
+        raise RecordingError(f"it is not UTF-8: {error}") from error
+    except OSError as error:
+        raise RecordingError(f"can't read it: {error}") from error
+
+
+def _check_order(recording: Recording) -> None:
+    token = recording.header.start.get("token")
+    at = 0.0
+    for entry in recording.entries:
+        if not entry.at >= at:
+            raise RecordingError(f"line {entry.line}: time goes back from {at:g} s to {entry.at:g} s", line=entry.line)
+        at = entry.at
+        if entry.kind == "restart":
+            token = entry.value
+        elif entry.kind == "resume":
+            token = entry.value.get("token")
+        elif entry.kind == "poll":
+            if token is not None and entry.raw["token"] != token:
+                raise RecordingError(
+                    f"line {entry.line}: the poll begins at token {entry.raw['token']!r}, the one before it ended at "
+                    f"{token!r}: lines are missing",
+                    line=entry.line,
+                )
+            token = next_token(entry.value[-1])
+
+
+def _check_bodies(recording: Recording) -> None:
+    checked: set[str] = set()
+    for entry in recording.entries:
+        if entry.kind not in ("download", "upload"):
+            continue
+        sha256 = (entry.raw if entry.kind == "download" else entry.value)["sha256"]
+        if sha256 is None or sha256 in checked:
+            continue
+        checked.add(sha256)
+        body = recording.body(sha256)
+        try:
+            with body.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise RecordingError(f"line {entry.line}: its body can't be read: {error}", line=entry.line) from error
+        if digest != sha256:
+            raise RecordingError(f"line {entry.line}: the body {body} is damaged", line=entry.line)

@@ -1,0 +1,217 @@
+"""Write a recording while the feed goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from syft_flwr.errors import ConfigurationError, RecordingError
+from syft_flwr.models import ChangePage, DriveFile
+from syft_flwr.ports import Clock
+from syft_flwr.recording.entries import Header
+from syft_flwr.recording.reader import bodies_directory, read_recording
+from syft_flwr.recording.redaction import load_redactor
+from syft_flwr.recording.tap import GatewayTap
+
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Appends to a recording until closed; a context manager, and disposable as a subscription is.
+
+    A line is written at once and whole, so another process can read along. A file that exists already is continued,
+    without what a killed recorder left of a last line. Should the disk fail, the recording ends there and ``report``
+    is called; the feed goes on.
+
+    Args:
+        path: The file; made with mode 0600. Contents lie beside it, in ``{name}.bodies``, under their SHA-256.
+        tap: Tells what passes between the account and Drive.
+        account: The account's address.
+        start: What the account knows now; see :mod:`syft_flwr.recording.entries`.
+        clock: Gives the offsets.
+        bodies: Whether to keep the contents of messages that the runtime downloads and uploads.
+        redact: Whether to replace addresses and names, each always by the same other one.
+        report: Takes the error that ended the recording.
+
+    Raises:
+        RecordingError: The file exists and is no recording, or one of another account or made with other options.
+        ConfigurationError: Both ``bodies`` and ``redact``: nobody can tell what a body tells.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        tap: GatewayTap,
+        *,
+        account: str,
+        start: Mapping[str, Any],
+        clock: Clock,
+        bodies: bool = False,
+        redact: bool = False,
+        report: Callable[[Exception], None],
+    ) -> None:
+        if bodies and redact:
+            raise ConfigurationError("a recording can't be redacted and keep bodies: nobody knows what is in a body")
+        self.path = path
+        self._tap = tap
+        self._report = report
+        self._clock = clock
+        self._bodies = bodies_directory(path) if bodies else None
+        self._redactor = load_redactor(path, account) if redact else None
+        self._lock = threading.Lock()
+        self._pages: list[Mapping[str, Any]] = []
+        self._token = ""
+        self._closed = False
+        try:
+            self._file = self._open(self._header(account, start))
+        except OSError as error:
+            raise RecordingError(f"can't write {path}: {error}") from error
+        tap.add(self)
+
+    def close(self) -> None:
+        """End the recording in good order; idempotent."""
+        self._tap.remove(self)
+        self._write({"end": True})
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                os.close(self._file)
+
+    dispose = close
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- what the tap tells -----------------------------------------------------------------------------------
+
+    def page(self, token: str, page: ChangePage) -> None:
+        """Keep a page; with the last one the poll is written."""
+        if not self._pages:
+            self._token = token
+        self._pages.append(page.raw)
+        if page.next_page_token is None:
+            self.poll_ended()
+
+    def poll_ended(self) -> None:
+        """Write the poll, with the pages that there are."""
+        pages, self._pages = self._pages, []
+        if pages:
+            self._write({"poll": pages, "token": self._token})
+
+    def start_token(self, token: str) -> None:
+        self._write({"restart": token})
+
+    def listed(self, files: Sequence[DriveFile], *, by_feed: bool) -> None:
+        self._write({"sweep" if by_feed else "folders": [file.to_api() for file in files]})
+
+    def got(self, file_id: str, file: DriveFile | None) -> None:
+        self._write({"get": file_id, "file": None if file is None else file.to_api()})
+
+    def downloaded(self, file_id: str, target: Path | None) -> None:
+        size, sha256 = (None, None) if target is None else self._keep(target)
+        self._write({"download": file_id, "size": size, "sha256": sha256})
+
+    def uploading(
+        self, file_id: str, name: str, parent: str, body: bytes | Path, properties: Mapping[str, str] | None
+    ) -> None:
+        size, sha256 = self._keep(body)
+        upload = {"id": file_id, "name": name, "parent": parent, "properties": dict(properties or {})}
+        self._write({"upload": {**upload, "size": size, "sha256": sha256}})
+
+    # -- inside -----------------------------------------------------------------------------------------------
+
+    def _header(self, account: str, start: Mapping[str, Any]) -> Header:
+        header = Header(
+            account=account,
+            time=self._clock.time(),
+            bodies=self._bodies is not None,
+            redacted=self._redactor is not None,
+            start=start,
+        )
+        return header if self._redactor is None else self._redactor.header(header)
+
+    def _open(self, header: Header) -> int:
+        """Begin the file, or go on with it."""
+        if self._bodies is not None:
+            self._bodies.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            if os.fstat(descriptor).st_size == 0:
+                self._offset = -self._clock.monotonic()
+                _append(descriptor, header.to_line())
+            else:
+                self._offset = self._continue(descriptor, header) - self._clock.monotonic()
+                _append(descriptor, {"at": self._at(), "resume": header.start})
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _continue(self, descriptor: int, header: Header) -> float:
+        """Cut off what is not whole; return the seconds since the first recorder began."""
+        before = read_recording(self.path, allow_cut_off=True)
+        for name in ("account", "bodies", "redacted"):
+            if (was := getattr(before.header, name)) != (wanted := getattr(header, name)):
+                raise RecordingError(f"{self.path} was recorded with {name} {was!r}, not {wanted!r}: use another file")
+        if before.cut_off is not None:
+            os.truncate(descriptor, self.path.read_bytes().rindex(b"\n") + 1)
+        return max(before.duration, header.time - before.header.time)
+
+    def _at(self) -> float:
+        return round(self._offset + self._clock.monotonic(), 6)
+
+    def _write(self, document: dict[str, Any]) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                if self._redactor is not None:
+                    document = self._redactor.line(document)
+                _append(self._file, {"at": self._at(), **document})
+            except Exception as error:  # a full disk must not stop the feed
+                self._closed = True
+                os.close(self._file)
+                self._tap.remove(self)
+                self._report(error)
+
+    def _keep(self, body: bytes | Path) -> tuple[int, str | None]:
+        """Return a content's size and checksum, after keeping it; without bodies the size alone."""
+        size = len(body) if isinstance(body, bytes) else body.stat().st_size
+        if self._bodies is None:
+            return size, None
+        partial = self._bodies / f".{secrets.token_hex(8)}"
+        try:
+            partial.touch(mode=0o600)
+            if isinstance(body, bytes):
+                partial.write_bytes(body)
+            else:
+                shutil.copyfile(body, partial)
+            with partial.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            partial.replace(self._bodies / sha256)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            self._report(error)
+            return size, None
+        return size, sha256
+
+
+def _append(descriptor: int, document: Mapping[str, Any]) -> None:
+    """Write a whole line in one call, so that a reader seldom meets a part of one."""
+    line = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+    while line:
+        line = line[os.write(descriptor, line) :]

@@ -1,0 +1,179 @@
+"""Replace addresses and names in a recording, each always by the same other one.
+
+Which files there are, how they lie in folders, when they came and how large they were stays; so a redacted recording
+replays to the same events. IDs, times, sizes and checksums are kept, everything that is not known is left out.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from syft_flwr import wire
+from syft_flwr.errors import RecordingError
+from syft_flwr.recording.entries import Header
+
+_PLAIN = (
+    "id",
+    "mimeType",
+    "parents",
+    "trashed",
+    "size",
+    "createdTime",
+    "sha256Checksum",
+    "headRevisionId",
+    "ownedByMe",
+)
+_KEPT_NAMES = (wire.SYFTBOX_FOLDER, wire.RPC_FOLDER)
+_KEY_BYTES = 32
+
+
+class Redactor:
+    """Pseudonyms made with a key: without it, a guess can't be checked.
+
+    Args:
+        key: Secret bytes.
+        me: The account's address, by which the names of inboxes are read.
+    """
+
+    def __init__(self, key: bytes, me: str) -> None:
+        self._key = key
+        self._me = me
+
+    def address(self, address: str) -> str:
+        """Replace an e-mail address, however its letters are cased."""
+        return f"user-{self._digest(address.lower())}@redacted.example"
+
+    def name(self, name: str) -> str:
+        """Replace a file's, folder's, app's or endpoint's name; an inbox stays one, and so does a message."""
+        if name in _KEPT_NAMES:
+            return name
+        inbox = wire.parse_inbox_root(name, self._me)
+        if inbox is not None:
+            return wire.inbox_root_name(self.address(inbox.sender), self.address(inbox.recipient))
+        kind = wire.message_kind(name)
+        if kind is None:
+            return f"name-{self._digest(name)}"
+        future_id = name.removesuffix(f".{kind}")
+        return name if wire.is_future_id(future_id) else f"name-{self._digest(name)}.{kind}"
+
+    def header(self, header: Header) -> Header:
+        return Header(
+            account=self.address(header.account),
+            time=header.time,
+            bodies=header.bodies,
+            redacted=True,
+            start=self.start(header.start),
+        )
+
+    def start(self, start: Mapping[str, Any]) -> dict[str, Any]:
+        """Redact what the account knew at the start."""
+        return {
+            "token": start["token"],
+            "folders": [self.file(file) for file in start["folders"]],
+            "pending": [self.file(file) for file in start["pending"]],
+            "futures": [
+                {
+                    **future,
+                    "recipient": self.address(future["recipient"]),
+                    "app": self.name(future["app"]),
+                    "endpoint": self.name(future["endpoint"]),
+                }
+                for future in start["futures"]
+            ],
+            "done": [[self._done_key(key), *rest] for key, *rest in start["done"]],
+            "marks": start["marks"],
+        }
+
+    def line(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Redact a line after the header."""
+        redacted = dict(document)
+        for name in ("sweep", "folders"):
+            if name in redacted:
+                redacted[name] = [self.file(file) for file in redacted[name]]
+        if "poll" in redacted:
+            redacted["poll"] = [self._page(page) for page in redacted["poll"]]
+        if redacted.get("file") is not None:
+            redacted["file"] = self.file(redacted["file"])
+        if "upload" in redacted:
+            upload = redacted["upload"]
+            redacted["upload"] = {
+                **upload,
+                "name": self.name(upload["name"]),
+                "properties": _status(upload["properties"]),
+            }
+        return redacted
+
+    def file(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Redact a ``drive#file`` resource."""
+        file = {name: raw[name] for name in _PLAIN if name in raw}
+        if "name" in raw:
+            file["name"] = self.name(raw["name"])
+        if "owners" in raw:
+            owners = [owner["emailAddress"] for owner in raw["owners"] if "emailAddress" in owner]
+            file["owners"] = [{"emailAddress": self.address(owner)} for owner in owners]
+        if "emailAddress" in raw.get("lastModifyingUser", {}):
+            file["lastModifyingUser"] = {"emailAddress": self.address(raw["lastModifyingUser"]["emailAddress"])}
+        if properties := _status(raw.get("properties", {})):
+            file["properties"] = properties
+        return file
+
+    def _page(self, page: Mapping[str, Any]) -> dict[str, Any]:
+        redacted = {name: page[name] for name in ("nextPageToken", "newStartPageToken") if name in page}
+        redacted["changes"] = [self._change(change) for change in page.get("changes", ())]
+        return redacted
+
+    def _change(self, change: Mapping[str, Any]) -> dict[str, Any]:
+        redacted = {name: change[name] for name in ("fileId", "removed", "time", "changeType") if name in change}
+        if "file" in change:
+            redacted["file"] = self.file(change["file"])
+        return redacted
+
+    def _done_key(self, key: str) -> str:
+        """Redact an idempotency key (:attr:`~syft_flwr.models.Message.key`); a rejected file's has but its ID."""
+        try:
+            kind, sender, app, endpoint, future_id = json.loads(key)
+        except ValueError:
+            return key
+        return json.dumps([kind, self.address(sender), self.name(app), self.name(endpoint), future_id])
+
+    def _digest(self, text: str) -> str:
+        return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256").hex()[:12]
+
+
+def load_redactor(path: Path, me: str) -> Redactor:
+    """Return the redactor of a recording.
+
+    Its key lies beside the recording, so that a later recorder goes on with the same pseudonyms. Do not pass it on:
+    with the key, guesses can be checked.
+
+    Raises:
+        RecordingError: The key can't be read or written.
+    """
+    key_path = path.with_name(f"{path.name}.key")
+    try:
+        if not path.exists() or path.stat().st_size == 0:
+            key_path.unlink(missing_ok=True)
+            descriptor = os.open(key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(_KEY_BYTES))
+        key = key_path.read_bytes()
+    except FileNotFoundError as error:
+        raise RecordingError(
+            f"{key_path} is missing: {path} was recorded without redaction, or its key is lost; use another file"
+        ) from error
+    except OSError as error:
+        raise RecordingError(f"can't read or write the key of the redaction: {error}") from error
+    if len(key) != _KEY_BYTES:
+        raise RecordingError(f"{key_path} is no key of a redaction")
+    return Redactor(key, me)
+
+
+def _status(properties: Mapping[str, str]) -> dict[str, str]:
+    """Keep of a file's properties what the wire format uses."""
+    return {name: value for name, value in properties.items() if (name, value) in wire.ERROR_STATUS.items()}

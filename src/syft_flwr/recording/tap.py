@@ -1,0 +1,152 @@
+"""Listen to what passes between one account and Drive."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from syft_flwr.errors import NotFoundError, SyftFlwrError
+from syft_flwr.models import Account, ChangePage, DriveFile
+from syft_flwr.ports import DriveGateway
+
+
+class Listener(Protocol):
+    """Hears of each exchange once it is over, uploads before they begin. Called on any thread; must not raise.
+
+    ``poll_ended`` comes when a poll breaks off before its last page.
+    """
+
+    def page(self, token: str, page: ChangePage) -> None: ...
+
+    def poll_ended(self) -> None: ...
+
+    def start_token(self, token: str) -> None: ...
+
+    def listed(self, files: Sequence[DriveFile], *, by_feed: bool) -> None: ...
+
+    def got(self, file_id: str, file: DriveFile | None) -> None: ...
+
+    def downloaded(self, file_id: str, target: Path | None) -> None: ...
+
+    def uploading(
+        self, file_id: str, name: str, parent: str, body: bytes | Path, properties: Mapping[str, str] | None
+    ) -> None: ...
+
+
+class GatewayTap:
+    """A :class:`~syft_flwr.ports.DriveGateway` that passes everything on to another one, and lets others listen.
+
+    Args:
+        inner: Does the work.
+    """
+
+    def __init__(self, inner: DriveGateway) -> None:
+        self._inner = inner
+        self._listeners: tuple[Listener, ...] = ()
+        self._lock = threading.Lock()
+        self._feed_thread: int | None = None
+
+    def add(self, listener: Listener) -> None:
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+    def remove(self, listener: Listener) -> None:
+        """Stop telling a listener; it may still hear of what is under way."""
+        with self._lock:
+            self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+    def about(self) -> Account:
+        self._feed_thread = threading.get_ident()
+        return self._inner.about()
+
+    def get_start_page_token(self) -> str:
+        self._feed_thread = threading.get_ident()
+        token = self._inner.get_start_page_token()
+        for listener in self._listeners:
+            listener.start_token(token)
+        return token
+
+    def list_changes(self, page_token: str) -> ChangePage:
+        self._feed_thread = threading.get_ident()
+        try:
+            page = self._inner.list_changes(page_token)
+        except SyftFlwrError:
+            for listener in self._listeners:
+                listener.poll_ended()
+            raise
+        for listener in self._listeners:
+            listener.page(page_token, page)
+        return page
+
+    def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
+        if not self._listeners:
+            yield from self._inner.list_files(query, oldest_first=oldest_first)
+            return
+        # Whoever follows the feed sweeps as well; all others look for folders to write to.
+        by_feed = threading.get_ident() == self._feed_thread
+        files: list[DriveFile] = []
+        for file in self._inner.list_files(query, oldest_first=oldest_first):
+            files.append(file)
+            yield file
+        for listener in self._listeners:
+            listener.listed(files, by_feed=by_feed)
+
+    def get_file(self, file_id: str) -> DriveFile:
+        try:
+            file = self._inner.get_file(file_id)
+        except NotFoundError:
+            for listener in self._listeners:
+                listener.got(file_id, None)
+            raise
+        for listener in self._listeners:
+            listener.got(file_id, file)
+        return file
+
+    def generate_ids(self, count: int) -> Sequence[str]:
+        return self._inner.generate_ids(count)
+
+    def create_folder(self, file_id: str, name: str, parent: str | None) -> DriveFile:
+        folder = self._inner.create_folder(file_id, name, parent)
+        for listener in self._listeners:
+            listener.listed([folder], by_feed=False)
+        return folder
+
+    def share(self, file_id: str, email: str) -> None:
+        self._inner.share(file_id, email)
+
+    def upload(
+        self,
+        file_id: str,
+        name: str,
+        parent: str,
+        body: bytes | Path,
+        *,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        for listener in self._listeners:
+            listener.uploading(file_id, name, parent, body, properties)
+        self._inner.upload(file_id, name, parent, body, properties=properties)
+
+    def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
+        try:
+            self._inner.download(file_id, target, size=size, sha256=sha256)
+        except NotFoundError:
+            for listener in self._listeners:
+                listener.downloaded(file_id, None)
+            raise
+        for listener in self._listeners:
+            listener.downloaded(file_id, target)
+
+    def delete(self, file_id: str) -> None:
+        self._inner.delete(file_id)
+
+    def server_time(self) -> float:
+        return self._inner.server_time()
+
+    def budget_delay(self, units: int) -> float:
+        return self._inner.budget_delay(units)
+
+    def close(self) -> None:
+        self._inner.close()

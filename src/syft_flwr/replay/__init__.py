@@ -1,0 +1,5 @@
+"""Recorded feeds played again: the same streams and handlers, no network, on any scheduler."""
+
+from syft_flwr.replay.replay import Replay, ReplayEvent, replay
+
+__all__ = ["Replay", "ReplayEvent", "replay"]

@@ -1,0 +1,307 @@
+"""Replay a recorded feed: the same streams and handlers, no network, on any scheduler."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from reactivex import Observable, abc
+from reactivex.scheduler import VirtualTimeScheduler
+
+from syft_flwr.clock import SystemClock
+from syft_flwr.errors import RecordingError
+from syft_flwr.feed.event_text import Event
+from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
+from syft_flwr.recording.reader import Recording, read_recording
+from syft_flwr.replay.player import RecordingPlayer
+from syft_flwr.replay.recorded_drive import Upload, recorded_uploads
+from syft_flwr.runtime.handle import DriveRuntime
+from syft_flwr.settings import load_settings
+
+_KEPT_EVENTS = 1_000
+
+
+class Handlers(Protocol):
+    """What can be served by a replay: :class:`~syft_flwr.events.P2PFileEvents`."""
+
+    def attach(self, runtime: DriveRuntime) -> Callable[[], None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayEvent:
+    """Something that a replay brought.
+
+    Attributes:
+        line: Line of the recording.
+        at: Seconds since its beginning.
+        event: A message, rejection, contained error or reply.
+    """
+
+    line: int
+    at: float
+    event: Event
+
+
+def replay(
+    path: str | Path,
+    *,
+    scheduler: abc.SchedulerBase | None = None,
+    speed: float | None = None,
+    allow_cut_off: bool = False,
+    **settings: Any,
+) -> Replay:
+    """Prepare the replay of a recorded feed; nothing happens before :meth:`Replay.run`.
+
+    Args:
+        path: The recording. All of it is read and checked now.
+        scheduler: Where it plays; by default on a virtual one of its own. On a virtual one (``TestScheduler``) all
+            happens on the thread that starts it, and the same every time; ``scheduler.start()`` does what ``run()``
+            does.
+        speed: Without a scheduler: play in real time, this many times as fast as it was.
+        allow_cut_off: Whether to leave out a last line that is not whole.
+        **settings: Fields of :class:`~syft_flwr.settings.Settings`.
+
+    Raises:
+        RecordingError: The recording can't be read; ``.line`` tells where. See
+            :func:`~syft_flwr.recording.reader.read_recording`.
+        ValueError: ``speed`` is not positive, or comes with a scheduler.
+    """
+    if speed is not None and (speed <= 0 or scheduler is not None):
+        raise ValueError("speed is a positive number, and the scheduler's own matter where there is one")
+    return Replay(read_recording(path, allow_cut_off=allow_cut_off), scheduler=scheduler, speed=speed, **settings)
+
+
+class Replay:
+    """A recorded feed that plays again; a context manager.
+
+    It has the streams of a :class:`~syft_flwr.runtime.DriveRuntime`, and its ``runtime`` can be used as one: handlers
+    and pipelines work on it unchanged. Nothing that they write goes anywhere but to :attr:`replies` and
+    :attr:`uploads`.
+
+    Attributes:
+        recording: What is played.
+        runtime: The runtime behind the streams.
+        replies: What handlers answered, in order.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+        speed: float | None = None,
+        **settings: Any,
+    ) -> None:
+        """Put the parts together; :func:`replay` reads the recording for you."""
+        self.recording = recording
+        self.replies: list[Replied] = []
+        self._events: deque[tuple[int, float, Event]] = deque(maxlen=_KEPT_EVENTS)
+        self._speed = speed
+        self._scheduler = scheduler or VirtualTimeScheduler()
+        self._began = self._scheduler.now
+        self._failure: RecordingError | None = None
+        self._started = False
+        self._stopping = threading.Event()
+        self._over = threading.Event()
+        self._now: float | None = None
+        self._line = 1
+        self._at = 0.0
+        self._directory = Path(tempfile.mkdtemp(prefix="syft-flwr-replay-"))
+        try:
+            loaded = load_settings(**{"cleanup": False, **settings})
+            self._player = RecordingPlayer(recording, loaded, self._directory, self.time)
+        except BaseException:
+            shutil.rmtree(self._directory)
+            raise
+        self.runtime = self._player.runtime
+        self._listen()
+        if isinstance(self._scheduler, VirtualTimeScheduler):
+            self.start()
+
+    # -- streams ----------------------------------------------------------------------------------------------
+
+    @property
+    def changes(self) -> Observable[Change]:
+        return self.runtime.changes
+
+    @property
+    def messages(self) -> Observable[Message]:
+        return self.runtime.messages
+
+    @property
+    def responses(self) -> Observable[Message]:
+        return self.runtime.responses
+
+    @property
+    def rejected(self) -> Observable[Rejection]:
+        return self.runtime.rejected
+
+    @property
+    def errors(self) -> Observable[FeedError]:
+        return self.runtime.errors
+
+    @property
+    def scheduler(self) -> abc.SchedulerBase:
+        """Where it plays; pass it to operators that know time, such as ``buffer_with_time``."""
+        return self._scheduler
+
+    @property
+    def account(self) -> str:
+        """Address of the account whose feed it is."""
+        return self.recording.header.account
+
+    @property
+    def uploads(self) -> list[Upload]:
+        """Every message that handlers and pipelines wrote, replies included, in order."""
+        return list(self._player.drive.uploads)
+
+    @property
+    def recorded_uploads(self) -> list[Upload]:
+        """Every message that the account wrote while its feed was recorded with bodies, in order."""
+        return recorded_uploads(self.recording)
+
+    @property
+    def line(self) -> int:
+        """The line of the recording at which it stands."""
+        return self._line
+
+    def serve(self, handlers: Handlers) -> None:
+        """Let the handlers that were registered with ``on_request`` answer the replayed requests."""
+        handlers.attach(self.runtime)
+
+    # -- playing ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Put the replay on its scheduler; idempotent. On a virtual one it is there from the beginning."""
+        if not self._started:
+            self._started = True
+            self._began = self._scheduler.now
+            self._schedule(0)
+
+    def run(self) -> Self:
+        """Play to the end; blocks until then.
+
+        Raises:
+            RecordingError: A handler or pipeline asked for what is not in the recording; the replay ended there.
+        """
+        if self._speed is not None:
+            self._play_in_real_time(self._speed)
+        elif isinstance(self._scheduler, VirtualTimeScheduler):
+            VirtualTimeScheduler.start(self._scheduler)
+        else:
+            self.start()
+            SystemClock().wait(self._over, None)
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Raise what ended the replay early, if anything did; :meth:`run` does so itself.
+
+        Raises:
+            RecordingError: As :meth:`run`.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    def raise_assertions(self) -> None:
+        """Raise the first ``AssertionError`` of an observer or handler, if there was one: those are contained, too."""
+        for _, _, event in self._events:
+            if isinstance(event, FeedError) and isinstance(event.error, AssertionError):
+                raise event.error
+
+    def stop(self) -> None:
+        """Play no further entry; callable from anywhere, returns at once."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Stop playing and end the streams; idempotent."""
+        self._stopping.set()
+        self._player.close()
+        self._over.set()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _schedule(self, index: int) -> None:
+        """Play an entry at its time, and then schedule the next."""
+        entries = self.recording.entries
+
+        def play(_: abc.SchedulerBase, __: Any = None) -> None:
+            if not self._stopping.is_set() and index < len(entries) and self._play(index):
+                self._schedule(index + 1)
+            else:
+                self._end()
+
+        at = entries[index].at if index < len(entries) else self._at
+        self._scheduler.schedule_absolute(self._began + timedelta(seconds=at), play)
+
+    def _play_in_real_time(self, speed: float) -> None:
+        clock = SystemClock()
+        began = clock.monotonic()
+        for index, entry in enumerate(self.recording.entries):
+            left = began + entry.at / speed - clock.monotonic()
+            if self._stopping.wait(max(0.0, left)) or not self._play(index):
+                break
+        self._end()
+
+    def _end(self) -> None:
+        self._player.end()
+        self._over.set()
+
+    def _play(self, index: int) -> bool:
+        """Do what was done at an entry; return whether to go on."""
+        entry = self.recording.entries[index]
+        self._line, self._at = entry.line, entry.at
+        self._now = self.time()
+        try:
+            self._player.play(index)
+        except RecordingError as error:
+            self._failure = error
+            return False
+        except Exception as error:  # on a scheduler's thread nobody would hear of it
+            self._failure = RecordingError(f"line {self._line} can't be replayed: {error!r}", line=self._line)
+            self._failure.__cause__ = error
+            return False
+        finally:
+            self._now = None
+        return True
+
+    # -- what happened ----------------------------------------------------------------------------------------
+
+    @property
+    def events(self) -> list[ReplayEvent]:
+        """The newest thousand messages, rejections, contained errors and replies, oldest first."""
+        return [ReplayEvent(*event) for event in self._events]
+
+    def _listen(self) -> None:
+        for stream in (self.messages, self.rejected, self.errors):
+            stream.subscribe(self._note)
+        self.runtime.replied.subscribe(self._note_reply)
+
+    def _note(self, event: Event) -> None:
+        self._events.append((self._line, self._at, event))
+
+    def _note_reply(self, reply: Replied) -> None:
+        self.replies.append(reply)
+        self._note(reply)
+
+    def time(self) -> float:
+        """Return the Unix time at which the feed was recorded, moved on by the scheduler."""
+        if self._now is not None:  # while an entry is played, time stands still
+            return self._now
+        elapsed = (self._scheduler.now - self._began).total_seconds() if self._started else 0.0
+        return self.recording.header.time + max(self._at, elapsed)

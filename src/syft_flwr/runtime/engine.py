@@ -1,0 +1,393 @@
+"""One account's engine: its parts put together and kept going, for as many handles as there are."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from syft_flwr.drive.folders import FolderIndex
+from syft_flwr.drive.inboxes import InboxMaker
+from syft_flwr.errors import ConfigurationError, RuntimeClosedError
+from syft_flwr.exchange.deletions import Deletions
+from syft_flwr.exchange.ids import IdPool
+from syft_flwr.exchange.lane import HandlerThreads, Lane
+from syft_flwr.exchange.parts import Parts
+from syft_flwr.exchange.requester import Request, Requester
+from syft_flwr.exchange.responses import Responses
+from syft_flwr.exchange.routes import MessageLane, Route, Routes
+from syft_flwr.feed.schedule import PollInterval
+from syft_flwr.feed.streams import Streams
+from syft_flwr.models import Message
+from syft_flwr.ports import Clock, DriveGateway, StateStore
+from syft_flwr.runtime.dispatch import Dispatch
+from syft_flwr.runtime.follower import Follower
+from syft_flwr.runtime.loop import PollLoop
+from syft_flwr.settings import Settings
+from syft_flwr.state.bodies import BodyFiles
+from syft_flwr.state.ledger import Ledger
+
+_log = logging.getLogger(__name__)
+
+_POLL_UNITS = 100
+_STOP_TIMEOUT = 1.0
+_UPLOAD_TIMEOUT = 10.0
+_DELETE_TIMEOUT = 2.0
+_PASS_ON_TIMEOUT = 60.0
+"""Seconds that a poll of a caller's own waits for observers, at most."""
+
+_shared_threads = HandlerThreads()
+"""For all engines of the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where an engine keeps its state, and as whom.
+
+    Attributes:
+        ledger: The durable rows.
+        folders: Known folders; losing it costs calls.
+        bodies: Directory for message bodies.
+        holder: This process's name in leases.
+        is_alive: Tells whether the process behind a holder's name still lives.
+    """
+
+    ledger: StateStore
+    folders: StateStore
+    bodies: Path
+    holder: str
+    is_alive: Callable[[str], bool]
+
+
+def assemble(
+    me: str,
+    gateway: DriveGateway,
+    stores: Stores,
+    *,
+    settings: Settings,
+    clock: Clock,
+    rng: random.Random,
+    url: str,
+    meter: Any = None,
+    executor: Executor | None = None,
+    make_lane: Callable[..., MessageLane] = Lane,
+    observes: bool = False,
+    on_close: Callable[[], None] = lambda: None,
+) -> Engine:
+    """Put an engine together: the one place, for live runtimes, replays and tests.
+
+    Args:
+        me: The account's address.
+        gateway: The account's Drive.
+        stores: The account's state.
+        settings: How it behaves.
+        clock: Time.
+        rng: Source of jitter.
+        url: The Drive that the state is bound to.
+        meter: What the gateway books its calls in.
+        executor: Runs transfers; by default a pool of threads of its own. With a synchronous one, the engine has no
+            threads at all.
+        make_lane: Makes the lanes of handlers.
+        observes: Whether messages are only shown, since other processes of the account take them.
+        on_close: Closes what was passed.
+    """
+    threaded = executor is None
+    with ExitStack() as stack:
+        stack.callback(on_close)
+        if executor is None:
+            executor = ThreadPoolExecutor(settings.max_connections, thread_name_prefix=f"syft-transfer-{me}")
+        stack.callback(executor.shutdown, wait=True, cancel_futures=True)
+        ids = IdPool(gateway)
+        folders = FolderIndex(gateway, stores.folders, me)
+        parts = Parts(
+            me=me,
+            settings=settings,
+            clock=clock,
+            gateway=gateway,
+            ledger=Ledger(
+                stores.ledger,
+                clock,
+                holder=stores.holder,
+                is_alive=stores.is_alive,
+                max_processed=settings.max_processed_requests,
+            ),
+            bodies=BodyFiles(stores.bodies),
+            folders=folders,
+            inboxes=InboxMaker(gateway, folders, stores.folders, me, reserve=ids.take),
+            ids=ids,
+            streams=Streams(),
+            pool=executor,
+            observes=observes,
+        )
+        return Engine(
+            parts,
+            url=url,
+            meter=meter,
+            rng=rng,
+            threaded=threaded,
+            make_lane=make_lane,
+            on_close=stack.pop_all().close,
+        )
+
+
+class Resource(Protocol):
+    """Something that ends with the engine, such as a recorder."""
+
+    def close(self) -> None: ...
+
+
+class Engine:
+    """Follows one account's change feed and exchanges messages over it. Thread-safe.
+
+    Args:
+        parts: The account's parts.
+        url: The Drive that the state is bound to.
+        meter: What the gateway books its calls in.
+        rng: Source of jitter.
+        threaded: Whether it has threads; a replay and tests have none.
+        make_lane: Makes the lanes of handlers.
+        on_close: Closes the parts.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        url: str,
+        meter: Any,
+        rng: random.Random,
+        threaded: bool = True,
+        make_lane: Callable[..., MessageLane] = Lane,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.parts = parts
+        self.meter = meter
+        self.threaded = threaded
+        self._rng = rng
+        self._make_lane = make_lane
+        self._on_close = on_close
+        self._lock = threading.Lock()
+        self._wishes: dict[object, PollInterval] = {}
+        self._resources: list[Resource] = []
+        self._closed = threading.Event()
+        _shared_threads.enlist()
+        self.routes = Routes()
+        self.responses = Responses(
+            parts,
+            poll=self._poll_for_caller,
+            polled_at=lambda: self.follower.polled_at,
+            is_polled=lambda: self.loop.is_running,
+            interval=self.least_interval,
+            check_open=self.check_open,
+            on_deletion=lambda: self.deletions.run_soon(),  # noqa: PLW0108 - it is made below
+        )
+        self.dispatch = Dispatch(
+            parts,
+            self.routes,
+            on_answered=self.responses.came,
+            on_deletion=lambda: self.deletions.run_soon(),  # noqa: PLW0108 - it is made below
+            threaded=threaded,
+        )
+        parts.streams.emit_with(self.dispatch.post)
+        self.deletions = Deletions(parts, later=self.dispatch.later, rng=rng)
+        self.requester = Requester(parts, on_sent=self._on_sent)
+        self.follower = Follower(
+            parts,
+            routes=self.routes,
+            dispatch=self.dispatch,
+            responses=self.responses,
+            deletions=self.deletions,
+            url=url,
+        )
+        self.loop = PollLoop(
+            f"syft-poll-{parts.me}",
+            step=self._step,
+            report=lambda error: parts.streams.report("polling", error),
+            clock=parts.clock,
+        )
+
+    # -- handles ----------------------------------------------------------------------------------------------
+
+    def join(self, handle: object, poll_interval: float, max_poll_interval: float | None) -> None:
+        """Take a handle's wishes into account, until it leaves."""
+        with self._lock:
+            self._wishes[handle] = PollInterval(poll_interval, max_poll_interval, self._rng)
+        self.loop.hasten(poll_interval)
+
+    def leave(self, handle: object) -> bool:
+        """Forget a handle; return whether it was the last."""
+        with self._lock:
+            self._wishes.pop(handle, None)
+            return not self._wishes
+
+    def least_interval(self) -> float:
+        """Return the shortest pause between polls (seconds) that any open handle wants while somebody waits."""
+        with self._lock:
+            bases = [wish.base for wish in self._wishes.values()]
+        return min(bases, default=self.parts.settings.poll_interval)
+
+    def keep(self, resource: Resource) -> None:
+        """Close something with the engine."""
+        self._resources.append(resource)
+
+    def warn_of_other_settings(self, wanted: Settings, given: Collection[str]) -> None:
+        """Tell which of the settings that a further handle asked for are those of the first one."""
+        own = ("poll_interval", "max_poll_interval", "message_timeout")
+        mine = self.parts.settings
+        ignored = [name for name in given if name not in own and getattr(wanted, name) != getattr(mine, name)]
+        if ignored:
+            _log.warning("%s is open already, with other settings of %s: they stay", self.parts.me, ", ".join(ignored))
+
+    def begin_with(self, snapshot: Mapping[str, Any]) -> None:
+        """Take over what another engine of the account knows (:meth:`Ledger.snapshot`)."""
+        self.dispatch.journaled(self.parts.ledger.restore(snapshot))
+
+    # -- polling ----------------------------------------------------------------------------------------------
+
+    def poll_once(self) -> int:
+        """Poll the feed, and wait until observers have seen what it brought; return the number of changes."""
+        self.check_open()
+        changes = self.follower.poll()
+        self.dispatch.run(_PASS_ON_TIMEOUT)
+        return changes
+
+    def _poll_for_caller(self) -> None:
+        self.follower.poll()
+        self.dispatch.run(_STOP_TIMEOUT)
+
+    def _step(self) -> float:
+        self.check_open()
+        self.follower.poll()
+        with self._lock:
+            pauses = [wish.next(active=self.is_active) for wish in self._wishes.values()]
+        pause = min(pauses, default=self.parts.settings.poll_interval)
+        stretched = self.parts.gateway.budget_delay(_POLL_UNITS)
+        if stretched > pause:
+            self.meter.book_stretch(stretched - pause)
+            limit = self.parts.settings.quota_units_per_minute
+            _log.info("%s: pause stretched to %.1f s to keep to %s units a minute", self.parts.me, stretched, limit)
+        return max(pause, stretched)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the last poll brought messages, or work is going on, or somebody waits for an answer."""
+        return self.follower.brought_messages or self.responses.is_awaited() or self.dispatch.in_hand() > 0
+
+    # -- messages ---------------------------------------------------------------------------------------------
+
+    def send(self, requests: Sequence[Request]) -> list[str]:
+        """Send requests; needs nothing of the feed. See :meth:`Requester.send`."""
+        self.check_open()
+        self.follower.identify()
+        return self.requester.send(requests)
+
+    def serve(self, route: Route, *, known_senders: Iterable[str] = ()) -> None:
+        """Let a handler take the requests of an endpoint, or those that a pipeline hands over.
+
+        Args:
+            route: The endpoint and its handler.
+            known_senders: Participants whose inboxes this account creates and shares when polling begins: a file
+                in a folder of one's own is surest to show in one's feed.
+
+        Raises:
+            ConfigurationError: This engine only looks on.
+            ValueError: The endpoint has a handler already.
+        """
+        self.check_open()
+        if self.parts.observes:
+            raise ConfigurationError(f"this runtime of {self.parts.me} only looks on; use DriveRuntime.open to answer")
+        self.follower.want_inboxes((sender, route.app, route.endpoint) for sender in known_senders)
+        route.lane = self._make_lane(
+            f"{route.app}/{route.endpoint}",
+            steps=self.dispatch.responder,
+            pool=self.parts.pool,
+            threads=_shared_threads,
+            later=self.dispatch.later,
+            capacity=max(self.parts.settings.lane_capacity, route.concurrency),
+            concurrency=route.concurrency,
+            on_room=lambda: self.dispatch.has_room(route),
+        )
+        self.dispatch.open_route(route)
+
+    def withdraw(self, routes: Collection[Route]) -> None:
+        """Stop handlers; waits up to a second for what they are doing, and for the replies under way."""
+        for route in routes:
+            self.dispatch.close_route(route)
+        self._wait_for_handlers(routes)
+
+    def consume(self, message: Message) -> None:
+        """Note a message as handled that no handler has."""
+        number = self.parts.ledger.journal.finish_by_file(message)
+        if number is None:
+            error = ConfigurationError("a handler has this request: it is not consumed, and will be answered")
+            self.parts.streams.report("consume", error, message)
+
+    def fetch_body(self, message: Message) -> Future[bytes]:
+        """Begin to download a message's body, which is not kept; the transfers of the account take turns."""
+        self.check_open()
+        return self.parts.pool.submit(self._fetch_body, message)
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        """Raise if the engine is closed.
+
+        Raises:
+            RuntimeClosedError: It is.
+        """
+        if self._closed.is_set():
+            raise RuntimeClosedError(f"the runtime of {self.parts.me} is closed")
+
+    def close(self) -> None:
+        """Stop everything within about a second; uploads under way get up to ten. Callable from any thread.
+
+        What is unfinished then stays in the journal for the next process.
+        """
+        with self._lock:
+            if self._closed.is_set():
+                return
+            self._closed.set()
+        self.loop.end()
+        routes = self.routes.all()
+        for route in routes:
+            self.dispatch.close_route(route)
+        self._wait_for_handlers(routes)
+        self.dispatch.responder.interrupt()
+        self.deletions.finish(_DELETE_TIMEOUT)
+        self.parts.gateway.close()
+        self.loop.join(_STOP_TIMEOUT)
+        self.responses.close()
+        for resource in self._resources:
+            resource.close()
+        self.dispatch.run(_STOP_TIMEOUT)
+        self.dispatch.stop()
+        self.dispatch.join(_STOP_TIMEOUT)
+        self.follower.finish()
+        self.parts.streams.complete()
+        _shared_threads.discharge()
+        self._on_close()
+
+    def _wait_for_handlers(self, routes: Collection[Route]) -> None:
+        deadline = self.parts.clock.monotonic() + _STOP_TIMEOUT
+        for route in routes:
+            if route.lane is not None:
+                route.lane.stop(max(0.0, deadline - self.parts.clock.monotonic()))
+        self.dispatch.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
+
+    def _fetch_body(self, message: Message) -> bytes:
+        partial = self.parts.bodies.partial(f"stream-{message.file_id}")
+        try:
+            self.parts.gateway.download(message.file_id, partial, size=message.size, sha256=message.sha256)
+            return partial.read_bytes()
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _on_sent(self, futures: Sequence[Any]) -> None:
+        self.responses.sent(futures)
+        self.loop.hasten(self.least_interval())

@@ -1,0 +1,407 @@
+"""Follows the account's change feed, and looks beside it: token, pages and sweeps into the journal."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import islice
+from operator import attrgetter
+
+from syft_flwr import wire
+from syft_flwr.drive.folders import Location
+from syft_flwr.errors import ConfigurationError, DriveError, InvalidNameError, PageTokenRejectedError
+from syft_flwr.exchange.admission import admit
+from syft_flwr.exchange.deletions import Deletions
+from syft_flwr.exchange.parts import Parts
+from syft_flwr.exchange.responses import Responses
+from syft_flwr.exchange.routes import Routes
+from syft_flwr.exchange.work import pause_after
+from syft_flwr.feed.schedule import SweepKind, SweepSchedule
+from syft_flwr.feed.sweep import Sweeper
+from syft_flwr.models import ChangePage, DriveFile, Message, Rejection, RejectionReason
+from syft_flwr.runtime.dispatch import Dispatch
+from syft_flwr.state.ledger import Committed
+from syft_flwr.state.processed import LIST_LAG
+from syft_flwr.wire import InboxPath
+
+_log = logging.getLogger(__name__)
+
+_FEED_LAG = 10.0
+"""Seconds by which an entry of the feed may ordinarily trail the write."""
+_ABANDONED = 86_400.0
+"""Age in seconds of a body at which no one is at work on it any more: a handler may take hours."""
+_INBOXES_PER_POLL = 32
+"""Senders whose inboxes are made before a poll: with a thousand of them, messages must not wait for the last."""
+_SWEPT_AT_ONCE = 1000
+
+
+class Follower:
+    """The account's polls, one at a time, whoever asks for them.
+
+    The lock is held over calls to Drive and over nothing else: no observer and no handler runs here.
+
+    Args:
+        parts: The account's parts.
+        routes: Tell which names to sweep for.
+        dispatch: Takes up what came into the journal.
+        responses: Hears which futures have an answer.
+        deletions: Cleans up.
+        url: The Drive that the state is bound to.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        routes: Routes,
+        dispatch: Dispatch,
+        responses: Responses,
+        deletions: Deletions,
+        url: str,
+    ) -> None:
+        self._parts = parts
+        self._routes = routes
+        self._dispatch = dispatch
+        self._responses = responses
+        self._deletions = deletions
+        self._url = url
+        self._sweeper = Sweeper(parts.gateway, parts.folders, parts.me)
+        self._schedule = SweepSchedule(parts.settings.sweep_interval)
+        self._lock = threading.RLock()
+        self._identity = threading.Lock()
+        self._identified = False
+        self._begun = False
+        self._token: str | None = None
+        self._stored = ""
+        self._inboxes = _WantedInboxes(parts)
+        self._folders_version = -1
+        self._swept_at: float | None = None
+        self._full_at = self._floor = 0.0
+        """When the last sweep and the last full one began, and before when no later one looks, on Drive's clock."""
+        self._cleaned_at = float("-inf")
+        self._traffic = False
+        self.polled_at = float("-inf")
+        """When the last poll ended, on the monotonic clock."""
+
+    def want_inboxes(self, inboxes: Iterable[tuple[str, str, str]]) -> None:
+        """Ask for this account's inboxes for (sender, app, endpoint); made before the next poll."""
+        self._inboxes.want(inboxes)
+
+    @property
+    def brought_messages(self) -> bool:
+        """Whether the last poll brought any."""
+        return self._traffic
+
+    @property
+    def token(self) -> str | None:
+        """What the next poll begins with, once that is known."""
+        return self._token
+
+    def identify(self) -> None:
+        """Make sure, once, that credentials and state are this account's.
+
+        Raises:
+            ConfigurationError: The credentials are another account's.
+            StateMismatchError: The state belongs to another Drive or account.
+            DriveError: Drive can't be reached or refuses; call again.
+        """
+        with self._identity:
+            if self._identified:
+                return
+            account = self._parts.gateway.about()
+            if not wire.same_address(account.email, self._parts.me):
+                raise ConfigurationError(
+                    f"the credentials are for {account.email}, not for {self._parts.me}: use that account's token, or "
+                    f"set SYFTBOX_EMAIL to {account.email}"
+                )
+            self._parts.ledger.bind(self._url, account.permission_id)
+            self._identified = True
+
+    def poll(self) -> int:
+        """Poll once and do what has come due; return the number of changes.
+
+        The first call begins: start token first, then a sweep, then what is unfinished.
+
+        Raises:
+            DriveError: Nothing is lost; the next poll goes on from the same token.
+        """
+        with self._lock:
+            self._begin()
+            self._inboxes.make()
+            try:
+                changes = self.follow()
+            except PageTokenRejectedError as error:
+                _log.warning("%s: %s; starting over with a new token and a sweep", self._parts.me, error)
+                self._restart()
+                changes = 0
+            self._sweep_if_due()
+            self._clean_up()
+            return changes
+
+    def follow(self) -> int:
+        """Follow the feed to its end; return the number of changes. No sweep, no clean-up.
+
+        Raises:
+            DriveError: As :meth:`poll`.
+        """
+        with self._lock:
+            assert self._token is not None  # noqa: S101 - it has begun
+            self._traffic = False
+            count = 0
+            try:
+                while True:
+                    page = self._parts.gateway.list_changes(self._token)
+                    self._take_page(page)
+                    self._token = page.next_page_token or page.new_start_page_token or self._token
+                    count += len(page.changes)
+                    if page.next_page_token is None:
+                        return count
+            finally:
+                self.polled_at = self._now()
+                self._dispatch.look_around()
+
+    def follow_from(self, token: str) -> None:
+        """Count as begun, with the feed at this token: a replay has no Drive to ask."""
+        with self._lock:
+            self._token = self._stored = token
+            self._begun = True
+
+    def take(self, files: Iterable[DriveFile]) -> list[str]:
+        """Journal what a sweep found, a thousand files at a time; return when those that are new were created.
+
+        Each thousand is sorted by time, which decides within one sender only; equal times stay as they were listed.
+        """
+        with self._lock:
+            found = iter(files)
+            new: list[str] = []
+            while chunk := sorted(islice(found, _SWEPT_AT_ONCE), key=attrgetter("created_time")):
+                committed = self._parts.ledger.take(chunk, self._answers(chunk))
+                new += committed.new
+                self._took(committed)
+            self._traffic |= bool(new)
+            return new
+
+    @contextmanager
+    def held(self) -> Iterator[str | None]:
+        """Let no poll happen for the block; gives the token that the next one will begin with, if it is known."""
+        with self._lock:
+            yield self._token
+
+    def finish(self) -> None:
+        """Put the token on record, so that the next process looks at no page again."""
+        if self._begun and self._token and self._token != self._stored:
+            with suppress(Exception):  # it only saves a look
+                self._parts.ledger.store_token(self._token, stored=self._stored)
+
+    # -- the beginning ----------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self._begun:
+            return
+        self.identify()
+        self._inboxes.make()
+        ledger = self._parts.ledger
+        self._token = ledger.cursor()
+        self._stored = self._token or ""
+        forgetful = self._token is None
+        if forgetful:
+            self._restart()
+        self._responses.resume()
+        self._sweep(SweepKind.FULL, recollect=forgetful)
+        kept = self._dispatch.responder.kept_bodies() | self._responses.kept_bodies()
+        self._parts.bodies.sweep(kept, min_age=_ABANDONED)
+        self._deletions.run_soon()
+        self._begun = True
+
+    def _restart(self) -> None:
+        """Obtain a new start token. A sweep follows, and only then is nothing lost."""
+        token = self._parts.gateway.get_start_page_token()
+        self._parts.ledger.restart_cursor(token)
+        self._token = self._stored = token
+        self._schedule.token_restarted(self._now())
+        _log.info("following the change feed from a new start token")
+
+    # -- what the feed brings ---------------------------------------------------------------------------------
+
+    def _take_page(self, page: ChangePage) -> None:
+        """Learn the folders of a page, journal the page, and only then let anyone know."""
+        self._parts.folders.observe(page.changes)
+        files = [change.file for change in page.changes if change.file is not None]
+        committed, self._stored = self._parts.ledger.commit(page, stored=self._stored, answers=self._answers(files))
+        self._traffic |= bool(committed.new)
+        self._dispatch.page(page)
+        self._took(committed)
+        if self._schedule.awaits_proof:
+            for file in files:
+                if wire.message_kind(file.name) is not None and not file.owned_by_me:
+                    location = self._parts.folders.locate(file, ask=False)
+                    if isinstance(location, Location):
+                        self._schedule.delivered(location.root.id)
+
+    def _took(self, committed: Committed) -> None:
+        self._responses.came(committed.answered)
+        for message in committed.responses:
+            self._dispatch.post(partial(self._dispatch.show_response, message))
+        self._dispatch.journaled(committed.last, committed.changed)
+        if committed.deletable:
+            self._deletions.run_soon()
+
+    def _answers(self, files: Iterable[DriveFile]) -> dict[str, Message]:
+        """Return those responses whose place is known, so that they answer their futures with the page's commit."""
+        if self._parts.observes:
+            return {}
+        answers: dict[str, Message] = {}
+        for file in files:
+            if wire.message_kind(file.name) == "response" and not (file.owned_by_me or file.trashed):
+                location = self._parts.folders.locate(file, ask=False)
+                if isinstance(location, Location):
+                    limit = self._parts.settings.max_message_size
+                    verdict = admit(file, location, self._parts.me, max_size=limit)
+                    if isinstance(verdict, Message):
+                        answers[file.id] = verdict
+        return answers
+
+    # -- sweeps -----------------------------------------------------------------------------------------------
+
+    def _sweep_if_due(self) -> None:
+        if self._folders_version != self._parts.folders.version:
+            self._folders_version = self._parts.folders.version
+            self._schedule.roots_seen(self._parts.folders.inbox_roots(), self._now())
+        kind = self._schedule.due(self._now(), wanted=self._parts.ledger.wants_sweep())
+        if kind is not None:
+            self._sweep(kind)
+
+    def _sweep(self, kind: SweepKind, *, recollect: bool = False) -> None:
+        began = self._parts.gateway.server_time()
+        gone = False
+        if kind is SweepKind.FULL:
+            self._sweeper.find_folders(self._names())
+            if recollect:
+                self._recollect()
+            listed: set[str] = set()
+            new = self.take(_noting(self._sweeper.messages(self._parts.ledger.marks()), listed))
+            gone = self._deletions.confirm_gone(listed)
+        else:
+            new = self.take(self._sweeper.recent(self._since(kind)))
+        overdue = wire.timestamp(began - _FEED_LAG)
+        missed = 0 if self._swept_at is None else sum(created < overdue for created in new)
+        if missed:
+            _log.info("a sweep found %d messages that the feed missed", missed)
+        if kind is not SweepKind.GLANCE:
+            self._parts.ledger.mark_swept(began)
+            # What a full sweep may have missed because lists lag, the next sweep finds; then that time is done with.
+            self._floor = began - LIST_LAG if kind is SweepKind.FULL else max(self._floor, self._full_at)
+            self._full_at = began if kind is SweepKind.FULL else self._full_at
+            self._swept_at = began
+        self._schedule.swept(kind, self._now(), missed=missed)
+        self._dispatch.look_around()
+        if gone:
+            self._deletions.run_soon()
+
+    def _since(self, kind: SweepKind) -> float:
+        """Return the time (Drive's clock) from which on a sweep looks: two minutes before the last one, for lag."""
+        last = self._swept_at or 0.0
+        return last if kind is SweepKind.GLANCE else max(self._floor, last - LIST_LAG)
+
+    def _recollect(self) -> None:
+        """Take what has a reply for done: the state is new (or was lost), and the account may not be."""
+        answered: list[tuple[Message, DriveFile]] = []
+        for reply, location in self._sweeper.own_replies():
+            with suppress(InvalidNameError):
+                _, future_id = wire.parse_message_name(reply.name)
+                request = Message(
+                    kind="request",
+                    sender=location.inbox.recipient,
+                    recipient=self._parts.me,
+                    app=location.app,
+                    endpoint=location.endpoint,
+                    future_id=future_id,
+                    file_id="",
+                    folder_id="",
+                    size=0,
+                    created_time="",
+                )
+                answered.append((request, reply))
+        if answered:
+            _log.info("%s: %d requests were answered before this state began", self._parts.me, len(answered))
+            self._parts.ledger.recollect(answered)
+
+    def _names(self) -> set[str]:
+        used = {(route.app, route.endpoint) for route in self._routes.endpoints()}
+        used |= {(future.app, future.endpoint) for future in self._parts.ledger.futures.all()}
+        return {name for pair in used for name in pair}
+
+    # -- clean-up ---------------------------------------------------------------------------------------------
+
+    def _clean_up(self) -> None:
+        if self._now() - self._cleaned_at < self._parts.settings.cleanup_interval:
+            return
+        self._cleaned_at = self._now()
+        self._give_up_stale()
+        self._responses.age()
+        self._deletions.run_soon()
+
+    def _give_up_stale(self) -> None:
+        """Refuse what has waited longer than the expiry, for a handler or for its folder to show."""
+        expiry = self._parts.settings.cleanup_expiry
+        for row in self._parts.ledger.journal.stale(self._parts.clock.time() - expiry):
+            if self._parts.ledger.refuse(row.number, next(iter(row.file.parents), "")):
+                detail = f"no handler took it within {expiry:g} seconds"
+                owner = ", ".join(row.file.owners)
+                self._parts.streams.reject(
+                    Rejection(RejectionReason.EXPIRED, row.file.id, detail, file_name=row.file.name, owner=owner)
+                )
+
+    def _now(self) -> float:
+        return self._parts.clock.monotonic()
+
+
+class _WantedInboxes:
+    """Inboxes of this account that are to be made; a sender who can't be shared with holds up no other."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lock = threading.Lock()
+        self._wanted: defaultdict[str, set[InboxPath]] = defaultdict(set)
+        self._failures: dict[str, tuple[int, float]] = {}
+        """For each sender, how often it failed, and when (monotonic clock) to try again."""
+
+    def want(self, inboxes: Iterable[tuple[str, str, str]]) -> None:
+        me = self._parts.me
+        with self._lock:
+            for sender, app, endpoint in inboxes:
+                if not wire.same_address(sender, me):
+                    self._wanted[sender].add(wire.inbox_path(sender, me, app, endpoint))
+
+    def make(self) -> None:
+        """Make the inboxes of some senders at once."""
+        now = self._parts.clock.monotonic()
+        with self._lock:
+            wanted = {sender: sorted(paths) for sender, paths in self._wanted.items() if paths}
+        due = [sender for sender in wanted if self._failures.get(sender, (0, now))[1] <= now][:_INBOXES_PER_POLL]
+        for sender, error in zip(due, self._parts.pool.map(lambda s: self._make(s, wanted[s]), due), strict=True):
+            if error is None:
+                self._failures.pop(sender, None)
+                with self._lock:
+                    self._wanted[sender].difference_update(wanted[sender])
+            else:
+                count = self._failures.get(sender, (0, 0.0))[0] + 1
+                self._failures[sender] = (count, now + pause_after(count, error))
+                self._parts.streams.report(f"making the inbox of {sender}", error)
+
+    def _make(self, sender: str, paths: Sequence[InboxPath]) -> DriveError | None:
+        try:
+            self._parts.inboxes.ensure(paths, peer=sender)
+        except DriveError as error:
+            return error
+        return None
+
+
+def _noting(files: Iterable[DriveFile], ids: set[str]) -> Iterator[DriveFile]:
+    for file in files:
+        ids.add(file.id)
+        yield file

@@ -1,0 +1,193 @@
+"""Open engines from the environment, and share them within the process."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import random
+import re
+import tempfile
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from syft_flwr.clock import SystemClock
+from syft_flwr.errors import ConfigurationError, RecordingError, SyftFlwrError
+from syft_flwr.recording import GatewayTap
+from syft_flwr.runtime.engine import Engine, Stores, assemble
+from syft_flwr.runtime.recorders import start_recording
+from syft_flwr.settings import (
+    EMAIL_VARIABLE,
+    RECORD_VARIABLE,
+    Endpoint,
+    Settings,
+    load_email,
+    load_endpoint,
+    load_settings,
+    record_directory,
+    state_root,
+)
+from syft_flwr.state.holders import Holder, is_alive
+from syft_flwr.state.ledger import Ledger
+from syft_flwr.state.memory import MemoryStore
+from syft_flwr.state.store import DiskStore
+
+_Key = tuple[str, str, Path]
+
+_lock = threading.Lock()
+_open: dict[_Key, Engine] = {}
+
+
+def shared_engine(email: str | None, settings: Mapping[str, Any], handle: object) -> Engine:
+    """Open an account's engine, or share the open one, on behalf of a handle; see :meth:`DriveRuntime.open`."""
+    address = _address(email)
+    endpoint = load_endpoint()
+    directory = state_directory(state_root(), address, endpoint.url)
+    wanted = load_settings(**settings)
+    key = (address.lower(), endpoint.url, directory)
+    with _lock:
+        if not _open:
+            atexit.register(_close_all)
+        engine = _open.get(key)
+        is_new = engine is None
+        if engine is None:
+            engine = _open[key] = _open_on_disk(address, endpoint, directory, wanted)
+        engine.join(handle, wanted.poll_interval, wanted.max_poll_interval)
+    if not is_new:
+        engine.warn_of_other_settings(wanted, [name for name, value in settings.items() if value is not None])
+        return engine
+    try:
+        _record(engine)
+    except BaseException:
+        release(engine, handle)
+        raise
+    return engine
+
+
+def release(engine: Engine, handle: object) -> None:
+    """Give up a handle's use of an engine; the last one closes it."""
+    with _lock:
+        is_last = engine.leave(handle)
+        if is_last:
+            for key in [key for key, each in _open.items() if each is engine]:
+                del _open[key]
+    if is_last:
+        engine.close()
+
+
+def observing_engine(email: str | None, settings: Mapping[str, Any], handle: object) -> Engine:
+    """Open an engine that only looks on; see :meth:`DriveRuntime.observe`."""
+    address = _address(email)
+    endpoint = load_endpoint()
+    directory = state_directory(state_root(), address, endpoint.url)
+    wanted = load_settings(**settings)
+    with ExitStack() as stack:
+        temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="syft-flwr-"))
+        stores = Stores(
+            MemoryStore(), MemoryStore(), Path(temporary) / "bodies", holder="observer", is_alive=lambda _: True
+        )
+        engine = _assemble(address, endpoint, stores, wanted, stack, observes=True)
+    engine.join(handle, wanted.poll_interval, wanted.max_poll_interval)
+    try:
+        if directory.exists():
+            with closing(DiskStore(directory / "ledger")) as known:
+                theirs = Ledger(
+                    known,
+                    SystemClock(),
+                    holder="observer",
+                    is_alive=lambda _: True,
+                    max_processed=wanted.max_processed_requests,
+                )
+                engine.begin_with(theirs.snapshot())
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def readable_address(email: str) -> str:
+    """Return an address as a part of a file name; two addresses may look alike in it."""
+    return re.sub(r"[^a-z0-9@._+-]", "_", email.lower())[:64]
+
+
+def state_directory(root: Path, email: str, url: str) -> Path:
+    """Return an account's state directory: readable, and distinct for every account and Drive."""
+    readable = readable_address(email)
+    digest = hashlib.sha256(f"{email.lower()}\n{url}".encode()).hexdigest()[:12]
+    return root / f"{readable}-{digest}"
+
+
+def _record(engine: Engine) -> None:
+    """Record the feed if the environment says so, one file for each account and process."""
+    try:
+        if (directory := record_directory()) is not None:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = directory / f"{readable_address(engine.parts.me)}-{os.getpid()}.jsonl"
+            start_recording(engine, path, bodies=True, redact=False)
+    except (OSError, SyftFlwrError) as error:
+        raise RecordingError(f"can't record the feed as {RECORD_VARIABLE} asks: {error}") from error
+
+
+def _address(email: str | None) -> str:
+    address = load_email(email)
+    if address is None:
+        raise ConfigurationError(f"no account: pass its address, or set {EMAIL_VARIABLE}")
+    return address
+
+
+def _open_on_disk(address: str, endpoint: Endpoint, directory: Path, settings: Settings) -> Engine:
+    with ExitStack() as stack:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        holder = Holder(directory / "holders")
+        stack.callback(holder.close)
+        ledger = DiskStore(directory / "ledger")
+        stack.callback(ledger.close)
+        folders = DiskStore(directory / "folders")
+        stack.callback(folders.close)
+        stores = Stores(ledger, folders, directory / "bodies", holder.id, partial(is_alive, directory / "holders"))
+        return _assemble(address, endpoint, stores, settings, stack)
+
+
+def _assemble(
+    address: str,
+    endpoint: Endpoint,
+    stores: Stores,
+    settings: Settings,
+    stack: ExitStack,
+    *,
+    observes: bool = False,
+) -> Engine:
+    """Put an engine on Drive together; ``stack`` is emptied into it."""
+    from syft_flwr.drive.auth import load_credentials
+    from syft_flwr.drive.gateway import HttpDriveGateway
+
+    clock = SystemClock()
+    rng = random.Random()  # noqa: S311 - jitter, not a secret
+    credentials = load_credentials(endpoint, address)
+    gateway = HttpDriveGateway(endpoint, credentials, settings=settings, clock=clock, rng=rng)
+    stack.callback(gateway.close)
+    return assemble(
+        address,
+        GatewayTap(gateway),
+        stores,
+        settings=settings,
+        clock=clock,
+        rng=rng,
+        url=endpoint.url,
+        meter=gateway.meter,
+        observes=observes,
+        on_close=stack.pop_all().close,
+    )
+
+
+def _close_all() -> None:
+    """Close what is still open when the interpreter ends."""
+    with _lock:
+        engines = list(_open.values())
+        _open.clear()
+    for engine in engines:
+        engine.close()
