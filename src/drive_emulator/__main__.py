@@ -41,8 +41,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulat
         ready = json.dumps({"host": address, "port": server.port, "url": f"http://{address}"})
     else:
         ready = f"Drive emulator on http://{address} (Ctrl-C stops it)\nexport DRIVE_EMULATOR_HOST={address}"
-    print(ready, flush=True)  # noqa: T201 - what the command says
-    server.run()
+    server.run(lambda: print(ready, flush=True))  # noqa: T201 - what the command says
     return 0
 
 

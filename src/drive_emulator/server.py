@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import threading
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,9 @@ class EmulatorServer:
         self._server = _Server(config)
         self._thread: threading.Thread | None = None
 
-    def run(self) -> None:
-        """Serve in this thread until SIGINT, SIGTERM or :meth:`stop`."""
+    def run(self, announce: Callable[[], None] = lambda: None) -> None:
+        """Serve in this thread until SIGINT, SIGTERM or :meth:`stop`; ``announce`` is called when signals are heeded."""
+        self._server.announce = announce
         try:
             self._server.run(sockets=[self._socket])
         finally:
@@ -111,6 +113,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = threading.Event()
+        self.announce: Callable[[], None] = lambda: None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._exit: asyncio.Event | None = None
 
@@ -118,6 +121,7 @@ class _Server(uvicorn.Server):
         self._loop, self._exit = asyncio.get_running_loop(), asyncio.Event()
         await super().startup(sockets)
         self.ready.set()
+        self.announce()
 
     async def main_loop(self) -> None:
         if self._exit is not None and not self.should_exit:

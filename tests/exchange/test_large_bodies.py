@@ -19,7 +19,6 @@ from accounts import APP, DO, DS, PATIENCE
 from syft_flwr.testing import DriveEmulator
 
 MEGABYTE = 1024 * 1024
-SIZE = 300 * MEGABYTE
 PATIENCE_FOR_LARGE = 100.0
 
 PREAMBLE = """
@@ -134,16 +133,20 @@ def child(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.usefixtures("plain_environment")
 @pytest.mark.timeout(240)
-def test_a_large_body_each_way_survives_broken_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("megabytes", [60, pytest.param(300, marks=pytest.mark.slow)])
+def test_a_large_body_each_way_survives_broken_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, megabytes: int
+) -> None:
+    size = megabytes * MEGABYTE
     source, block, digest = tmp_path / "body", os.urandom(MEGABYTE - 8), hashlib.sha256()
     with source.open("wb") as file:
-        for number in range(SIZE // MEGABYTE):
+        for number in range(megabytes):
             piece = struct.pack("Q", number) + block
             digest.update(piece)
             file.write(piece)
 
     with DriveEmulator(process=True, data=tmp_path / "drive") as drive:
-        proxy = BreakingProxy(drive.port, limit=60 * MEGABYTE)
+        proxy = BreakingProxy(drive.port, limit=size // 5)
         try:
             monkeypatch.setenv("DRIVE_EMULATOR_HOST", f"127.0.0.1:{proxy.port}")
             with child(OWNER) as owner, child(REQUESTER, str(source)) as requester:
@@ -159,6 +162,7 @@ def test_a_large_body_each_way_survives_broken_connections(tmp_path: Path, monke
 
     assert received == returned == digest.hexdigest()
     assert proxy.breaks >= 3 * 4, "three for each of the two uploads and two downloads"
-    assert proxy.carried < 1.3 * 4 * SIZE, "resumed and not restarted"
-    assert int(owner_memory) < 1.5 * SIZE, int(owner_memory) / SIZE
-    assert int(requester_memory) < 1.5 * SIZE, int(requester_memory) / SIZE
+    assert proxy.carried < 1.5 * 4 * size, "resumed and not restarted"
+    allowed = 1.5 * size + 10 * MEGABYTE
+    assert int(owner_memory) < allowed, int(owner_memory) / size
+    assert int(requester_memory) < allowed, int(requester_memory) / size

@@ -11,6 +11,7 @@ from flower_superlink import run_on_superlink
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_a_real_superlink_gives_the_same_metrics_to_the_last_digit_in_every_round(tmp_path: Path) -> None:
     config = "num-server-rounds=2"
     command = [sys.executable, "-m", "syft_flwr.cli.main", "simulate", str(DIGITS), "--datasites", "2", "--json"]

@@ -128,7 +128,8 @@ def test_a_participant_killed_at_a_step_answers_once_after_its_restart(emulator,
     assert zygote.runs() == {future: 2 if step in RERUNS else 1}
 
 
-def test_a_hundred_random_kills_under_load_lose_and_double_nothing(emulator, open_runtime, zygote) -> None:
+@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.slow)])
+def test_random_kills_under_load_lose_and_double_nothing(emulator, open_runtime, zygote, kills: int) -> None:
     rng = random.Random(11)
     sender = open_runtime("ds@example.com", poll_interval=0.2, cleanup=False)
     futures: list[str] = []
@@ -142,7 +143,7 @@ def test_a_hundred_random_kills_under_load_lose_and_double_nothing(emulator, ope
     load = threading.Thread(target=send)
     load.start()
     try:
-        for number in range(100):
+        for number in range(kills):
             pid = zygote.start(cleanup=False, max_attempts=1_000)
             if number % 2:  # at any moment of its start
                 threading.Event().wait(rng.uniform(0.01, 0.2))
@@ -150,7 +151,7 @@ def test_a_hundred_random_kills_under_load_lose_and_double_nothing(emulator, ope
                 zygote.await_a_run(1.0)
                 threading.Event().wait(rng.uniform(0.0, 0.03))
             zygote.end(pid, signal.SIGKILL)
-        assert zygote.runs().total() > 40
+        assert zygote.runs().total() > kills * 2 // 5
     finally:
         done.set()
         load.join()

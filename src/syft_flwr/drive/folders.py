@@ -63,6 +63,7 @@ class FolderIndex:
         """The folders on the paths in ``_locations``."""
         self._invisible: dict[str, None] = {}
         self._news: set[str] = set()
+        self._moved = False
         self.version = 0
         """Rises whenever a folder has changed."""
         rows = store.transact(lambda tx: [row for _, row in tx.scan("folder/")])
@@ -83,6 +84,12 @@ class FolderIndex:
         with self._lock:
             news, self._news = self._news, set()
             return news
+
+    def take_moved(self) -> bool:
+        """Tell, once, whether known folders were renamed, moved or lost: files may lie elsewhere than was thought."""
+        with self._lock:
+            moved, self._moved = self._moved, False
+            return moved
 
     def endpoints(self, *, outgoing: bool = False) -> list[Location]:
         """Return every known endpoint folder of the inboxes to this account, or from it (``outgoing``)."""
@@ -174,7 +181,10 @@ class FolderIndex:
                 return
             for folder_id in lost:
                 self._remove(folder_id)
+            self._moved |= bool(lost)
             for folder in changed:
+                before = self._folders.get(folder.id)
+                self._moved |= before is not None and (before.name, before.parents) != (folder.name, folder.parents)
                 self._remove(folder.id)
                 self._insert(folder)
                 self._invisible.pop(folder.id, None)

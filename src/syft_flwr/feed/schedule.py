@@ -76,6 +76,10 @@ class SweepSchedule:
         self._full_next = True
         self._second_look = now + _SECOND_LOOK
 
+    def folders_moved(self) -> None:
+        """Let the next sweep be a full one: what lay in a folder of another name was passed over."""
+        self._full_next = True
+
     def roots_seen(self, roots: Iterable[str], now: float) -> None:
         """Note the inbox roots that exist.
 

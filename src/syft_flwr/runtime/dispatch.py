@@ -160,8 +160,13 @@ class Dispatch:
                 self._again.extend(self._parked.pop(key, ()))
                 self._changed.notify_all()
 
-    def look_around(self) -> None:
-        """Take up what waited for a folder that has shown, or for a process that has died."""
+    def look_around(self, *, moved: bool = False) -> None:
+        """Take up what waited for a folder that has shown, or for a process that has died.
+
+        When folders were ``moved``, a request may belong to another endpoint than it waits for.
+        """
+        for key in [key for key in list(self._parked) if moved and key[0] == "endpoint"]:
+            self.unpark(key)
         for folder_id in self._parts.folders.take_news():
             self.unpark(("folder", folder_id))
         for key in [key for key in list(self._parked) if key[0] == "holder"]:

@@ -162,7 +162,7 @@ class Follower:
                         return count
             finally:
                 self.polled_at = self._now()
-                self._dispatch.look_around()
+                self._look_around()
 
     def follow_from(self, token: str) -> None:
         """Count as begun, with the feed at this token: a replay has no Drive to ask."""
@@ -242,6 +242,12 @@ class Follower:
                     if isinstance(location, Location):
                         self._schedule.delivered(location.root.id)
 
+    def _look_around(self) -> None:
+        moved = self._parts.folders.take_moved()
+        if moved:
+            self._schedule.folders_moved()
+        self._dispatch.look_around(moved=moved)
+
     def _took(self, committed: Committed) -> None:
         self._responses.came(committed.answered)
         for message in committed.responses:
@@ -298,7 +304,7 @@ class Follower:
             self._full_at = began if kind is SweepKind.FULL else self._full_at
             self._swept_at = began
         self._schedule.swept(kind, self._now(), missed=missed)
-        self._dispatch.look_around()
+        self._look_around()
         if gone:
             self._deletions.run_soon()
 
