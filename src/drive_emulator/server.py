@@ -64,7 +64,7 @@ class EmulatorServer:
         self._thread: threading.Thread | None = None
 
     def run(self, announce: Callable[[], None] = lambda: None) -> None:
-        """Serve in this thread until SIGINT, SIGTERM or :meth:`stop`; ``announce`` is called when signals are heeded."""
+        """Serve in this thread until SIGINT, SIGTERM or :meth:`stop`; call ``announce`` once signals are heeded."""
         self._server.announce = announce
         try:
             self._server.run(sockets=[self._socket])
