@@ -1,9 +1,12 @@
-"""The clock of the real world."""
+"""The clocks of the real world."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+
+from syft_flwr.ports import Clock
 
 SIGNAL_INTERVAL = 0.5
 """Seconds after which the main thread, when it waits, looks for signals.
@@ -11,6 +14,20 @@ SIGNAL_INTERVAL = 0.5
 The kernel may hand a Ctrl-C to any thread that happens to run. Python acts on it in the main thread, which does not
 wake up for it if it blocks without a timeout (https://docs.python.org/3/library/signal.html#signals-and-threads).
 """
+
+
+class DriveClock:
+    """Drive's time of day, and the machine's monotonic clock: a wrong or corrected local clock decides nothing.
+
+    Args:
+        clock: The machine's.
+        drive_time: Returns Drive's Unix time in seconds, as of its last answer.
+    """
+
+    def __init__(self, clock: Clock, drive_time: Callable[[], float]) -> None:
+        self.time = drive_time
+        self.monotonic = clock.monotonic
+        self.wait = clock.wait
 
 
 class SystemClock:

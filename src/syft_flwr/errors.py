@@ -13,6 +13,7 @@
     │   ├── PermissionDeniedError     403 that no retry will change
     │   ├── RateLimitedError          403 or 429 for too many calls; retried before you see it
     │   ├── StorageQuotaError         the account has no room (or, a service account, no storage at all)
+    │   ├── PartlySentError           some of several requests could not be sent; has .sent and .errors
     │   └── DriveUnavailableError     5xx, no connection, or an answer that is none of Drive's; retried before
     │       │                         you see it
     │       ├── ListingError          pages that lead nowhere: their tokens go in circles, or they stay empty
@@ -29,6 +30,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 
 class SyftFlwrError(Exception):
@@ -96,6 +98,26 @@ class StorageQuotaError(DriveError):
 
 class DriveUnavailableError(DriveError):
     """5xx, a broken connection, or an answer that is none of Drive's. Raised only when the retries are used up."""
+
+
+class PartlySentError(DriveError):
+    """Of several requests some could not be sent.
+
+    Attributes:
+        sent: For each request in order its future ID; ``None`` for one that was not sent.
+        errors: For each request in order what went wrong; ``None`` for one that was sent.
+    """
+
+    def __init__(self, first: DriveError, sent: Sequence[str | None], errors: Sequence[BaseException | None]) -> None:
+        failed = sum(future_id is None for future_id in sent)
+        super().__init__(
+            f"{failed} of {len(sent)} requests were not sent: {first}",
+            status=first.status,
+            reason=first.reason,
+            retry_after=first.retry_after,
+        )
+        self.sent = tuple(sent)
+        self.errors = tuple(errors)
 
 
 class ListingError(DriveUnavailableError):

@@ -230,6 +230,7 @@ class RejectionReason(StrEnum):
     WRONG_RESPONDER = "wrong_responder"
     HANDLER_CRASHED = "handler_crashed"
     EXPIRED = "expired"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from accounts import APP, DO, DS, LegacyPeer, Observed, calls, messages, owner, serving, wait_until
@@ -13,22 +15,25 @@ from syft_flwr.testing import DriveEmulator
 
 
 class JumpingClock(SystemClock):
-    """Real time, and what a test adds to it."""
+    """Real time, and what a test adds to it; of the time of day only Drive's goes along."""
 
     ahead = 0.0
-
-    def time(self) -> float:
-        return super().time() + JumpingClock.ahead
 
     def monotonic(self) -> float:
         return super().monotonic() + JumpingClock.ahead
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> type[JumpingClock]:
+def later(monkeypatch: pytest.MonkeyPatch, drive: DriveEmulator) -> Callable[[float], None]:
+    """Let seconds pass, for Drive and for the machine's monotonic clock."""
     monkeypatch.setattr(sharing, "SystemClock", JumpingClock)
     monkeypatch.setattr(JumpingClock, "ahead", 0.0)
-    return JumpingClock
+
+    def pass_by(seconds: float) -> None:
+        JumpingClock.ahead += seconds
+        drive.advance(seconds)
+
+    return pass_by
 
 
 def test_a_reply_goes_when_its_request_is_gone(drive: DriveEmulator) -> None:
@@ -41,17 +46,19 @@ def test_a_reply_goes_when_its_request_is_gone(drive: DriveEmulator) -> None:
         assert sorted(messages(drive)) == [f"{kept}.request", f"{kept}.response"]
 
 
-def test_a_reply_whose_request_stays_goes_after_the_expiry(drive: DriveEmulator, clock: type[JumpingClock]) -> None:
+def test_a_reply_whose_request_stays_goes_after_the_expiry(
+    drive: DriveEmulator, later: Callable[[float], None]
+) -> None:
     settings = {"cleanup_expiry": 3600.0, "cleanup_interval": 600.0}
     with serving(owner(bytes.upper, **settings)), LegacyPeer(drive, DS) as legacy:
         future_id = legacy.send(DO, b"x")
         wait_until(lambda: legacy.get_response(DO, future_id))
-        clock.ahead += 3000
+        later(3000)
         polls = len(calls(drive, DO))
         wait_until(lambda: len(calls(drive, DO)) > polls + 3)
         assert len(messages(drive)) == 2
 
-        clock.ahead += 1300
+        later(1300)
         wait_until(lambda: messages(drive) == [f"{future_id}.request"])
 
 
@@ -84,28 +91,28 @@ def test_a_request_that_goes_while_it_is_handled_leaves_no_reply(drive: DriveEmu
 
 
 def test_a_request_that_nobody_takes_is_given_up_after_the_expiry(
-    drive: DriveEmulator, clock: type[JumpingClock]
+    drive: DriveEmulator, later: Callable[[float], None]
 ) -> None:
     settings = {"cleanup_expiry": 3600.0, "cleanup_interval": 600.0}
     with P2PFileRpc(DS, APP) as rpc, Observed(DO, **settings) as observed:
         rpc.send(DO, APP, "nobody", b"x")
         with serving(owner(bytes.upper)):
             wait_until(lambda: observed.rejected)
-            clock.ahead += 3000
+            later(3000)
             polls = calls(drive, DO).count("changes.list")
             wait_until(lambda: calls(drive, DO).count("changes.list") > polls + 2)
             assert len(observed.runtime._engine.parts.ledger.journal.unfinished()) == 1
-            clock.ahead += 1300
+            later(1300)
             wait_until(lambda: not observed.runtime._engine.parts.ledger.journal.unfinished())
 
 
 def test_processes_that_live_shorter_than_the_interval_give_up_what_has_expired_too(
-    drive: DriveEmulator, clock: type[JumpingClock]
+    drive: DriveEmulator, later: Callable[[float], None]
 ) -> None:
     with P2PFileRpc(DS, APP) as rpc:
         rpc.send(DO, APP, "nobody", b"x")
     for ahead, waiting in ((0, 1), (3000, 1), (1300, 0)):
-        clock.ahead += ahead
+        later(ahead)
         with Observed(DO, cleanup_expiry=3600.0) as short:
             short.runtime.poll_once()
             assert len(short.runtime._engine.parts.ledger.journal.unfinished()) == waiting

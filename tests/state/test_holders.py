@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_a_holder_is_alive_in_its_own_process_until_it_is_closed(tmp_path):
     holder.close()
 
     assert not is_alive(tmp_path / "holders", holder.id)
-    assert names_in(tmp_path / "holders") == set()
+    assert names_in(tmp_path / "holders") == {f"{holder.id}.closed"}
 
 
 def test_two_holders_of_one_process_live_and_die_apart(tmp_path):
@@ -203,3 +204,30 @@ def test_a_directory_that_can_not_be_made_is_a_state_error(tmp_path):
 
     with pytest.raises(StateError, match="file"):
         Holder(tmp_path / "file" / "holders")
+
+
+def test_a_holder_whose_file_somebody_removed_lives_on(tmp_path, child):
+    own, holder_id = Holder(tmp_path), child.stdout.readline().strip()
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+    assert is_alive(tmp_path, own.id)
+    assert is_alive(tmp_path, holder_id)
+
+    own.close()
+    child.kill()  # and not waited for: it is a zombie
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert not is_alive(tmp_path, holder_id)
+
+
+def test_what_a_process_closed_stays_dead_as_long_as_it_runs_and_its_file_goes_with_it(tmp_path):
+    program = CHILD.replace("sys.stdin.read()", "holder.close(); print(flush=True); sys.stdin.read()")
+    arguments = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        holder_id = process.stdout.readline().strip()
+        process.stdout.readline()
+        assert not is_alive(tmp_path, holder_id)
+        process.stdin.close()
+
+    with closing(Holder(tmp_path)) as mine:
+        assert names_in(tmp_path) == {f"{mine.id}.lock"}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future as PoolFuture
+from pathlib import PurePath
 from typing import NamedTuple
 
 from syft_flwr import wire
-from syft_flwr.errors import InvalidNameError
+from syft_flwr.errors import DriveError, InvalidNameError, PartlySentError
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.state.futures import Future
 
@@ -40,11 +41,14 @@ class Requester:
 
         Raises:
             InvalidNameError: An address, app name or endpoint can't go on the wire; nothing was sent.
-            DriveError: At least one upload failed for good; the futures of those that failed are forgotten.
+            TypeError: A body is not ``bytes``, ``bytearray`` or ``memoryview``; nothing was sent.
+            PartlySentError: Some could not be sent; it tells which went.
+            DriveError: None could be sent.
         """
         checked = [self._check(request) for request in requests]
-        routes = list(dict.fromkeys((r.recipient, r.app, r.endpoint) for r in checked))
-        folders = dict(zip(routes, self._parts.pool.map(self._folder, routes), strict=True))
+        routes = dict.fromkeys((r.recipient, r.app, r.endpoint) for r in checked)
+        folders = {route: self._parts.pool.submit(self._folder, route) for route in routes}
+        reachable = [request for request in checked if folders[request[:3]].exception() is None]
         futures = [
             Future(
                 future_id=wire.new_future_id(),
@@ -54,28 +58,49 @@ class Requester:
                 request_id=self._parts.ids.take(),
                 sent_at=self._parts.clock.time(),
             )
-            for request in checked
+            for request in reachable
         ]
         self._parts.ledger.futures.add(futures)
-        uploads: list[PoolFuture[None]] = [
-            self._parts.pool.submit(self._upload, future, folders[request[:3]], request.body)
-            for future, request in zip(futures, checked, strict=True)
+        uploads = [
+            (future, self._parts.pool.submit(self._upload, future, folders[request[:3]].result(), request.body))
+            for future, request in zip(futures, reachable, strict=True)
         ]
-        errors = [upload.exception() for upload in uploads]
-        self._on_sent([future for future, error in zip(futures, errors, strict=True) if error is None])
-        failed = [future.future_id for future, error in zip(futures, errors, strict=True) if error is not None]
+        failed = [future.future_id for future, upload in uploads if upload.exception() is not None]
+        self._on_sent([future for future, upload in uploads if upload.exception() is None])
         if failed:
             self._parts.ledger.futures.forget(failed, delete_requests=True)
-            raise next(error for error in errors if error is not None)
-        return [future.future_id for future in futures]
+        return self._outcome(checked, folders, uploads)
+
+    def _outcome(
+        self,
+        requests: Sequence[Request],
+        folders: Mapping[tuple[str, str, str], PoolFuture[str]],
+        uploads: Iterable[tuple[Future, PoolFuture[None]]],
+    ) -> list[str]:
+        """Return the future IDs of all requests, or raise what went wrong."""
+        attempted = iter(uploads)
+        sent: list[str | None] = []
+        errors: list[BaseException | None] = []
+        for request in requests:
+            error, future_id = folders[request[:3]].exception(), ""
+            if error is None:
+                future, upload = next(attempted)
+                error, future_id = upload.exception(), future.future_id
+            sent.append(future_id if error is None else None)
+            errors.append(error)
+        first = next((error for error in errors if error is not None), None)
+        if first is None:
+            return [future_id for future_id in sent if future_id is not None]
+        if isinstance(first, DriveError) and any(sent):
+            raise PartlySentError(first, sent, errors) from first
+        raise first
 
     def _check(self, request: Request) -> Request:
         recipient = wire.validate_address(request.recipient)
         if wire.same_address(recipient, self._parts.me):
             raise InvalidNameError(f"{recipient} can't send a request to itself")
-        return Request(
-            recipient, wire.validate_app(request.app), wire.validate_endpoint(request.endpoint), request.body
-        )
+        app, endpoint = wire.validate_app(request.app), wire.validate_endpoint(request.endpoint)
+        return Request(recipient, app, endpoint, _as_bytes(request.body))
 
     def _folder(self, route: tuple[str, str, str]) -> str:
         """Return the folder to write to; the reply's inbox is made as well, since a folder of one's own is surest."""
@@ -87,3 +112,13 @@ class Requester:
     def _upload(self, future: Future, folder: str, body: bytes) -> None:
         name = wire.message_file_name("request", future.future_id)
         self._parts.gateway.upload(future.request_id, name, folder, body)
+
+
+def _as_bytes(body: object) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    if isinstance(body, bytearray | memoryview):
+        return bytes(body)
+    advice = "; read it first, with .read_bytes()" if isinstance(body, PurePath) else ""
+    advice = "; encode it first, with .encode()" if isinstance(body, str) else advice
+    raise TypeError(f"a body is bytes, not {type(body).__name__}{advice}")

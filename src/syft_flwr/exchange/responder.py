@@ -9,7 +9,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from syft_flwr import wire
-from syft_flwr.errors import DriveError, NotFoundError, RuntimeClosedError, SyftFlwrError, TransferError
+from syft_flwr.errors import (
+    DamagedDownloadError,
+    DriveError,
+    NotFoundError,
+    RuntimeClosedError,
+    SyftFlwrError,
+    TransferError,
+)
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.work import Answer, Step, Work
 from syft_flwr.feed.streams import describe
@@ -66,6 +73,10 @@ class Responder:
         except NotFoundError:
             self._parts.ledger.request_gone(message.file_id)
             self._end(work)
+        except DamagedDownloadError as error:
+            if not work.is_damaged(error.sha256, self._parts.clock.monotonic()):
+                return self._failed("taking a request", error, work)
+            self._answer_unread(work, RejectionReason.DAMAGED, str(error))
         except TransferError as error:
             self._refuse(work, RejectionReason.DAMAGED, str(error))
         except RuntimeClosedError:
@@ -153,6 +164,12 @@ class Responder:
         detail = f"the handler did not survive {attempts} attempts at this request"
         self._parts.streams.reject(Rejection.of(RejectionReason.HANDLER_CRASHED, work.message, detail))
         return Answer(self._error_body(detail), is_error=True)
+
+    def _answer_unread(self, work: Work, reason: RejectionReason, detail: str) -> None:
+        """Let an error be the answer to a request that no handler can have."""
+        self._parts.streams.reject(Rejection.of(reason, work.message, detail))
+        work.answer = Answer(self._error_body(detail), is_error=True)
+        work.advance(Step.HANDLED)
 
     def _error_body(self, error: str) -> bytes:
         timestamp = datetime.fromtimestamp(self._parts.clock.time(), UTC).isoformat()

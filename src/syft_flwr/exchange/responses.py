@@ -12,7 +12,7 @@ from pathlib import Path
 
 from syft_flwr.errors import DriveUnavailableError, RateLimitedError
 from syft_flwr.exchange.parts import Parts
-from syft_flwr.exchange.work import pause_after
+from syft_flwr.feed.schedule import pause_after
 from syft_flwr.state.futures import Future, Response
 
 _SHORTEST_PAUSE = 0.1

@@ -7,14 +7,15 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syft_flwr.errors import DriveError
+from syft_flwr.feed.schedule import pause_after
 from syft_flwr.models import Message
 from syft_flwr.state.journal import Spooled
 
 if TYPE_CHECKING:
     from syft_flwr.exchange.routes import Route
 
-_LONGEST_PAUSE = 300.0
+
+_PATIENCE_WITH_DAMAGE = 120.0
 
 
 class Step(Enum):
@@ -50,6 +51,7 @@ class Work:
         answer: What the handler gave back, once HANDLED.
         spooled: The answer as it is on disk, once SPOOLED.
         failures: Failed attempts at the present step.
+        damaged_since: SHA-256 of what downloads give though Drive's metadata tell another, and since when.
     """
 
     number: int
@@ -61,6 +63,16 @@ class Work:
     answer: Answer | None = None
     spooled: Spooled | None = field(default=None, repr=False)
     failures: int = 0
+    damaged_since: tuple[str, float] = ("", 0.0)
+
+    def is_damaged(self, sha256: str, now: float) -> bool:
+        """Note a download that contradicts Drive's metadata; tell whether it is no fault on the way.
+
+        That is so when downloads over minutes (``now`` is monotonic, seconds) gave the same bytes.
+        """
+        if self.damaged_since[0] != sha256:
+            self.damaged_since = sha256, now
+        return now - self.damaged_since[1] >= _PATIENCE_WITH_DAMAGE
 
     def failed(self, error: BaseException) -> float:
         """Note a failed attempt; return the seconds until the next one."""
@@ -70,13 +82,3 @@ class Work:
     def advance(self, step: Step) -> None:
         """Note a step that is done."""
         self.step, self.failures = step, 0
-
-
-def pause_after(failures: int, error: BaseException | None = None) -> float:
-    """Return the seconds to wait after so many failures: 1, 2, 4 … up to five minutes, or as long as Drive asks.
-
-    The gateway has retried already what a moment's patience mends; here are a full account, a refused share, an
-    outage.
-    """
-    asked = error.retry_after if isinstance(error, DriveError) else None
-    return max(min(2.0 ** (failures - 1), _LONGEST_PAUSE), asked or 0.0)

@@ -6,7 +6,10 @@ import random
 from collections.abc import Iterable
 from enum import Enum
 
+from syft_flwr.errors import DriveError
+
 _JITTER = 0.1
+_LONGEST_PAUSE = 300.0
 _SHORTEST_SWEEP = 0.25
 _LONGEST_SWEEP = 8.0
 _FULL_EVERY = 8
@@ -67,6 +70,8 @@ class SweepSchedule:
         self._full_next = True
         self._second_look: float | None = None
         self._since_full = 0
+        self._failures = 0
+        self._not_before = float("-inf")
         self._known_roots: set[str] = set()
         self._unproven: dict[str, tuple[float, float]] = {}
 
@@ -76,8 +81,8 @@ class SweepSchedule:
         self._full_next = True
         self._second_look = now + _SECOND_LOOK
 
-    def folders_moved(self) -> None:
-        """Let the next sweep be a full one: what lay in a folder of another name was passed over."""
+    def look_everywhere(self) -> None:
+        """Let the next sweep be a full one: something was passed over, in a folder of another name for one."""
         self._full_next = True
 
     def roots_seen(self, roots: Iterable[str], now: float) -> None:
@@ -101,6 +106,8 @@ class SweepSchedule:
 
     def due(self, now: float, *, wanted: bool = False) -> SweepKind | None:
         """Tell which sweep is due. ``wanted`` asks for one soon."""
+        if now < self._not_before:
+            return None
         if now >= self._next or (wanted and now >= self._last + _WANTED):
             return SweepKind.FULL if self._full_next else SweepKind.RECENT
         if self._second_look is not None and now >= self._second_look:
@@ -117,6 +124,7 @@ class SweepSchedule:
             now: The time.
             missed: Messages it found that the feed should have brought by then.
         """
+        self._failures = 0
         if kind is SweepKind.GLANCE:
             if missed:
                 self._quicken()
@@ -136,6 +144,21 @@ class SweepSchedule:
             if at > now or delay * 2 < self.interval
         }
 
+    def failed(self, now: float, error: BaseException) -> None:
+        """Note a sweep that failed; the next attempt comes after a growing pause."""
+        self._failures += 1
+        self._not_before = now + pause_after(self._failures, error)
+
     def _quicken(self) -> None:
         self.interval = max(self.interval / 2, self._base * _SHORTEST_SWEEP)
         self._next = min(self._next, self._last + self.interval)
+
+
+def pause_after(failures: int, error: BaseException | None = None, *, longest: float = _LONGEST_PAUSE) -> float:
+    """Return the seconds to wait after so many failures: 1, 2, 4 … up to the ``longest``, or as long as Drive asks.
+
+    The gateway has retried already what a moment's patience mends; here are a full account, a refused share, an
+    outage.
+    """
+    asked = error.retry_after if isinstance(error, DriveError) else None
+    return max(min(2.0 ** min(failures - 1, 30), longest), asked or 0.0)

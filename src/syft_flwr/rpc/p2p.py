@@ -92,7 +92,8 @@ class P2PFileRpc(SyftFlwrRpc):
 
         Raises:
             InvalidNameError: An argument can't go on the wire; nothing was sent.
-            DriveError: At least one could not be sent; the futures of those that failed are forgotten.
+            PartlySentError: Some could not be sent; it tells which went.
+            DriveError: None could be sent.
         """
         wanted = [Request(*request) for request in requests]
         if encrypt:

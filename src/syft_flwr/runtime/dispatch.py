@@ -17,7 +17,8 @@ from syft_flwr.exchange.admission import admit
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responder import Responder
 from syft_flwr.exchange.routes import Route, Routes
-from syft_flwr.exchange.work import Step, Work, pause_after
+from syft_flwr.exchange.work import Step, Work
+from syft_flwr.feed.schedule import pause_after
 from syft_flwr.models import ChangePage, Message, Rejection, RejectionReason
 from syft_flwr.state.futures import Answer
 from syft_flwr.state.journal import Claim, Row, Standing
@@ -109,6 +110,7 @@ class Dispatch:
         self._work: dict[int, Work] = {}
         self._showing: _Candidate | None = None
         self._handed_over: Route | None = None
+        self._held_before = ""
         self._busy = False
         self._stopped = False
         self.responder = Responder(parts, later=self.later, on_over=self._on_over, on_deletion=on_deletion)
@@ -173,6 +175,15 @@ class Dispatch:
             # Of what a live process had, most is done when there is much of it: looking again drops that.
             if len(self._parked[key]) >= _MANY or not self._parts.ledger.is_alive(str(key[1])):
                 self.unpark(key)
+
+    def hold_older_than(self, created: str) -> None:
+        """Let the requests that were created before then (RFC 3339) wait, until called with another time."""
+
+        def hold() -> None:  # on the thread itself, between two batches: none of them may be parked behind its back
+            self._held_before = created
+            self.unpark(("older", None))
+
+        self.post(hold)
 
     # -- routes -----------------------------------------------------------------------------------------------
 
@@ -381,6 +392,9 @@ class Dispatch:
             return None
         if row.spooled is not None:
             return row.spooled.message
+        if row.file.created_time < self._held_before:
+            self._park(("older", None), row.number)
+            return None
         parent = next(iter(row.file.parents), None)
         if parent in self._failing:
             self._park(("folder", parent), row.number)

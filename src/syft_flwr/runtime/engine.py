@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from syft_flwr.clock import DriveClock
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.errors import ConfigurationError, RuntimeClosedError
@@ -44,6 +46,12 @@ _PASS_ON_TIMEOUT = 60.0
 
 _shared_threads = HandlerThreads()
 """For all engines of the process."""
+
+
+def begin_anew_after_fork() -> None:
+    """Leave the threads of the parent process to it."""
+    global _shared_threads  # noqa: PLW0603 - what a forked child inherits is dead
+    _shared_threads = HandlerThreads()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,7 @@ def assemble(
         on_close: Closes what was passed.
     """
     threaded = executor is None
+    clock = DriveClock(clock, gateway.server_time)
     with ExitStack() as stack:
         stack.callback(on_close)
         if executor is None:
@@ -176,6 +185,7 @@ class Engine:
         self._wishes: dict[object, PollInterval] = {}
         self._resources: list[Resource] = []
         self._closed = threading.Event()
+        self._pid = os.getpid()
         _shared_threads.enlist()
         self.routes = Routes()
         self.responses = Responses(
@@ -244,18 +254,22 @@ class Engine:
         if ignored:
             _log.warning("%s is open already, with other settings of %s: they stay", self.parts.me, ", ".join(ignored))
 
-    def begin_with(self, snapshot: Mapping[str, Any]) -> None:
-        """Take over what another engine of the account knows (:meth:`Ledger.snapshot`)."""
-        self.dispatch.journaled(self.parts.ledger.restore(snapshot))
+    def begin_with(self, snapshot: Mapping[str, Any]) -> int:
+        """Take over what another engine of the account knows (:meth:`Ledger.snapshot`).
+
+        The first poll passes it on. Returns the journal's last number.
+        """
+        return self.parts.ledger.restore(snapshot)
 
     # -- polling ----------------------------------------------------------------------------------------------
 
     def poll_once(self) -> int:
         """Poll the feed, and wait until observers have seen what it brought; return the number of changes."""
         self.check_open()
-        changes = self.follower.poll()
-        self.dispatch.run(_PASS_ON_TIMEOUT)
-        return changes
+        try:
+            return self.follower.poll()
+        finally:
+            self.dispatch.run(_PASS_ON_TIMEOUT)
 
     def _poll_for_caller(self) -> None:
         self.follower.poll()
@@ -336,11 +350,16 @@ class Engine:
     # -- the end ----------------------------------------------------------------------------------------------
 
     def check_open(self) -> None:
-        """Raise if the engine is closed.
+        """Raise if the engine is closed, or another process's.
 
         Raises:
             RuntimeClosedError: It is.
         """
+        if os.getpid() != self._pid:
+            raise RuntimeClosedError(
+                f"the runtime of {self.parts.me} belongs to the parent process and does not work after a fork: make "
+                "new objects in the child"
+            )
         if self._closed.is_set():
             raise RuntimeClosedError(f"the runtime of {self.parts.me} is closed")
 
@@ -349,6 +368,8 @@ class Engine:
 
         What is unfinished then stays in the journal for the next process.
         """
+        if os.getpid() != self._pid:  # its threads, locks and files are the parent's
+            return
         with self._lock:
             if self._closed.is_set():
                 return

@@ -19,8 +19,7 @@ from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import Routes
-from syft_flwr.exchange.work import pause_after
-from syft_flwr.feed.schedule import SweepKind, SweepSchedule
+from syft_flwr.feed.schedule import SweepKind, SweepSchedule, pause_after
 from syft_flwr.feed.sweep import Sweeper
 from syft_flwr.models import ChangePage, DriveFile, Message, Rejection, RejectionReason
 from syft_flwr.runtime.dispatch import Dispatch
@@ -75,6 +74,10 @@ class Follower:
         self._identity = threading.Lock()
         self._identified = False
         self._begun = False
+        self._is_new = False
+        """Whether there was no state before."""
+        self._remembers = False
+        """Whether it is known which requests have a reply in Drive, also if the state is new or came from a backup."""
         self._token: str | None = None
         self._stored = ""
         self._inboxes = _WantedInboxes(parts)
@@ -124,7 +127,8 @@ class Follower:
     def poll(self) -> int:
         """Poll once and do what has come due; return the number of changes.
 
-        The first call begins: start token first, then a sweep, then what is unfinished.
+        The first call begins: start token first, then what is unfinished. The feed and the sweep beside it don't need
+        each other: each goes on while the other fails.
 
         Raises:
             DriveError: Nothing is lost; the next poll goes on from the same token.
@@ -132,14 +136,22 @@ class Follower:
         with self._lock:
             self._begin()
             self._inboxes.make()
+            if self._is_new and not self._remembers:  # what waits comes before what the feed brings
+                self._sweep_if_due()
+            changes, failure = 0, None
             try:
                 changes = self.follow()
+                if not (self._remembers or self._is_new):
+                    self._remember()
             except PageTokenRejectedError as error:
                 _log.warning("%s: %s; starting over with a new token and a sweep", self._parts.me, error)
                 self._restart()
-                changes = 0
+            except DriveError as error:
+                failure = error
             self._sweep_if_due()
             self._clean_up()
+            if failure is not None:
+                raise failure
             return changes
 
     def follow(self) -> int:
@@ -207,11 +219,11 @@ class Follower:
         ledger = self._parts.ledger
         self._token = ledger.cursor()
         self._stored = self._token or ""
-        forgetful = self._token is None
-        if forgetful:
+        self._dispatch.hold_older_than(wire.timestamp(self._parts.clock.time()))
+        if self._token is None:
+            self._is_new = True
             self._restart()
         self._responses.resume()
-        self._sweep(SweepKind.FULL, recollect=forgetful)
         kept = self._dispatch.responder.kept_bodies() | self._responses.kept_bodies()
         self._parts.bodies.sweep(kept, min_age=_ABANDONED)
         self._deletions.run_soon()
@@ -229,8 +241,14 @@ class Follower:
 
     def _take_page(self, page: ChangePage) -> None:
         """Learn the folders of a page, journal the page, and only then let anyone know."""
+        for entry in page.unreadable:
+            self._schedule.look_everywhere()
+            detail = f"an entry of the feed that can't be read: {entry.detail}"
+            self._parts.streams.reject(Rejection(RejectionReason.UNREADABLE, entry.file_id, detail))
         self._parts.folders.observe(page.changes)
         files = [change.file for change in page.changes if change.file is not None]
+        if not self._remembers:
+            self._note_replies(self._own_replies(files))
         committed, self._stored = self._parts.ledger.commit(page, stored=self._stored, answers=self._answers(files))
         self._traffic |= bool(committed.new)
         self._dispatch.page(page)
@@ -245,7 +263,7 @@ class Follower:
     def _look_around(self) -> None:
         moved = self._parts.folders.take_moved()
         if moved:
-            self._schedule.folders_moved()
+            self._schedule.look_everywhere()
         self._dispatch.look_around(moved=moved)
 
     def _took(self, committed: Committed) -> None:
@@ -278,16 +296,22 @@ class Follower:
             self._folders_version = self._parts.folders.version
             self._schedule.roots_seen(self._parts.folders.inbox_roots(), self._now())
         kind = self._schedule.due(self._now(), wanted=self._parts.ledger.wants_sweep())
-        if kind is not None:
+        if kind is None:
+            return
+        try:
             self._sweep(kind)
+        except DriveError as error:  # the feed goes on meanwhile
+            self._schedule.failed(self._now(), error)
+            self._parts.streams.report("sweeping", error)
 
-    def _sweep(self, kind: SweepKind, *, recollect: bool = False) -> None:
+    def _sweep(self, kind: SweepKind) -> None:
         began = self._parts.gateway.server_time()
         gone = False
         if kind is SweepKind.FULL:
             self._sweeper.find_folders(self._names())
-            if recollect:
-                self._recollect()
+            if not self._remembers:
+                self._note_replies(self._sweeper.own_replies())
+                self._remember()
             listed: set[str] = set()
             new = self.take(_noting(self._sweeper.messages(self._parts.ledger.marks()), listed))
             gone = self._deletions.confirm_gone(listed)
@@ -313,10 +337,25 @@ class Follower:
         last = self._swept_at or 0.0
         return last if kind is SweepKind.GLANCE else max(self._floor, last - LIST_LAG)
 
-    def _recollect(self) -> None:
-        """Take what has a reply for done: the state is new (or was lost), and the account may not be."""
+    # -- what was answered ------------------------------------------------------------------------------------
+
+    def _remember(self) -> None:
+        """Let all requests go on: it is on record which of them are answered."""
+        self._remembers = True
+        self._dispatch.hold_older_than("")
+
+    def _own_replies(self, files: Iterable[DriveFile]) -> Iterator[tuple[DriveFile, Location]]:
+        """Yield this account's own replies among files of the feed, and where they lie."""
+        for file in files:
+            if file.owned_by_me and not file.trashed and wire.message_kind(file.name) == "response":
+                location = self._parts.folders.locate(file)
+                if isinstance(location, Location):
+                    yield file, location
+
+    def _note_replies(self, replies: Iterable[tuple[DriveFile, Location]]) -> None:
+        """Take requests for done that have a reply in Drive, though a new or restored state does not know it."""
         answered: list[tuple[Message, DriveFile]] = []
-        for reply, location in self._sweeper.own_replies():
+        for reply, location in replies:
             with suppress(InvalidNameError):
                 _, future_id = wire.parse_message_name(reply.name)
                 request = Message(
@@ -332,9 +371,8 @@ class Follower:
                     created_time="",
                 )
                 answered.append((request, reply))
-        if answered:
-            _log.info("%s: %d requests were answered before this state began", self._parts.me, len(answered))
-            self._parts.ledger.recollect(answered)
+        if answered and (new := self._parts.ledger.recollect(answered)):
+            _log.info("%s: %d requests have a reply in Drive that this state did not know", self._parts.me, new)
 
     def _names(self) -> set[str]:
         used = {(route.app, route.endpoint) for route in self._routes.endpoints()}

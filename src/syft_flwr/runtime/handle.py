@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack
+from typing import Any, Literal, NoReturn, Self, Unpack
 
 from reactivex import Observable
 
@@ -227,7 +227,9 @@ class DriveRuntime:
 
         Raises:
             InvalidNameError: An address, app name or endpoint can't go on the wire; nothing was sent.
-            DriveError: At least one upload failed for good; the futures of those that failed are forgotten.
+            TypeError: A body is not ``bytes``, ``bytearray`` or ``memoryview``; nothing was sent.
+            PartlySentError: Some could not be sent; it tells which went.
+            DriveError: None could be sent.
         """
         self._check_open()
         return self._engine.send(requests)
@@ -379,6 +381,9 @@ class DriveRuntime:
 
     def _patience(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a runtime can't be pickled: pass the address {self.email}, and open one in the other process")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -6,12 +6,14 @@ import logging
 import threading
 from collections.abc import Callable
 
-from syft_flwr.errors import ConfigurationError, RuntimeClosedError, StateError
+from syft_flwr.errors import ConfigurationError, RuntimeClosedError, StateMismatchError
+from syft_flwr.feed.schedule import pause_after
+from syft_flwr.feed.streams import describe
 from syft_flwr.ports import Clock
 
 _log = logging.getLogger(__name__)
 
-_HOPELESS = (ConfigurationError, StateError)
+_HOPELESS = (ConfigurationError, StateMismatchError)
 _LONGEST_BACKOFF = 64.0
 
 
@@ -25,7 +27,8 @@ class PollLoop:
     Args:
         name: The thread's name.
         step: Does one poll and returns the seconds to pause after it.
-        report: Takes an exception of a step; the next step comes after a growing pause.
+        report: Takes an exception of a step, and once only while it repeats; the next step comes after a growing
+            pause, or when Drive asked for it.
         clock: Time.
     """
 
@@ -46,6 +49,7 @@ class PollLoop:
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._stepped_at = self._until = 0.0
+        self._may_be_hastened = True
         self.failure: Exception | None = None
         """Why the loop ended by itself: something that no retry can mend."""
 
@@ -83,9 +87,10 @@ class PollLoop:
                 self._wake.set()
 
     def hasten(self, pause: float) -> None:
-        """Let the present pause, from the last step on, last no longer than this (seconds)."""
-        self._until = min(self._until, self._stepped_at + pause)
-        self._wake.set()
+        """Let the present pause, from the last step on, last no longer than this (seconds), unless it is a back-off."""
+        if self._may_be_hastened:
+            self._until = min(self._until, self._stepped_at + pause)
+            self._wake.set()
 
     def end(self) -> None:
         """Stop the loop for everybody; returns at once."""
@@ -100,11 +105,13 @@ class PollLoop:
             thread.join(timeout)
 
     def _run(self) -> None:
-        failures = 0
+        failures, failing = 0, ""
         while self._goes_on():
             try:
                 pause = self._step()
-                failures = 0
+                if failures:
+                    _log.info("%s: goes on after %d failures", self._name, failures)
+                failures, failing = 0, ""
             except RuntimeClosedError:
                 self._end()
                 return
@@ -113,10 +120,12 @@ class PollLoop:
                     on_failure()
                 return
             except Exception as error:  # an outage, or a defect: the feed must go on either way
-                self._report(error)
-                pause = min(2.0**failures, _LONGEST_BACKOFF)
                 failures += 1
-            self._pause(pause)
+                pause = pause_after(failures, error, longest=_LONGEST_BACKOFF)
+                if failing != (failing := describe(error)):
+                    _log.warning("%s: tries again after %.0f s: %s", self._name, pause, failing)
+                    self._report(error)
+            self._pause(pause, may_be_hastened=not failures)
 
     def _goes_on(self) -> bool:
         """Tell whether anybody wants another step. If not, the thread is over, and the next start makes a new one."""
@@ -133,7 +142,8 @@ class PollLoop:
             users, self._users = self._users, []
             return users
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, *, may_be_hastened: bool) -> None:
+        self._may_be_hastened = may_be_hastened
         self._stepped_at = self._clock.monotonic()
         self._until = self._stepped_at + seconds
         while self._users and (left := self._until - self._clock.monotonic()) > 0:

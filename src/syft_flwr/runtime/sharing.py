@@ -18,7 +18,7 @@ from typing import Any
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import ConfigurationError, RecordingError, SyftFlwrError
 from syft_flwr.recording import GatewayTap
-from syft_flwr.runtime.engine import Engine, Stores, assemble
+from syft_flwr.runtime.engine import Engine, Stores, assemble, begin_anew_after_fork
 from syft_flwr.runtime.recorders import start_recording
 from syft_flwr.settings import (
     EMAIL_VARIABLE,
@@ -40,6 +40,17 @@ _Key = tuple[str, str, Path]
 
 _lock = threading.Lock()
 _open: dict[_Key, Engine] = {}
+
+
+def _begin_anew_after_fork() -> None:
+    """Let a forked child open engines of its own; those of the parent have no threads here."""
+    global _lock  # noqa: PLW0603 - the parent may have held it
+    _lock = threading.Lock()
+    _open.clear()
+    begin_anew_after_fork()
+
+
+os.register_at_fork(after_in_child=_begin_anew_after_fork)
 
 
 def shared_engine(email: str | None, settings: Mapping[str, Any], handle: object) -> Engine:

@@ -62,6 +62,8 @@ class BodyFiles:
         """Make an empty file of a new name to download a body to, for :meth:`commit`."""
         path = self.directory / f"{_file_name(name)}.{secrets.token_hex(8)}{_PART}"
         with _as_state_error("make", path):
+            if not self.directory.is_dir():  # somebody has cleaned up
+                make_private_directory(self.directory)
             path.touch(mode=0o600, exist_ok=False)
         return path
 

@@ -43,6 +43,9 @@ class Holder:
             make_private_directory(directory)
             for path in directory.glob("*.lock"):
                 is_alive(directory, path.stem)
+            for path in directory.glob("*.closed"):
+                if not _is_running(path.stem):
+                    path.unlink(missing_ok=True)
             self.id, self._descriptor = _come_alive(directory)
         except OSError as error:
             raise StateError(f"can't hold a lock in {directory}: {error}") from error
@@ -52,7 +55,9 @@ class Holder:
     def close(self) -> None:
         """Give up all leases; idempotent."""
         if self in _holders:
-            _path(self._directory, self.id).unlink(missing_ok=True)
+            path = _path(self._directory, self.id)
+            with suppress(FileNotFoundError):
+                path.rename(path.with_suffix(".closed"))
             self._let_go()
 
     def _let_go(self) -> None:
@@ -87,7 +92,8 @@ def is_alive(directory: Path, holder_id: str) -> bool:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        # Given up, found dead before, or removed by somebody who cleans up: the holder may live all the same.
+        return _is_running(holder_id) and not path.with_suffix(".closed").exists()
     except OSError as error:
         raise StateError(f"can't tell whether {holder_id} is alive: {error}") from error
     try:
@@ -102,6 +108,27 @@ def is_alive(directory: Path, holder_id: str) -> bool:
         os.close(descriptor)
 
 
+def _is_running(holder_id: str) -> bool:
+    """Tell whether the very process runs that made a holder of this name, whatever its file says."""
+    pid, _, rest = holder_id.partition("-")
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's, which has no state here
+        return False
+    return _started(int(pid)) == int(rest[:8], 16)
+
+
+def _started(pid: int) -> int:
+    """Return when a process started, in the system's ticks since boot; 0 for a dead one, and where it can't be told."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19]) & 0xFFFFFFFF
+
+
 def _path(directory: Path, holder_id: str) -> Path:
     return directory / f"{holder_id}.lock"
 
@@ -113,7 +140,7 @@ def _come_alive(directory: Path) -> tuple[str, int]:
     file is gone; either way, try again.
     """
     for _ in range(_ATTEMPTS):
-        holder_id = f"{os.getpid()}-{secrets.token_hex(8)}"
+        holder_id = f"{os.getpid()}-{_started(os.getpid()):08x}{secrets.token_hex(4)}"
         path = _path(directory, holder_id)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with suppress(BlockingIOError):

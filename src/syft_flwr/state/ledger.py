@@ -209,23 +209,26 @@ class Ledger:
         """Set a file aside for good; return whether this is news."""
         return self._store.transact(lambda tx: self.journal.refuse(tx, number, folder_id))
 
-    def recollect(self, answered: Iterable[tuple[Message, DriveFile]]) -> None:
-        """Note requests as done whose replies are in Drive, for a ledger that is newer than they are.
+    def recollect(self, answered: Iterable[tuple[Message, DriveFile]]) -> int:
+        """Note requests as done whose replies are in Drive, for a ledger that does not know it; return how many.
 
         Args:
             answered: Requests, of which only what makes up their key is known, and their replies.
         """
         found = list(answered)
 
-        def work(tx: Transaction) -> None:
+        def work(tx: Transaction) -> int:
+            new = 0
             for request, reply in found:
                 if tx.get(f"message/{request.key}") is None:
+                    new += 1
                     number = self.journal.next_number(tx)
                     self._processed.add(
                         tx, number, key=request.key, file_id=reply.id, folder_id="", created_time=reply.created_time
                     )
+            return new
 
-        self._store.transact(work)
+        return self._store.transact(work)
 
     # -- around ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,358 @@
+"""Drive, the disk and the machine on a bad day: one thing fails, the rest goes on, and nothing is lost."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runtimes import State, runtime_on, serve
+
+from accounts import APP, DO, owner, serving
+from syft_flwr import wire
+from syft_flwr.errors import (
+    DamagedDownloadError,
+    DriveUnavailableError,
+    PartlySentError,
+    RuntimeClosedError,
+    StateError,
+)
+from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.routes import Route
+from syft_flwr.exchange.work import Work
+from syft_flwr.models import ChangePage, DriveFile, Message, Rejection, Unreadable
+from syft_flwr.rpc import P2PFileRpc
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.runtime.loop import PollLoop
+from syft_flwr.testing.clock import ManualClock
+from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+
+ME, DS, OTHER = "do@example.com", "ds@example.com", "other@example.com"
+
+
+class BadDay(MemoryGateway):
+    """A Drive whose methods fail as long as they are among the ``broken`` ones."""
+
+    broken: frozenset[str] = frozenset()
+    unreadable: tuple[Unreadable, ...] = ()
+    damaged_for = 0.0
+
+    def _call(self, method: str) -> None:
+        if method in self.broken:
+            raise DriveUnavailableError(f"{method}: 503")
+        super()._call(method)
+
+    def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
+        self._call("files.list")
+        return super().list_files(query, oldest_first=oldest_first)
+
+    def list_changes(self, page_token: str) -> ChangePage:
+        page = super().list_changes(page_token)
+        page, self.unreadable = replace(page, unreadable=self.unreadable), ()
+        return page
+
+    def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
+        if self._drive.clock.monotonic() < self.damaged_for:
+            raise DamagedDownloadError("the content has other bytes than its metadata say", sha256="0" * 64)
+        super().download(file_id, target, size=size, sha256=sha256)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def drive(clock: ManualClock) -> MemoryDrive:
+    return MemoryDrive(clock)
+
+
+@pytest.fixture
+def gateway(drive: MemoryDrive) -> BadDay:
+    drive.gateway(ME)
+    return BadDay(drive, ME)
+
+
+def ask(drive: MemoryDrive, clock: ManualClock, tmp_path: Path, *bodies: bytes, sender: str = DS) -> list[str]:
+    with runtime_on(drive.gateway(sender), State(tmp_path / sender), clock, sender, inline=True) as asker:
+        return asker.send([Request(ME, "app", "messages", body) for body in bodies])
+
+
+def answers(drive: MemoryDrive) -> list[bytes]:
+    return [content for _, name, content in drive.files() if name.endswith(".response")]
+
+
+class Handler:
+    """Echoes, and notes what it has seen."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    def __call__(self, body: bytes, _: Message) -> bytes:
+        self.seen.append(body)
+        return body
+
+    @property
+    def route(self) -> Route:
+        return Route("app", "messages", self)
+
+
+# -- the feed and the net beside it ---------------------------------------------------------------------------
+
+
+def test_the_sweep_goes_on_while_the_feed_fails(drive, gateway, clock, tmp_path) -> None:
+    handler = Handler()
+    with runtime_on(gateway, State(tmp_path), clock, ME, inline=True) as runtime:
+        serve(runtime, handler.route)
+        runtime.poll_once()
+        gateway.broken = frozenset({"changes.list"})
+        ask(drive, clock, tmp_path, b"x")
+        clock.advance(600.0)
+        with pytest.raises(DriveUnavailableError):
+            runtime.poll_once()
+        assert handler.seen == [b"x"]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_the_feed_goes_on_while_lists_fail_from_the_start(drive, gateway, clock, tmp_path, is_new: bool) -> None:
+    handler, state = Handler(), State(tmp_path)
+    if not is_new:
+        with runtime_on(gateway, state, clock, ME, inline=True) as runtime:
+            runtime.poll_once()
+    gateway.broken = frozenset({"files.list"})
+    with runtime_on(BadDay(drive, ME), state, clock, ME, inline=True) as runtime:
+        runtime._engine.parts.gateway.broken = frozenset({"files.list"})
+        errors: list[Any] = []
+        runtime.errors.subscribe(errors.append)
+        serve(runtime, handler.route)
+        runtime.poll_once()
+        clock.advance(0.5)
+        ask(drive, clock, tmp_path, b"x")
+        runtime.poll_once()
+        runtime.poll_once()
+    assert handler.seen == [b"x"]
+    assert [error.where for error in errors] == ["sweeping"], "told once, and tried again after a pause"
+
+
+def test_an_entry_that_cannot_be_read_is_rejected_and_the_rest_of_its_page_is_taken(
+    drive, gateway, clock, tmp_path
+) -> None:
+    handler, rejections = Handler(), list[Rejection]()
+    with runtime_on(gateway, State(tmp_path), clock, ME, inline=True) as runtime:
+        serve(runtime, handler.route)
+        runtime.rejected.subscribe(rejections.append)
+        runtime.poll_once()
+        ask(drive, clock, tmp_path, b"x")
+        gateway.unreadable = (Unreadable("KeyError('id')", "1abc"),)
+        runtime.poll_once()
+    assert handler.seen == [b"x"]
+    assert [(rejection.reason, rejection.file_id) for rejection in rejections] == [("unreadable", "1abc")]
+
+
+# -- state that is older than the Drive -----------------------------------------------------------------------
+
+
+def test_a_state_from_a_backup_runs_no_handler_again_whose_reply_is_in_drive(drive, clock, tmp_path) -> None:
+    handler, state = Handler(), State(tmp_path)
+
+    def run(bodies: list[bytes]) -> None:
+        with runtime_on(MemoryGateway(drive, ME), state, clock, ME, inline=True, cleanup=False) as runtime:
+            serve(runtime, handler.route)
+            runtime.poll_once()
+            for body in bodies:
+                clock.advance(1.0)
+                ask(drive, clock, tmp_path, body)
+            runtime.poll_once()
+
+    drive.gateway(ME)
+    run([b"before"])
+    backup = copy.deepcopy((state.ledger._rows, state.ledger._keys))
+    drive.page_size = 1  # the request comes long before its reply
+    run([b"since 1", b"since 2"])
+    state.ledger._rows, state.ledger._keys = backup
+    run([b"after"])
+    assert handler.seen == [b"before", b"since 1", b"since 2", b"after"]
+    assert len(answers(drive)) == 4
+
+
+# -- damage ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seconds", "reply"), [(60.0, b"x"), (1e9, b"error")])
+def test_a_download_that_contradicts_drive_is_tried_again_for_minutes_and_then_its_sender_is_told(
+    drive, gateway, tmp_path, seconds: float, reply: bytes
+) -> None:
+    clock = drive.clock
+    handler, rejections, messages = Handler(), list[Rejection](), list[Message]()
+    gateway.damaged_for = seconds
+    with runtime_on(gateway, State(tmp_path), clock, ME, inline=True) as runtime:
+        runtime.rejected.subscribe(rejections.append)
+        runtime.messages.subscribe(messages.append)
+        ask(drive, clock, tmp_path, b"x")
+        runtime.poll_once()
+        engine = runtime._engine
+        [message] = messages
+        work = Work(engine.parts.ledger.journal.number_of(message), message, handler.route)
+        engine.parts.ledger.journal.claim([(work.number, message, True)])
+        while pause := engine.dispatch.responder.prepare(work):
+            assert not answers(drive)
+            clock.advance(pause)
+        assert clock.monotonic() >= min(seconds, 120.0)
+        engine.dispatch.responder.handle(work)
+    [answer] = answers(drive)
+    assert reply in answer
+    assert [rejection.reason for rejection in rejections] == ([] if reply == b"x" else ["damaged"])
+
+
+# -- sending --------------------------------------------------------------------------------------------------
+
+
+def test_an_error_of_sending_several_tells_which_went(drive, clock, tmp_path) -> None:
+    class Refusing(MemoryGateway):
+        def share(self, file_id: str, email: str) -> None:
+            if email == OTHER:
+                raise DriveUnavailableError("no")
+            super().share(file_id, email)
+
+    drive.gateway(DS)
+    with runtime_on(Refusing(drive, DS), State(tmp_path), clock, DS, inline=True) as sender:
+        requests = [Request(to, "app", "messages", b"x") for to in (ME, OTHER, ME)]
+        with pytest.raises(PartlySentError, match="1 of 3") as raised:
+            sender.send(requests)
+        with pytest.raises(DriveUnavailableError, match=r"^no$"):
+            sender.send(requests[1:2])
+        first, missing, third = raised.value.sent
+        names = {name for _, name, _ in drive.files()}
+        assert {f"{first}.request", f"{third}.request"} == names
+        assert missing is None
+        assert [error is None for error in raised.value.errors] == [True, False, True]
+        assert sender._engine.parts.ledger.futures.get([first, third]).keys() == {first, third}
+
+
+@pytest.mark.parametrize("body", ["x", None, 3, [1], Path(__file__)])
+def test_what_is_no_bytes_is_refused_before_anything_is_sent(drive, clock, tmp_path, body: Any) -> None:
+    drive.gateway(DS)
+    with runtime_on(MemoryGateway(drive, DS), State(tmp_path), clock, DS, inline=True) as sender:
+        with pytest.raises(TypeError, match="a body is bytes, not "):
+            sender.send([Request(ME, "app", "messages", b"x"), Request(ME, "app", "messages", body)])
+        assert drive.files() == []
+        sender.send([Request(ME, "app", "messages", kind(b"x")) for kind in (bytearray, memoryview)])
+        assert [content for _, _, content in drive.files()] == [b"x", b"x"]
+
+
+# -- the loop -------------------------------------------------------------------------------------------------
+
+
+def loop_on(clock: ManualClock, errors: list[Exception]) -> tuple[PollLoop, list[Exception], list[float]]:
+    reported: list[Exception] = []
+    polls: list[float] = []
+
+    def step() -> float:
+        polls.append(clock.monotonic())
+        if errors:
+            raise errors.pop(0)
+        return 5.0
+
+    return PollLoop("test", step=step, report=reported.append, clock=clock), reported, polls
+
+
+def test_a_full_disk_ends_no_loop_and_is_told_once(clock) -> None:
+    loop, reported, polls = loop_on(clock, [StateError("disk full") for _ in range(3)])
+    loop.start()
+    for seconds in (1.0, 2.0, 4.0):
+        clock.await_waiters(1)
+        clock.advance(seconds)
+    clock.await_waiters(1)
+    assert (len(reported), polls, loop.failure) == (1, [0.0, 1.0, 3.0, 7.0], None)
+    loop.end()
+    loop.join(5.0)
+
+
+def test_a_loop_pauses_as_long_as_drive_asks_whoever_is_in_a_hurry(clock) -> None:
+    loop, _, polls = loop_on(clock, [DriveUnavailableError("busy", retry_after=600.0)])
+    loop.start()
+    clock.await_waiters(1)
+    loop.hasten(0.1)
+    clock.advance(599.0)
+    clock.await_waiters(1)
+    assert polls == [0.0]
+    clock.advance(1.0)
+    clock.await_waiters(1)
+    assert polls == [0.0, 600.0]
+    loop.end()
+    loop.join(5.0)
+
+
+# -- processes ------------------------------------------------------------------------------------------------
+
+
+def in_forked_child(work: Any) -> str:
+    """Run a function in a forked child; return what it returns, or its error."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            said = work()
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        text = said.read()
+    os.waitpid(pid, 0)
+    return text
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_opens_its_own_runtime_and_is_told_so_by_an_inherited_one(emulator) -> None:
+    with serving(owner(bytes.upper)), P2PFileRpc(DS, APP) as rpc:
+        rpc.wait([rpc.send(DO, APP, "messages", b"parent")], 20)
+
+        def child() -> str:
+            with pytest.raises(RuntimeClosedError, match=r"parent process.*new objects"):
+                rpc.send(DO, APP, "messages", b"x")
+            rpc.runtime.close()
+            with P2PFileRpc(DS, APP) as own:
+                return own.wait([own.send(DO, APP, "messages", b"child")], 20).popitem()[1].decode()
+
+        assert in_forked_child(child) == "CHILD"
+        assert rpc.wait([rpc.send(DO, APP, "messages", b"again")], 20).popitem()[1] == b"AGAIN"
+
+
+def test_a_runtime_that_is_pickled_says_what_to_do(emulator) -> None:
+    with DriveRuntime.open(ME) as runtime, pytest.raises(TypeError, match="open one in the other process"):
+        pickle.dumps(runtime)
+
+
+def test_a_cleaned_body_directory_is_made_anew(drive, gateway, clock, tmp_path) -> None:
+    handler, state = Handler(), State(tmp_path)
+    with runtime_on(gateway, state, clock, ME, inline=True) as runtime:
+        serve(runtime, handler.route)
+        runtime.poll_once()
+        state.bodies.rmdir()
+        ask(drive, clock, tmp_path, b"x")
+        runtime.poll_once()
+    assert handler.seen == [b"x"]
+
+
+def test_times_are_drives_and_a_wrong_local_clock_decides_nothing(drive, gateway, tmp_path) -> None:
+    class Slow(ManualClock):
+        def time(self) -> float:
+            return drive.clock.time() - 30 * 86_400.0
+
+        def monotonic(self) -> float:
+            return drive.clock.monotonic()
+
+    handler = Handler()
+    with runtime_on(gateway, State(tmp_path), Slow(), ME, inline=True) as runtime:
+        serve(runtime, handler.route)
+        ask(drive, drive.clock, tmp_path, b"x")
+        runtime.poll_once()
+        [at] = runtime._engine.parts.ledger._store.transact(lambda tx: [row["at"] for _, row in tx.scan("own/")])
+    assert wire.timestamp(at) > wire.timestamp(drive.clock.time())
