@@ -37,7 +37,8 @@ class DriveGateway(Protocol):
             NotFoundError: A parent that the query names is gone (while iterating).
         """
 
-    def get_file(self, file_id: str) -> DriveFile: ...
+    def get_file(self, file_id: str, *, patient: bool = True) -> DriveFile:
+        """Fetch a file's metadata; without patience, a failure is raised at once instead of retried."""
 
     def generate_ids(self, count: int) -> Sequence[str]: ...
 
@@ -62,7 +63,7 @@ class DriveGateway(Protocol):
         """Stream a file's content to ``target``, resuming after a break.
 
         Raises:
-            TransferError: Size or checksum are not what Drive's metadata said.
+            DamagedDownloadError: Size or checksum are not what Drive's metadata said.
         """
 
     def delete(self, file_id: str) -> None:

@@ -183,8 +183,8 @@ def test_a_path_that_changes_while_it_is_walked_is_not_remembered_as_it_was(driv
     folders = make_inbox(theirs)
 
     class Renaming(MemoryGateway):
-        def get_file(self, file_id: str) -> DriveFile:
-            file = super().get_file(file_id)
+        def get_file(self, file_id: str, *, patient: bool = True) -> DriveFile:
+            file = super().get_file(file_id, patient=patient)
             if file_id == folders[0]:
                 drive.move(folders[3], name="renamed")
                 index.add([super().get_file(folders[3])])

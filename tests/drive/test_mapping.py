@@ -7,8 +7,8 @@ import weakref
 from typing import Any
 
 import google.auth.exceptions
-import httplib2
 import pytest
+import requests
 
 from syft_flwr.drive.mapping import TransportErrors, drive_error, parse_retry_after
 from syft_flwr.errors import (
@@ -124,7 +124,7 @@ def test_a_full_account_is_told_what_to_do() -> None:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(value: str | None, expected: float | None) -> None:
-    assert parse_retry_after(value, now=60.0) == expected
+    assert parse_retry_after(value, "Thu, 01 Jan 1970 00:01:00 GMT") == expected
 
 
 def test_retry_after_reaches_the_error() -> None:
@@ -138,7 +138,7 @@ def test_retry_after_reaches_the_error() -> None:
         TimeoutError("timed out"),
         http.client.IncompleteRead(b"ab", 3),
         http.client.RemoteDisconnected("gone"),
-        httplib2.ServerNotFoundError("no such host"),
+        requests.ConnectionError("no such host"),
         google.auth.exceptions.TransportError("no way to the token endpoint"),
         google.auth.exceptions.RefreshError("temporary", retryable=True),
     ],

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import google.oauth2.credentials
-import httplib2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -70,7 +69,7 @@ def gateway(tls_server: ScriptedServer, clock: ManualClock) -> Iterator[HttpDriv
 
 @pytest.fixture
 def trusted(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(httplib2, "CA_CERTS", str(certificate[0]))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
 
 
 @pytest.mark.usefixtures("trusted")

@@ -8,6 +8,7 @@ import pytest
 
 from accounts import APP, DO, DS, Observed, messages, owner, serving, wait_until
 from syft_flwr.errors import TransferError
+from syft_flwr.exchange import work
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator
 
@@ -17,6 +18,7 @@ GOOD, BAD = b"good " * 40_000, b"evil " * 40_000
 @pytest.mark.usefixtures("plain_environment")
 def test_a_body_with_a_wrong_checksum_is_given_to_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bodies: list[bytes] = []
+    monkeypatch.setattr(work, "PATIENCE_WITH_DAMAGE", 1.0)
     with DriveEmulator(data=tmp_path / "drive") as drive:
         monkeypatch.setenv("DRIVE_EMULATOR_HOST", drive.host)
         with P2PFileRpc(DS, APP) as rpc:
@@ -26,7 +28,7 @@ def test_a_body_with_a_wrong_checksum_is_given_to_nobody(tmp_path: Path, monkeyp
             with Observed(DO) as observed, serving(owner(lambda body: bodies.append(body) or GOOD)):
                 wait_until(lambda: observed.rejected)
                 assert observed.reasons() == ["damaged"]
-                wait_until(lambda: len(messages(drive)) == 3)
+                wait_until(lambda: len(messages(drive)) == 4)
 
             assert damage(tmp_path / "drive") == 1
             with pytest.raises(TransferError, match="SHA-256"):

@@ -8,13 +8,11 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-import tenacity
-
-from syft_flwr.drive.connections import Sink
 from syft_flwr.drive.pacing import WritePacer, next_delay, should_retry
 from syft_flwr.drive.quota import QuotaBudget, QuotaMeter, units_of
 from syft_flwr.drive.session import DriveSession
-from syft_flwr.errors import RateLimitedError, RuntimeClosedError
+from syft_flwr.drive.transport import Sink
+from syft_flwr.errors import DriveError, RateLimitedError, RuntimeClosedError
 from syft_flwr.ports import Clock
 
 T = TypeVar("T")
@@ -57,7 +55,8 @@ class Attempt:
 class CallGovernor:
     """Runs calls within the quota budget and the write rate, retries what may be retried, and books every attempt.
 
-    Thread-safe. Every wait ends when ``stopped`` is set, with :class:`RuntimeClosedError`.
+    Thread-safe. Every wait ends when ``stopped`` is set, with :class:`RuntimeClosedError`. ``patience`` bounds the
+    seconds that the pauses between the attempts at one call take together.
     """
 
     def __init__(
@@ -69,7 +68,9 @@ class CallGovernor:
         clock: Clock,
         stopped: threading.Event,
         rng: random.Random,
+        patience: float,
     ) -> None:
+        self._patience = patience
         self._session = session
         self._meter = meter
         self._budget = budget
@@ -79,23 +80,25 @@ class CallGovernor:
         self._rng = rng
         self._pacer = WritePacer(clock, stopped)
 
-    def run(self, method: str, work: Callable[[Attempt], T]) -> T:
-        """Return what ``work`` returns; it is called anew for each attempt.
+    def run(self, method: str, work: Callable[[Attempt], T], *, patient: bool = True) -> T:
+        """Return what ``work`` returns; it is called anew for each attempt, and once only unless ``patient``.
 
         Raises:
             DriveError: The last attempt's error, if no further attempt is due.
             RuntimeClosedError: All is being stopped.
         """
-        retrying = tenacity.Retrying(
-            sleep=self._pause,
-            retry=lambda state: state.outcome is not None and self._is_due(method, state),
-            wait=lambda state: next_delay(_error_of(state), state.attempt_number, self._rng),
-            reraise=True,
-        )
-        for attempt in retrying:
-            with attempt:
-                return self._attempt(method, work, retried=attempt.retry_state.attempt_number > 1)
-        raise AssertionError("tenacity ends with a result or an error")
+        waited, number = 0.0, 1
+        while True:
+            try:
+                return self._attempt(method, work, retried=number > 1)
+            except DriveError as error:
+                delay = next_delay(error, number, self._rng)
+                waited += delay
+                if not (patient and should_retry(error, number) and waited <= self._patience):
+                    raise
+                _log.info("%s: attempt %d failed, trying again after %.1f s: %s", method, number, delay, error)
+            self._pause(delay)
+            number += 1
 
     def budget_delay(self, units: int) -> float:
         """Return the seconds that a call of so many units would have to wait for the budget now."""
@@ -134,19 +137,3 @@ class CallGovernor:
     def _pause(self, seconds: float) -> None:
         if self._clock.wait(self._stopped, seconds):
             raise RuntimeClosedError("closed while waiting to call Drive")
-
-    def _is_due(self, method: str, state: tenacity.RetryCallState) -> bool:
-        if state.outcome is None or not state.outcome.failed:
-            return False
-        error = _error_of(state)
-        due = should_retry(error, state.attempt_number)
-        if due:
-            _log.info("%s: attempt %d failed, trying again: %s", method, state.attempt_number, error)
-        return due
-
-
-def _error_of(state: tenacity.RetryCallState) -> BaseException:
-    error = state.outcome.exception() if state.outcome else None
-    if error is None:
-        raise AssertionError("only failed attempts are retried")
-    return error

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from email.message import Message
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from syft_flwr.drive.calls import Attempt, CallGovernor
-from syft_flwr.errors import DriveUnavailableError, StateError, TransferError
+from syft_flwr.errors import DamagedDownloadError, DriveUnavailableError, StateError
 
 _WORTHWHILE = 256 * 1024
 """Bytes that a broken attempt must have brought to count as progress."""
@@ -31,24 +30,32 @@ class Download:
         except OSError as error:
             raise StateError(f"can't write {target}: {error}") from error
 
-    def begin(self, status: int, headers: Message) -> None:
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Place the answer: a 206 goes on where it says, anything else starts from the beginning."""
+        if headers.get("content-type", "").startswith("text/html"):
+            raise DriveUnavailableError(
+                "files.get_media: a page came in place of the content: a log-in page of the network?"
+            )
         start = 0
         if status == 206:
             start = _first_byte(headers.get("content-range", ""))
         if start == self.offset:
             return
         if start != 0:
-            raise TransferError(f"asked for the bytes from {self.offset}, Drive sent those from {start}")
+            raise DriveUnavailableError(
+                f"files.get_media: asked for the bytes from {self.offset}, Drive sent those from {start}"
+            )
         self._file.seek(0)
         self._file.truncate()
         self._hash = hashlib.sha256()
         self.offset = 0
 
     def write(self, block: bytes) -> None:
+        if self._size is not None and self.offset + len(block) > self._size:
+            self._hash.update(block[: self._size - self.offset])
+            detail = f"the content is larger than the {self._size} bytes that its metadata say"
+            raise DamagedDownloadError(detail, sha256=self._hash.hexdigest())
         self.offset += len(block)
-        if self._size is not None and self.offset > self._size:
-            raise TransferError(f"the content is larger than the {self._size} bytes that its metadata say")
         self._hash.update(block)
         try:
             self._file.write(block)
@@ -56,11 +63,13 @@ class Download:
             raise StateError(f"can't write {self._target}: {error}") from error
 
     def verify(self, sha256: str | None) -> None:
-        """Raise :class:`TransferError` unless size and checksum are the expected ones."""
+        """Raise :class:`DamagedDownloadError` unless size and checksum are the expected ones."""
+        found = self._hash.hexdigest()
         if self._size is not None and self.offset != self._size:
-            raise TransferError(f"the content has {self.offset} bytes; its metadata say {self._size}")
-        if sha256 is not None and self._hash.hexdigest() != sha256:
-            raise TransferError("the content's SHA-256 is not the one in its metadata")
+            detail = f"the content has {self.offset} bytes; its metadata say {self._size}"
+            raise DamagedDownloadError(detail, sha256=found)
+        if sha256 is not None and found != sha256:
+            raise DamagedDownloadError("the content's SHA-256 is not the one in its metadata", sha256=found)
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +84,7 @@ def download(governor: CallGovernor, uri: str, target: Path, *, size: int | None
     """Fetch the content behind ``uri`` into ``target`` (mode 0600), which exists afterwards only if all is well.
 
     Raises:
-        TransferError: Size or checksum are wrong.
+        DamagedDownloadError: Size or checksum are wrong.
         StateError: The file can't be written.
     """
     with Download(target, size) as sink:
@@ -96,9 +105,9 @@ def _step(uri: str, sink: Download, size: int | None) -> Callable[[Attempt], Non
             headers["range"] = f"bytes={start}-"
         try:
             attempt.request(uri, headers=headers, sink=sink)
-        except DriveUnavailableError:
+        except DriveUnavailableError as error:
             # A break that comes after progress is no reason to back off: only failures in a row are.
-            if sink.offset - start < _WORTHWHILE:
+            if sink.offset - start < _WORTHWHILE or isinstance(error, DamagedDownloadError):
                 raise
         else:
             sink.complete = True
@@ -112,4 +121,6 @@ def _first_byte(content_range: str) -> int:
     try:
         return int(content_range.removeprefix("bytes ").partition("-")[0])
     except ValueError:
-        raise TransferError(f"Drive sent a range that can't be read: {content_range[:80]!r}") from None
+        raise DriveUnavailableError(
+            f"files.get_media: Drive sent a range that can't be read: {content_range[:80]!r}"
+        ) from None

@@ -245,7 +245,7 @@ class FolderIndex:
 
     def _fetch(self, folder_id: str) -> DriveFile | None:
         try:
-            folder = self._gateway.get_file(folder_id)
+            folder = self._gateway.get_file(folder_id, patient=False)
         except (NotFoundError, PermissionDeniedError):
             return None
         return None if folder.trashed else folder

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-import httplib2
-
 from syft_flwr.clock import SystemClock
 from syft_flwr.drive.calls import Attempt, CallGovernor
-from syft_flwr.drive.connections import HttpPool
 from syft_flwr.drive.download import download
 from syft_flwr.drive.fields import ABOUT_FIELDS, CHANGE_FIELDS, FILE_FIELDS, LIST_FIELDS, UPLOAD_FIELDS
+from syft_flwr.drive.paging import Paging
 from syft_flwr.drive.quota import QuotaBudget, QuotaMeter
 from syft_flwr.drive.session import DriveSession
+from syft_flwr.drive.transport import Transport
 from syft_flwr.drive.upload import Body, upload_resumable
 from syft_flwr.errors import ConfigurationError, ConflictError, DriveUnavailableError, NotFoundError, TransferError
 from syft_flwr.models import FOLDER_MIME_TYPE, Account, ChangePage, DriveFile
@@ -64,6 +63,7 @@ class HttpDriveGateway:
         meter: Where calls are booked; a new one by default.
         rng: Source of jitter.
         timeout: Seconds that one socket operation may take.
+        patience: Seconds that the pauses between the attempts at one call may take together.
     """
 
     def __init__(
@@ -76,15 +76,15 @@ class HttpDriveGateway:
         meter: QuotaMeter | None = None,
         rng: random.Random | None = None,
         timeout: float = 60.0,
+        patience: float = 64.0,
     ) -> None:
         clock = clock or SystemClock()
         limit = settings.quota_units_per_minute if settings else None
         self.meter = meter or QuotaMeter()
         self._url = endpoint.url.rstrip("/")
         self._stopped = threading.Event()
-        # The emulator is on this machine: no proxy has business with it.
-        self._pool = HttpPool(self._stopped, timeout=timeout, use_proxy=not endpoint.is_emulator)
-        self._session = DriveSession(self._pool, credentials, clock)
+        self._transport = Transport(self._stopped, timeout=timeout, is_local=endpoint.is_emulator)
+        self._session = DriveSession(self._transport, credentials, clock)
         self._governor = CallGovernor(
             self._session,
             meter=self.meter,
@@ -92,6 +92,7 @@ class HttpDriveGateway:
             clock=clock,
             stopped=self._stopped,
             rng=rng or random.Random(),  # noqa: S311 - jitter, not a secret
+            patience=patience,
         )
         service = _build_service(self._url)
         # Each of these calls builds a whole resource (some 3 ms), and they hold no state: once is enough.
@@ -102,20 +103,25 @@ class HttpDriveGateway:
         self._share_locks = tuple(threading.Lock() for _ in range(_SHARE_LOCKS))
 
     def about(self) -> Account:
-        raw = self._execute("about.get", lambda: self._about.get(fields=ABOUT_FIELDS), dict)
-        if raw.get("storageQuota", {}).get("limit") == "0":
+        def read(raw: Any) -> tuple[Account, bool]:
+            user = raw["user"]
+            account = Account(email=_text(user["emailAddress"]), permission_id=_text(user["permissionId"]))
+            return account, raw.get("storageQuota", {}).get("limit") == "0"
+
+        account, has_no_storage = self._execute("about.get", lambda: self._about.get(fields=ABOUT_FIELDS), read)
+        if has_no_storage:
             _log.warning(
                 "%s has no storage in Drive (a service account, as a rule): it can read and make folders, but every "
                 "upload to My Drive will fail. Use a user's login, delegation to a user, or a shared drive.",
-                raw["user"]["emailAddress"],
+                account.email,
             )
-        return Account(email=raw["user"]["emailAddress"], permission_id=raw["user"]["permissionId"])
+        return account
 
     def get_start_page_token(self) -> str:
         return self._execute(
             "changes.getStartPageToken",
             lambda: self._changes.getStartPageToken(supportsAllDrives=True),
-            lambda raw: str(raw["startPageToken"]),
+            lambda raw: _text(raw["startPageToken"]),
         )
 
     def list_changes(self, page_token: str) -> ChangePage:
@@ -133,18 +139,21 @@ class HttpDriveGateway:
         )
 
     def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
+        paging = Paging("files.list")
         page_token: str | None = None
         while True:
             files, page_token = self._list_page(query, page_token, "createdTime" if oldest_first else None)
             yield from files
             if page_token is None:
                 return
+            paging.advance(page_token, is_empty=not files)
 
-    def get_file(self, file_id: str) -> DriveFile:
+    def get_file(self, file_id: str, *, patient: bool = True) -> DriveFile:
         return self._execute(
             "files.get",
             lambda: self._files.get(fileId=file_id, fields=FILE_FIELDS, supportsAllDrives=True),
-            DriveFile.from_api,
+            lambda raw: _file_of_id(raw, file_id),
+            patient=patient,
         )
 
     def generate_ids(self, count: int) -> list[str]:
@@ -161,7 +170,7 @@ class HttpDriveGateway:
             return self._execute(
                 "files.create",
                 lambda: self._files.create(body=metadata, fields=FILE_FIELDS, supportsAllDrives=True),
-                DriveFile.from_api,
+                lambda raw: _file_of_id(raw, file_id),
             )
         except ConflictError:
             return self.get_file(file_id)
@@ -176,7 +185,7 @@ class HttpDriveGateway:
                 lambda: self._permissions.create(
                     fileId=file_id, body=permission, sendNotificationEmail=False, fields="id", supportsAllDrives=True
                 ),
-                dict,
+                lambda raw: _text(raw["id"]),
             )
 
     def upload(
@@ -206,9 +215,7 @@ class HttpDriveGateway:
 
     def delete(self, file_id: str) -> None:
         try:
-            self._execute(
-                "files.delete", lambda: self._files.delete(fileId=file_id, supportsAllDrives=True), lambda _: None
-            )
+            self._execute("files.delete", lambda: self._files.delete(fileId=file_id, supportsAllDrives=True), _nothing)
         except NotFoundError:
             _log.debug("file %s was gone already", file_id)
 
@@ -222,9 +229,9 @@ class HttpDriveGateway:
     def close(self) -> None:
         """Close every connection and end every wait; idempotent."""
         self._stopped.set()
-        self._pool.close()
+        self._transport.close()
 
-    def _execute(self, method: str, build: Callable[[], Any], read: Callable[[Any], T]) -> T:
+    def _execute(self, method: str, build: Callable[[], Any], read: Callable[[Any], T], *, patient: bool = True) -> T:
         """Run a call, its request built anew for each attempt, since executing changes it, and read its answer.
 
         An answer that can't be read, such as a portal's login page, counts as no answer.
@@ -237,13 +244,13 @@ class HttpDriveGateway:
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise DriveUnavailableError(f"{method}: the answer is not one of Drive's: {error!r}") from error
 
-        return self._governor.run(method, work)
+        return self._governor.run(method, work, patient=patient)
 
     def _generate_ids(self, count: int) -> list[str]:
         return self._execute(
             "files.generateIds",
             lambda: self._files.generateIds(count=count, fields="ids"),
-            lambda raw: list(raw["ids"]),
+            lambda raw: [_text(raw["ids"][number]) for number in range(count)],
         )
 
     def _list_page(self, query: str, page_token: str | None, order: str | None) -> tuple[list[DriveFile], str | None]:
@@ -258,7 +265,7 @@ class HttpDriveGateway:
                 includeItemsFromAllDrives=True,
                 supportsAllDrives=True,
             ),
-            lambda raw: ([DriveFile.from_api(file) for file in raw.get("files", ())], raw.get("nextPageToken") or None),
+            lambda raw: ([DriveFile.from_api(file) for file in raw["files"]], raw.get("nextPageToken") or None),
         )
 
     def _create(self, metadata: Mapping[str, Any], body: Body) -> int:
@@ -272,12 +279,31 @@ class HttpDriveGateway:
         return self._execute(
             "files.create",
             lambda: self._files.create(body=metadata, media_body=media, fields=UPLOAD_FIELDS, supportsAllDrives=True),
-            lambda raw: int(raw["size"]),
+            lambda raw: int(raw["size"] if raw["id"] == metadata["id"] else raw["id"]),
         )
+
+
+def _text(value: Any) -> str:
+    if not (isinstance(value, str) and value):
+        raise TypeError(f"not a text: {value!r}")
+    return value
+
+
+def _nothing(content: Any) -> None:
+    if content:
+        raise ValueError("an empty answer was due")
+
+
+def _file_of_id(raw: Mapping[str, Any], file_id: str) -> DriveFile:
+    file = DriveFile.from_api(raw)
+    if file.id != file_id:
+        raise ValueError(f"it is about {file.id}, not {file_id}")
+    return file
 
 
 def _read_page(raw: Mapping[str, Any]) -> ChangePage:
     page = ChangePage.from_api(raw)
+    list(raw["changes"])
     if not (page.next_page_token or page.new_start_page_token):
         raise ValueError("no page token")
     return page
@@ -297,4 +323,4 @@ def _build_service(url: str) -> Any:
     document["baseUrl"] = f"{url}/{document['servicePath']}"
     document.pop("mtlsRootUrl", None)
     # A stand-in that is never used: each request is executed with an http of its own.
-    return discovery.build_from_document(document, http=httplib2.Http())
+    return discovery.build_from_document(document, http=object())

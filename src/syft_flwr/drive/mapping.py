@@ -8,13 +8,12 @@ from __future__ import annotations
 import email.utils
 import http.client
 import json
-import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import google.auth.exceptions
-import httplib2
+import urllib3.exceptions
 
 from syft_flwr.errors import (
     ConflictError,
@@ -28,6 +27,8 @@ from syft_flwr.errors import (
     StorageQuotaError,
 )
 
+LONGEST_WAIT = 86_400.0
+"""Seconds to leave Drive alone at most, whatever it asks for."""
 PARKED = 3_600.0
 """Seconds to leave a limit alone that lasts for hours: shares per day, calls per day."""
 
@@ -63,7 +64,7 @@ def drive_error(
     details = _read_details(content)
     kind, retry_after = _classify(method, status, details)
     if retry_after is None:
-        retry_after = parse_retry_after(headers.get("retry-after"), time.time())
+        retry_after = parse_retry_after(headers.get("retry-after"), headers.get("date"))
     text = f"{method}: Drive answered {status}"
     if details.reason or details.text:
         text += f" {details.reason}: {details.text}"
@@ -73,7 +74,7 @@ def drive_error(
 
 
 class TransportErrors:
-    """Turns what httplib2, sockets and google-auth raise within the block into our errors.
+    """Turns what requests, sockets and google-auth raise within the block into our errors.
 
     A class, since a generator's frame would tie the caught exception into a reference cycle with all frames that
     called it; the body of an upload would stay in memory until the next full garbage collection.
@@ -90,27 +91,33 @@ class TransportErrors:
     ) -> None:
         if isinstance(error, google.auth.exceptions.GoogleAuthError):
             raise _auth_error(self._method, error) from error
-        if isinstance(error, httplib2.HttpLib2Error | http.client.HTTPException | OSError):
+        if isinstance(error, urllib3.exceptions.HTTPError | http.client.HTTPException | OSError):
             detail = f"{type(error).__name__}: {error}"
             raise DriveUnavailableError(f"{self._method}: no answer from Drive: {detail}") from error
 
 
-def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Read a ``Retry-After`` header, in seconds or as a date, as seconds from ``now`` (Unix time)."""
+def parse_retry_after(value: str | None, date: str | None) -> float | None:
+    """Read a ``Retry-After`` header as seconds, a day at most; a date in it counts from the answer's own ``Date``."""
     if not value:
         return None
     if value.isdecimal():
-        return float(value)
+        return min(float(value), LONGEST_WAIT)
+    until, now = parse_date(value), parse_date(date)
+    return None if until is None or now is None else min(max(0.0, until - now), LONGEST_WAIT)
+
+
+def parse_date(value: str | None) -> float | None:
+    """Read an HTTP date as Unix time in seconds; ``None`` when it is none."""
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
+        return None if not value else email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
         return None
 
 
 def _classify(method: str, status: int, details: _Details) -> tuple[type[DriveError], float | None]:
     if method == "changes.list" and _rejects_token(status, details):
         return PageTokenRejectedError, None
-    if status >= 500 or status == 408:
+    if status < 400 or status >= 500 or status == 408:  # a redirect is none of Drive's, for any of these methods
         return DriveUnavailableError, None
     if status in (403, 429):
         return _classify_limit(status, details.reason)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 
-from syft_flwr.errors import DriveError, DriveUnavailableError, RateLimitedError
+from syft_flwr.errors import DamagedDownloadError, DriveError, DriveUnavailableError, ListingError, RateLimitedError
 from syft_flwr.ports import Clock
 
 MAX_ATTEMPTS = 8
@@ -31,6 +31,8 @@ def should_retry(error: BaseException, attempt: int) -> bool:
         attempt: How many attempts were made, 1 or more.
     """
     if attempt >= MAX_ATTEMPTS or not isinstance(error, RateLimitedError | DriveUnavailableError):
+        return False
+    if isinstance(error, DamagedDownloadError | ListingError):  # as likely as not it is the same the next moment
         return False
     return error.retry_after is None or error.retry_after <= LONGEST_RETRY_AFTER
 

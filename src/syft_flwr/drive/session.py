@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import threading
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from typing import Any
 
-import google_auth_httplib2
-import httplib2
-
-from syft_flwr.drive.connections import HttpPool, Sink
-from syft_flwr.drive.mapping import TransportErrors, drive_error
+from syft_flwr.drive.mapping import TransportErrors, drive_error, parse_date
+from syft_flwr.drive.transport import Head, Sink, Transport
 from syft_flwr.errors import CredentialsError
 from syft_flwr.ports import Clock
 
@@ -24,16 +19,22 @@ _SERVICE_ACCOUNT_ADVICE = (
     "(GDRIVE_TOKEN_PATH), domain-wide delegation to a user, or a shared drive."
 )
 
+_JUMP = 120.0
+"""Seconds by which Drive's clock may deviate from what it was, for network and rounding."""
+_WITNESSES = 5
+
 
 class DriveSession:
     """Sends one request at a time per thread, with a token, and raises our errors. Retries nothing. Thread-safe."""
 
-    def __init__(self, pool: HttpPool, credentials: Any, clock: Clock) -> None:
-        self._pool = pool
+    def __init__(self, transport: Transport, credentials: Any, clock: Clock) -> None:
+        self._transport = transport
         self._credentials = credentials
         self._clock = clock
         self._token_lock = threading.Lock()
-        self._date: tuple[float, float] | None = None
+        self._offset: float | None = None
+        """What Drive's Unix time is ahead of the monotonic clock."""
+        self._doubted: list[float] = []
         delegated = getattr(credentials, "_subject", None)
         self._is_service_account = hasattr(credentials, "service_account_email") and not delegated
 
@@ -47,14 +48,14 @@ class DriveSession:
         *,
         sink: Sink | None = None,
         accept: Collection[int] = (),
-    ) -> tuple[httplib2.Response, bytes]:
+    ) -> tuple[Head, bytes]:
         """Send a request, with one token refresh if Drive answers 401; return the answer's head and body.
 
         Args:
             api_method: Name of the API method, for errors.
             uri: Absolute URL.
             http_method: HTTP verb.
-            body: Bytes in memory, so that a resend by httplib2 is harmless.
+            body: Bytes in memory.
             headers: Further headers.
             sink: Takes the body of a 200 or 206 answer, if given; what is returned is then empty.
             accept: Statuses of 300 and above that are no error here.
@@ -68,13 +69,9 @@ class DriveSession:
         while True:
             with TransportErrors(api_method):
                 token, token_headers = self._authorise(refused)
-                with self._pool.lend(sink) as client:
-                    response, content = client.request(
-                        uri,
-                        http_method,
-                        body=body,
-                        headers={**(headers or {}), **token_headers},
-                    )
+                response, content = self._transport.send(
+                    uri, http_method, body, {**(headers or {}), **token_headers}, sink=sink
+                )
             self._note_date(response.get("date"))
             if response.status != 401:
                 break
@@ -88,10 +85,9 @@ class DriveSession:
 
     def server_time(self) -> float:
         """Return Drive's clock in Unix seconds: its last ``Date`` and the time since; before that, the local clock."""
-        if self._date is None:
+        if self._offset is None:
             return self._clock.time()
-        date, noted = self._date
-        return date + self._clock.monotonic() - noted
+        return self._offset + self._clock.monotonic()
 
     def _authorise(self, refused: str | None) -> tuple[str, dict[str, str]]:
         """Return a token that is valid and not the one that Drive refused, and the headers that carry it."""
@@ -100,14 +96,19 @@ class DriveSession:
             # Another thread may have replaced the refused token already.
             if not credentials.valid or credentials.token == refused:
                 _log.info("asking for a new access token")
-                with self._pool.lend() as client:
-                    credentials.refresh(google_auth_httplib2.Request(client))
+                self._transport.raise_if_stopped()
+                credentials.refresh(self._transport.token_request)
             headers: dict[str, str] = {}
             credentials.apply(headers)
             return credentials.token, headers
 
     def _note_date(self, value: str | None) -> None:
-        if value:
-            with suppress(ValueError):
-                parsed = email.utils.parsedate_to_datetime(value).timestamp()
-                self._date = (parsed, self._clock.monotonic())
+        """Learn Drive's time; what jumps is believed once several answers agree, since it may be a proxy's clock."""
+        if (date := parse_date(value)) is None:
+            return
+        offset = date - self._clock.monotonic()
+        if self._offset is not None and abs(offset - self._offset) > _JUMP:
+            self._doubted = [each for each in self._doubted if abs(each - offset) <= _JUMP] + [offset]
+            if len(self._doubted) < _WITNESSES:
+                return
+        self._offset, self._doubted = offset, []

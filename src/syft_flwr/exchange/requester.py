@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future as PoolFuture
+from functools import partial
 from pathlib import PurePath
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from syft_flwr import wire
-from syft_flwr.errors import DriveError, InvalidNameError, PartlySentError
+from syft_flwr.errors import DriveError, DriveUnavailableError, InvalidNameError, PartlySentError, RateLimitedError
 from syft_flwr.exchange.parts import Parts
+from syft_flwr.feed.schedule import pause_after
 from syft_flwr.state.futures import Future
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 
 class Request(NamedTuple):
@@ -28,11 +34,22 @@ class Requester:
     Args:
         parts: The account's parts.
         on_sent: Called with the futures whose requests are in Drive.
+        closed: Set when the account's engine is closed.
+        patience: Seconds that the pauses between attempts may take together, on the thread that sends.
     """
 
-    def __init__(self, parts: Parts, *, on_sent: Callable[[Sequence[Future]], None]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        on_sent: Callable[[Sequence[Future]], None],
+        closed: threading.Event,
+        patience: float = 60.0,
+    ) -> None:
         self._parts = parts
         self._on_sent = on_sent
+        self._closed = closed
+        self._patience = patience
 
     def send(self, requests: Sequence[Request]) -> list[str]:
         """Send requests, several at a time; return their future IDs in the same order.
@@ -47,7 +64,7 @@ class Requester:
         """
         checked = [self._check(request) for request in requests]
         routes = dict.fromkeys((r.recipient, r.app, r.endpoint) for r in checked)
-        folders = {route: self._parts.pool.submit(self._folder, route) for route in routes}
+        folders = self._run({route: partial(self._folder, route) for route in routes})
         reachable = [request for request in checked if folders[request[:3]].exception() is None]
         futures = [
             Future(
@@ -61,12 +78,14 @@ class Requester:
             for request in reachable
         ]
         self._parts.ledger.futures.add(futures)
-        uploads = [
-            (future, self._parts.pool.submit(self._upload, future, folders[request[:3]].result(), request.body))
-            for future, request in zip(futures, reachable, strict=True)
-        ]
-        failed = [future.future_id for future, upload in uploads if upload.exception() is not None]
-        self._on_sent([future for future, upload in uploads if upload.exception() is None])
+        uploads = self._run(
+            {
+                future: partial(self._upload, future, folders[request[:3]].result(), request.body)
+                for future, request in zip(futures, reachable, strict=True)
+            }
+        )
+        failed = [future.future_id for future, upload in uploads.items() if upload.exception() is not None]
+        self._on_sent([future for future, upload in uploads.items() if upload.exception() is None])
         if failed:
             self._parts.ledger.futures.forget(failed, delete_requests=True)
         return self._outcome(checked, folders, uploads)
@@ -75,10 +94,10 @@ class Requester:
         self,
         requests: Sequence[Request],
         folders: Mapping[tuple[str, str, str], PoolFuture[str]],
-        uploads: Iterable[tuple[Future, PoolFuture[None]]],
+        uploads: Mapping[Future, PoolFuture[None]],
     ) -> list[str]:
         """Return the future IDs of all requests, or raise what went wrong."""
-        attempted = iter(uploads)
+        attempted = iter(uploads.items())
         sent: list[str | None] = []
         errors: list[BaseException | None] = []
         for request in requests:
@@ -94,6 +113,20 @@ class Requester:
         if isinstance(first, DriveError) and any(sent):
             raise PartlySentError(first, sent, errors) from first
         raise first
+
+    def _run(self, tasks: Mapping[K, Callable[[], T]]) -> dict[K, PoolFuture[T]]:
+        """Run tasks on the pool; those that failed for an outage again, after pauses on this thread."""
+        done: dict[K, PoolFuture[T]] = {}
+        due, waited, failures = list(tasks), 0.0, 0
+        while True:
+            done |= {key: self._parts.pool.submit(tasks[key]) for key in due}
+            errors = {key: done[key].exception() for key in due}
+            due = [key for key, error in errors.items() if isinstance(error, DriveUnavailableError | RateLimitedError)]
+            failures += 1
+            pause = max((pause_after(failures, errors[key]) for key in due), default=0.0)
+            waited += pause
+            if not due or waited > self._patience or self._parts.clock.wait(self._closed, pause):
+                return done
 
     def _check(self, request: Request) -> Request:
         recipient = wire.validate_address(request.recipient)

@@ -15,7 +15,6 @@ from syft_flwr.errors import (
     NotFoundError,
     RuntimeClosedError,
     SyftFlwrError,
-    TransferError,
 )
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.work import Answer, Step, Work
@@ -77,8 +76,6 @@ class Responder:
             if not work.is_damaged(error.sha256, self._parts.clock.monotonic()):
                 return self._failed("taking a request", error, work)
             self._answer_unread(work, RejectionReason.DAMAGED, str(error))
-        except TransferError as error:
-            self._refuse(work, RejectionReason.DAMAGED, str(error))
         except RuntimeClosedError:
             return _CLOSED
         except Exception as error:  # an outage, a full disk, a defect: the request must not be lost over it
@@ -247,11 +244,6 @@ class Responder:
         with self._idle:
             self._uploading -= 1
             self._idle.notify_all()
-
-    def _refuse(self, work: Work, reason: RejectionReason, detail: str) -> None:
-        if self._parts.ledger.refuse(work.number, work.message.folder_id):
-            self._parts.streams.reject(Rejection.of(reason, work.message, detail))
-        self._end(work)
 
     def _failed(self, where: str, error: Exception, work: Work) -> float:
         self._parts.streams.report(where, error, work.message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from syft_flwr.exchange.lane import Steps
@@ -31,15 +32,24 @@ class SynchronousExecutor(Executor):
 class SynchronousLane:
     """A :class:`~syft_flwr.exchange.lane.Lane` without threads: ``offer`` handles the request before it returns.
 
-    What is offered from within a handler waits until that is done, so order is kept. A request that can't be had is
-    given back, and comes again with the next look at the journal.
+    What is offered from within a handler waits until that is done, so order is kept. A request that can't be had at
+    present comes again later, and until then the others of its sender wait.
+
+    Args:
+        name: For the log.
+        steps: What is done to a request.
+        later: Calls a function after some seconds.
     """
 
-    def __init__(self, name: str, *, steps: Steps, **_settings: Any) -> None:
-        """Take what a lane takes; nothing ever waits, so capacity, concurrency and the like have no meaning."""
+    def __init__(
+        self, name: str, *, steps: Steps, later: Callable[[float, Callable[[], None]], None], **_settings: Any
+    ) -> None:
+        """Take what a lane takes; nothing waits for room, so capacity, concurrency and the like have no meaning."""
         del name
         self._steps = steps
+        self._later = later
         self._queue: deque[Work] = deque()
+        self._held: dict[str, deque[Work]] = {}
         self._busy = False
         self._stopped = False
 
@@ -65,12 +75,23 @@ class SynchronousLane:
         """Start no more requests; return what was not begun."""
         del timeout
         self._stopped = True
-        left, self._queue = list(self._queue), deque()
+        left = [*self._queue, *(work for works in self._held.values() for work in works)]
+        self._queue.clear()
+        self._held.clear()
         return left
 
     def _run(self, work: Work) -> None:
-        failed = self._steps.prepare(work)
+        sender = work.message.sender.lower()
+        if sender in self._held:
+            self._held[sender].append(work)
+            return
+        failed = self._steps.prepare(work) if work.step is Step.QUEUED else 0.0
         if not failed and work.step is not Step.OVER:
             failed = self._steps.handle(work)
         if failed:
-            self._steps.release(work)
+            self._held[sender] = deque([work])
+            self._later(failed, partial(self._resume, sender))
+
+    def _resume(self, sender: str) -> None:
+        for work in self._held.pop(sender, ()):
+            self.offer(work)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from syft_flwr.exchange.routes import Route
 
 
-_PATIENCE_WITH_DAMAGE = 120.0
+PATIENCE_WITH_DAMAGE = 120.0
+"""Seconds for which downloads must give the same wrong bytes until a message counts as damaged."""
 
 
 class Step(Enum):
@@ -72,7 +73,7 @@ class Work:
         """
         if self.damaged_since[0] != sha256:
             self.damaged_since = sha256, now
-        return now - self.damaged_since[1] >= _PATIENCE_WITH_DAMAGE
+        return now - self.damaged_since[1] >= PATIENCE_WITH_DAMAGE
 
     def failed(self, error: BaseException) -> float:
         """Note a failed attempt; return the seconds until the next one."""

@@ -93,9 +93,9 @@ class GatewayTap:
         for listener in self._listeners:
             listener.listed(files, by_feed=by_feed)
 
-    def get_file(self, file_id: str) -> DriveFile:
+    def get_file(self, file_id: str, *, patient: bool = True) -> DriveFile:
         try:
-            file = self._inner.get_file(file_id)
+            file = self._inner.get_file(file_id, patient=patient)
         except NotFoundError:
             for listener in self._listeners:
                 listener.got(file_id, None)

@@ -81,7 +81,7 @@ class RecordedDrive:
         del query, oldest_first
         return iter(())
 
-    def get_file(self, file_id: str) -> DriveFile:
+    def get_file(self, file_id: str, *, patient: bool = True) -> DriveFile:  # noqa: ARG002 - nothing waits here
         answers = self._answers.get(file_id, [])
         position = bisect_left(answers, self._window_end, key=lambda answer: answer[0])
         # What was asked only later was the first answer then: dispatch trails the poll.

@@ -38,6 +38,8 @@ from syft_flwr.state.ledger import Ledger
 _log = logging.getLogger(__name__)
 
 _POLL_UNITS = 100
+_SEND_PATIENCE = 60.0
+"""Seconds for which ``send`` tries to get through an outage."""
 _STOP_TIMEOUT = 1.0
 _UPLOAD_TIMEOUT = 10.0
 _DELETE_TIMEOUT = 2.0
@@ -206,7 +208,9 @@ class Engine:
         )
         parts.streams.emit_with(self.dispatch.post)
         self.deletions = Deletions(parts, later=self.dispatch.later, rng=rng)
-        self.requester = Requester(parts, on_sent=self._on_sent)
+        self.requester = Requester(
+            parts, on_sent=self._on_sent, closed=self._closed, patience=_SEND_PATIENCE if threaded else 0.0
+        )
         self.follower = Follower(
             parts,
             routes=self.routes,

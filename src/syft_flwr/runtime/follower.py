@@ -13,6 +13,7 @@ from operator import attrgetter
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import Location
+from syft_flwr.drive.paging import Paging
 from syft_flwr.errors import ConfigurationError, DriveError, InvalidNameError, PageTokenRejectedError
 from syft_flwr.exchange.admission import admit
 from syft_flwr.exchange.deletions import Deletions
@@ -164,14 +165,18 @@ class Follower:
             assert self._token is not None  # noqa: S101 - it has begun
             self._traffic = False
             count = 0
+            paging = Paging("changes.list")
+            paging.advance(self._token, is_empty=False)
             try:
                 while True:
                     page = self._parts.gateway.list_changes(self._token)
                     self._take_page(page)
-                    self._token = page.next_page_token or page.new_start_page_token or self._token
                     count += len(page.changes)
                     if page.next_page_token is None:
+                        self._token = page.new_start_page_token or self._token
                         return count
+                    paging.advance(page.next_page_token, is_empty=not page.changes)
+                    self._token = page.next_page_token
             finally:
                 self.polled_at = self._now()
                 self._look_around()

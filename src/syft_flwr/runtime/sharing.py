@@ -38,6 +38,9 @@ from syft_flwr.state.store import DiskStore
 
 _Key = tuple[str, str, Path]
 
+_PATIENCE = 3.0
+"""Seconds that the pauses within one call may take on the threads of an engine, which come back to it later anyway."""
+
 _lock = threading.Lock()
 _open: dict[_Key, Engine] = {}
 
@@ -179,7 +182,7 @@ def _assemble(
     clock = SystemClock()
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     credentials = load_credentials(endpoint, address)
-    gateway = HttpDriveGateway(endpoint, credentials, settings=settings, clock=clock, rng=rng)
+    gateway = HttpDriveGateway(endpoint, credentials, settings=settings, clock=clock, rng=rng, patience=_PATIENCE)
     stack.callback(gateway.close)
     return assemble(
         address,

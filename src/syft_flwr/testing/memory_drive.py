@@ -19,11 +19,11 @@ from drive_emulator.query import parse_query
 from syft_flwr import wire
 from syft_flwr.errors import (
     ConflictError,
+    DamagedDownloadError,
     NotFoundError,
     PageTokenRejectedError,
     PermissionDeniedError,
     RuntimeClosedError,
-    TransferError,
 )
 from syft_flwr.models import FOLDER_MIME_TYPE, Account, Change, ChangePage, DriveFile
 from syft_flwr.ports import Clock
@@ -286,7 +286,7 @@ class MemoryGateway:
             ]
         return iter(found) if oldest_first else reversed(found)
 
-    def get_file(self, file_id: str) -> DriveFile:
+    def get_file(self, file_id: str, *, patient: bool = True) -> DriveFile:  # noqa: ARG002 - nothing waits here
         self._call("files.get")
         with self._drive._lock:
             return self._drive._show(self._drive._find(self._account, file_id), self._account)
@@ -334,7 +334,9 @@ class MemoryGateway:
         with self._drive._lock:
             content = self._drive._find(self._account, file_id).content
         if size not in (None, len(content)) or sha256 not in (None, hashlib.sha256(content).hexdigest()):
-            raise TransferError(f"{file_id} is not what its metadata said")
+            raise DamagedDownloadError(
+                f"{file_id} is not what its metadata said", sha256=hashlib.sha256(content).hexdigest()
+            )
         target.write_bytes(content)
 
     def delete(self, file_id: str) -> None:
