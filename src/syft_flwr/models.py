@@ -23,12 +23,32 @@ class Account:
     permission_id: str
 
 
+def _user(email: str | None, permission_id: str | None) -> dict[str, str]:
+    """Return a ``drive#user`` with what is known of it."""
+    known = {"emailAddress": email, "permissionId": permission_id}
+    return {name: value for name, value in known.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may write into a folder: this account, and the users of these permission IDs (``None``: not shown)."""
+
+    can_write: bool
+    writers: frozenset[str] | None = None
+
+    def lets_in(self, permission_id: str | None) -> bool:
+        """Tell whether a user may write, as far as Drive shows it."""
+        return self.writers is None or permission_id in self.writers
+
+
 @dataclass(frozen=True, slots=True)
 class DriveFile:
     """A file or folder as Drive shows it to this account.
 
     ``created_time`` is RFC 3339 in UTC with milliseconds, as Drive sends it, so it sorts as text.
-    ``size`` is in bytes and ``None`` for folders. ``owners`` is empty in shared drives.
+    ``size`` is in bytes and ``None`` for folders. ``owners`` are addresses, empty in shared drives, and ``""`` where
+    Drive hides one; ``owner_ids`` are their permission IDs, if asked for, and ``editor_id`` that of the last modifying
+    user.
     """
 
     id: str
@@ -42,6 +62,8 @@ class DriveFile:
     owned_by_me: bool = False
     owners: tuple[str, ...] = ()
     last_modifying_user: str | None = None
+    owner_ids: tuple[str | None, ...] = ()
+    editor_id: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -75,8 +97,10 @@ class DriveFile:
             get("createdTime", ""),
             get("sha256Checksum"),
             True if get("ownedByMe") else False,  # noqa: SIM210
-            tuple([owner["emailAddress"] for owner in owners if "emailAddress" in owner]) if owners else (),
+            tuple([owner.get("emailAddress") or "" for owner in owners]) if owners else (),
             editor.get("emailAddress") if editor else None,
+            tuple([owner.get("permissionId") for owner in owners]) if owners and "permissionId" in owners[0] else (),
+            editor.get("permissionId") if editor else None,
             dict(properties) if properties else {},
         )
 
@@ -97,9 +121,10 @@ class DriveFile:
         if self.sha256 is not None:
             raw["sha256Checksum"] = self.sha256
         if self.owners:
-            raw["owners"] = [{"emailAddress": owner} for owner in self.owners]
-        if self.last_modifying_user is not None:
-            raw["lastModifyingUser"] = {"emailAddress": self.last_modifying_user}
+            ids = self.owner_ids or (None,) * len(self.owners)
+            raw["owners"] = [_user(owner, owner_id) for owner, owner_id in zip(self.owners, ids, strict=True)]
+        if self.last_modifying_user is not None or self.editor_id is not None:
+            raw["lastModifyingUser"] = _user(self.last_modifying_user, self.editor_id)
         if self.properties:
             raw["properties"] = dict(self.properties)
         return raw

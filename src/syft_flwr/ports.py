@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from syft_flwr.models import Account, ChangePage, DriveFile
+from syft_flwr.models import Access, Account, ChangePage, DriveFile
 
 T = TypeVar("T")
 
@@ -45,8 +45,14 @@ class DriveGateway(Protocol):
     def create_folder(self, file_id: str, name: str, parent: str | None) -> DriveFile:
         """Create a folder (``parent`` ``None``: in My Drive's root) under a reserved ID; existing counts as success."""
 
-    def share(self, file_id: str, email: str) -> None:
-        """Make ``email`` a writer of the file, without a notice by mail; repeating it is harmless."""
+    def share(self, file_id: str, email: str) -> Account:
+        """Make ``email`` a writer of the file, without a notice by mail; repeating it is harmless.
+
+        Returns the account with which Drive has really shared, by the address and ID that it knows.
+        """
+
+    def access(self, file_id: str) -> Access:
+        """Tell who may write into a folder."""
 
     def upload(
         self,

@@ -50,9 +50,14 @@ class Inbox:
     recipient: str
 
 
+def fold_address(address: str) -> str:
+    """Return an e-mail address without regard to case, for comparisons; only ASCII letters have one here."""
+    return address.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+
+
 def same_address(a: str, b: str) -> bool:
     """Compare two e-mail addresses as Drive does, without regard to case."""
-    return a.lower() == b.lower()
+    return fold_address(a) == fold_address(b)
 
 
 def validate_address(address: str) -> str:
@@ -115,9 +120,9 @@ def parse_inbox_root(name: str, me: str) -> Inbox | None:
         return None
     parties = name[len(INBOX_PREFIX) :]
     suffix, prefix = f"_to_{me}", f"{me}_to_"
-    if parties[-len(suffix) :].lower() == suffix.lower() and len(parties) > len(suffix):
+    if same_address(parties[-len(suffix) :], suffix) and len(parties) > len(suffix):
         return Inbox(parties[: -len(suffix)], parties[-len(me) :])
-    if parties[: len(prefix)].lower() == prefix.lower() and len(parties) > len(prefix):
+    if same_address(parties[: len(prefix)], prefix) and len(parties) > len(prefix):
         return Inbox(parties[: len(me)], parties[len(prefix) :])
     return None
 

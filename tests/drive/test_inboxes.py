@@ -8,11 +8,12 @@ from runtimes import serve
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import FolderIndex
+from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
-from syft_flwr.errors import DriveUnavailableError
+from syft_flwr.errors import DriveUnavailableError, PermissionDeniedError
 from syft_flwr.exchange.ids import IdPool
 from syft_flwr.exchange.routes import Route
-from syft_flwr.models import DriveFile
+from syft_flwr.models import Access, Account, DriveFile
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import EMULATOR_VARIABLE, STATE_VARIABLE
 from syft_flwr.state.memory import MemoryStore
@@ -36,7 +37,15 @@ def store() -> MemoryStore:
 
 
 def maker_on(gateway: MemoryGateway, store: MemoryStore, me: str = ME) -> InboxMaker:
-    return InboxMaker(gateway, FolderIndex(gateway, store, me), store, me, reserve=IdPool(gateway).take)
+    return InboxMaker(
+        gateway,
+        FolderIndex(gateway, store, me),
+        store,
+        me,
+        identities=Identities(store),
+        clock=ManualClock(),
+        reserve=IdPool(gateway).take,
+    )
 
 
 def tree(drive: MemoryDrive) -> Counter[tuple[str, str]]:
@@ -185,3 +194,101 @@ def test_one_sender_who_can_not_be_shared_with_holds_up_nobody(tmp_path, monkeyp
         shared = {address for file in emulator.files() for address in file.roles} - {ME}
     assert len(shared) == 1
     assert len(errors) == 1
+
+
+# -- access that changes --------------------------------------------------------------------------------------
+
+
+def unshare(drive: MemoryDrive, root: str, who: str) -> None:
+    drive._files[root].writers.discard(who)
+
+
+def root_of(drive: MemoryDrive, name: str, owner: str = ME) -> str:
+    [root] = [folder.id for folder in drive.folders() if folder.name == name and folder.owners == (owner,)]
+    return root
+
+
+def test_a_share_that_was_taken_back_is_granted_again_by_the_next_process(drive, store) -> None:
+    maker_on(drive.gateway(ME), store).ensure([OUTBOX], peer=DS)
+    root = root_of(drive, OUTBOX.root)
+    unshare(drive, root, DS)
+    maker_on(drive.gateway(ME), store).ensure([OUTBOX], peer=DS)
+    assert DS in drive._files[root].writers
+
+
+def test_a_share_that_was_taken_back_is_granted_again_when_the_feed_tells_of_the_root(drive, store) -> None:
+    maker = maker_on(drive.gateway(ME), store)
+    maker.ensure([OUTBOX], peer=DS)
+    root = root_of(drive, OUTBOX.root)
+    unshare(drive, root, DS)
+    assert maker.changed(["another", root]) == [root]
+    maker.verify(root)
+    assert DS in drive._files[root].writers
+
+
+def test_where_the_peer_lets_us_only_look_messages_go_into_a_root_of_our_own(drive, store, caplog) -> None:
+    theirs = make_theirs(drive, DS)
+    maker = maker_on(drive.gateway(ME), store)
+    assert maker.ensure([OUTBOX], peer=DS) == [theirs]
+    # A viewer: it still sees the folder, and may not write.
+    maker._gateway.access = lambda _: Access(can_write=False)
+    refused: list[str] = []
+    written: list[str] = []
+
+    def put(folder: str) -> None:
+        if folder == theirs:
+            refused.append(folder)
+            raise PermissionDeniedError("insufficientParentPermissions", status=403)
+        written.append(folder)
+
+    maker.deliver(OUTBOX, peer=DS, put=put)
+    assert (len(refused), len(written)) == (1, 1)
+    assert DS in caplog.text
+    assert OUTBOX.root in caplog.text
+    assert DS in drive._files[root_of(drive, OUTBOX.root)].writers
+
+
+# -- spelling -------------------------------------------------------------------------------------------------
+
+
+class Gmail(MemoryGateway):
+    """Knows an account by its address without dots, whatever is typed."""
+
+    def share(self, file_id: str, email: str) -> Account:
+        return super().share(file_id, email.partition("@")[0].replace(".", "") + "@gmail.com")
+
+
+def test_a_peer_is_written_to_under_the_address_by_which_drive_knows_it(drive, store, caplog) -> None:
+    drive.gateway(ME)
+    maker = maker_on(Gmail(drive, ME), store)
+    typed, real = "Jane.Doe@gmail.com", "JaneDoe@gmail.com"
+    for each in (maker, maker, maker_on(Gmail(drive, ME), store)):
+        each.ensure([wire.inbox_path(ME, typed, "app", "messages")], peer=typed)
+    roots = [folder.name for folder in drive.folders() if folder.name.startswith(wire.INBOX_PREFIX)]
+    assert roots == [wire.inbox_root_name(ME, real)]
+    assert caplog.text.count("is known to Drive as") == 1
+
+
+def user(email: str | None, permission_id: str | None) -> DriveFile:
+    return DriveFile(
+        id="f", name="n", owners=(email or "",), owner_ids=(permission_id,), last_modifying_user=email,
+        editor_id=permission_id,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [user(None, "7"), user("", "7"), user("\u212ado@example.com", "7"), user(DS, "8")])
+def test_what_drive_does_not_attest_is_foreign(store, file: DriveFile) -> None:
+    identities = Identities(store)
+    identities.pin(DS, "7")
+    for address in (DS, "kdo@example.com"):
+        assert not identities.owns((address,), file)
+        assert not identities.changed_last((address,), file)
+        assert not identities.vouch_for((address, ME), file)
+
+
+def test_a_participant_who_was_renamed_is_known_by_the_permission_id(store, caplog) -> None:
+    identities = Identities(store)
+    identities.pin(DS, "7")
+    assert Identities(store).owns((DS,), user("new-name@example.com", "7"))
+    assert not identities.owns((DS,), user("new-name@example.com", None))
+    assert caplog.text.count("is called new-name@example.com now") == 1

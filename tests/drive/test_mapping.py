@@ -50,7 +50,7 @@ def envelope(reason: str, message: str = "text", location: str = "") -> bytes:
         (502, "", DriveUnavailableError),
         (503, "backendError", DriveUnavailableError),
         (504, "", DriveUnavailableError),
-        (302, "", DriveError),
+        (302, "", DriveUnavailableError),
     ],
 )
 def test_every_status_and_reason_has_its_error(status: int, reason: str, expected: type[DriveError]) -> None:

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from syft_flwr.drive.folders import Location
+from syft_flwr.drive.identities import Identities
 from syft_flwr.exchange.admission import admit
 from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile, Message, Rejection
+from syft_flwr.state.memory import MemoryStore
 from syft_flwr.wire import Inbox
 
 ME, SENDER, STRANGER = "me@example.com", "Sender@example.com", "stranger@example.com"
@@ -28,7 +30,7 @@ PLACE = Location(Inbox(SENDER, ME), "flwr/app", "messages", "folder", ROOT)
 
 
 def judge(file: DriveFile = FILE, place: Location = PLACE, max_size: int = 5) -> Message | str | None:
-    verdict = admit(file, place, ME, max_size=max_size)
+    verdict = admit(file, place, ME, identities=Identities(MemoryStore()), max_size=max_size)
     return verdict.reason if isinstance(verdict, Rejection) else verdict
 
 

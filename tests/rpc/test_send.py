@@ -131,7 +131,7 @@ def test_a_send_that_drive_refuses_leaves_no_future_and_can_be_repeated(drive: D
     with P2PFileRpc(DS, APP) as rpc:
         rpc.send(DO, APP, "messages", b"first")
         with (
-            drive.fault("error", method="files.create", status=403, reason="insufficientFilePermissions", times=1),
+            drive.fault("error", method="files.create", status=403, reason="insufficientFilePermissions", times=2),
             pytest.raises(PermissionDeniedError),
         ):
             rpc.send(DO, APP, "messages", b"second")

@@ -25,7 +25,7 @@ from syft_flwr.errors import (
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.work import Work
-from syft_flwr.models import ChangePage, DriveFile, Message, Rejection, Unreadable
+from syft_flwr.models import Account, ChangePage, DriveFile, Message, Rejection, Unreadable
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.loop import PollLoop
@@ -214,10 +214,10 @@ def test_a_download_that_contradicts_drive_is_tried_again_for_minutes_and_then_i
 
 def test_an_error_of_sending_several_tells_which_went(drive, clock, tmp_path) -> None:
     class Refusing(MemoryGateway):
-        def share(self, file_id: str, email: str) -> None:
+        def share(self, file_id: str, email: str) -> Account:
             if email == OTHER:
                 raise DriveUnavailableError("no")
-            super().share(file_id, email)
+            return super().share(file_id, email)
 
     drive.gateway(DS)
     with runtime_on(Refusing(drive, DS), State(tmp_path), clock, DS, inline=True) as sender:

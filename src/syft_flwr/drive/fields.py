@@ -4,9 +4,10 @@ from __future__ import annotations
 
 FILE_FIELDS = (
     "id,name,parents,mimeType,trashed,size,createdTime,sha256Checksum,headRevisionId,properties,ownedByMe,"
-    "owners(emailAddress),lastModifyingUser(emailAddress)"
+    "owners(emailAddress,permissionId),lastModifyingUser(emailAddress,permissionId)"
 )
 LIST_FIELDS = f"nextPageToken,files({FILE_FIELDS})"
 CHANGE_FIELDS = f"nextPageToken,newStartPageToken,changes(fileId,removed,time,changeType,file({FILE_FIELDS}))"
 ABOUT_FIELDS = "user(emailAddress,permissionId),storageQuota(limit)"
 UPLOAD_FIELDS = "id,size"
+ACCESS_FIELDS = "id,trashed,capabilities(canAddChildren),permissions(id,role)"

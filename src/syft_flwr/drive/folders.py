@@ -284,26 +284,3 @@ class FolderIndex:
         for parent in folder.parents:
             self._children[parent].discard(folder_id)
         self._by_root_name[folder.name.lower()].discard(folder_id)
-
-
-def owners_within(file: DriveFile, parties: Collection[str]) -> bool:
-    """Tell whether Drive attests that a file belongs to one of ``parties`` (lower-cased addresses), and nobody else.
-
-    In a shared drive files have no owner; there the last modifying user stands for it.
-    """
-    owners = file.owners
-    if not owners and file.last_modifying_user is not None:
-        owners = (file.last_modifying_user,)
-    if len(owners) == 1:  # as good as always
-        return owners[0].lower() in parties
-    return bool(owners) and all(owner.lower() in parties for owner in owners)
-
-
-def belongs_to(folder: DriveFile, parties: Collection[str]) -> bool:
-    """Tell whether a folder is owned by one of ``parties`` (lower-cased addresses) and was named by one of them.
-
-    Whoever may write into a folder may rename it as well: without the second condition, one sender could offer its
-    own inbox, and its own access to it, as another sender's.
-    """
-    editor = folder.last_modifying_user
-    return owners_within(folder, parties) and (editor is None or editor.lower() in parties)

@@ -14,14 +14,14 @@ from urllib.parse import urlencode
 from syft_flwr.clock import SystemClock
 from syft_flwr.drive.calls import Attempt, CallGovernor
 from syft_flwr.drive.download import download
-from syft_flwr.drive.fields import ABOUT_FIELDS, CHANGE_FIELDS, FILE_FIELDS, LIST_FIELDS, UPLOAD_FIELDS
+from syft_flwr.drive.fields import ABOUT_FIELDS, ACCESS_FIELDS, CHANGE_FIELDS, FILE_FIELDS, LIST_FIELDS, UPLOAD_FIELDS
 from syft_flwr.drive.paging import Paging
 from syft_flwr.drive.quota import QuotaBudget, QuotaMeter
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Transport
 from syft_flwr.drive.upload import Body, upload_resumable
 from syft_flwr.errors import ConfigurationError, ConflictError, DriveUnavailableError, NotFoundError, TransferError
-from syft_flwr.models import FOLDER_MIME_TYPE, Account, ChangePage, DriveFile
+from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import Clock
 from syft_flwr.settings import Endpoint, Settings
 
@@ -47,6 +47,7 @@ _MEDIA_TYPE = "application/octet-stream"
 _PAGE_SIZE = 1000
 _MAX_IDS = 1000
 _SHARE_LOCKS = 64
+_WRITING_ROLES = frozenset({"owner", "organizer", "fileOrganizer", "writer"})
 
 
 class HttpDriveGateway:
@@ -175,17 +176,28 @@ class HttpDriveGateway:
         except ConflictError:
             return self.get_file(file_id)
 
-    def share(self, file_id: str, email: str) -> None:
+    def access(self, file_id: str) -> Access:
+        return self._execute(
+            "files.get",
+            lambda: self._files.get(fileId=file_id, fields=ACCESS_FIELDS, supportsAllDrives=True),
+            _read_access,
+        )
+
+    def share(self, file_id: str, email: str) -> Account:
         permission = {"type": "user", "role": "writer", "emailAddress": email}
         # Concurrent permission edits of one file overwrite each other:
         # https://developers.google.com/workspace/drive/api/guides/manage-sharing
         with self._share_locks[hash(file_id) % _SHARE_LOCKS]:
-            self._execute(
+            return self._execute(
                 "permissions.create",
                 lambda: self._permissions.create(
-                    fileId=file_id, body=permission, sendNotificationEmail=False, fields="id", supportsAllDrives=True
+                    fileId=file_id,
+                    body=permission,
+                    sendNotificationEmail=False,
+                    fields="id,emailAddress",
+                    supportsAllDrives=True,
                 ),
-                lambda raw: _text(raw["id"]),
+                lambda raw: Account(raw.get("emailAddress") or email, _text(raw["id"])),
             )
 
     def upload(
@@ -287,6 +299,12 @@ def _text(value: Any) -> str:
     if not (isinstance(value, str) and value):
         raise TypeError(f"not a text: {value!r}")
     return value
+
+
+def _read_access(raw: Mapping[str, Any]) -> Access:
+    shown = raw.get("permissions")
+    writers = None if shown is None else frozenset(one["id"] for one in shown if one["role"] in _WRITING_ROLES)
+    return Access(can_write=bool(raw["capabilities"]["canAddChildren"]), writers=writers)
 
 
 def _nothing(content: Any) -> None:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from syft_flwr import wire
-from syft_flwr.drive.folders import FolderIndex, belongs_to
+from syft_flwr.drive.folders import FolderIndex
+from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.query import any_of, quote
-from syft_flwr.errors import NotFoundError
+from syft_flwr.errors import NotFoundError, PermissionDeniedError
 from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
-from syft_flwr.ports import DriveGateway, StateStore, Transaction
-from syft_flwr.wire import InboxPath
+from syft_flwr.ports import Clock, DriveGateway, StateStore, Transaction
+from syft_flwr.wire import InboxPath, fold_address, parse_inbox_root, same_address
+
+_log = logging.getLogger(__name__)
+
+_VERIFIED_FOR = 900.0
+"""Seconds for which access to a root is believed, unless the feed or a refusal says that something has changed."""
+
+
+class _OtherAddressError(Exception):
+    """Drive knows the peer by another address than the one that was asked for."""
 
 
 class InboxMaker:
@@ -21,19 +33,35 @@ class InboxMaker:
     Args:
         gateway: The account's Drive.
         index: What is known of the folders already.
-        store: Remembers reserved IDs and granted shares, so that no step is done twice, by whichever process.
+        store: Remembers reserved IDs, so that no folder is made twice, by whichever process.
         me: The account's address.
+        identities: Tell whom Drive attests, and by which address it knows a peer.
+        clock: Monotonic time.
         reserve: Returns a fresh reserved file ID.
     """
 
     def __init__(
-        self, gateway: DriveGateway, index: FolderIndex, store: StateStore, me: str, *, reserve: Callable[[], str]
+        self,
+        gateway: DriveGateway,
+        index: FolderIndex,
+        store: StateStore,
+        me: str,
+        *,
+        identities: Identities,
+        clock: Clock,
+        reserve: Callable[[], str],
     ) -> None:
         self._gateway = gateway
         self._index = index
         self._store = store
         self._me = me
+        self._identities = identities
+        self._clock = clock
         self._reserve = reserve
+        self._verified: dict[str, float] = {}
+        """Roots that can be written to by both parties, and when that was seen."""
+        self._view_only: dict[str, float] = {}
+        """Roots of peers in which this account may only look, and when that was seen."""
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._all_children_known: set[str] = set()
         self._looked_for: set[str] = set()
@@ -48,12 +76,53 @@ class InboxMaker:
             DriveError: Drive does not let us. To call again goes on where this call stopped, with the same
                 reserved IDs, also in a later process.
         """
-        with self._locks[peer.lower()]:
-            try:
-                return self._ensure(paths, peer)
-            except NotFoundError:
-                self.recheck(paths)
-                return self._ensure(paths, peer)
+        with self._locks[fold_address(peer)]:
+            for _ in range(3):  # the second one with the address by which Drive knows the peer
+                canonical = self._identities.canonical(peer)
+                named = [self._renamed(path, canonical) for path in paths]
+                try:
+                    try:
+                        return self._ensure(named, canonical)
+                    except NotFoundError:
+                        self.recheck(named)
+                        return self._ensure(named, canonical)
+                except _OtherAddressError:
+                    continue
+            raise PermissionDeniedError(f"Drive keeps changing its mind about who {peer} is")
+
+    def deliver(self, path: InboxPath, *, peer: str, put: Callable[[str], None]) -> None:
+        """Write to the endpoint folder of a path; once more, to where it is possible now, if Drive refuses.
+
+        Args:
+            path: As for :meth:`ensure`.
+            peer: The other party.
+            put: Writes into the folder of this ID.
+
+        Raises:
+            DriveError: It could not be done.
+        """
+        try:
+            put(self.ensure([path], peer=peer)[0])
+        except (NotFoundError, PermissionDeniedError):
+            self._doubt(self._renamed(path, self._identities.canonical(peer)))
+            put(self.ensure([path], peer=peer)[0])
+
+    def changed(self, folder_ids: Iterable[str]) -> list[str]:
+        """Return those of the folders that are roots of our own, in use, whose shares may be others now."""
+        return [folder_id for folder_id in folder_ids if self._verified.pop(folder_id, None) is not None]
+
+    def verify(self, root_id: str) -> None:
+        """Look whether a root of our own is still shared, and share it again if it is not.
+
+        Raises:
+            DriveError: Drive does not say, or refuses.
+        """
+        root = next((folder for folder in self._index.known() if folder.id == root_id), None)
+        inbox = None if root is None else parse_inbox_root(root.name, self._me)
+        if root is not None and root.owned_by_me and inbox is not None:
+            peer = inbox.recipient if same_address(inbox.sender, self._me) else inbox.sender
+            with self._locks[fold_address(peer)], suppress(_OtherAddressError):
+                self._is_usable(root, peer)
 
     def recheck(self, paths: Iterable[InboxPath]) -> None:
         """Ask Drive about the known folders of these paths, after it turned out that one of them is gone."""
@@ -67,7 +136,7 @@ class InboxMaker:
                 folders = [child for folder in folders for child in self._index.children_named(folder.id, name)]
 
     def _ensure(self, paths: Sequence[InboxPath], peer: str) -> list[str]:
-        parties = frozenset((self._me.lower(), peer.lower()))
+        parties = (self._me, peer)
         self._look_up_roots({path.root for path in paths}, parties)
         parents = [self._root(path.root, parties, peer) for path in paths]
         for depth in range(1, len(InboxPath._fields)):
@@ -76,29 +145,79 @@ class InboxMaker:
             parents = [self._child(parent, name, parties) for parent, name in wanted]
         return parents
 
-    def _root(self, name: str, parties: frozenset[str], peer: str) -> str:
-        root = _oldest(self._index.roots_named(name), parties)
-        if root is None:
-            with self._locks[""]:
-                syftbox = self._syftbox() or self._create(None, wire.SYFTBOX_FOLDER)
-            root = self._create(syftbox.id, name)
-        if root.owned_by_me:
-            self._share(root.id, peer)
+    def _root(self, name: str, parties: Sequence[str], peer: str) -> str:
+        for root in self._ours(self._index.roots_named(name), parties):
+            if self._is_usable(root, peer):
+                return root.id
+        with self._locks[""]:
+            syftbox = self._syftbox() or self._create(None, wire.SYFTBOX_FOLDER)
+        root = self._create(syftbox.id, name)
+        try:
+            self._share(root, peer)
+        except _OtherAddressError:
+            self._gateway.delete(root.id)
+            self._index.forget(root.id)
+            raise
         return root.id
 
-    def _child(self, parent: str, name: str, parties: frozenset[str]) -> str:
-        child = _oldest(self._index.children_named(parent, name), parties) or self._create(parent, name)
+    def _is_usable(self, root: DriveFile, peer: str) -> bool:
+        """Tell whether both parties can write into a root; one of our own that is not shared any more is again."""
+        now = self._clock.monotonic()
+        if now - self._verified.get(root.id, float("-inf")) < _VERIFIED_FOR:
+            return True
+        if now - self._view_only.get(root.id, float("-inf")) < _VERIFIED_FOR:
+            return False
+        access = self._gateway.access(root.id)
+        if root.owned_by_me:
+            if not access.lets_in(self._identities.pinned(peer)):
+                self._share(root, peer)
+        elif not access.can_write:
+            self._view_only[root.id] = now
+            _log.warning(
+                "folder %s (%s) of %s can only be viewed here, not written to: messages to them go into a folder of "
+                "this account's own",
+                root.name,
+                root.id,
+                peer,
+            )
+            return False
+        self._verified[root.id] = now
+        return True
+
+    def _doubt(self, path: InboxPath) -> None:
+        """Ask Drive anew about the folders of a path and about access to them: it has refused a write."""
+        for root in self._index.roots_named(path.root):
+            self._verified.pop(root.id, None)
+        self.recheck([path])
+
+    def _renamed(self, path: InboxPath, peer: str) -> InboxPath:
+        """Return a path with this spelling of the peer's address."""
+        inbox = parse_inbox_root(path.root, self._me)
+        if inbox is None:
+            return path
+        parties = (inbox.sender, peer) if same_address(inbox.sender, self._me) else (peer, inbox.recipient)
+        return path._replace(root=wire.inbox_root_name(*parties))
+
+    def _child(self, parent: str, name: str, parties: Sequence[str]) -> str:
+        child = self._oldest(self._index.children_named(parent, name), parties) or self._create(parent, name)
         return child.id
 
     def _syftbox(self) -> DriveFile | None:
-        return _oldest(self._index.roots_named(wire.SYFTBOX_FOLDER), {self._me.lower()})
+        return self._oldest(self._index.roots_named(wire.SYFTBOX_FOLDER), (self._me,))
 
-    def _look_up_roots(self, names: set[str], parties: frozenset[str]) -> None:
+    def _ours(self, folders: Iterable[DriveFile], parties: Sequence[str]) -> list[DriveFile]:
+        ours = [folder for folder in folders if self._identities.vouch_for(parties, folder)]
+        return sorted(ours, key=lambda folder: (folder.created_time, folder.id))
+
+    def _oldest(self, folders: Iterable[DriveFile], parties: Sequence[str]) -> DriveFile | None:
+        return next(iter(self._ours(folders, parties)), None)
+
+    def _look_up_roots(self, names: set[str], parties: Sequence[str]) -> None:
         """Ask Drive once for the roots that are not known; they may stand anywhere, so only their names find them."""
         missing = {
             name
             for name in names
-            if name not in self._looked_for and _oldest(self._index.roots_named(name), parties) is None
+            if name not in self._looked_for and self._oldest(self._index.roots_named(name), parties) is None
         }
         if not missing:
             return
@@ -108,12 +227,12 @@ class InboxMaker:
         self._list(condition)
         self._looked_for |= missing
 
-    def _look_up_children(self, wanted: Sequence[tuple[str, str]], parties: frozenset[str]) -> None:
+    def _look_up_children(self, wanted: Sequence[tuple[str, str]], parties: Sequence[str]) -> None:
         missing = {
             (parent, name)
             for parent, name in wanted
             if parent not in self._all_children_known
-            and _oldest(self._index.children_named(parent, name), parties) is None
+            and self._oldest(self._index.children_named(parent, name), parties) is None
         }
         if missing:
             parents = any_of("{} in parents", {parent for parent, _ in missing})
@@ -160,13 +279,8 @@ class InboxMaker:
 
         return self._store.transact(work)
 
-    def _share(self, root_id: str, peer: str) -> None:
-        key = f"shared/{root_id}\n{peer.lower()}"
-        if self._store.transact(lambda tx: tx.get(key)) is None:
-            self._gateway.share(root_id, peer)
-            self._store.transact(lambda tx: tx.put(key, True))
-
-
-def _oldest(folders: Sequence[DriveFile], parties: frozenset[str] | set[str]) -> DriveFile | None:
-    mine = [folder for folder in folders if belongs_to(folder, parties)]
-    return min(mine, key=lambda folder: (folder.created_time, folder.id), default=None)
+    def _share(self, root: DriveFile, peer: str) -> None:
+        account = self._gateway.share(root.id, peer)
+        if not same_address(self._identities.shared_with(peer, account), peer):
+            raise _OtherAddressError
+        self._verified[root.id] = self._clock.monotonic()

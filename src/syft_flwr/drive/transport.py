@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import traceback
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -104,6 +105,7 @@ class Transport:
                     sink.write(block)
                 return Head(response), b""
         except Exception as error:
+            _let_go_of_bodies(error)
             if self._stopped.is_set():
                 raise RuntimeClosedError("the connection to Drive was closed in the middle of a call") from error
             raise
@@ -159,6 +161,17 @@ class _Watched:
 
 def _keep_headers(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
+
+
+def _let_go_of_bodies(error: BaseException | None) -> None:
+    """Clear the frames that an error came through: those of urllib3 tie it, and an upload's body, into a cycle."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, requests.RequestException):
+            error.request = error.response = None
+        error = error.__cause__ or error.__context__
 
 
 def _shut_down(connected: socket.socket | None) -> None:

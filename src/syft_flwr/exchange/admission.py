@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from syft_flwr import wire
-from syft_flwr.drive.folders import Location, belongs_to, owners_within
+from syft_flwr.drive.folders import Location
+from syft_flwr.drive.identities import Identities
 from syft_flwr.errors import InvalidNameError
 from syft_flwr.models import DriveFile, Message, Rejection, RejectionReason
 
+_HIDDEN = "somebody whom Drive does not show"
 
-def admit(file: DriveFile, location: Location, me: str, *, max_size: int) -> Message | Rejection | None:
+
+def admit(
+    file: DriveFile, location: Location, me: str, *, identities: Identities, max_size: int
+) -> Message | Rejection | None:
     """Judge a file by its metadata; its body stays unread.
 
     A folder's name proves nothing: only the file's owner, which Drive attests, tells who the sender is.
@@ -17,28 +22,29 @@ def admit(file: DriveFile, location: Location, me: str, *, max_size: int) -> Mes
         file: The candidate.
         location: Where it lies.
         me: This account's address.
+        identities: Tell whom Drive attests; the sender's is kept at first sight.
         max_size: Largest body to take, in bytes.
 
     Returns:
         The message, why it is none, or ``None`` for a file in an inbox that is not addressed to ``me``.
     """
     sender, recipient = location.inbox.sender, location.inbox.recipient
-    author, myself = sender.lower(), me.lower()
-    if recipient.lower() != myself:
+    if not wire.same_address(recipient, me):
         return None
 
     def reject(reason: RejectionReason, detail: str) -> Rejection:
         owner = ", ".join(file.owners) or file.last_modifying_user or ""
         return Rejection(reason, file.id, detail, file_name=file.name, claimed_sender=sender, owner=owner)
 
-    if not belongs_to(location.root, (author, myself)):
-        owner, editor = ", ".join(location.root.owners) or "nobody", location.root.last_modifying_user
+    if not identities.vouch_for((sender, me), location.root):
+        owner = ", ".join(owner or _HIDDEN for owner in location.root.owners) or "nobody"
+        editor = location.root.last_modifying_user or _HIDDEN
         detail = f"its inbox belongs to {owner} and was last changed by {editor}, not by {sender} or {me} alone"
         return reject(RejectionReason.FOREIGN_FOLDER, detail)
-    if not owners_within(file, (author,)):
+    if not identities.owns((sender,), file):
         return reject(RejectionReason.FORGED_SENDER, f"it lies in an inbox of {sender}, who does not own it")
-    editor = file.last_modifying_user
-    if editor is not None and editor.lower() not in (author, myself):
+    if not identities.changed_last((sender, me), file):
+        editor = file.last_modifying_user or _HIDDEN
         return reject(RejectionReason.FORGED_SENDER, f"it was changed by {editor}, who is not its sender {sender}")
     try:
         kind, future_id = wire.parse_message_name(file.name)
@@ -49,6 +55,7 @@ def admit(file: DriveFile, location: Location, me: str, *, max_size: int) -> Mes
         return reject(RejectionReason.BAD_NAME, "it has a message's name but no content of its own")
     if file.size > max_size:
         return reject(RejectionReason.TOO_LARGE, f"it has {file.size} bytes; the limit is {max_size}")
+    identities.pin(sender, next(iter(file.owner_ids), None) if file.owners else file.editor_id)
     return Message(
         kind=kind,
         sender=sender,

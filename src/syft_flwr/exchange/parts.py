@@ -5,10 +5,13 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from syft_flwr.drive.folders import FolderIndex
+from syft_flwr.drive.folders import FolderIndex, Location
+from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
+from syft_flwr.exchange.admission import admit
 from syft_flwr.exchange.ids import IdPool
 from syft_flwr.feed.streams import Streams
+from syft_flwr.models import DriveFile, Message, Rejection
 from syft_flwr.ports import Clock, DriveGateway
 from syft_flwr.settings import Settings
 from syft_flwr.state.bodies import BodyFiles
@@ -33,7 +36,13 @@ class Parts:
     bodies: BodyFiles
     folders: FolderIndex
     inboxes: InboxMaker
+    identities: Identities
     ids: IdPool
     streams: Streams
     pool: Executor
     observes: bool = False
+
+    def admit(self, file: DriveFile, location: Location) -> Message | Rejection | None:
+        """Judge a file of an inbox; see :func:`~syft_flwr.exchange.admission.admit`."""
+        limit = self.settings.max_message_size
+        return admit(file, location, self.me, identities=self.identities, max_size=limit)

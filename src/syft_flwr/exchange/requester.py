@@ -64,12 +64,12 @@ class Requester:
         """
         checked = [self._check(request) for request in requests]
         routes = dict.fromkeys((r.recipient, r.app, r.endpoint) for r in checked)
-        folders = self._run({route: partial(self._folder, route) for route in routes})
+        folders = self._run({route: partial(self._make_folders, route) for route in routes})
         reachable = [request for request in checked if folders[request[:3]].exception() is None]
         futures = [
             Future(
                 future_id=wire.new_future_id(),
-                recipient=request.recipient,
+                recipient=self._parts.identities.canonical(request.recipient),
                 app=request.app,
                 endpoint=request.endpoint,
                 request_id=self._parts.ids.take(),
@@ -80,7 +80,7 @@ class Requester:
         self._parts.ledger.futures.add(futures)
         uploads = self._run(
             {
-                future: partial(self._upload, future, folders[request[:3]].result(), request.body)
+                future: partial(self._upload, future, request.body)
                 for future, request in zip(futures, reachable, strict=True)
             }
         )
@@ -93,7 +93,7 @@ class Requester:
     def _outcome(
         self,
         requests: Sequence[Request],
-        folders: Mapping[tuple[str, str, str], PoolFuture[str]],
+        folders: Mapping[tuple[str, str, str], PoolFuture[None]],
         uploads: Mapping[Future, PoolFuture[None]],
     ) -> list[str]:
         """Return the future IDs of all requests, or raise what went wrong."""
@@ -135,16 +135,21 @@ class Requester:
         app, endpoint = wire.validate_app(request.app), wire.validate_endpoint(request.endpoint)
         return Request(recipient, app, endpoint, _as_bytes(request.body))
 
-    def _folder(self, route: tuple[str, str, str]) -> str:
-        """Return the folder to write to; the reply's inbox is made as well, since a folder of one's own is surest."""
+    def _make_folders(self, route: tuple[str, str, str]) -> None:
+        """Make the folder to write to, and the reply's inbox as well, since a folder of one's own is surest."""
         recipient, app, endpoint = route
         outbox = wire.inbox_path(self._parts.me, recipient, app, endpoint)
         inbox = wire.inbox_path(recipient, self._parts.me, app, endpoint)
-        return self._parts.inboxes.ensure([outbox, inbox], peer=recipient)[0]
+        self._parts.inboxes.ensure([outbox, inbox], peer=recipient)
 
-    def _upload(self, future: Future, folder: str, body: bytes) -> None:
+    def _upload(self, future: Future, body: bytes) -> None:
         name = wire.message_file_name("request", future.future_id)
-        self._parts.gateway.upload(future.request_id, name, folder, body)
+        outbox = wire.inbox_path(self._parts.me, future.recipient, future.app, future.endpoint)
+
+        def put(folder: str) -> None:
+            self._parts.gateway.upload(future.request_id, name, folder, body)
+
+        self._parts.inboxes.deliver(outbox, peer=future.recipient, put=put)
 
 
 def _as_bytes(body: object) -> bytes:

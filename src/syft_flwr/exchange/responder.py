@@ -209,18 +209,14 @@ class Responder:
         spooled, message = work.spooled, work.message
         assert spooled is not None  # noqa: S101 - only spooled answers come here
         path = wire.inbox_path(message.recipient, message.sender, message.app, message.endpoint)
-        [folder] = self._parts.inboxes.ensure([path], peer=message.sender)
-        try:
-            self._parts.gateway.upload(
-                spooled.reply_id,
-                wire.message_file_name("response", message.future_id),
-                folder,
-                self._parts.bodies.path(_reply_body(message)) if spooled.body is None else spooled.body,
-                properties=wire.ERROR_STATUS if spooled.is_error else None,
-            )
-        except NotFoundError:
-            self._parts.inboxes.recheck([path])
-            raise
+        name = wire.message_file_name("response", message.future_id)
+        body = self._parts.bodies.path(_reply_body(message)) if spooled.body is None else spooled.body
+        properties = wire.ERROR_STATUS if spooled.is_error else None
+
+        def put(folder: str) -> None:
+            self._parts.gateway.upload(spooled.reply_id, name, folder, body, properties=properties)
+
+        self._parts.inboxes.deliver(path, peer=message.sender, put=put)
         settings = self._parts.settings
         expires_at = self._parts.clock.time() + settings.cleanup_expiry if settings.cleanup else None
         journal = self._parts.ledger.journal

@@ -164,6 +164,8 @@ class _Loader:
             future = self._begin(message)
             with self._changed:
                 self._begun.append((message, future))
+                if self._disposed:
+                    future.cancel()
             future.add_done_callback(self._wake)
 
     def _wake(self, _: Future[bytes]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from syft_flwr.errors import NotFoundError, SyftFlwrError
-from syft_flwr.models import Account, ChangePage, DriveFile
+from syft_flwr.models import Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import DriveGateway
 
 
@@ -113,8 +113,11 @@ class GatewayTap:
             listener.listed([folder], by_feed=False)
         return folder
 
-    def share(self, file_id: str, email: str) -> None:
-        self._inner.share(file_id, email)
+    def share(self, file_id: str, email: str) -> Account:
+        return self._inner.share(file_id, email)
+
+    def access(self, file_id: str) -> Access:
+        return self._inner.access(file_id)
 
     def upload(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from syft_flwr.errors import NotFoundError, RecordingError
-from syft_flwr.models import FOLDER_MIME_TYPE, Account, ChangePage, DriveFile
+from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.recording.reader import Recording
 
 
@@ -103,10 +103,18 @@ class RecordedDrive:
             parents=(parent or "root",),
             owned_by_me=True,
             owners=(self._recording.header.account,),
+            last_modifying_user=self._recording.header.account,
         )
 
-    def share(self, file_id: str, email: str) -> None:
+    def share(self, file_id: str, email: str) -> Account:
         """Do nothing."""
+        del file_id
+        return Account(email, "")
+
+    def access(self, file_id: str) -> Access:
+        """Find nothing amiss."""
+        del file_id
+        return Access(can_write=True)
 
     def upload(
         self,

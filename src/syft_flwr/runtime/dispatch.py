@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from syft_flwr.drive.folders import Unresolved
 from syft_flwr.errors import RuntimeClosedError
-from syft_flwr.exchange.admission import admit
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responder import Responder
 from syft_flwr.exchange.routes import Route, Routes
@@ -412,9 +411,7 @@ class Dispatch:
             return None
         if location is None:
             return Verdict.NOT_OURS
-        return admit(row.file, location, self._parts.me, max_size=self._parts.settings.max_message_size) or (
-            Verdict.NOT_OURS
-        )
+        return self._parts.admit(row.file, location) or (Verdict.NOT_OURS)
 
     def _folder_failed(self, folder_id: str | None, error: Exception) -> None:
         failures = self._failing[folder_id] = self._failing.get(folder_id, 0) + 1

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from syft_flwr.clock import DriveClock
 from syft_flwr.drive.folders import FolderIndex
+from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.errors import ConfigurationError, RuntimeClosedError
 from syft_flwr.exchange.deletions import Deletions
@@ -116,6 +117,7 @@ def assemble(
         stack.callback(executor.shutdown, wait=True, cancel_futures=True)
         ids = IdPool(gateway)
         folders = FolderIndex(gateway, stores.folders, me)
+        identities = Identities(stores.ledger)
         parts = Parts(
             me=me,
             settings=settings,
@@ -130,7 +132,10 @@ def assemble(
             ),
             bodies=BodyFiles(stores.bodies),
             folders=folders,
-            inboxes=InboxMaker(gateway, folders, stores.folders, me, reserve=ids.take),
+            inboxes=InboxMaker(
+                gateway, folders, stores.folders, me, identities=identities, clock=clock, reserve=ids.take
+            ),
+            identities=identities,
             ids=ids,
             streams=Streams(),
             pool=executor,

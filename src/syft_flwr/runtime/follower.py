@@ -14,8 +14,13 @@ from operator import attrgetter
 from syft_flwr import wire
 from syft_flwr.drive.folders import Location
 from syft_flwr.drive.paging import Paging
-from syft_flwr.errors import ConfigurationError, DriveError, InvalidNameError, PageTokenRejectedError
-from syft_flwr.exchange.admission import admit
+from syft_flwr.errors import (
+    ConfigurationError,
+    DriveError,
+    InvalidNameError,
+    PageTokenRejectedError,
+    RuntimeClosedError,
+)
 from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responses import Responses
@@ -123,6 +128,7 @@ class Follower:
                     f"set SYFTBOX_EMAIL to {account.email}"
                 )
             self._parts.ledger.bind(self._url, account.permission_id)
+            self._parts.identities.pin(account.email, account.permission_id)
             self._identified = True
 
     def poll(self) -> int:
@@ -256,6 +262,8 @@ class Follower:
             self._note_replies(self._own_replies(files))
         committed, self._stored = self._parts.ledger.commit(page, stored=self._stored, answers=self._answers(files))
         self._traffic |= bool(committed.new)
+        for root_id in self._parts.inboxes.changed(file.id for file in files if file.is_folder):
+            self._parts.pool.submit(self._verify_share, root_id)
         self._dispatch.page(page)
         self._took(committed)
         if self._schedule.awaits_proof:
@@ -264,6 +272,14 @@ class Follower:
                     location = self._parts.folders.locate(file, ask=False)
                     if isinstance(location, Location):
                         self._schedule.delivered(location.root.id)
+
+    def _verify_share(self, root_id: str) -> None:
+        try:
+            self._parts.inboxes.verify(root_id)
+        except RuntimeClosedError:
+            pass
+        except Exception as error:  # on the pool, it would be heard of nowhere
+            self._parts.streams.report("looking after a share", error)
 
     def _look_around(self) -> None:
         moved = self._parts.folders.take_moved()
@@ -288,8 +304,7 @@ class Follower:
             if wire.message_kind(file.name) == "response" and not (file.owned_by_me or file.trashed):
                 location = self._parts.folders.locate(file, ask=False)
                 if isinstance(location, Location):
-                    limit = self._parts.settings.max_message_size
-                    verdict = admit(file, location, self._parts.me, max_size=limit)
+                    verdict = self._parts.admit(file, location)
                     if isinstance(verdict, Message):
                         answers[file.id] = verdict
         return answers

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import Enum
 
+from syft_flwr import wire
 from syft_flwr.models import Message
 from syft_flwr.ports import JSON, StateStore, Transaction
 from syft_flwr.state.own_files import OwnFiles
@@ -100,8 +101,8 @@ class FutureTable:
         row = tx.get(key)
         if row is None:
             return Answer.UNKNOWN_FUTURE
-        expected = (row["recipient"].lower(), row["app"], row["endpoint"])
-        if (message.sender.lower(), message.app, message.endpoint) != expected:
+        expected = (wire.fold_address(row["recipient"]), row["app"], row["endpoint"])
+        if (wire.fold_address(message.sender), message.app, message.endpoint) != expected:
             return Answer.WRONG_RESPONDER
         if row["response"] is not None:
             return Answer.DUPLICATE

@@ -25,7 +25,7 @@ from syft_flwr.errors import (
     PermissionDeniedError,
     RuntimeClosedError,
 )
-from syft_flwr.models import FOLDER_MIME_TYPE, Account, Change, ChangePage, DriveFile
+from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, Change, ChangePage, DriveFile
 from syft_flwr.ports import Clock
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -232,6 +232,8 @@ class MemoryDrive:
             owned_by_me=file.owner == account,
             owners=(file.owner,),
             last_modifying_user=file.owner,
+            owner_ids=(f"permission-{file.owner}",),
+            editor_id=f"permission-{file.owner}",
             properties=file.properties,
         )
 
@@ -304,7 +306,14 @@ class MemoryGateway:
             )
         return self.get_file(file_id)
 
-    def share(self, file_id: str, email: str) -> None:
+    def access(self, file_id: str) -> Access:
+        self._call("files.get")
+        drive = self._drive
+        with drive._lock:
+            writers = drive._editors(drive._find(self._account, file_id))
+        return Access(self._account in writers, frozenset(f"permission-{writer}" for writer in writers))
+
+    def share(self, file_id: str, email: str) -> Account:
         self._call("permissions.create")
         drive = self._drive
         with drive._lock:
@@ -312,6 +321,7 @@ class MemoryGateway:
             file.writers.add(email.lower())
             for each in drive._tree(file):
                 drive._log(each, {email.lower()})
+        return Account(email, f"permission-{email.lower()}")
 
     def upload(
         self,
