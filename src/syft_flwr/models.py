@@ -26,7 +26,7 @@ class Account:
 def _user(email: str | None, permission_id: str | None) -> dict[str, str]:
     """Return a ``drive#user`` with what is known of it."""
     known = {"emailAddress": email, "permissionId": permission_id}
-    return {name: value for name, value in known.items() if value}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,8 @@ class Message:
     """A request or response addressed to this account, its sender attested by Drive; the body is not loaded.
 
     ``sender`` and ``recipient`` are spelled as in the folder's name; compare them with
-    :func:`syft_flwr.wire.same_address`. ``size`` is in bytes.
+    :func:`syft_flwr.wire.same_address`. ``size`` is in bytes. ``inlined`` are those of the file's properties that hold
+    the body, if any do (:mod:`syft_flwr.inline`).
     """
 
     kind: MessageKind
@@ -228,6 +229,7 @@ class Message:
     created_time: str
     sha256: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict, hash=False)
+    inlined: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def key(self) -> str:

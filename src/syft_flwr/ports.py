@@ -23,6 +23,9 @@ class DriveGateway(Protocol):
 
     def get_start_page_token(self) -> str: ...
 
+    def peek(self) -> str:
+        """Return the start token as it is now: if it is the one to go on from, nothing is new."""
+
     def list_changes(self, page_token: str) -> ChangePage:
         """Fetch one page of the change feed.
 

@@ -44,7 +44,7 @@ class Settings:
     max_poll_interval: float | None = None
     """Longest pause when all is quiet; ``None`` keeps ``poll_interval`` always."""
     sweep_interval: float = 60.0
-    """Pause between sweeps; adapts to how reliable the feed proves, from a quarter to eight times this."""
+    """Pause between sweeps; adapts to how reliable the feed proves, from a quarter to sixteen times this."""
     quota_units_per_minute: int | None = None
     """Hard budget of Drive quota units in any 60 seconds; ``None`` for no budget."""
     max_processed_requests: int = 10_000
@@ -56,6 +56,8 @@ class Settings:
     """Largest body to take; larger ones are rejected unread."""
     message_timeout: float = 120.0
     """How long ``wait`` waits unless told otherwise."""
+    inline_bodies: bool = True
+    """Whether small bodies are written into the files' properties as well, which saves their readers the download."""
     cleanup: bool = True
     """Whether to delete message files of one's own when nobody needs them any more."""
     cleanup_expiry: float = 86_400.0
@@ -77,6 +79,7 @@ class MoreSettings(TypedDict, total=False):
     quota_units_per_minute: int | None
     max_message_size: int | None
     message_timeout: float | None
+    inline_bodies: bool | None
     cleanup: bool | None
     cleanup_expiry: float | None
     cleanup_interval: float | None

@@ -157,6 +157,14 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(max(seconds, 0.0), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def unix_time(timestamp: str) -> float | None:
+    """Read a time as Drive writes times; ``None`` when it is none."""
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except ValueError:
+        return None
+
+
 def new_future_id() -> str:
     """Make a fresh future ID (UUID4)."""
     return str(uuid.uuid4())

@@ -79,7 +79,7 @@ def test_no_forgery_reaches_the_handler_and_every_one_is_reported(
             rpc.send(DO, APP, "messages", b"genuine")
         assert wait_until(lambda: bodies) == [b"genuine"]
         assert observed.errors == []
-    assert calls(drive, DO).count("files.get_media") == 1, "what is rejected is not read"
+    assert "files.get_media" not in calls(drive, DO), "what is rejected is not read"
 
 
 def test_a_message_goes_into_no_folder_that_a_third_party_owns_or_named(
@@ -139,4 +139,4 @@ def test_a_body_above_the_limit_is_rejected_unread(drive: DriveEmulator) -> None
 
         assert [len(body) for body in bodies] == [1000]
         assert observed.reasons() == ["too_large"]
-    assert calls(drive, DO).count("files.get_media") == 1
+    assert "files.get_media" not in calls(drive, DO)

@@ -9,6 +9,7 @@ import pytest
 
 from accounts import APP, DO, DS, messages, owner, serving, wait_until
 from syft_flwr.clock import SystemClock
+from syft_flwr.drive import session
 from syft_flwr.errors import StorageQuotaError
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import sharing
@@ -32,6 +33,7 @@ class FastClock(SystemClock):
 @pytest.mark.parametrize("count", [100, pytest.param(1_000, marks=pytest.mark.slow)])
 def test_round_trips_through_faults_are_all_answered_once(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(sharing, "SystemClock", FastClock)
+    monkeypatch.setattr(session, "_WITNESSES", 1)  # Drive's clock does not run faster
     handled: Counter[bytes] = Counter()
 
     def echo(body: bytes) -> bytes:
@@ -109,4 +111,4 @@ def refused(drive: DriveEmulator) -> int:
 
 
 def polled(drive: DriveEmulator) -> int:
-    return sum(request["method"] == "changes.list" for request in drive.requests())
+    return sum(request["method"] == "changes.getStartPageToken" for request in drive.requests())

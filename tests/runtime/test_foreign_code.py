@@ -43,9 +43,9 @@ def test_an_observer_of_bodies_sends_while_more_wait_than_the_pipeline_holds(
 def test_sending_waits_for_no_feed(emulator, open_runtime) -> None:
     sender = open_runtime(DS, poll_interval=0.05)
     sender.poll_once()
-    with emulator.fault("error", method="changes.list", account=DS, status=503, retry_after=30):
+    with emulator.fault("error", method="changes.getStartPageToken", account=DS, status=503, retry_after=30):
         sender.start()
-        wait_until(lambda: calls(emulator, DS).count("changes.list") > 1)
+        wait_until(lambda: calls(emulator, DS).count("changes.getStartPageToken") > 1)
         done = threading.Event()
         threading.Thread(target=lambda: (ask(sender, 1), done.set()), daemon=True).start()
         assert done.wait(PATIENCE / 3), "Drive asks the feed to wait for half a minute, and nobody else"
@@ -61,7 +61,8 @@ def test_an_observer_of_errors_may_send(emulator, open_runtime) -> None:
             sent.extend(ask(sender, 1))
 
     sender.errors.subscribe(send)
-    with emulator.fault("error", method="changes.list", account=DS, status=403, reason="forbidden", times=1):
+    fault = {"account": DS, "status": 403, "reason": "forbidden", "times": 1}
+    with emulator.fault("error", method="changes.getStartPageToken", **fault):
         sender.start()
         wait_until(lambda: sent)
 
@@ -172,6 +173,6 @@ def test_the_poll_does_not_wait_for_an_observer(emulator, open_runtime) -> None:
     me.start()
     ask(sender, 1)
     assert blocked.wait(PATIENCE)
-    polls = calls(emulator, ME).count("changes.list")
-    wait_until(lambda: calls(emulator, ME).count("changes.list") > polls + 3)
+    polls = calls(emulator, ME).count("changes.getStartPageToken")
+    wait_until(lambda: calls(emulator, ME).count("changes.getStartPageToken") > polls + 3)
     release.set()

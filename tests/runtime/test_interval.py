@@ -80,9 +80,8 @@ def test_an_idle_hour_slows_down_to_the_longest_pause_and_costs_little(open_here
     assert all(13.5 <= pause <= 15.0 for pause in pauses[2:])
     assert len({round(pause, 3) for pause in pauses[2:]}) > 200  # jitter: many clients don't poll in step
     usage = meter.snapshot().methods
-    assert usage["changes.list"].calls == len(pauses) < 270
-    assert usage["files.list"].calls < 80
-    assert meter.snapshot().units < 35_000  # 2 s polls would cost 180,000
+    assert usage["changes.list"].calls + usage["changes.getStartPageToken"].calls == len(pauses) + 1 < 270
+    assert meter.snapshot().units <= 3_000  # 2 s polls that list would cost 180,000
 
 
 def test_traffic_brings_the_short_pause_back_at_once(open_here, open_runtime, clock) -> None:
@@ -102,11 +101,11 @@ def test_without_a_longest_pause_the_documented_one_is_kept_exactly(open_here, c
 def test_a_budget_is_kept_to_the_unit_and_said_to_be_stretched(open_here, clock, meter, caplog) -> None:
     with (
         caplog.at_level("INFO", logger="syft_flwr.runtime"),
-        open_here(poll_interval=0.5, quota_units_per_minute=2_000) as runtime,
+        open_here(poll_interval=0.5, quota_units_per_minute=500) as runtime,
     ):
         follow(runtime, clock, 900.0)
 
-    assert meter.dearest_minute() == 2_000
-    assert sum(units for _, units in meter.spends) > 2_000 * 14  # and used
-    assert meter.snapshot().stretched > 300.0
+    assert meter.dearest_minute() <= 500
+    assert sum(units for _, units in meter.spends) > 400 * 14  # and used
+    assert meter.snapshot().stretched > 60.0
     assert any("stretched to" in record.message for record in caplog.records)

@@ -139,15 +139,16 @@ def test_watching_shows_the_live_feed_and_takes_nothing_away(drive: DriveEmulato
 
 def test_recording_writes_the_live_feed_with_bodies_until_ctrl_c(drive: DriveEmulator, tmp_path: Path) -> None:
     path = tmp_path / "feed.jsonl"
+    bodies = {os.urandom(5_000), os.urandom(5_000)}  # too large to ride in the feed
     with Command("record", "--email", DO, "--out", str(path), "--bodies", "--poll-interval", "0.1") as command:
         with serving(owner(bytes.upper)):
-            ask(b"x", b"y")
+            ask(*bodies)
         wait_until(lambda: path.read_text().count('"download"') == 2)
         command.end()
     recording = read_recording(path)
     assert recording.ended
-    bodies = {recording.body(e.raw["sha256"]).read_bytes() for e in recording.entries if e.kind == "download"}
-    assert bodies == {b"x", b"y"}
+    downloads = (entry for entry in recording.entries if entry.kind == "download")
+    assert {recording.body(entry.raw["sha256"]).read_bytes() for entry in downloads} == bodies
 
 
 def test_recording_ends_after_a_time_or_by_sigterm(drive: DriveEmulator, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from reactivex.testing import TestScheduler
 
 from syft_flwr.events import P2PFileEvents
-from syft_flwr.models import Message
+from syft_flwr.models import DriveFile, Message
 from syft_flwr.replay import Replay, replay
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
@@ -63,8 +63,15 @@ def play(path: Path) -> tuple[Replay, list[Message], list[tuple[str, str]]]:
 
 
 def handled(feed: Replay) -> list[str]:
-    """Return the checksums of the requests that were loaded while the feed was recorded, in order."""
-    return [entry.raw["sha256"] for entry in feed.recording.entries if entry.kind == "download"]
+    """Return the checksums of the requests that came while the feed was recorded, in order."""
+    files: list[DriveFile] = []
+    for entry in feed.recording.entries:
+        if entry.kind == "poll":
+            files += [change.file for page in entry.value for change in page.changes if change.file is not None]
+        elif entry.kind == "sweep":
+            files += entry.value
+    requests = {file.id: file.sha256 for file in files if file.name.endswith(".request") and not file.owned_by_me}
+    return list(requests.values())
 
 
 @pytest.mark.parametrize("owner", ["do1@example.com", "do2@example.com"])

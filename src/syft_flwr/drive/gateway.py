@@ -21,6 +21,7 @@ from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Transport
 from syft_flwr.drive.upload import Body, upload_resumable
 from syft_flwr.errors import ConfigurationError, ConflictError, DriveUnavailableError, NotFoundError, TransferError
+from syft_flwr.inline import to_properties
 from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import Clock
 from syft_flwr.settings import Endpoint, Settings
@@ -59,7 +60,7 @@ class HttpDriveGateway:
     Args:
         endpoint: Which Drive.
         credentials: google-auth credentials with the ``drive`` scope.
-        settings: Only the quota budget is used here.
+        settings: Of which the quota budget and ``inline_bodies`` are used here.
         clock: Time for waits and rates.
         meter: Where calls are booked; a new one by default.
         rng: Source of jitter.
@@ -81,6 +82,7 @@ class HttpDriveGateway:
     ) -> None:
         clock = clock or SystemClock()
         limit = settings.quota_units_per_minute if settings else None
+        self._inlines = settings is None or settings.inline_bodies
         self.meter = meter or QuotaMeter()
         self._url = endpoint.url.rstrip("/")
         self._stopped = threading.Event()
@@ -124,6 +126,9 @@ class HttpDriveGateway:
             lambda: self._changes.getStartPageToken(supportsAllDrives=True),
             lambda raw: _text(raw["startPageToken"]),
         )
+
+    def peek(self) -> str:
+        return self.get_start_page_token()
 
     def list_changes(self, page_token: str) -> ChangePage:
         return self._execute(
@@ -210,8 +215,9 @@ class HttpDriveGateway:
         properties: Mapping[str, str] | None = None,
     ) -> None:
         metadata: dict[str, Any] = {"id": file_id, "name": name, "parents": [parent], "mimeType": _MEDIA_TYPE}
-        if properties:
-            metadata["properties"] = dict(properties)
+        inlined = to_properties(body) if self._inlines and isinstance(body, bytes) else {}
+        if properties or inlined:
+            metadata["properties"] = {**(properties or {}), **inlined}
         with Body(body) as content:
             stored: int | None
             try:

@@ -6,6 +6,7 @@ from syft_flwr import wire
 from syft_flwr.drive.folders import Location
 from syft_flwr.drive.identities import Identities
 from syft_flwr.errors import InvalidNameError
+from syft_flwr.inline import split
 from syft_flwr.models import DriveFile, Message, Rejection, RejectionReason
 
 _HIDDEN = "somebody whom Drive does not show"
@@ -56,6 +57,7 @@ def admit(
     if file.size > max_size:
         return reject(RejectionReason.TOO_LARGE, f"it has {file.size} bytes; the limit is {max_size}")
     identities.pin(sender, next(iter(file.owner_ids), None) if file.owners else file.editor_id)
+    inlined, properties = split(file.properties)
     return Message(
         kind=kind,
         sender=sender,
@@ -68,5 +70,6 @@ def admit(
         size=file.size,
         created_time=file.created_time,
         sha256=file.sha256,
-        properties=dict(file.properties),
+        properties=properties,
+        inlined=inlined,
     )

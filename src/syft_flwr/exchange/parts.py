@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 
 from syft_flwr.drive.folders import FolderIndex, Location
 from syft_flwr.drive.identities import Identities
@@ -11,10 +12,12 @@ from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.exchange.admission import admit
 from syft_flwr.exchange.ids import IdPool
 from syft_flwr.feed.streams import Streams
+from syft_flwr.inline import from_properties
 from syft_flwr.models import DriveFile, Message, Rejection
 from syft_flwr.ports import Clock, DriveGateway
 from syft_flwr.settings import Settings
 from syft_flwr.state.bodies import BodyFiles
+from syft_flwr.state.futures import Response
 from syft_flwr.state.ledger import Ledger
 
 
@@ -41,6 +44,18 @@ class Parts:
     streams: Streams
     pool: Executor
     observes: bool = False
+
+    def fetch(self, content: Message | Response, target: Path) -> None:
+        """Write a body to a file: as the file's properties hold it, or else by a download.
+
+        Raises:
+            DriveError: It can't be downloaded.
+        """
+        body = from_properties(content.inlined, size=content.size, sha256=content.sha256)
+        if body is not None:
+            target.write_bytes(body)
+        else:
+            self.gateway.download(content.file_id, target, size=content.size, sha256=content.sha256)
 
     def admit(self, file: DriveFile, location: Location) -> Message | Rejection | None:
         """Judge a file of an inbox; see :func:`~syft_flwr.exchange.admission.admit`."""

@@ -66,7 +66,7 @@ class Responder:
         try:
             work.reply_id = work.reply_id or self._parts.ids.take()
             target = self._parts.bodies.partial(f"request-{message.file_id}")
-            self._parts.gateway.download(message.file_id, target, size=message.size, sha256=message.sha256)
+            self._parts.fetch(message, target)
             work.body, target = target, None
             work.advance(Step.PREPARED)
         except NotFoundError:

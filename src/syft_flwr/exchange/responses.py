@@ -277,7 +277,7 @@ class Responses:
             return body
         partial = self._parts.bodies.partial(kept.name)
         try:
-            self._parts.gateway.download(response.file_id, partial, size=response.size, sha256=response.sha256)
+            self._parts.fetch(response, partial)
             partial.replace(kept)
         finally:
             partial.unlink(missing_ok=True)

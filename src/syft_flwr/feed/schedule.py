@@ -11,7 +11,7 @@ from syft_flwr.errors import DriveError
 _JITTER = 0.1
 _LONGEST_PAUSE = 300.0
 _SHORTEST_SWEEP = 0.25
-_LONGEST_SWEEP = 8.0
+_LONGEST_SWEEP = 16.0
 _FULL_EVERY = 8
 _SECOND_LOOK = 10.0
 """Seconds after a fresh start token at which lists have caught up with what was written around it."""
@@ -55,7 +55,7 @@ class SweepSchedule:
     """Decides on sweeps. Not thread-safe.
 
     The pause adapts: shorter while sweeps find what the feed missed, down to a quarter of ``base``; longer while they
-    find nothing, up to eight times of it.
+    find nothing, up to sixteen times of it.
 
     Args:
         base: Pause between sweeps to begin with.
@@ -74,6 +74,10 @@ class SweepSchedule:
         self._not_before = float("-inf")
         self._known_roots: set[str] = set()
         self._unproven: dict[str, tuple[float, float]] = {}
+
+    def begin(self, now: float, last: float) -> None:
+        """Take up the sweeps of earlier processes, the last of which began ``last`` seconds from now (negative)."""
+        self._next = now + max(0.0, self._base * _LONGEST_SWEEP + last)
 
     def token_restarted(self, now: float) -> None:
         """Ask for a full sweep at once and another look shortly, since the feed has a gap before the new token."""

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from syft_flwr.errors import ConfigurationError, RecordingError
+from syft_flwr.inline import split
 from syft_flwr.models import ChangePage, DriveFile
 from syft_flwr.ports import Clock
 from syft_flwr.recording.entries import Header
@@ -135,6 +136,8 @@ class Recorder:
     # -- inside -----------------------------------------------------------------------------------------------
 
     def _header(self, account: str, start: Mapping[str, Any]) -> Header:
+        if self._bodies is None:
+            _drop_bodies({"sweep": start.get("pending", ())})
         header = Header(
             account=account,
             time=self._clock.time(),
@@ -179,6 +182,8 @@ class Recorder:
             if self._closed:
                 return
             try:
+                if self._bodies is None:
+                    _drop_bodies(document)
                 if self._redactor is not None:
                     document = self._redactor.line(document)
                 _append(self._file, {"at": self._at(), **document})
@@ -208,6 +213,16 @@ class Recorder:
             self._report(error)
             return size, None
         return size, sha256
+
+
+def _drop_bodies(document: Mapping[str, Any]) -> None:
+    """Take the bodies out of files' properties, in place: what was read from the files keeps its own."""
+    pages = (page for page in document.get("poll", ()))
+    changes = (change for page in pages for change in page.get("changes", ()))
+    shown = [change.get("file") for change in changes]
+    for file in (*shown, *document.get("sweep", ()), *document.get("folders", ()), document.get("file")):
+        if file and file.get("properties"):
+            _, file["properties"] = split(file["properties"])
 
 
 def _append(descriptor: int, document: Mapping[str, Any]) -> None:

@@ -70,6 +70,10 @@ class RecordedDrive:
     def get_start_page_token(self) -> str:
         return self._recording.header.start.get("token") or "recorded"
 
+    def peek(self) -> str:
+        """Announce nothing: what the feed brought is part of the recording."""
+        return self.get_start_page_token()
+
     def list_changes(self, page_token: str) -> ChangePage:
         """Return the next page of the poll at which it stands; after its last one nothing is new."""
         if self._pages:

@@ -413,7 +413,7 @@ class Engine:
     def _fetch_body(self, message: Message) -> bytes:
         partial = self.parts.bodies.partial(f"stream-{message.file_id}")
         try:
-            self.parts.gateway.download(message.file_id, partial, size=message.size, sha256=message.sha256)
+            self.parts.fetch(message, partial)
             return partial.read_bytes()
         finally:
             partial.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import Routes
+from syft_flwr.feed.peek import Peek
 from syft_flwr.feed.schedule import SweepKind, SweepSchedule, pause_after
 from syft_flwr.feed.sweep import Sweeper
 from syft_flwr.models import ChangePage, DriveFile, Message, Rejection, RejectionReason
@@ -76,6 +77,7 @@ class Follower:
         self._url = url
         self._sweeper = Sweeper(parts.gateway, parts.folders, parts.me)
         self._schedule = SweepSchedule(parts.settings.sweep_interval)
+        self._peek = Peek(parts.me)
         self._lock = threading.RLock()
         self._identity = threading.Lock()
         self._identified = False
@@ -147,7 +149,7 @@ class Follower:
                 self._sweep_if_due()
             changes, failure = 0, None
             try:
-                changes = self.follow()
+                changes = self.follow(peek=True)
                 if not (self._remembers or self._is_new):
                     self._remember()
             except PageTokenRejectedError as error:
@@ -161,8 +163,11 @@ class Follower:
                 raise failure
             return changes
 
-    def follow(self) -> int:
+    def follow(self, *, peek: bool = False) -> int:
         """Follow the feed to its end; return the number of changes. No sweep, no clean-up.
+
+        Args:
+            peek: Whether the start token may tell that there is nothing new.
 
         Raises:
             DriveError: As :meth:`poll`.
@@ -171,21 +176,31 @@ class Follower:
             assert self._token is not None  # noqa: S101 - it has begun
             self._traffic = False
             count = 0
+            times: list[float] = []
             paging = Paging("changes.list")
             paging.advance(self._token, is_empty=False)
             try:
+                asked = peek and self._peek.is_enough(self._now(), self._parts.clock.time())
+                if asked and self._peek.denies(self._token, self._parts.gateway.peek(), self._parts.clock.time()):
+                    return 0
                 while True:
                     page = self._parts.gateway.list_changes(self._token)
                     self._take_page(page)
                     count += len(page.changes)
+                    times += [wire.unix_time(change.time) or self._parts.clock.time() for change in page.changes]
                     if page.next_page_token is None:
                         self._token = page.new_start_page_token or self._token
+                        self._listed(times, asked=asked)
                         return count
                     paging.advance(page.next_page_token, is_empty=not page.changes)
                     self._token = page.next_page_token
             finally:
                 self.polled_at = self._now()
                 self._look_around()
+
+    def _listed(self, times: list[float], *, asked: bool) -> None:
+        if self._peek.listed(self._now(), self._parts.clock.time(), times, asked=asked):
+            self._parts.ledger.distrust_start_token(self._peek.distrusted_until)
 
     def follow_from(self, token: str) -> None:
         """Count as begun, with the feed at this token: a replay has no Drive to ask."""
@@ -234,6 +249,8 @@ class Follower:
         if self._token is None:
             self._is_new = True
             self._restart()
+        self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until())
+        self._schedule.begin(self._now(), ledger.swept_at() - self._parts.clock.time())
         self._responses.resume()
         kept = self._dispatch.responder.kept_bodies() | self._responses.kept_bodies()
         self._parts.bodies.sweep(kept, min_age=_ABANDONED)

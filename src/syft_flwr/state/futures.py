@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 
 from syft_flwr import wire
@@ -23,13 +23,17 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Where the answer to a future lies. ``size`` is in bytes, ``came_at`` Unix time in seconds."""
+    """Where the answer to a future lies. ``size`` is in bytes, ``came_at`` Unix time in seconds.
+
+    ``inlined`` is as in :class:`~syft_flwr.models.Message`.
+    """
 
     file_id: str
     size: int
     sha256: str | None
     is_error: bool
     came_at: float = 0.0
+    inlined: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class FutureTable:
             return Answer.WRONG_RESPONDER
         if row["response"] is not None:
             return Answer.DUPLICATE
-        response = Response(message.file_id, message.size, message.sha256, message.is_error, now)
+        response = Response(message.file_id, message.size, message.sha256, message.is_error, now, dict(message.inlined))
         tx.put(key, {**row, "response": asdict(response)})
         return Answer.ACCEPTED
 

@@ -348,5 +348,5 @@ def _as_file(message: Message) -> DriveFile:
         created_time=message.created_time,
         sha256=message.sha256,
         owners=(message.sender,),
-        properties=message.properties,
+        properties={**message.properties, **message.inlined},
     )

@@ -245,6 +245,18 @@ class Ledger:
         """Note that a sweep which began at ``server_time`` (Drive's clock, Unix seconds) is in the journal."""
         self._store.transact(lambda tx: self._processed.mark_swept(tx, server_time))
 
+    def swept_at(self) -> float:
+        """Return when (Drive's clock, Unix seconds) the last sweep began that is in the journal; 0 for never."""
+        return float(self._store.transact(lambda tx: tx.get("swept") or 0.0))
+
+    def distrust_start_token(self, until: float) -> None:
+        """Note that the start token of this account's Drive tells nothing about its feed, until a Unix time."""
+        self._store.transact(lambda tx: tx.put("start_token_distrusted", until))
+
+    def start_token_distrusted_until(self) -> float:
+        """Return what :meth:`distrust_start_token` noted; 0 when nothing was."""
+        return float(self._store.transact(lambda tx: tx.get("start_token_distrusted") or 0.0))
+
     def wants_sweep(self) -> bool:
         """Tell whether more processed files are kept than wanted, for lack of a recent sweep."""
         return self._store.transact(self._processed.wants_sweep)

@@ -159,6 +159,10 @@ class MemoryDrive:
 
     # -- what the gateways ask --------------------------------------------------------------------------------
 
+    def _start_token(self, account: str) -> str:
+        newest = next(reversed(self._logs[account].values()), 0)
+        return str(max(newest + 1, self._oldest_token.get(account, 0)))
+
     def _new_id(self) -> str:
         return f"id{next(self._numbers):012d}"
 
@@ -252,7 +256,10 @@ class MemoryGateway:
 
     def get_start_page_token(self) -> str:
         self._call("changes.getStartPageToken")
-        return str(self._drive._position + 1)
+        return self._drive._start_token(self._account)
+
+    def peek(self) -> str:
+        return self.get_start_page_token()
 
     def list_changes(self, page_token: str) -> ChangePage:
         self._call("changes.list")
@@ -268,7 +275,7 @@ class MemoryGateway:
             changes = tuple(self._change(file_id) for file_id, _ in page)
             if len(entries) > len(page):
                 return ChangePage(changes, next_page_token=str(page[-1][1] + 1))
-            return ChangePage(changes, new_start_page_token=str(drive._position + 1))
+            return ChangePage(changes, new_start_page_token=str(max(position, int(drive._start_token(self._account)))))
 
     def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
         self._call("files.list")

@@ -1,0 +1,73 @@
+"""Whether a poll must list the feed: asking for the start token costs a twentieth, and mostly says that nothing is new.
+
+An account's start token moves only when its feed does. Nothing depends on that: lists are due by time as well, and a
+Drive whose token denies what a list shows, or cries wolf, is not asked any more for a day.
+"""
+
+from __future__ import annotations
+
+import logging
+
+_log = logging.getLogger(__name__)
+
+LIST_EVERY = 480.0
+"""Seconds after which a poll lists whatever the start token says."""
+_LAG = 30.0
+"""Seconds by which an entry may ordinarily trail the time that it bears."""
+_WOLVES = 10
+_DENIALS = 2
+_DISTRUST = 86_400.0
+
+
+class Peek:
+    """Decides for one account; pure but for the log. Times are monotonic seconds unless said otherwise.
+
+    Args:
+        name: The account, for the log.
+        distrusted_until: Unix time in seconds before which peeking stays off, from an earlier run.
+    """
+
+    def __init__(self, name: str, distrusted_until: float = 0.0) -> None:
+        self._name = name
+        self.distrusted_until = distrusted_until
+        """Unix time in seconds; to be kept for the next run."""
+        self._listed_at = float("-inf")
+        self._denied_at = 0.0
+        """Drive's time at which the token last denied that there was anything new."""
+        self._wolves = 0
+        self._denials = 0
+        self.saved = 0
+        """Lists that were not needed."""
+
+    def is_enough(self, now: float, drive_time: float) -> bool:
+        """Tell whether the start token may decide if a list is needed."""
+        return now - self._listed_at < LIST_EVERY and drive_time >= self.distrusted_until
+
+    def denies(self, ours: str, start_token: str, drive_time: float) -> bool:
+        """Take the start token; tell whether it says that nothing is new."""
+        if start_token != ours:
+            return False
+        self._denied_at = drive_time
+        self.saved += 1
+        return True
+
+    def listed(self, now: float, drive_time: float, times: list[float], *, asked: bool) -> bool:
+        """Take what a list came to; return whether trust in the start token has just ended.
+
+        Args:
+            now: When it ended.
+            drive_time: The same on Drive's clock.
+            times: When (Unix seconds) the changes were made that it brought, where Drive tells.
+            asked: Whether the start token had announced something.
+        """
+        self._listed_at = now
+        self._wolves = self._wolves + 1 if asked and not times else 0
+        if any(time < self._denied_at - _LAG for time in times):
+            self._denials += 1
+        if self._wolves < _WOLVES and self._denials < _DENIALS:
+            return False
+        fault = "announces changes that there are not" if self._wolves >= _WOLVES else "denies changes that there are"
+        _log.warning("%s: Drive's start token %s; polls list the feed each time for a day", self._name, fault)
+        self._wolves = self._denials = 0
+        self.distrusted_until = drive_time + _DISTRUST
+        return True
