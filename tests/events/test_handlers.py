@@ -124,7 +124,7 @@ def test_a_slow_handler_holds_up_no_other_endpoint_and_downloads_go_on_meanwhile
 
     events = owner(slow, endpoint="slow")
     events.on_request("quick", bytes.upper)
-    with serving(events), P2PFileRpc(DS, APP) as rpc:
+    with serving(events), P2PFileRpc(DS, APP, inline_bodies=False) as rpc:
         futures = rpc.send_many([(DO, APP, "slow", b"%d" % number) for number in range(3)])
         assert begun.wait(20)
         assert ask(rpc, b"x", endpoint="quick") == [b"X"]

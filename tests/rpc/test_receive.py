@@ -27,7 +27,7 @@ def test_there_is_no_response_before_the_peer_answers(drive: DriveEmulator) -> N
 
 
 def test_a_response_is_downloaded_once_however_often_it_is_asked_for(drive: DriveEmulator) -> None:
-    with P2PFileRpc(DS, APP) as rpc, serving(owner(bytes.upper)):
+    with P2PFileRpc(DS, APP) as rpc, serving(owner(bytes.upper, inline_bodies=False)):
         future_id = rpc.send(DO, APP, "messages", b"x")
         wait_until(lambda: rpc.get_response(future_id))
         for _ in range(5):

@@ -110,7 +110,7 @@ def await_polling(emulator) -> None:
 
 @pytest.mark.parametrize("step", crash_zygote.STEPS)
 def test_a_participant_killed_at_a_step_answers_once_after_its_restart(emulator, open_runtime, zygote, step) -> None:
-    sender = open_runtime("ds@example.com", poll_interval=0.05)
+    sender = open_runtime("ds@example.com", poll_interval=0.05, inline_bodies=False)
     pid = zygote.start(step, cleanup=False)
     await_polling(emulator)
     [future] = sender.send([Request(ME, "app", "messages", b"1")])

@@ -114,6 +114,7 @@ def test_no_folder_is_doubled_and_no_token_lost_over_mixed_errors_and_resets(
     caplog: pytest.LogCaptureFixture, emulator, monkeypatch
 ) -> None:
     monkeypatch.setattr(sharing, "SystemClock", FastClock)
+    caplog.set_level("INFO", "syft_flwr.runtime")
     handled = Handled()
     emulator.seed(7)
     for status in (429, 500, 503):

@@ -58,7 +58,7 @@ def test_in_the_middle_of_a_poll(emulator, entered) -> None:
 
 
 def test_in_the_middle_of_a_download_which_the_next_run_repeats(emulator, open_runtime, entered) -> None:
-    sender = open_runtime(DS)
+    sender = open_runtime(DS, inline_bodies=False)
     downloading = entered("download")
     [future] = sender.send([Request(ME, "app", "one", b"hello")])
     with emulator.fault("latency", method="files.get_media", account=ME, seconds=30.0):

@@ -10,6 +10,7 @@ from typing import Protocol
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from syft_flwr.feed.router import from_start
 from syft_flwr.models import Message, Replied
 
 ReplyFunction = Callable[[bytes, Message], bytes | str | None]
@@ -35,7 +36,7 @@ def reply_with(
     It is what ``on_request`` does, for whichever requests come through: each is claimed, its body downloaded, and the
     function called on a thread of its own; the reply is kept on disk and uploaded; a failure is tried again. An
     exception of the function becomes an error reply. A request that somebody else answers is left to them. Responses
-    are passed over.
+    are passed over. It begins with the requests that came earlier and that nobody has taken.
 
     Args:
         replier: The runtime whose messages they are.
@@ -50,11 +51,15 @@ def reply_with(
             open_requests = _OpenRequests(observer)
             take, close = replier._open_route(function, concurrency, open_requests.on_over)  # noqa: SLF001 - a friend
             hand_over = partial(open_requests.hand_over, take)
-            return CompositeDisposable(
-                replier.replied.subscribe(open_requests.on_reply, on_completed=observer.on_completed),
-                messages.subscribe(hand_over, observer.on_error, open_requests.on_completed, scheduler=scheduler),
-                Disposable(close),
-            )
+            replies = replier.replied.subscribe(open_requests.on_reply, on_completed=observer.on_completed)
+            token = from_start.set(True)
+            try:
+                requests = messages.subscribe(
+                    hand_over, observer.on_error, open_requests.on_completed, scheduler=scheduler
+                )
+            finally:
+                from_start.reset(token)
+            return CompositeDisposable(replies, requests, Disposable(close))
 
         return Observable(subscribe)
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from syft_flwr.feed.subject import IsolatedSubject
 from syft_flwr.models import Message
+
+from_start: ContextVar[bool] = ContextVar("from_start", default=False)
+"""Whether what is subscribed just now begins with the requests that wait for somebody to take them."""
+
+ShowWaiting = Callable[[tuple[str, str] | None, Callable[[Message], None]], None]
 
 
 class MessageRouter(IsolatedSubject[Message]):
@@ -24,6 +31,22 @@ class MessageRouter(IsolatedSubject[Message]):
     ) -> None:
         super().__init__(report, post)
         self._endpoints: dict[tuple[str, str], IsolatedSubject[Message]] = {}
+        self.show_waiting: ShowWaiting = lambda _key, _on_next: None
+        """Passes to a new observer the requests, of one endpoint or of all, that wait for somebody to take them."""
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[Message], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        subscription = super()._subscribe_core(observer, scheduler)
+        if from_start.get():
+            self.show_waiting(None, partial(self._show_one, observer))
+        return subscription
+
+    def _show_one(self, observer: abc.ObserverBase[Message], message: Message) -> None:
+        try:
+            observer.on_next(message)
+        except Exception as error:  # a user's pipeline; it must not stop the feed
+            self._report(error, message)
 
     def at(self, app: str, endpoint: str) -> Observable[Message]:
         """Return the messages of one endpoint of one app. Hot; costs the messages of other endpoints nothing."""
@@ -34,7 +57,10 @@ class MessageRouter(IsolatedSubject[Message]):
         ) -> abc.DisposableBase:
             with self.lock:
                 if self.is_stopped:
-                    observer.on_completed()
+                    if self.exception is None:
+                        observer.on_completed()
+                    else:
+                        observer.on_error(self.exception)
                     return Disposable()
                 subject = self._endpoints.get(key)
                 if subject is None:
@@ -47,6 +73,8 @@ class MessageRouter(IsolatedSubject[Message]):
                     if not subject.observers and self._endpoints.get(key) is subject:
                         del self._endpoints[key]
 
+            if from_start.get():
+                self.show_waiting(key, partial(self._show_one, observer))
             return Disposable(leave)
 
         return Observable(subscribe)
@@ -63,9 +91,9 @@ class MessageRouter(IsolatedSubject[Message]):
         if subject is not None:
             subject.on_next(value)
 
-    def _on_completed_core(self) -> None:
-        super()._on_completed_core()
+    def _end(self, tell: Callable[[abc.ObserverBase[Message]], None]) -> None:
+        super()._end(tell)
         with self.lock:
             subjects = list(self._endpoints.values())
         for subject in subjects:
-            subject.on_completed()
+            tell(subject)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from syft_flwr.feed.router import MessageRouter
+from syft_flwr.feed.router import MessageRouter, ShowWaiting
 from syft_flwr.feed.subject import IsolatedSubject
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Streams:
-    """Hot streams: what is emitted before a subscription is not repeated to it.
+    """Hot streams: what is emitted before a subscription is not repeated to it, unless asked for (``from_start``).
 
     All are emitted on the dispatch thread, one value at a time. An observer that raises is reported on ``errors`` and
     goes on receiving.
@@ -36,9 +36,15 @@ class Streams:
             partial(self._observer_raised, "rejected"), self._post
         )
 
-    def emit_with(self, post: Callable[[Callable[[], None]], None]) -> None:
-        """Emit through this from now on; it runs a function on the dispatch thread."""
+    def emit_with(self, post: Callable[[Callable[[], None]], None], show_waiting: ShowWaiting) -> None:
+        """Emit by way of the dispatch thread from now on.
+
+        Args:
+            post: Runs a function on that thread.
+            show_waiting: See :attr:`MessageRouter.show_waiting`.
+        """
         self._to_thread = post
+        self.messages.show_waiting = show_waiting
 
     def reject(self, rejection: Rejection) -> None:
         """Log and emit a rejection."""
@@ -52,6 +58,17 @@ class Streams:
         subject = "" if message is None else f" (future {message.future_id}, file {message.file_id})"
         _log.error("%s: %s%s", where, describe(error), subject, exc_info=error)
         self.errors.tell(FeedError(where, error, message))
+
+    def fail(self, error: Exception) -> None:
+        """End all streams with an error, since polling has ended by itself."""
+        _log.error("polling ended: %s", describe(error))
+
+        def end() -> None:
+            self.errors.on_next(FeedError("polling", error))
+            for subject in (self.changes, self.messages, self.responses, self.replied, self.rejected, self.errors):
+                subject.on_error(error)
+
+        self._post(end)
 
     def complete(self) -> None:
         """End all streams; further emissions are ignored."""

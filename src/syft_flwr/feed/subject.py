@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from reactivex import abc
 from reactivex.subject import Subject
 
 T = TypeVar("T")
@@ -52,9 +53,16 @@ class IsolatedSubject(Subject[T]):
                 self._report(error, value)
 
     def _on_completed_core(self) -> None:
+        self._end(lambda observer: observer.on_completed())
+
+    def _on_error_core(self, error: Exception) -> None:
+        self.exception = error
+        self._end(lambda observer: observer.on_error(error))
+
+    def _end(self, tell: Callable[[abc.ObserverBase[T]], None]) -> None:
         for observer in tuple(self.observers):
             try:
-                observer.on_completed()
+                tell(observer)
             except Exception as error:  # as above
                 self._report(error, None)
         with self.lock:

@@ -184,6 +184,26 @@ class Dispatch:
 
         self.post(hold)
 
+    def show_waiting(self, key: tuple[str, str] | None, on_next: Callable[[Message], None]) -> None:
+        """Pass to one observer the requests that wait without a handler, of one endpoint or of all, oldest first."""
+        if any(kind == "endpoint" for kind, _ in list(self._parked)):
+            self.post(lambda: self._show_waiting(key, on_next))
+
+    def _show_waiting(self, key: tuple[str, str] | None, on_next: Callable[[Message], None]) -> None:
+        parked = [(parked_for, list(tickets)) for parked_for, tickets in self._parked.items()]
+        numbers = sorted(
+            number
+            for (kind, endpoint), tickets in parked
+            if kind == "endpoint" and key in (None, endpoint)
+            for number, _ in tickets
+            if number not in self._unshown
+        )
+        for start in range(0, len(numbers), _BATCH):
+            for row in self._parts.ledger.journal.rows(numbers[start : start + _BATCH]):
+                verdict = self._judge(row)
+                if isinstance(verdict, Message):
+                    on_next(verdict)
+
     # -- routes -----------------------------------------------------------------------------------------------
 
     def open_route(self, route: Route) -> None:

@@ -211,7 +211,7 @@ class Engine:
             on_deletion=lambda: self.deletions.run_soon(),  # noqa: PLW0108 - it is made below
             threaded=threaded,
         )
-        parts.streams.emit_with(self.dispatch.post)
+        parts.streams.emit_with(self.dispatch.post, self.dispatch.show_waiting)
         self.deletions = Deletions(parts, later=self.dispatch.later, rng=rng)
         self.requester = Requester(
             parts, on_sent=self._on_sent, closed=self._closed, patience=_SEND_PATIENCE if threaded else 0.0
@@ -228,6 +228,7 @@ class Engine:
             f"syft-poll-{parts.me}",
             step=self._step,
             report=lambda error: parts.streams.report("polling", error),
+            on_end=parts.streams.fail,
             clock=parts.clock,
         )
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, Unpack
 
-from reactivex import Observable
+from reactivex import Observable, abc
 
 from syft_flwr.errors import RemoteHandlerError, RuntimeClosedError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
+from syft_flwr.feed.router import from_start
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
 from syft_flwr.recording import Recorder
 from syft_flwr.runtime.engine import Engine
@@ -113,6 +114,21 @@ class DriveRuntime:
     def messages(self) -> Observable[Message]:
         """Every message to this account, once; after a restart the unfinished ones again. Hot."""
         return self._engine.parts.streams.messages
+
+    @property
+    def messages_from_start(self) -> Observable[Message]:
+        """As :attr:`messages`, but each subscription begins with the requests that wait and that nobody has taken."""
+
+        def subscribe(
+            observer: abc.ObserverBase[Message], scheduler: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            token = from_start.set(True)
+            try:
+                return self.messages.subscribe(observer, scheduler=scheduler)
+            finally:
+                from_start.reset(token)
+
+        return Observable(subscribe)
 
     @property
     def responses(self) -> Observable[Message]:

@@ -30,6 +30,7 @@ class PollLoop:
         report: Takes an exception of a step, and once only while it repeats; the next step comes after a growing
             pause, or when Drive asked for it.
         clock: Time.
+        on_end: Takes the exception with which the loop has ended by itself.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class PollLoop:
         step: Callable[[], float],
         report: Callable[[Exception], None],
         clock: Clock,
+        on_end: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._name = name
         self._step = step
         self._report = report
         self._clock = clock
+        self._on_end = on_end
         self._lock = threading.Lock()
         self._users: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
@@ -116,7 +119,9 @@ class PollLoop:
                 self._end()
                 return
             except _HOPELESS as error:
-                for on_failure in self._end(error):
+                users = self._end(error)
+                self._on_end(error)
+                for on_failure in users:
                     on_failure()
                 return
             except Exception as error:  # an outage, or a defect: the feed must go on either way
