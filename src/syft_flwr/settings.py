@@ -25,6 +25,8 @@ EMULATOR_VARIABLE = "DRIVE_EMULATOR_HOST"
 STATE_VARIABLE = "SYFT_FLWR_STATE_DIR"
 TIMEOUT_VARIABLE = "SYFT_FLWR_MSG_TIMEOUT"
 INTERVAL_VARIABLE = "SYFT_FLWR_POLL_INTERVAL"
+MINUTE_VARIABLE = "SYFT_FLWR_QUOTA_PER_MINUTE"
+DAY_VARIABLE = "SYFT_FLWR_QUOTA_PER_DAY"
 RECORD_VARIABLE = "SYFT_FLWR_RECORD_DIR"
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
@@ -46,7 +48,9 @@ class Settings:
     sweep_interval: float = 60.0
     """Pause between sweeps; adapts to how reliable the feed proves, from a quarter to sixteen times this."""
     quota_units_per_minute: int | None = None
-    """Hard budget of Drive quota units in any 60 seconds; ``None`` for no budget."""
+    """Hard budget of Drive quota units in any 60 seconds, for all processes of the account together."""
+    quota_units_per_day: int | None = None
+    """Likewise for a day, which ends at midnight Pacific time."""
     max_processed_requests: int = 10_000
     """Processed files to remember, a row each; older ones are covered by a watermark per inbox folder.
 
@@ -77,6 +81,7 @@ class MoreSettings(TypedDict, total=False):
 
     sweep_interval: float | None
     quota_units_per_minute: int | None
+    quota_units_per_day: int | None
     max_message_size: int | None
     message_timeout: float | None
     inline_bodies: bool | None
@@ -116,6 +121,9 @@ def load_settings(**overrides: Any) -> Settings:
     for name, variable in (("poll_interval", INTERVAL_VARIABLE), ("message_timeout", TIMEOUT_VARIABLE)):
         if text := os.environ.get(variable):
             values[name] = _positive(_number(text), variable)
+    for name, variable in (("quota_units_per_minute", MINUTE_VARIABLE), ("quota_units_per_day", DAY_VARIABLE)):
+        if text := os.environ.get(variable):
+            values[name] = _whole(_whole_number(text), variable)
     defaults = Settings()
     names = {setting.name for setting in fields(Settings)}
     for name, value in overrides.items():
@@ -211,9 +219,13 @@ def _checked(value: Any, source: str, *, like: object) -> Any:
         if not isinstance(value, bool):
             raise ConfigurationError(f"{source} must be true or false; it is {value!r}")
         return value
-    number = _positive(value, source)
     if isinstance(like, float) or source == "max_poll_interval":
-        return float(number)
+        return float(_positive(value, source))
+    return _whole(value, source)
+
+
+def _whole(value: Any, source: str) -> int:
+    number = _positive(value, source)
     if not isinstance(number, int):
         raise ConfigurationError(f"{source} must be a whole number; it is {value!r}")
     return number
@@ -229,6 +241,13 @@ def _positive(value: Any, source: str) -> float:
 def _number(text: str) -> Any:
     try:
         return float(text)
+    except ValueError:
+        return text
+
+
+def _whole_number(text: str) -> Any:
+    try:
+        return int(text)
     except ValueError:
         return text
 

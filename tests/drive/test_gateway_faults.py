@@ -17,9 +17,10 @@ import pytest
 
 from syft_flwr.drive import upload as upload_module
 from syft_flwr.drive.auth import load_credentials
+from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.errors import CredentialsError, NotFoundError, RateLimitedError
-from syft_flwr.settings import Endpoint, Settings
+from syft_flwr.settings import Endpoint
 from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.clock import ManualClock
 
@@ -223,9 +224,9 @@ def test_no_proxy_comes_between_the_gateway_and_the_emulator(connect: Open, monk
 
 
 def test_a_budget_keeps_an_account_below_drives_own_limit(drive: DriveEmulator, connect: Open) -> None:
-    gateway = connect(settings=Settings(quota_units_per_minute=1_000))
+    gateway = connect(budget=AccountBudget(per_minute=1_000))
     with drive.fault("rate_limit", units_per_minute=1_000):
-        for _ in range(10):
+        for _ in range(5):
             gateway.list_changes("1")
         drive.advance(60)
         gateway.list_changes("1")

@@ -3,12 +3,7 @@ from __future__ import annotations
 import json
 import threading
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from syft_flwr.drive.quota import METHOD_UNITS, QuotaBudget, QuotaMeter, units_of
-from syft_flwr.errors import ConfigurationError
+from syft_flwr.drive.quota import METHOD_UNITS, QuotaMeter, units_of
 
 
 def test_the_documented_methods_cost_what_the_documentation_says() -> None:
@@ -49,56 +44,3 @@ def test_no_booking_is_lost_between_threads() -> None:
     for thread in threads:
         thread.join()
     assert meter.snapshot().methods["files.get"].bytes_up == 2000
-
-
-def test_a_budget_lets_calls_through_until_it_is_spent_and_then_for_as_long_as_the_window_lasts() -> None:
-    budget = QuotaBudget(300)
-    for second in range(3):
-        assert budget.delay(100, second) == 0
-        budget.spend(100, second)
-    assert budget.delay(5, 3) == 57
-    assert budget.delay(200, 3) == 58
-    assert budget.delay(300, 3) == 59
-    assert budget.delay(100, 60) == 0
-
-
-def test_turns_that_are_reserved_come_in_the_order_of_asking() -> None:
-    budget = QuotaBudget(200)
-    budget.spend(200, 0)
-    dear = budget.delay(200, 1)
-    budget.spend(200, 1 + dear)
-    assert 1 + dear == 60
-    assert 1 + budget.delay(5, 1) == 120
-
-
-def test_a_budget_that_one_download_exceeds_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="at least 200"):
-        QuotaBudget(199)
-
-
-@given(
-    st.integers(200, 2_000),
-    st.lists(st.tuples(st.sampled_from(sorted(set(METHOD_UNITS.values()))), st.integers(0, 400)), max_size=80),
-)
-def test_no_window_of_60_seconds_ever_holds_more_than_the_budget(limit: int, calls: list[tuple[int, int]]) -> None:
-    budget = QuotaBudget(limit)
-    now, made = 0.0, []
-    for units, eighths in calls:  # binary fractions, so that sums are exact
-        now += eighths / 8
-        at = now + budget.delay(units, now)
-        budget.spend(units, at)
-        made.append((at, units))
-    for start, _ in made:
-        assert sum(units for at, units in made if start <= at < start + 60) <= limit
-
-
-@given(st.lists(st.sampled_from([5, 50, 100, 200]), min_size=1, max_size=60))
-def test_a_call_waits_no_longer_than_it_must(calls: list[int]) -> None:
-    budget, made = QuotaBudget(400), []
-    for units in calls:
-        at = budget.delay(units, 0)
-        budget.spend(units, at)
-        if at > 0 and at > (made[-1][0] if made else 0):
-            earlier = at - 0.001
-            assert sum(u for t, u in made if t > earlier - 60) + units > 400
-        made.append((at, units))

@@ -21,6 +21,7 @@ from syft_flwr.errors import (
     StateError,
     TransferError,
 )
+from syft_flwr.inline import to_properties
 
 OpenGateway = Callable[..., HttpDriveGateway]
 
@@ -69,7 +70,7 @@ def test_a_small_body_goes_in_one_request(server: ScriptedServer, gateway: HttpD
         "name": "n",
         "parents": ["p"],
         "mimeType": "application/octet-stream",
-        "properties": {"status": "error"},
+        "properties": {"status": "error", **to_properties(b"a\r\nb\0")},
     }
     assert media.partition(b"\n\n")[2] == b"a\r\nb\0\n"
 

@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
+from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.pacing import WritePacer, next_delay, should_retry
-from syft_flwr.drive.quota import QuotaBudget, QuotaMeter, units_of
+from syft_flwr.drive.quota import QuotaMeter, units_of
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Sink
 from syft_flwr.errors import DriveError, RateLimitedError, RuntimeClosedError
@@ -19,6 +20,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+_RESTING = frozenset({"changes.getStartPageToken", "changes.list", "files.list"})
+"""What polls and sweeps call: of a budget they leave a reserve to messages."""
 _WRITES = frozenset({"files.create", "files.update", "files.delete", "files.copy", "permissions.create"})
 
 
@@ -64,7 +67,7 @@ class CallGovernor:
         session: DriveSession,
         *,
         meter: QuotaMeter,
-        budget: QuotaBudget | None,
+        budget: AccountBudget | None,
         clock: Clock,
         stopped: threading.Event,
         rng: random.Random,
@@ -74,7 +77,7 @@ class CallGovernor:
         self._session = session
         self._meter = meter
         self._budget = budget
-        self._budget_lock = threading.Lock()
+        self._is_short = False
         self._clock = clock
         self._stopped = stopped
         self._rng = rng
@@ -104,11 +107,10 @@ class CallGovernor:
         """Return the seconds that a call of so many units would have to wait for the budget now."""
         if self._budget is None:
             return 0.0
-        with self._budget_lock:
-            return self._budget.delay(units, self._clock.monotonic())
+        return self._budget.delay(units, now=self._clock.monotonic(), drive_time=self._session.server_time())
 
     def _attempt(self, method: str, work: Callable[[Attempt], T], *, retried: bool) -> T:
-        self._wait_for_budget(units_of(method))
+        self._wait_for_budget(method)
         if method in _WRITES and self._pacer.wait():
             raise RuntimeClosedError(f"{method}: closed while waiting for the write rate")
         attempt = Attempt(self._session, method)
@@ -124,15 +126,42 @@ class CallGovernor:
             for _ in range(attempt.requests - 1):
                 self._meter.book(method, retried=True)
 
-    def _wait_for_budget(self, units: int) -> None:
+    def _wait_for_budget(self, method: str) -> None:
+        """Book a call; a wait that is longer than the patience is the caller's to keep.
+
+        Raises:
+            RateLimitedError: The budget has no room; ``retry_after`` tells for how long.
+        """
         if self._budget is None:
             return
-        with self._budget_lock:
-            now = self._clock.monotonic()
-            delay = self._budget.delay(units, now)
-            self._budget.spend(units, now + delay)
-        if delay > 0:
+        waited = 0.0
+        while True:
+            delay = self._budget.reserve(
+                units_of(method),
+                resting=method in _RESTING,
+                now=self._clock.monotonic(),
+                drive_time=self._session.server_time(),
+            )
+            if delay == 0:
+                self._is_short &= waited == 0
+                return
+            if not self._is_short:
+                self._is_short = True
+                _log.warning("the quota budget (%s) is used up: calls wait, now for %.0f s", self._limits(), delay)
+            self._meter.book_stretch(delay)
+            waited += delay
+            if waited > self._patience:
+                raise RateLimitedError(
+                    f"{method}: the quota budget ({self._limits()}) is used up for {delay:.0f} s",
+                    reason="budget",
+                    retry_after=delay,
+                )
             self._pause(delay)
+
+    def _limits(self) -> str:
+        assert self._budget is not None  # noqa: S101 - the caller has looked
+        limits = ((self._budget.per_minute, "minute"), (self._budget.per_day, "day"))
+        return ", ".join(f"{limit:,} units a {period}" for limit, period in limits if limit is not None)
 
     def _pause(self, seconds: float) -> None:
         if self._clock.wait(self._stopped, seconds):

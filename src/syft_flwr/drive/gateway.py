@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from syft_flwr.clock import SystemClock
+from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.calls import Attempt, CallGovernor
 from syft_flwr.drive.download import download
 from syft_flwr.drive.fields import ABOUT_FIELDS, ACCESS_FIELDS, CHANGE_FIELDS, FILE_FIELDS, LIST_FIELDS, UPLOAD_FIELDS
 from syft_flwr.drive.paging import Paging
-from syft_flwr.drive.quota import QuotaBudget, QuotaMeter
+from syft_flwr.drive.quota import QuotaMeter
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Transport
 from syft_flwr.drive.upload import Body, upload_resumable
@@ -60,12 +61,13 @@ class HttpDriveGateway:
     Args:
         endpoint: Which Drive.
         credentials: google-auth credentials with the ``drive`` scope.
-        settings: Of which the quota budget and ``inline_bodies`` are used here.
+        settings: Of which ``inline_bodies`` is used here.
         clock: Time for waits and rates.
         meter: Where calls are booked; a new one by default.
         rng: Source of jitter.
         timeout: Seconds that one socket operation may take.
         patience: Seconds that the pauses between the attempts at one call may take together.
+        budget: What the account may spend; closed with the gateway.
     """
 
     def __init__(
@@ -79,9 +81,9 @@ class HttpDriveGateway:
         rng: random.Random | None = None,
         timeout: float = 60.0,
         patience: float = 64.0,
+        budget: AccountBudget | None = None,
     ) -> None:
         clock = clock or SystemClock()
-        limit = settings.quota_units_per_minute if settings else None
         self._inlines = settings is None or settings.inline_bodies
         self.meter = meter or QuotaMeter()
         self._url = endpoint.url.rstrip("/")
@@ -91,7 +93,7 @@ class HttpDriveGateway:
         self._governor = CallGovernor(
             self._session,
             meter=self.meter,
-            budget=QuotaBudget(limit) if limit else None,
+            budget=budget,
             clock=clock,
             stopped=self._stopped,
             rng=rng or random.Random(),  # noqa: S311 - jitter, not a secret
@@ -103,6 +105,7 @@ class HttpDriveGateway:
         self._changes = service.changes()
         self._files = service.files()
         self._permissions = service.permissions()
+        self._budget = budget
         self._share_locks = tuple(threading.Lock() for _ in range(_SHARE_LOCKS))
 
     def about(self) -> Account:
@@ -248,6 +251,8 @@ class HttpDriveGateway:
         """Close every connection and end every wait; idempotent."""
         self._stopped.set()
         self._transport.close()
+        if self._budget is not None:
+            self._budget.close()
 
     def _execute(self, method: str, build: Callable[[], Any], read: Callable[[Any], T], *, patient: bool = True) -> T:
         """Run a call, its request built anew for each attempt, since executing changes it, and read its answer.

@@ -1,4 +1,4 @@
-"""Drive's quota units: what each method costs, a meter of what was spent, and a budget per minute.
+"""Drive's quota units: what each method costs, and a meter of what was spent.
 
 Costs are those of https://developers.google.com/workspace/drive/api/guides/limits; where the page is silent
 (``changes.list``, downloads) the dearer category is assumed.
@@ -7,13 +7,11 @@ Costs are those of https://developers.google.com/workspace/drive/api/guides/limi
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
-
-from syft_flwr.errors import ConfigurationError
 
 METHOD_UNITS: Mapping[str, int] = MappingProxyType(
     {
@@ -35,7 +33,6 @@ METHOD_UNITS: Mapping[str, int] = MappingProxyType(
 """Quota units of one call, by method; a method that is not listed costs :data:`OTHER_UNITS`."""
 
 OTHER_UNITS = 5
-WINDOW = 60.0
 
 
 def units_of(method: str) -> int:
@@ -142,44 +139,3 @@ class QuotaMeter:
                 throttled=self._throttled,
                 stretched=self._stretched,
             )
-
-
-class QuotaBudget:
-    """Tells how long a call must wait so that no 60 seconds ever hold more units than the budget.
-
-    Pure: the caller owns the clock and the lock. Spends may lie in the future, so a caller can reserve its turn:
-    ``spend(units, now + delay(units, now))``. Turns are given in the order of asking, so a dear call is never
-    starved by cheap ones.
-    """
-
-    def __init__(self, units_per_minute: int) -> None:
-        dearest = max(METHOD_UNITS.values())
-        if units_per_minute < dearest:
-            raise ConfigurationError(
-                f"quota_units_per_minute must be at least {dearest}, the cost of one download; it is {units_per_minute}"
-            )
-        self.units_per_minute = units_per_minute
-        self._spends: deque[tuple[float, int]] = deque()
-        self._spent = 0
-
-    def delay(self, units: int, now: float) -> float:
-        """Return the seconds that a call of so many units must wait."""
-        self._forget(now)
-        start = now
-        excess = self._spent + units - self.units_per_minute
-        for time, spent in self._spends:
-            if excess <= 0:
-                break
-            # A spend leaves the window 60 s after it was made.
-            start = max(start, time + WINDOW)
-            excess -= spent
-        return start - now
-
-    def spend(self, units: int, now: float) -> None:
-        """Book the units at that time, which must not lie before an earlier spend."""
-        self._spends.append((now, units))
-        self._spent += units
-
-    def _forget(self, now: float) -> None:
-        while self._spends and self._spends[0][0] + WINDOW <= now:
-            self._spent -= self._spends.popleft()[1]

@@ -185,6 +185,26 @@ class P2PFileEvents(SyftFlwrEvents):
         """
         self._ended.set()
 
+    def drain(self, timeout: float | None = None) -> bool:
+        """Answer all that waits, and return: what a cron job or a batch job calls in place of :meth:`run_forever`.
+
+        Args:
+            timeout: Seconds to wait for the handlers at most; what is left then is the next run's.
+
+        Returns:
+            Whether all is done.
+
+        Raises:
+            DriveError: Drive can't be reached or refuses.
+            RuntimeError: It serves already.
+        """
+        with DriveRuntime.open(self._email, **self._settings) as runtime:
+            detach = self.attach(runtime)
+            try:
+                return runtime.drain(timeout)
+            finally:
+                detach()
+
     def attach(self, runtime: DriveRuntime) -> Callable[[], None]:
         """Serve on a runtime that somebody else keeps going, such as that of a replay; return what ends it.
 

@@ -71,6 +71,10 @@ class Backlog:
                 n < number and n not in beside for n in self._taken.get(key, ())
             )
 
+    def has_any(self) -> bool:
+        """Tell whether any request waits."""
+        return bool(self._waiting or self._taken)
+
     def add(self, sender: str, number: int) -> None:
         """Let a request wait."""
         key = sender.lower()

@@ -25,13 +25,14 @@ class Peek:
     Args:
         name: The account, for the log.
         distrusted_until: Unix time in seconds before which peeking stays off, from an earlier run.
+        listed_at: When an earlier run listed last.
     """
 
-    def __init__(self, name: str, distrusted_until: float = 0.0) -> None:
+    def __init__(self, name: str, distrusted_until: float = 0.0, listed_at: float = float("-inf")) -> None:
         self._name = name
         self.distrusted_until = distrusted_until
         """Unix time in seconds; to be kept for the next run."""
-        self._listed_at = float("-inf")
+        self._listed_at = listed_at
         self._denied_at = 0.0
         """Drive's time at which the token last denied that there was anything new."""
         self._wolves = 0

@@ -280,6 +280,16 @@ class Dispatch:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or not (self._busy or self._has_work()), timeout)
 
+    def wait_until_done(self, timeout: float | None) -> bool:
+        """Wait until every request that has a handler here is over; return whether that is so."""
+        self.run(timeout)
+        with self._changed:
+            return self._changed.wait_for(lambda: self._stopped or self._is_done(), timeout)
+
+    def _is_done(self) -> bool:
+        waits = any(route.backlog.has_any() for route in self._routes.all())
+        return not (self._busy or self._has_work() or self._work or waits)
+
     def stop(self) -> None:
         """End the thread after the row that it is at; returns at once."""
         with self._changed:
@@ -582,7 +592,9 @@ class Dispatch:
 
     def _on_over(self, work: Work) -> None:
         """Forget a request that has left this process; called on any thread."""
-        self._work.pop(work.number, None)
+        with self._changed:
+            self._work.pop(work.number, None)
+            self._changed.notify_all()
         self.unpark(("message", work.number))
         route = work.route
         if work.step is Step.OVER and route is not None:

@@ -38,7 +38,7 @@ from syft_flwr.state.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 
-_POLL_UNITS = 100
+_POLL_UNITS = 5
 _SEND_PATIENCE = 60.0
 """Seconds for which ``send`` tries to get through an outage."""
 _STOP_TIMEOUT = 1.0
@@ -280,6 +280,13 @@ class Engine:
             return self.follower.poll()
         finally:
             self.dispatch.run(_PASS_ON_TIMEOUT)
+
+    def drain(self, timeout: float | None) -> bool:
+        """Poll once, and wait until all that waits for handlers here is answered; return whether that is so."""
+        self.poll_once()
+        is_done = self.dispatch.wait_until_done(timeout)
+        self.deletions.finish(_DELETE_TIMEOUT)
+        return is_done
 
     def _poll_for_caller(self) -> None:
         self.follower.poll()

@@ -249,7 +249,8 @@ class Follower:
         if self._token is None:
             self._is_new = True
             self._restart()
-        self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until())
+        listed_ago = self._parts.clock.time() - ledger.cursor_obtained_at()
+        self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), self._now() - listed_ago)
         self._schedule.begin(self._now(), ledger.swept_at() - self._parts.clock.time())
         self._responses.resume()
         kept = self._dispatch.responder.kept_bodies() | self._responses.kept_bodies()

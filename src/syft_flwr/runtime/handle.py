@@ -212,6 +212,23 @@ class DriveRuntime:
         self._check_open()
         return self._engine.poll_once()
 
+    def drain(self, timeout: float | None = None) -> bool:
+        """Answer all that waits, for a run that ends then: poll once, handle every request, send every reply.
+
+        Nothing is downloaded for a request that is not handled.
+
+        Args:
+            timeout: Seconds to wait for the handlers at most; what is left then stays in the journal.
+
+        Returns:
+            Whether all is done.
+
+        Raises:
+            DriveError: As :meth:`poll_once`.
+        """
+        self._check_open()
+        return self._engine.drain(timeout)
+
     def close(self) -> None:
         """Give up this handle; the last one of the engine stops everything within about a second. Idempotent.
 

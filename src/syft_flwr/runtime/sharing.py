@@ -104,7 +104,7 @@ def observing_engine(email: str | None, settings: Mapping[str, Any], handle: obj
         stores = Stores(
             MemoryStore(), MemoryStore(), Path(temporary) / "bodies", holder="observer", is_alive=lambda _: True
         )
-        engine = _assemble(address, endpoint, stores, wanted, stack, observes=True)
+        engine = _assemble(address, endpoint, directory, stores, wanted, stack=stack, observes=True)
     engine.join(handle, wanted.poll_interval, wanted.max_poll_interval)
     try:
         if directory.exists():
@@ -163,26 +163,38 @@ def _open_on_disk(address: str, endpoint: Endpoint, directory: Path, settings: S
         folders = DiskStore(directory / "folders")
         stack.callback(folders.close)
         stores = Stores(ledger, folders, directory / "bodies", holder.id, partial(is_alive, directory / "holders"))
-        return _assemble(address, endpoint, stores, settings, stack)
+        return _assemble(address, endpoint, directory, stores, settings, stack=stack)
 
 
 def _assemble(
     address: str,
     endpoint: Endpoint,
+    directory: Path,
     stores: Stores,
     settings: Settings,
-    stack: ExitStack,
     *,
+    stack: ExitStack,
     observes: bool = False,
 ) -> Engine:
     """Put an engine on Drive together; ``stack`` is emptied into it."""
     from syft_flwr.drive.auth import load_credentials
+    from syft_flwr.drive.budget import AccountBudget
     from syft_flwr.drive.gateway import HttpDriveGateway
 
     clock = SystemClock()
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     credentials = load_credentials(endpoint, address)
-    gateway = HttpDriveGateway(endpoint, credentials, settings=settings, clock=clock, rng=rng, patience=_PATIENCE)
+    budget = None
+    if settings.quota_units_per_minute is not None or settings.quota_units_per_day is not None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        budget = AccountBudget(
+            per_minute=settings.quota_units_per_minute,
+            per_day=settings.quota_units_per_day,
+            path=directory / "budget",
+        )
+    gateway = HttpDriveGateway(
+        endpoint, credentials, settings=settings, clock=clock, rng=rng, patience=_PATIENCE, budget=budget
+    )
     stack.callback(gateway.close)
     return assemble(
         address,

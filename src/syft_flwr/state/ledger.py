@@ -121,6 +121,10 @@ class Ledger:
         row = self._store.transact(lambda tx: tx.get("cursor"))
         return None if row is None else row["token"]
 
+    def cursor_obtained_at(self) -> float:
+        """Return when (Drive's clock, Unix seconds) the page token was stored; 0 when there is none."""
+        return float(self._store.transact(lambda tx: (tx.get("cursor") or {"obtained_at": 0.0})["obtained_at"]))
+
     def restart_cursor(self, token: str) -> None:
         """Replace the page token by a fresh start token. Sweep after it, never before."""
         self._store.transact(lambda tx: tx.put("cursor", self._cursor_row(token, "start")))
