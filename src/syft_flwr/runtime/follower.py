@@ -253,6 +253,7 @@ class Follower:
         self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), self._now() - listed_ago)
         self._schedule.begin(self._now(), ledger.swept_at() - self._parts.clock.time())
         self._responses.resume()
+        self._dispatch.journaled(ledger.last_number())
         kept = self._dispatch.responder.kept_bodies() | self._responses.kept_bodies()
         self._parts.bodies.sweep(kept, min_age=_ABANDONED)
         self._deletions.run_soon()

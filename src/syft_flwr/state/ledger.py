@@ -173,8 +173,18 @@ class Ledger:
         return self._store.transact(work)
 
     def store_token(self, token: str, *, stored: str) -> None:
-        """Put a token on record whose page needed no commit of its own, as :meth:`commit` does."""
-        self.commit(ChangePage((), new_start_page_token=token), stored=stored, answers={})
+        """Put a token on record whose page needed no commit of its own, under the condition of :meth:`commit`."""
+
+        def work(tx: Transaction) -> None:
+            cursor = tx.get("cursor")
+            if cursor is None or cursor["token"] == stored or not self._is_alive(cursor["holder"]):
+                tx.put("cursor", self._cursor_row(token, "feed"))
+
+        self._store.transact(work)
+
+    def last_number(self) -> int:
+        """Return the last number that the journal has given."""
+        return int(self._store.transact(lambda tx: tx.get("numbers") or 0))
 
     def take(self, files: Iterable[DriveFile], answers: Mapping[str, Message]) -> Committed:
         """Add what a sweep found, in this order."""

@@ -91,6 +91,7 @@ class MemoryDrive:
         self._numbers = itertools.count(1)
         self._position = 0
         self._logs: dict[str, dict[str, int]] = {}
+        self._times: dict[int, float] = {}
         self._oldest_token: dict[str, int] = {}
 
     def gateway(self, email: str) -> MemoryGateway:
@@ -221,6 +222,7 @@ class MemoryDrive:
                 log = self._logs[account]
                 log.pop(file.id, None)
                 log[file.id] = self._position
+                self._times[self._position] = self.clock.time()
 
     def _show(self, file: _File, account: str) -> DriveFile:
         parent = self._files.get(file.parent or "")
@@ -379,7 +381,7 @@ class MemoryGateway:
 
     def _change(self, file_id: str) -> Change:
         drive = self._drive
-        time = wire.timestamp(drive.clock.time())
+        time = wire.timestamp(drive._times[drive._logs[self._account][file_id]])
         file = drive._files.get(file_id)
         if file is None or self._account not in drive._viewers(file):
             return Change(file_id, removed=True, time=time)

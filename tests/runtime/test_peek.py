@@ -1,0 +1,127 @@
+"""Start tokens that tell whether the feed has anything new, and those that lie."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from runtimes import State, runtime_on, serve
+
+from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.routes import Route
+from syft_flwr.feed.peek import LIST_EVERY, Peek
+from syft_flwr.models import Message
+from syft_flwr.testing.clock import ManualClock
+from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+
+ME, DS = "do@example.com", "ds@example.com"
+
+
+class Lying(MemoryGateway):
+    """Its start token is what ``lie`` makes of the true one."""
+
+    lie = staticmethod(lambda token: token)
+
+    def peek(self) -> str:
+        return self.lie(super().peek())
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def drive(clock: ManualClock) -> MemoryDrive:
+    return MemoryDrive(clock)
+
+
+def polls(drive: MemoryDrive) -> Counter[str]:
+    counts = Counter(method for account, method in drive.calls if account == ME)
+    drive.calls.clear()
+    return counts
+
+
+def ask(drive: MemoryDrive, clock: ManualClock, tmp_path: Path, body: bytes) -> None:
+    with runtime_on(drive.gateway(DS), State(tmp_path / DS), clock, DS, inline=True) as sender:
+        sender.send([Request(ME, "app", "messages", body)])
+
+
+def test_an_idle_poll_peeks_lists_seldom_and_sees_what_comes_at_once(drive, clock, tmp_path) -> None:
+    drive.gateway(ME)
+    seen: list[bytes] = []
+    with runtime_on(Lying(drive, ME), State(tmp_path), clock, ME, inline=True) as runtime:
+        serve(runtime, Route("app", "messages", lambda body, _: seen.append(body)))
+        runtime.poll_once()
+        polls(drive)
+        for _ in range(100):
+            clock.advance(1.0)
+            runtime.poll_once()
+        assert polls(drive)["changes.list"] == 0
+        ask(drive, clock, tmp_path, b"x")
+        runtime.poll_once()
+        assert seen == [b"x"]
+        clock.advance(LIST_EVERY)
+        polls(drive)
+        runtime.poll_once()
+        assert polls(drive)["changes.list"] == 1, "whatever the token says"
+
+
+def test_a_token_that_stands_still_loses_nothing_and_is_not_asked_any_more(drive, clock, tmp_path, caplog) -> None:
+    drive.gateway(ME)
+    gateway, state = Lying(drive, ME), State(tmp_path)
+    seen: list[bytes] = []
+    with runtime_on(gateway, state, clock, ME, inline=True) as runtime:
+        serve(runtime, Route("app", "messages", lambda body, _: seen.append(body)))
+        runtime.poll_once()
+        gateway.lie = lambda _: runtime._engine.follower.token
+        for number in range(3):
+            ask(drive, clock, tmp_path, b"%d" % number)
+            for _ in range(12):
+                clock.advance(60.0)
+                runtime.poll_once()
+        assert seen == [b"0", b"1", b"2"]
+    assert "denies changes that there are" in caplog.text
+    with runtime_on(Lying(drive, ME), state, clock, ME, inline=True) as runtime:
+        runtime.poll_once()
+        polls(drive)
+        runtime.poll_once()
+        assert polls(drive) == {"changes.list": 1}, "it is on record"
+
+
+@pytest.mark.parametrize("lie", [lambda token: f"opaque-{token}", lambda token: str(int(token) + 1_000)])
+def test_a_token_that_always_differs_costs_ten_polls_and_is_not_asked_any_more(drive, clock, tmp_path, lie) -> None:
+    drive.gateway(ME)
+    gateway = Lying(drive, ME)
+    with runtime_on(gateway, State(tmp_path), clock, ME, inline=True) as runtime:
+        runtime.poll_once()
+        gateway.lie = lie
+        for _ in range(30):
+            clock.advance(1.0)
+            runtime.poll_once()
+        polls(drive)
+        runtime.poll_once()
+        assert polls(drive) == {"changes.list": 1}
+
+
+def test_entries_that_are_late_by_seconds_are_no_denial() -> None:
+    peek = Peek("me")
+    for number in range(10):
+        now = 100.0 * number
+        assert peek.denies("7", "7", now)
+        assert not peek.listed(now + 1, now + 1, [now - 20.0], asked=True)
+
+
+def test_messages_are_handled_in_full_after_a_restart_that_only_peeks(drive, clock, tmp_path) -> None:
+    drive.gateway(ME)
+    state, seen = State(tmp_path), list[Message]()
+    with runtime_on(Lying(drive, ME), state, clock, ME, inline=True) as runtime:
+        ask(drive, clock, tmp_path, b"x")
+        runtime.poll_once()
+    with runtime_on(Lying(drive, ME), state, clock, ME, inline=True) as runtime:
+        serve(runtime, Route("app", "messages", lambda _, message: seen.append(message)))
+        polls(drive)
+        runtime.poll_once()
+        assert polls(drive)["changes.list"] == 0
+    assert len(seen) == 1
