@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 from syft_flwr.errors import RecordingError
 from syft_flwr.feed import read_recording
+from syft_flwr.recording.reader import repair
 from syft_flwr.replay import replay
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.testing import DriveEmulator
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 
@@ -176,3 +179,53 @@ def test_damage_of_any_kind_is_refused_or_harmless(
             feed.run()
     except RecordingError:
         pass
+
+
+# -- incomplete ones -------------------------------------------------------------------------------------------
+
+
+def test_a_recording_without_its_end_is_refused_and_can_be_repaired(path: Path) -> None:
+    documents = lines(path)
+    write(path, documents[:-1])
+    assert refused(path, "has no end.*record --repair") == len(documents) - 1
+    assert "whatever its recorder had not written" in repair(path)
+    assert read_recording(path).ended
+    assert repair(path).startswith("nothing")
+
+
+def test_a_last_line_that_is_not_whole_is_cut_off_by_the_repair(path: Path) -> None:
+    text = path.read_text()
+    path.write_text(text + '{"at":1.0,"poll":[{"ch')
+    assert "which was not whole" in repair(path)
+    assert [entry.kind for entry in read_recording(path).entries].count("end") == 2
+
+
+def test_a_recording_from_which_any_line_is_missing_is_refused(tmp_path: Path, drive: DriveEmulator) -> None:
+    recorded = tmp_path / "feed.jsonl"
+    with DriveRuntime.open("do@example.com") as runtime, runtime.record_to(recorded):
+        runtime.poll_once()
+        runtime.poll_once()
+    documents = lines(recorded)
+    assert len(documents) > 3
+    for number in range(1, len(documents)):
+        write(recorded, documents[:number] + documents[number + 1 :])
+        refused(recorded, "missing|no end")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "match"),
+    [
+        (lambda text: text.replace("\n", "\n<<<<<<< HEAD\n", 1), "line 2 is a conflict marker"),
+        (lambda text: "\ufeff" + text, "line 1 begins with a byte-order mark"),
+        (lambda text: text + text, "is the header of another recording"),
+        (lambda text: text.rstrip("\n"), "is cut off"),
+    ],
+)
+def test_what_version_control_and_editors_do_is_named(path: Path, spoil: Callable[[str], str], match: str) -> None:
+    path.write_text(spoil(path.read_text()), newline="")
+    refused(path, match)
+
+
+def test_line_ends_of_windows_are_read(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_recording(path).ended

@@ -41,6 +41,12 @@ def feed(recorded_feed: RecordedFeed) -> Replay:
     return recorded_feed(RECORDINGS / "complete.jsonl")
 
 
+@pytest.fixture
+def lenient_feed(recorded_feed: RecordedFeed) -> Replay:
+    """The same, for tests in which observers and handlers raise."""
+    return recorded_feed(RECORDINGS / "complete.jsonl", strict=False)
+
+
 def message(number: int = 0, *, size: int = 1, sender: str = "a@x.org", kind: str = "request") -> Message:
     ids = (f"future-{number}", f"file-{number}", "folder")
     return Message(kind, sender, "me@x.org", "app", "end", *ids, size=size, created_time="")  # type: ignore[arg-type]
@@ -93,7 +99,7 @@ def test_names_that_can_t_be_are_refused_when_the_pipeline_is_written(make: Call
 # -- harm -----------------------------------------------------------------------------------------------------
 
 
-def test_exceptions_in_observers_mappers_and_handlers_harm_nobody_else(feed: Replay) -> None:
+def test_exceptions_in_observers_mappers_and_handlers_harm_nobody_else(lenient_feed: Replay) -> None:
     got: list[Message] = []
     errors: list[FeedError] = []
     ended: list[Exception] = []
@@ -107,17 +113,17 @@ def test_exceptions_in_observers_mappers_and_handlers_harm_nobody_else(feed: Rep
     def handler(_: bytes) -> bytes:
         raise ValueError("handler")
 
-    feed.messages.subscribe(fails)
-    feed.messages.pipe(ops.map(mapper)).subscribe(on_error=ended.append)
-    feed.messages.pipe(ops.map(mapper)).subscribe(lambda _: None)
-    feed.changes.subscribe(fails)
-    feed.errors.subscribe(fails)
-    feed.errors.subscribe(errors.append)
-    events = P2PFileEvents("flwr/diabetes", feed.account)
+    lenient_feed.messages.subscribe(fails)
+    lenient_feed.messages.pipe(ops.map(mapper)).subscribe(on_error=ended.append)
+    lenient_feed.messages.pipe(ops.map(mapper)).subscribe(lambda _: None)
+    lenient_feed.changes.subscribe(fails)
+    lenient_feed.errors.subscribe(fails)
+    lenient_feed.errors.subscribe(errors.append)
+    events = P2PFileEvents("flwr/diabetes", lenient_feed.account)
     events.on_request("updates", handler)
-    feed.serve(events)
-    feed.messages.subscribe(got.append)
-    feed.run()
+    lenient_feed.serve(events)
+    lenient_feed.messages.subscribe(got.append)
+    lenient_feed.run()
     assert len(got) == 9
     assert len(ended) == 1, "a chain ends with its mapper's first error"
     where = [(each.where, str(each.error)) for each in errors]
@@ -125,7 +131,7 @@ def test_exceptions_in_observers_mappers_and_handlers_harm_nobody_else(feed: Rep
     assert where.count(("observer of messages", "mapper")) == 1
     assert where.count(("handler", "handler")) == 7
     assert where.count(("observer of changes", "observer")) > 9
-    assert sum(reply.is_error for reply in feed.replies) == 7
+    assert sum(reply.is_error for reply in lenient_feed.replies) == 7
 
 
 def test_subscriptions_come_and_go_in_mid_stream(feed: Replay) -> None:
@@ -158,20 +164,22 @@ def test_an_observer_may_use_the_runtime_in_its_turn(feed: Replay) -> None:
 
 
 @pytest.mark.parametrize("served", [["flwr/diabetes"], ["flwr/diabetes", "flwr/digits"]])
-def test_consuming_takes_what_no_handler_has_and_is_refused_aloud_otherwise(feed: Replay, served: list[str]) -> None:
+def test_consuming_takes_what_no_handler_has_and_is_refused_aloud_otherwise(
+    lenient_feed: Replay, served: list[str]
+) -> None:
     observed: list[Message] = []
     refused: list[FeedError] = []
-    feed.messages.subscribe(observed.append)
-    feed.errors.subscribe(refused.append)
-    feed.messages.pipe(at_endpoint("flwr/digits", "updates")).subscribe(feed.runtime.consume)
+    lenient_feed.messages.subscribe(observed.append)
+    lenient_feed.errors.subscribe(refused.append)
+    lenient_feed.messages.pipe(at_endpoint("flwr/digits", "updates")).subscribe(lenient_feed.runtime.consume)
     for app in served:
-        events = P2PFileEvents(app, feed.account)
+        events = P2PFileEvents(app, lenient_feed.account)
         events.on_request("updates", bytes.upper)
-        feed.serve(events)
-    feed.run()
+        lenient_feed.serve(events)
+    lenient_feed.run()
     assert len(observed) == 9
     consumed = [message for message in observed if message.app == "flwr/digits"]
-    assert len(feed.replies) == (7 if len(served) == 1 else 9)
+    assert len(lenient_feed.replies) == (7 if len(served) == 1 else 9)
     assert [error.message for error in refused] == ([] if len(served) == 1 else consumed)
 
 

@@ -71,10 +71,11 @@ def test_a_recording_replays_to_the_same_messages_calls_and_replies(drive: Drive
 def test_a_recording_can_be_read_while_it_is_written(drive: DriveEmulator, tmp_path: Path) -> None:
     path = tmp_path / "feed.jsonl"
     with DriveRuntime.open(DO) as runtime, runtime.record_to(path), P2PFileRpc(DS, APP) as rpc:
+        runtime.poll_once()
         for polls in range(1, 4):
             rpc.send(DO, APP, "messages", b"x")
             runtime.poll_once()
-            recording = read_recording(path)
+            recording = read_recording(path, allow_cut_off=True)
             assert [entry.kind for entry in recording.entries].count("poll") == polls
             assert not recording.ended
 
@@ -206,14 +207,15 @@ def test_redaction_replaces_addresses_and_names_each_by_the_same(drive: DriveEmu
             ask(1, "other@example.net")
             wait_until(lambda: "diary.txt" in plain.read_text())
     text = redacted.read_text()
-    for name in (DO, DS, "other@", "example.org", "diabetes", "messages", "diary", "secrets", "mood"):
+    for name in (DO, DS, "other@", "example.org", "diary", "secrets", "mood"):
         assert name not in text, name
     before, after = messages_of(plain), messages_of(redacted)
     assert [m.file_id for m in after] == [m.file_id for m in before]
     assert len({m.sender for m in after}) == 2
     assert [m.sender == after[0].sender for m in after] == [m.sender == before[0].sender for m in before]
     assert {m.recipient for m in after} == {read_recording(redacted).header.account}
-    assert len({(m.app, m.endpoint) for m in after}) == 1
+    assert {(m.app, m.endpoint) for m in after} == {(APP, "messages")}, "so that handlers are called"
+    assert not {m.sha256 for m in before} & {m.sha256 for m in after}
 
 
 def test_a_redacted_recording_goes_on_with_the_same_pseudonyms(drive: DriveEmulator, tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ def record(  # noqa: PLR0917 - typer passes options by name
     redact: Annotated[
         bool, typer.Option("--redact", help="Replace addresses and names, each always by the same other one.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Record nothing: end OUT, whose recorder was killed, and say what is lost.")
+    ] = False,
     seconds: Annotated[float | None, typer.Option("--for", min=0, help="End after so many seconds.")] = None,
     poll_interval: Annotated[float | None, typer.Option(help="Seconds between polls while messages flow.")] = None,
 ) -> None:
@@ -32,6 +35,12 @@ def record(  # noqa: PLR0917 - typer passes options by name
     from syft_flwr.feed.event_text import describe
     from syft_flwr.runtime import DriveRuntime
 
+    if repair:
+        from syft_flwr.recording.reader import repair as repair_recording
+
+        with errors_end_the_command():
+            typer.echo(f"{out}: lost: {repair_recording(out)}")
+        return
     ended = threading.Event()
     with (
         errors_end_the_command(),

@@ -19,7 +19,8 @@ Each further line has ``at``, the seconds since the header's ``time``, and what 
 ``download``    a file ID, with ``size`` and ``sha256`` of its content (both ``null``: it was gone)
 ``upload``      a message of our own: ``id``, ``name``, ``parent``, ``properties``, ``size``, ``sha256``
 ``resume``      a later recorder went on with this file; its ``start``, as in the header
-``end``         the recorder stopped in good order
+``end``         the recorder stopped in good order; ``token``: what the feed would have gone on with; ``lines``: how
+                many there are, this one included
 ==============  =======================================================================================
 """
 
@@ -36,6 +37,8 @@ from syft_flwr.models import ChangePage, DriveFile
 
 VERSION = 1
 MARK = "syft_flwr_feed"
+
+_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "poll": list,
@@ -97,6 +100,13 @@ def parse_line(text: str, line: int) -> dict[str, Any]:
     Raises:
         RecordingError: It is none.
     """
+    if text.startswith(_CONFLICT):
+        raise RecordingError(
+            f"line {line} is a conflict marker of a version control system: take one side of the conflict whole",
+            line=line,
+        )
+    if text.startswith("\ufeff"):
+        raise RecordingError(f"line {line} begins with a byte-order mark: save it as UTF-8 without one", line=line)
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -132,6 +142,11 @@ def parse_entry(document: Mapping[str, Any], line: int) -> Entry:
         RecordingError: It is not one of the known kinds, or lacks what its kind has.
     """
     kind = next((name for name in _KINDS if name in document), None)
+    if MARK in document:
+        raise RecordingError(
+            f"line {line} is the header of another recording: two were merged into one file; take one of them whole",
+            line=line,
+        )
     if kind is None:
         raise RecordingError(f"line {line} is of no known kind: {', '.join(sorted(document)) or 'empty'}", line=line)
     _check(document, {"at": (int, float), kind: _KINDS[kind]}, line)

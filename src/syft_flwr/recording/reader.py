@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,8 +55,8 @@ def read_recording(path: str | Path, *, allow_cut_off: bool = False) -> Recordin
 
     Args:
         path: The file.
-        allow_cut_off: Whether a last line that is not whole is left out rather than refused: the recorder may be
-            writing it at this moment, or was killed while it did.
+        allow_cut_off: Whether a recording without an end is read, and a last line that is not whole left out: the
+            recorder may be at work at this moment, or was killed.
 
     Raises:
         RecordingError: It can't be read, is no recording or one by a newer version, lines are damaged, cut off,
@@ -66,6 +67,8 @@ def read_recording(path: str | Path, *, allow_cut_off: bool = False) -> Recordin
         with _without_collecting():
             recording = _read(path, _lines(path, allow_cut_off=allow_cut_off))
         _check_order(recording)
+        if not allow_cut_off:
+            _check_ended(recording)
         if recording.header.bodies:
             _check_bodies(recording)
     except RecordingError as error:
@@ -140,6 +143,53 @@ def _check_order(recording: Recording) -> None:
                     line=entry.line,
                 )
             token = next_token(entry.value[-1])
+        elif entry.kind == "end":
+            _check_end(entry, token)
+
+
+def _check_ended(recording: Recording) -> None:
+    if not recording.ended:
+        last = len(recording.entries) + 1
+        raise RecordingError(
+            f"it has no end after line {last}: its recorder is at work, was killed, or lines are missing; "
+            f"'syft-flwr record --repair --out {recording.path}' ends it where it stands",
+            line=last,
+        )
+
+
+def _check_end(end: Entry, token: str | None) -> None:
+    """Refuse a recording from which lines were taken; those of earlier versions don't tell how many there were."""
+    if end.raw.get("lines", end.line) != end.line:
+        raise RecordingError(
+            f"line {end.line} ends {end.raw['lines']} lines: some are missing, or too many", line=end.line
+        )
+    if end.raw.get("token") and token and end.raw["token"] != token:
+        raise RecordingError(
+            f"line {end.line} ends at token {end.raw['token']!r}, the last poll at {token!r}: lines are missing",
+            line=end.line,
+        )
+
+
+def repair(path: Path) -> str:
+    """End a recording whose recorder was killed; return what was lost, in words.
+
+    Raises:
+        RecordingError: It can't be read or written, or more than its end is missing.
+    """
+    recording = read_recording(path, allow_cut_off=True)
+    if recording.ended and recording.cut_off is None:
+        return "nothing: it has its end"
+    lost = "no line" if recording.cut_off is None else f"line {recording.cut_off}, which was not whole"
+    lines = len(recording.entries) + 1
+    try:
+        with path.open("r+b") as file:
+            if recording.cut_off is not None:
+                file.truncate(path.read_bytes().rindex(b"\n") + 1)
+            file.seek(0, 2)
+            file.write(json.dumps({"at": recording.duration, "end": True, "lines": lines + 1}).encode() + b"\n")
+    except OSError as error:
+        raise RecordingError(f"can't write {path}: {error}") from error
+    return f"{lost}, and whatever its recorder had not written yet"
 
 
 def _check_bodies(recording: Recording) -> None:

@@ -71,6 +71,8 @@ class Recorder:
         self._lock = threading.Lock()
         self._pages: list[Mapping[str, Any]] = []
         self._token = ""
+        self._next_token = start.get("token") or ""
+        self._lines = 0
         self._closed = False
         try:
             self._file = self._open(self._header(account, start))
@@ -81,7 +83,7 @@ class Recorder:
     def close(self) -> None:
         """End the recording in good order; idempotent."""
         self._tap.remove(self)
-        self._write({"end": True})
+        self._write({"end": True, "token": self._next_token})
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -111,9 +113,12 @@ class Recorder:
         """Write the poll, with the pages that there are."""
         pages, self._pages = self._pages, []
         if pages:
+            last = pages[-1]
+            self._next_token = last.get("nextPageToken") or last.get("newStartPageToken") or self._next_token
             self._write({"poll": pages, "token": self._token})
 
     def start_token(self, token: str) -> None:
+        self._next_token = token
         self._write({"restart": token})
 
     def listed(self, files: Sequence[DriveFile], *, by_feed: bool) -> None:
@@ -151,14 +156,18 @@ class Recorder:
         """Begin the file, or go on with it."""
         if self._bodies is not None:
             self._bodies.mkdir(mode=0o700, exist_ok=True)
+            # Git may convert line ends in what it takes for text, and the checksum would not be right any more.
+            (self._bodies / ".gitattributes").write_text("* -text\n")
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             if os.fstat(descriptor).st_size == 0:
                 self._offset = -self._clock.monotonic()
                 _append(descriptor, header.to_line())
+                self._lines = 1
             else:
                 self._offset = self._continue(descriptor, header) - self._clock.monotonic()
                 _append(descriptor, {"at": self._at(), "resume": header.start})
+                self._lines += 1
         except BaseException:
             os.close(descriptor)
             raise
@@ -170,6 +179,7 @@ class Recorder:
         for name in ("account", "bodies", "redacted"):
             if (was := getattr(before.header, name)) != (wanted := getattr(header, name)):
                 raise RecordingError(f"{self.path} was recorded with {name} {was!r}, not {wanted!r}: use another file")
+        self._lines = len(before.entries) + 1
         if before.cut_off is not None:
             os.truncate(descriptor, self.path.read_bytes().rindex(b"\n") + 1)
         return max(before.duration, header.time - before.header.time)
@@ -186,6 +196,9 @@ class Recorder:
                     _drop_bodies(document)
                 if self._redactor is not None:
                     document = self._redactor.line(document)
+                self._lines += 1
+                if "end" in document:
+                    document = {**document, "lines": self._lines}
                 _append(self._file, {"at": self._at(), **document})
             except Exception as error:  # a full disk must not stop the feed
                 self._closed = True

@@ -1,7 +1,9 @@
 """Replace addresses and names in a recording, each always by the same other one.
 
-Which files there are, how they lie in folders, when they came and how large they were stays; so a redacted recording
-replays to the same events. IDs, times, sizes and checksums are kept, everything that is not known is left out.
+Which files there are, how they lie in folders, when they came and how large they were stays, and so do the names of
+apps and endpoints; so a redacted recording replays to the same events, and handlers are called, with zeros for a body.
+IDs, times and sizes are kept, checksums replaced, everything that is not known is left out. It is no anonymisation: who
+knows a size or a time may recognise a message by it.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from syft_flwr import wire
 from syft_flwr.errors import RecordingError
+from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.recording.entries import Header
 
 _PLAIN = (
@@ -25,10 +28,10 @@ _PLAIN = (
     "trashed",
     "size",
     "createdTime",
-    "sha256Checksum",
     "headRevisionId",
     "ownedByMe",
 )
+_KEPT_LEVELS = (1, 3)
 _KEPT_NAMES = (wire.SYFTBOX_FOLDER, wire.RPC_FOLDER)
 _KEY_BYTES = 32
 
@@ -44,6 +47,8 @@ class Redactor:
     def __init__(self, key: bytes, me: str) -> None:
         self._key = key
         self._me = me
+        self._levels: dict[str, int] = {}
+        """Folders on the paths of inboxes, and how deep: 0 roots, 1 apps, 2 ``rpc``, 3 endpoints."""
 
     def address(self, address: str) -> str:
         """Replace an e-mail address, however its letters are cased."""
@@ -62,6 +67,20 @@ class Redactor:
         future_id = name.removesuffix(f".{kind}")
         return name if wire.is_future_id(future_id) else f"name-{self._digest(name)}.{kind}"
 
+    def _learn(self, files: Iterable[Mapping[str, Any] | None]) -> None:
+        """Note which folders are those of apps and endpoints, whose names are kept, in whatever order they come."""
+        folders = [file for file in files if file and file.get("mimeType") == FOLDER_MIME_TYPE]
+        while True:
+            known = len(self._levels)
+            for folder in folders:
+                parent = self._levels.get(next(iter(folder.get("parents") or ()), ""), 3)
+                if wire.parse_inbox_root(folder.get("name", ""), self._me) is not None:
+                    self._levels.setdefault(folder["id"], 0)
+                elif parent < 3:
+                    self._levels.setdefault(folder["id"], parent + 1)
+            if len(self._levels) == known:
+                return
+
     def header(self, header: Header) -> Header:
         return Header(
             account=self.address(header.account),
@@ -73,6 +92,7 @@ class Redactor:
 
     def start(self, start: Mapping[str, Any]) -> dict[str, Any]:
         """Redact what the account knew at the start."""
+        self._learn(start["folders"])
         return {
             "token": start["token"],
             "folders": [self.file(file) for file in start["folders"]],
@@ -81,8 +101,6 @@ class Redactor:
                 {
                     **future,
                     "recipient": self.address(future["recipient"]),
-                    "app": self.name(future["app"]),
-                    "endpoint": self.name(future["endpoint"]),
                 }
                 for future in start["futures"]
             ],
@@ -93,6 +111,9 @@ class Redactor:
     def line(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Redact a line after the header."""
         redacted = dict(document)
+        pages = (page for page in redacted.get("poll", ()))
+        shown = [change.get("file") for page in pages for change in page.get("changes", ())]
+        self._learn([*shown, *redacted.get("sweep", ()), *redacted.get("folders", ()), redacted.get("file")])
         for name in ("sweep", "folders"):
             if name in redacted:
                 redacted[name] = [self.file(file) for file in redacted[name]]
@@ -112,8 +133,11 @@ class Redactor:
     def file(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Redact a ``drive#file`` resource."""
         file = {name: raw[name] for name in _PLAIN if name in raw}
+        if "sha256Checksum" in raw:
+            file["sha256Checksum"] = hmac.digest(self._key, raw["sha256Checksum"].encode(), "sha256").hex()
         if "name" in raw:
-            file["name"] = self.name(raw["name"])
+            is_kept = self._levels.get(raw.get("id", "")) in _KEPT_LEVELS
+            file["name"] = raw["name"] if is_kept else self.name(raw["name"])
         if "owners" in raw:
             owners = [owner["emailAddress"] for owner in raw["owners"] if "emailAddress" in owner]
             file["owners"] = [{"emailAddress": self.address(owner)} for owner in owners]
@@ -140,7 +164,7 @@ class Redactor:
             kind, sender, app, endpoint, future_id = json.loads(key)
         except ValueError:
             return key
-        return json.dumps([kind, self.address(sender), self.name(app), self.name(endpoint), future_id])
+        return json.dumps([kind, self.address(sender), app, endpoint, future_id])
 
     def _digest(self, text: str) -> str:
         return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256").hex()[:12]

@@ -6,21 +6,27 @@ import shutil
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from syft_flwr.errors import NotFoundError, RecordingError
 from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.recording.reader import Recording
 
+_SHOWN = 200
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Upload:
     """A file that was written during a replay, or while the feed was recorded."""
 
     name: str
-    body: bytes = field(repr=False)
+    body: bytes
     properties: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        shown = repr(self.body[:_SHOWN]) + (f" … {len(self.body)} bytes" if len(self.body) > _SHOWN else "")
+        return f"Upload({self.name!r}, {shown}, {dict(self.properties)})"
 
 
 class RecordedDrive:
@@ -134,13 +140,13 @@ class RecordedDrive:
         self.uploads.append(Upload(name, content, dict(properties or {})))
 
     def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
-        """Copy a recorded content.
+        """Copy a recorded content; where a redacted recording keeps none, zeros of the same length stand for it.
 
         Raises:
             NotFoundError: It was gone when the feed was recorded.
             RecordingError: It is not in the recording.
         """
-        del size, sha256
+        del sha256
         digest = self._contents.get(file_id)
         if digest is not None:
             try:
@@ -149,6 +155,8 @@ class RecordedDrive:
                 raise self._fail(f"the body of file {file_id} can't be read: {error}") from error
         elif file_id in self._gone:
             raise NotFoundError(f"{file_id} was gone when the feed was recorded", status=404, reason="notFound")
+        elif self._recording.header.redacted:
+            target.write_bytes(bytes(size or 0))
         else:
             raise self._fail(
                 f"the body of file {file_id} is asked for but was not recorded; record with bodies (--bodies), while a "

@@ -108,6 +108,8 @@ class Replay:
         self._scheduler = scheduler or VirtualTimeScheduler()
         self._began = self._scheduler.now
         self._failure: RecordingError | None = None
+        self._first_error: BaseException | None = None
+        self._first_assertion: AssertionError | None = None
         self._started = False
         self._stopping = threading.Event()
         self._over = threading.Event()
@@ -211,11 +213,16 @@ class Replay:
         if self._failure is not None:
             raise self._failure
 
-    def raise_assertions(self) -> None:
-        """Raise the first ``AssertionError`` of an observer or handler, if there was one: those are contained, too."""
-        for _, _, event in self._events:
-            if isinstance(event, FeedError) and isinstance(event.error, AssertionError):
-                raise event.error
+    def raise_errors(self, *, strict: bool = True) -> None:
+        """Raise the first ``AssertionError`` that was contained, however long ago; or else the first error at all.
+
+        Args:
+            strict: Whether errors other than assertions count.
+        """
+        if self._first_assertion is not None:
+            raise self._first_assertion
+        if strict and self._first_error is not None:
+            raise self._first_error
 
     def stop(self) -> None:
         """Play no further entry; callable from anywhere, returns at once."""
@@ -294,6 +301,10 @@ class Replay:
 
     def _note(self, event: Event) -> None:
         self._events.append((self._line, self._at, event))
+        if isinstance(event, FeedError):
+            self._first_error = self._first_error or event.error
+            if isinstance(event.error, AssertionError):
+                self._first_assertion = self._first_assertion or event.error
 
     def _note_reply(self, reply: Replied) -> None:
         self.replies.append(reply)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
+
 from syft_flwr.feed.event_text import describe
 from syft_flwr.models import FeedError
-from syft_flwr.replay import Replay, ReplayEvent
+from syft_flwr.replay import Replay, ReplayEvent, Upload
 
 _BEFORE = 5
 _AFTER = 2
 _LAST = 10
+_BODY_BEFORE = 20
+_BODY_SHOWN = 100
 
 
 def events_around(replay: Replay) -> str:
@@ -28,6 +33,41 @@ def events_around(replay: Replay) -> str:
     if len(lines) == 1:
         lines.append("    no events yet")
     return "\n".join(lines)
+
+
+def differences(got: Sequence[Upload], expected: Sequence[Upload]) -> list[str]:
+    """Tell in what two lists of uploads differ: which message, and where its body does."""
+    lines = [f"{len(got)} uploads == {len(expected)} expected ones"]
+    for number, (one, other) in enumerate(zip_longest(got, expected)):
+        if one == other:
+            continue
+        if one is None or other is None:
+            lines.append(f"upload {number}: {'missing' if one is None else 'not expected'}: {(one or other).name}")
+            continue
+        if one.name != other.name:
+            lines.append(f"upload {number}: {one.name}, expected {other.name}")
+        if one.properties != other.properties:
+            lines.append(f"upload {number} ({one.name}): properties {one.properties}, expected {other.properties}")
+        if one.body != other.body:
+            at = next((i for i, (a, b) in enumerate(zip(one.body, other.body, strict=False)) if a != b), None)
+            at = min(len(one.body), len(other.body)) if at is None else at
+            sizes = f"{len(one.body)} and {len(other.body)} bytes"
+            lines += [
+                f"upload {number} ({one.name}): bodies of {sizes} differ from byte {at} on",
+                f"  got      {_excerpt(one.body, at)}",
+                f"  expected {_excerpt(other.body, at)}",
+            ]
+    return lines
+
+
+def _excerpt(body: bytes, at: int) -> str:
+    start = max(0, at - _BODY_BEFORE)
+    shown = body[start : start + _BODY_SHOWN]
+    try:
+        text: object = shown.decode()
+    except UnicodeDecodeError:
+        text = shown
+    return ("… " if start else "") + repr(text) + (" …" if start + _BODY_SHOWN < len(body) else "")
 
 
 def _line(event: ReplayEvent) -> str:

@@ -21,13 +21,19 @@ pytest_plugins = ["drive_emulator.pytest_plugin"]
 
 _MARKER = "recording"
 _replays = pytest.StashKey["list[Replay]"]()
+_failed = pytest.StashKey[bool]()
 
 
 class RecordedFeed(Protocol):
     """What the fixture ``recorded_feed`` gives: a way to open recordings."""
 
     def __call__(
-        self, path: str | Path | None = None, *, scheduler: abc.SchedulerBase | None = None, **settings: Any
+        self,
+        path: str | Path | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+        strict: bool = True,
+        **settings: Any,
     ) -> Replay:
         """Open a recording on a ``TestScheduler``, or on ``scheduler``.
 
@@ -35,6 +41,7 @@ class RecordedFeed(Protocol):
             path: The recording; relative to the test's file, else to pytest's root directory. By default the path
                 of the test's marker ``recording``.
             scheduler: Where it plays.
+            strict: Whether any error that was contained fails the test, and not only a failed assertion.
             **settings: Fields of :class:`~syft_flwr.settings.Settings`.
         """
 
@@ -55,22 +62,28 @@ def manual_clock() -> ManualClock:
 def recorded_feed(request: pytest.FixtureRequest) -> Iterator[RecordedFeed]:
     """Open recorded feeds, and close them after the test.
 
-    A replay that asked for what is not in its recording, and an assertion that failed within an observer or handler,
-    fail the test even if it did not look.
+    A replay that asked for what is not in its recording, and an error that was contained in an observer or handler,
+    fail the test even if it did not look; with ``strict=False`` only failed assertions do.
     """
     from reactivex.testing import TestScheduler
 
     from syft_flwr.replay import replay
 
     opened: list[Replay] = []
+    strictness: list[bool] = []
     request.node.stash[_replays] = opened
 
     def open_recording(
-        path: str | Path | None = None, *, scheduler: abc.SchedulerBase | None = None, **settings: Any
+        path: str | Path | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+        strict: bool = True,
+        **settings: Any,
     ) -> Replay:
         found = _find(request, path)
         feed = replay(found, scheduler=scheduler or TestScheduler(), **settings)
         opened.append(feed)
+        strictness.append(strict)
         return feed
 
     try:
@@ -78,9 +91,23 @@ def recorded_feed(request: pytest.FixtureRequest) -> Iterator[RecordedFeed]:
     finally:
         for feed in opened:
             feed.close()
-    for feed in opened:
+    if request.node.stash.get(_failed, False):
+        return
+    for feed, strict in zip(opened, strictness, strict=True):
         feed.check()
-        feed.raise_assertions()
+        feed.raise_errors(strict=strict)
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Show in what two lists of uploads differ."""
+    if op != "==" or not (isinstance(left, list) and isinstance(right, list)):
+        return None
+    from syft_flwr.replay import Upload
+    from syft_flwr.testing.failure import differences
+
+    if not all(isinstance(each, Upload) for each in (*left, *right)):
+        return None
+    return differences(left, right)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -89,6 +116,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the events around the failure of a test that replayed a feed."""
     report = yield
+    item.stash[_failed] = item.stash.get(_failed, False) or report.failed
     if report.failed and call.when in ("call", "teardown"):
         for feed in item.stash.get(_replays, ()):
             from syft_flwr.testing.failure import events_around
