@@ -232,6 +232,18 @@ class DriveEmulator:
         path.write_text(json.dumps(document), encoding="utf-8")
         return path
 
+    def write_client_file(self, path: Path) -> Path:
+        """Write an OAuth client file, as the Cloud console offers it, whose endpoints are this emulator's."""
+        client = {
+            "client_id": "emulator",
+            "client_secret": "emulator",
+            "auth_uri": f"{self.url}/o/oauth2/auth",
+            "token_uri": f"{self.url}/token",
+            "redirect_uris": ["http://localhost"],
+        }
+        path.write_text(json.dumps({"installed": client}), encoding="utf-8")
+        return path
+
     def expire_tokens(self, email: str) -> None:
         """End the account's access tokens; a refresh brings a new one."""
         self._ask("POST", "/tokens/expire", {"email": email})

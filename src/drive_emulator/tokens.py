@@ -60,6 +60,27 @@ class Tokens:
             )
         return token
 
+    def issue_code(self, email: str) -> str:
+        """Return an authorization code, as the consent page hands it out."""
+        code = f"4/{secrets.token_urlsafe(32)}"
+        with self._database.transaction():
+            self._database.execute("INSERT INTO token (token, kind, account) VALUES (?, 'code', ?)", code, email)
+        return code
+
+    def redeem_code(self, code: str) -> str | None:
+        """Return a new refresh token for a code, which works once; ``None`` when it is unknown or used."""
+        if (row := self._database.row("SELECT account FROM token WHERE token = ? AND kind = 'code'", code)) is None:
+            return None
+        with self._database.transaction():
+            self._database.execute("DELETE FROM token WHERE token = ?", code)
+        return self.issue_refresh_token(row[0])
+
+    def account_of(self, token: str) -> str | None:
+        """Return the address that a refresh or access token acts for, if it still does."""
+        sql = "SELECT account FROM token WHERE token = ? AND kind IN ('refresh', 'access') AND NOT revoked"
+        row = self._database.row(sql, token)
+        return None if row is None else row[0]
+
     def revoke(self, email: str) -> None:
         """End every token of the account: refreshing answers ``invalid_grant``, access tokens 401."""
         with self._database.transaction():

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import google_auth_httplib2
 import httplib2
@@ -74,6 +75,40 @@ def test_a_revoked_grant_is_an_invalid_grant(emulator: DriveEmulator, credential
 
     with pytest.raises(RefreshError, match="invalid_grant: Token has been expired or revoked"):
         refresh(credentials)
+
+
+def consent(raw: Callable[..., Raw], hint: str, redirect: str = "http://localhost:9/") -> Raw:
+    query = urlencode({"login_hint": hint, "redirect_uri": redirect, "state": "s", "response_type": "code"})
+    return raw(None)("GET", f"/o/oauth2/auth?{query}")
+
+
+def redeem(raw: Callable[..., Raw], code: str) -> Raw:
+    form = urlencode({"grant_type": "authorization_code", "code": code})
+    return raw(None)("POST", "/token", form, {"Content-Type": "application/x-www-form-urlencoded"})
+
+
+def test_a_consent_leads_to_a_code_that_brings_a_refresh_token_once(
+    raw: Callable[..., Raw], emulator: DriveEmulator
+) -> None:
+    answer = consent(raw, ALICE)
+    sent_to = urlsplit(answer.headers["Location"])
+    query = parse_qs(sent_to.query)
+    assert (answer.status, sent_to.netloc, query["state"]) == (302, "localhost:9", ["s"])
+
+    tokens = redeem(raw, query["code"][0]).json
+    assert raw(tokens["access_token"])("GET", FILES).status == 200
+    assert redeem(raw, query["code"][0]).json["error"] == "invalid_grant"
+
+    assert raw(None)("POST", f"/revoke?token={quote(tokens['refresh_token'])}").status == 200
+    assert raw(tokens["access_token"])("GET", FILES).status == 401
+    assert raw(None)("POST", f"/revoke?token={quote(tokens['refresh_token'])}").status == 400
+
+
+@pytest.mark.parametrize(("hint", "redirect"), [("", "http://localhost/"), (ALICE, "https://example.com/")])
+def test_a_consent_of_no_account_or_for_another_machine_is_refused(
+    raw: Callable[..., Raw], hint: str, redirect: str
+) -> None:
+    assert consent(raw, hint, redirect).status == 400
 
 
 @pytest.mark.parametrize("form", ["", "grant_type=password", "grant_type=refresh_token", "%ff=%ff", "x" * 100_000])

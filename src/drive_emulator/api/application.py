@@ -13,7 +13,7 @@ from drive_emulator.api import about, changes, files, permissions, uploads
 from drive_emulator.api.batch import batch_endpoint
 from drive_emulator.api.call import Handler, error_response, operation
 from drive_emulator.api.control import control_routes
-from drive_emulator.api.oauth import token_endpoint
+from drive_emulator.api.oauth import consent_endpoint, revoke_endpoint, token_endpoint
 from drive_emulator.api.routing import StrictRoute
 from drive_emulator.errors import ApiError
 from drive_emulator.service import Service
@@ -66,6 +66,8 @@ def create_application(service: Service, *, control: bool) -> ASGIApp:
         router.routes.append(StrictRoute(path, batch_endpoint(application), "POST"))
     for path in ("/token", "/oauth2/v4/token"):
         router.routes.append(StrictRoute(path, token_endpoint(service), "POST"))
+    router.routes.append(StrictRoute("/o/oauth2/auth", consent_endpoint(service), "GET"))
+    router.routes.append(StrictRoute("/revoke", revoke_endpoint(service), "POST"))
     if control:
         router.routes.extend(control_routes(service))
     return application
