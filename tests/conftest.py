@@ -17,7 +17,8 @@ def drive(drive_emulator: DriveEmulator, plain_environment: None, monkeypatch: p
 
 @pytest.fixture
 def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No account, no Drive, and state in a directory of this test's own."""
+    """No account, no log-in, no Drive, and state in a directory of this test's own."""
     for name in [name for name in os.environ if name.startswith(("SYFT", "GDRIVE", "DRIVE_EMULATOR"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SYFT_FLWR_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

@@ -183,6 +183,11 @@ def state_root() -> Path:
     return platformdirs.user_state_path("syft-flwr")
 
 
+def login_root() -> Path:
+    """Return the directory that holds the tokens of the accounts logged in on this machine."""
+    return platformdirs.user_config_path("syft-flwr") / "tokens"
+
+
 def record_directory() -> Path | None:
     """Return the directory in which every runtime is to record its feed (``SYFT_FLWR_RECORD_DIR``), if there is one.
 

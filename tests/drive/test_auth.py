@@ -85,7 +85,7 @@ def test_a_token_of_unknown_or_past_expiry_counts_as_stale(write: TokenFile, exp
 
 
 def test_a_missing_token_file_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(CredentialsError, match=r"can't read the token file .*No such file.*GDRIVE_TOKEN_PATH"):
+    with pytest.raises(CredentialsError, match=r"can't read .*No such file.*GDRIVE_TOKEN_PATH"):
         load_credentials(real(tmp_path / "nowhere.json"), ME)
 
 
@@ -180,3 +180,13 @@ def test_a_refused_login_in_colab_is_a_clear_error(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(auth=auth))  # type: ignore[arg-type]
     with pytest.raises(CredentialsError, match="dialogue was closed"):
         load_credentials(real(), ME)
+
+
+@pytest.mark.parametrize("sort", ["installed", "web"])
+def test_an_oauth_client_in_place_of_a_token_is_told_apart(write: TokenFile, sort: str) -> None:
+    with pytest.raises(CredentialsError, match=r"is the OAuth client, not a token.*syft-flwr login"):
+        load_credentials(real(write({sort: {}})), ME)
+
+
+def test_a_token_file_may_begin_with_a_byte_order_mark(write: TokenFile) -> None:
+    assert load_credentials(real(write("\ufeff" + json.dumps(USER))), ME).refresh_token == "1//refresh"

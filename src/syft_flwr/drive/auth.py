@@ -1,7 +1,7 @@
-"""Credentials: a token file, Application Default Credentials, a service account, Colab, or the emulator's convention.
+"""Credentials: a token file, a log-in, a service account, Colab, Application Default Credentials, the emulator's way.
 
-Nothing is written: an authorized user's refresh token stays the same for as long as it lives, and an access token is
-asked for anew in an hour anyway.
+Nothing is written here: an authorized user's refresh token stays the same for as long as it lives, and an access token
+is asked for anew in an hour anyway.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import google.auth.exceptions
 import google.oauth2.credentials
 import google.oauth2.service_account
 
+from syft_flwr.drive.tokens import token_file
 from syft_flwr.errors import CredentialsError
 from syft_flwr.settings import TOKEN_VARIABLE, Endpoint
 from syft_flwr.wire import same_address
@@ -35,15 +36,18 @@ _USER_KEYS = ("refresh_token", "client_id", "client_secret")
 def load_credentials(endpoint: Endpoint, email: str) -> Any:
     """Return google-auth credentials for the account; no network traffic, except for Colab's own dialogue.
 
-    In this order: the endpoint's token file (an authorized user's, or a service account's key); on the emulator, the
-    address as bearer token, and never anything of the machine's own; in Colab, the notebook's user; Application
-    Default Credentials. A service account whose address is not ``email`` acts for ``email`` by domain-wide delegation.
+    In this order: the endpoint's token file (an authorized user's, or a service account's key); what ``syft-flwr
+    login`` wrote for the account; on the emulator, the address as bearer token, and never anything of the machine's
+    own; in Colab, the notebook's user; Application Default Credentials. A service account whose address is not
+    ``email`` acts for ``email`` by domain-wide delegation.
 
     Raises:
         CredentialsError: There are none, or the file can't be used; the message says what to do.
     """
     if endpoint.token_path is not None:
-        return _from_file(endpoint.token_path, email)
+        return credentials_of(read_credentials(endpoint.token_path), email, endpoint.token_path)
+    if (path := token_file(endpoint, email)).exists():
+        return credentials_of(read_credentials(path), email, path)
     if endpoint.is_emulator:
         return google.oauth2.credentials.Credentials(token=email)  # type: ignore[no-untyped-call]
     if "google.colab" in sys.modules:
@@ -51,8 +55,17 @@ def load_credentials(endpoint: Endpoint, email: str) -> Any:
     return _from_environment(email)
 
 
-def _from_file(path: Path, email: str) -> Any:
-    info = _read_token_file(path)
+def credentials_of(info: Mapping[str, Any], email: str, path: Path) -> Any:
+    """Return google-auth credentials made of a token file's content.
+
+    Raises:
+        CredentialsError: It is neither an authorized user's nor a service account's; ``path`` is named.
+    """
+    if "installed" in info or "web" in info:
+        raise CredentialsError(
+            f"{path} is the OAuth client, not a token; unset {TOKEN_VARIABLE}, and log in with it: "
+            f"syft-flwr login {path}"
+        )
     try:
         if info.get("type") == "service_account":
             factory: Any = google.oauth2.service_account.Credentials
@@ -61,33 +74,37 @@ def _from_file(path: Path, email: str) -> Any:
         return _authorized_user(info)
     except (ValueError, TypeError, AttributeError) as error:
         raise CredentialsError(
-            f"the token file {path} ({TOKEN_VARIABLE}) is malformed: {error}. It must be an authorized user's file as "
+            f"the token file {path} is malformed: {error}. It must be an authorized user's file as "
             f"google-auth writes it, with {', '.join(_USER_KEYS)}, or a service account's key."
         ) from error
 
 
-def _read_token_file(path: Path) -> Mapping[str, Any]:
+def read_credentials(path: Path) -> Mapping[str, Any]:
+    """Return what a file of credentials holds, whatever their sort.
+
+    Raises:
+        CredentialsError: It can't be read, or holds no JSON object; never with any of its text.
+    """
     try:
         mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise CredentialsError(
-            f"can't read the token file {path}: {reason}. {TOKEN_VARIABLE} must name an authorized user's token file; "
-            "log in to write one, or unset it to use Application Default Credentials."
+            f"can't read {path}: {reason}. Log in to have a token for the account: syft-flwr login CLIENT_FILE; or "
+            f"name an authorized user's token file in {TOKEN_VARIABLE}."
         ) from error
     if mode & 0o077:
-        _log.warning("the token file %s can be read by other users; run: chmod 600 %s", path, path)
+        _log.warning("%s holds secrets and can be read by other users; run: chmod 600 %s", path, path)
     try:
         info = json.loads(text)
     except ValueError as error:
         # Without the decoder's own error, which holds the text, and with it the secrets.
         raise CredentialsError(
-            f"the token file {path} ({TOKEN_VARIABLE}) is not JSON (line {getattr(error, 'lineno', 1)}). "
-            "Log in again to write a new one."
+            f"{path} is not JSON (line {getattr(error, 'lineno', 1)}). Log in again, or download it again."
         ) from None
     if not isinstance(info, dict):
-        raise CredentialsError(f"the token file {path} ({TOKEN_VARIABLE}) must hold a JSON object")
+        raise CredentialsError(f"{path} must hold a JSON object")
     return info
 
 
@@ -124,8 +141,9 @@ def _from_environment(email: str) -> Any:
         credentials, _ = default(scopes=[DRIVE_SCOPE])
     except google.auth.exceptions.GoogleAuthError as error:
         raise CredentialsError(
-            f"no credentials for Google Drive: set {TOKEN_VARIABLE} to an authorized user's token file, or log in with "
-            f'"gcloud auth application-default login --scopes=openid,{DRIVE_SCOPE}". ({error})'
+            f"no credentials for Google Drive: log in with: syft-flwr login CLIENT_FILE; or set {TOKEN_VARIABLE} to an "
+            f"authorized user's token file; or run: gcloud auth application-default login --client-id-file=CLIENT_FILE "
+            f"--scopes={DRIVE_SCOPE},https://www.googleapis.com/auth/cloud-platform ({error})"
         ) from error
     return _delegated(credentials, email)
 

@@ -1,0 +1,88 @@
+"""``syft-flwr login`` and ``logout``: let an account be used on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from syft_flwr.cli.output import errors_end_the_command
+
+
+def login(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The OAuth client file from the Cloud console, or a service account's key."),
+    ] = None,
+    email: Annotated[
+        str | None,
+        typer.Option(
+            "--email", "--subject", help="The account; by default SYFTBOX_EMAIL. A service account acts for it."
+        ),
+    ] = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the address to open elsewhere, and take the code from there.")
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only ask Drive whether the log-ins still work.")] = False,
+) -> None:
+    """Log an account in, so that every command finds its token; several accounts can be."""
+    if file is None and not check:
+        raise typer.BadParameter(
+            "name the OAuth client file that the Cloud console let you download", param_hint="FILE"
+        )
+    with errors_end_the_command():
+        from syft_flwr.drive.login import log_in
+        from syft_flwr.settings import load_email, load_endpoint
+
+        endpoint, address = load_endpoint(), load_email(email)
+        if file is not None and not check:
+            address = log_in(file, endpoint, address, ask=_ask if no_browser else None)
+            typer.echo(f"{address} is logged in")
+            return
+        _check(address)
+
+
+def logout(
+    email: Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")] = None,
+) -> None:
+    """Revoke an account's token and remove it from this machine."""
+    with errors_end_the_command():
+        from syft_flwr.drive.login import log_out
+        from syft_flwr.errors import ConfigurationError
+        from syft_flwr.settings import EMAIL_VARIABLE, load_email, load_endpoint
+
+        address = load_email(email)
+        if address is None:
+            raise ConfigurationError(f"no account: pass --email, or set {EMAIL_VARIABLE}")
+        log_out(load_endpoint(), address)
+        typer.echo(f"{address} is logged out")
+
+
+def _ask(address: str) -> str:
+    typer.echo(f"Open this address in any browser, and allow the access:\n\n{address}\n", err=True)
+    typer.echo("The browser then ends at a page that it can't load: its address holds the code.", err=True)
+    answer: str = typer.prompt("That page's address, or the code", err=True)
+    return answer
+
+
+def _check(address: str | None) -> None:
+    from syft_flwr.drive.login import check
+    from syft_flwr.drive.tokens import logged_in
+    from syft_flwr.errors import CredentialsError, SyftFlwrError
+    from syft_flwr.settings import load_endpoint
+
+    endpoint = load_endpoint()
+    accounts = [address] if address else logged_in(endpoint)
+    if not accounts:
+        raise CredentialsError("no account is logged in; log in with: syft-flwr login CLIENT_FILE")
+    failed = False
+    for account in accounts:
+        try:
+            check(endpoint, account)
+            typer.echo(f"{account}: logged in")
+        except SyftFlwrError as error:
+            failed = True
+            typer.echo(f"{account}: {error}")
+    if failed:
+        raise typer.Exit(1)
