@@ -63,17 +63,28 @@ def test_a_variable_that_is_no_positive_number_is_named(monkeypatch, text):
 WRONG = [0, -1, float("nan"), float("inf"), 10**400, "2", True, [], 2.0**63]
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Settings) if field.name != "cleanup"])
+@pytest.mark.parametrize("name", [field.name for field in fields(Settings) if not isinstance(field.default, bool)])
 def test_an_argument_of_a_wrong_kind_is_named(name):
     for value in WRONG:
         with pytest.raises(ConfigurationError, match=name):
             load_settings(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["cleanup", "inline_bodies"])
 @pytest.mark.parametrize("value", [1, 0, "yes", []])
-def test_cleanup_is_yes_or_no(value):
-    with pytest.raises(ConfigurationError, match="cleanup must be true or false"):
-        load_settings(cleanup=value)
+def test_a_switch_is_yes_or_no(name, value):
+    with pytest.raises(ConfigurationError, match=f"{name} must be true or false"):
+        load_settings(**{name: value})
+
+
+@pytest.mark.parametrize("variable", ["SYFT_FLWR_QUOTA_PER_MINUTE", "SYFT_FLWR_QUOTA_PER_DAY"])
+def test_the_quota_can_be_limited_by_a_variable(monkeypatch, variable):
+    monkeypatch.setenv(variable, "5000")
+    assert 5000 in (load_settings().quota_units_per_minute, load_settings().quota_units_per_day)
+    for text in ("0", "1.5", "many"):
+        monkeypatch.setenv(variable, text)
+        with pytest.raises(ConfigurationError, match=variable):
+            load_settings()
 
 
 def test_what_is_counted_is_counted_in_whole_numbers():

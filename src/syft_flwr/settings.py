@@ -115,7 +115,7 @@ def load_settings(**overrides: Any) -> Settings:
 
     Raises:
         ConfigurationError: A value is not what its setting takes (a positive number, a positive whole number, or
-            for ``cleanup`` a boolean), or there is no such setting; the message names its source.
+            for switches a boolean), or there is no such setting; the message names its source.
     """
     values: dict[str, Any] = {}
     for name, variable in (("poll_interval", INTERVAL_VARIABLE), ("message_timeout", TIMEOUT_VARIABLE)):

@@ -75,8 +75,8 @@ def test_waiting_for_a_thousand_futures_costs_one_feed_call_per_interval(drive: 
                 assert rpc.get_response(future_id) is None
         took = rpc.runtime._engine.parts.clock.monotonic() - started
 
-    listed = calls(drive, DS).count("changes.list")
-    assert 1 <= listed <= 2 + took / 0.1
+    polled = calls(drive, DS).count("changes.getStartPageToken")
+    assert 1 <= polled <= 2 + took / 0.1
 
 
 def test_the_poll_cadence_follows_the_youngest_waiting_future(
@@ -275,7 +275,7 @@ def test_a_response_that_was_deleted_before_it_was_fetched_is_an_error_that_says
 def test_get_response_raises_when_drive_does_not_answer_and_works_again_afterwards(drive: DriveEmulator) -> None:
     with P2PFileRpc(DS, APP) as rpc:
         future_id = rpc.send(DO, APP, "messages", b"x")
-        fault = drive.fault("error", method="changes.list", status=400, reason="badRequest")
+        fault = drive.fault("error", method="changes.getStartPageToken", status=400, reason="badRequest")
         with fault, pytest.raises(DriveError):
             wait_until(lambda: rpc.get_response(future_id))
         with serving(owner(bytes.upper)):

@@ -249,7 +249,7 @@ class Follower:
         if self._token is None:
             self._is_new = True
             self._restart()
-        listed_ago = self._parts.clock.time() - ledger.cursor_obtained_at()
+        listed_ago = float("inf") if self._is_new else self._parts.clock.time() - ledger.cursor_obtained_at()
         self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), self._now() - listed_ago)
         self._schedule.begin(self._now(), ledger.swept_at() - self._parts.clock.time())
         self._responses.resume()
