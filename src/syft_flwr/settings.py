@@ -27,6 +27,7 @@ TIMEOUT_VARIABLE = "SYFT_FLWR_MSG_TIMEOUT"
 INTERVAL_VARIABLE = "SYFT_FLWR_POLL_INTERVAL"
 MINUTE_VARIABLE = "SYFT_FLWR_QUOTA_PER_MINUTE"
 DAY_VARIABLE = "SYFT_FLWR_QUOTA_PER_DAY"
+ALLOWED_VARIABLE = "SYFT_FLWR_ALLOWED_SENDERS"
 RECORD_VARIABLE = "SYFT_FLWR_RECORD_DIR"
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
@@ -170,6 +171,16 @@ def load_email(email: str | None = None) -> str | None:
     """
     address = email or os.environ.get(EMAIL_VARIABLE)
     return validate_address(address) if address else None
+
+
+def load_allowed_senders() -> list[str]:
+    """Return the addresses in ``SYFT_FLWR_ALLOWED_SENDERS``, which commas separate; empty when it is not set.
+
+    Raises:
+        InvalidNameError: One of them is no e-mail address.
+    """
+    texts = os.environ.get(ALLOWED_VARIABLE, "").split(",")
+    return [validate_address(text) for text in texts if text.strip()]
 
 
 def state_root() -> Path:

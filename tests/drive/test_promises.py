@@ -88,3 +88,12 @@ def test_empty_pages_without_end_are_a_fault(server: ScriptedServer, gateway: Ht
     with pytest.raises(ListingError, match="empty"):
         list(gateway.list_files("q"))
     assert len(server.requests) < 60
+
+
+def test_a_list_that_has_not_looked_everywhere_gives_what_it_has_and_counts_as_failed(
+    server: ScriptedServer, gateway: HttpDriveGateway
+) -> None:
+    server.script(Answer(200, {"files": [FILE], "incompleteSearch": True}))
+    came = []
+    with pytest.raises(ListingError, match="everywhere"):
+        came.extend(file.id for file in gateway.list_files("q"))

@@ -127,7 +127,7 @@ def test_ctrl_c_passes_through_after_a_clean_stop(drive: DriveEmulator) -> None:
     program = (
         "import threading\n"
         "from syft_flwr.events import P2PFileEvents\n"
-        f"events = P2PFileEvents({APP!r}, {DO!r}, poll_interval=0.05)\n"
+        f"events = P2PFileEvents({APP!r}, {DO!r}, poll_interval=0.05, allowed_senders=[{DS!r}])\n"
         "events.on_request('messages', bytes.upper)\n"
         "try:\n"
         "    events.run_forever()\n"

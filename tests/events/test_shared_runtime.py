@@ -22,7 +22,7 @@ def test_an_account_sends_and_serves_over_one_runtime(drive: DriveEmulator) -> N
 def test_settings_that_come_too_late_are_named(drive: DriveEmulator, caplog: pytest.LogCaptureFixture) -> None:
     with P2PFileRpc(DO, APP) as rpc, caplog.at_level(logging.WARNING):
         rpc.runtime.poll_once()
-        with serving(owner(bytes.upper)):
+        with serving(owner(bytes.upper, allowed_senders=[DS])):
             assert caplog.messages == []
-        with serving(owner(bytes.upper, cleanup_expiry=60.0, sweep_interval=60.0)):
+        with serving(owner(bytes.upper, allowed_senders=[DS], cleanup_expiry=60.0, sweep_interval=60.0)):
             assert caplog.messages == [f"{DO} is open already, with other settings of cleanup_expiry: they stay"]

@@ -30,7 +30,7 @@ def rss():
 OWNER = f"""
 {PREAMBLE}
 from syft_flwr.events import P2PFileEvents
-events = P2PFileEvents({APP!r}, {DO!r}, poll_interval=0.1)
+events = P2PFileEvents({APP!r}, {DO!r}, poll_interval=0.1, allowed_senders=[{DS!r}])
 before = 0
 def answer(body):
     global before

@@ -357,3 +357,32 @@ def test_times_are_drives_and_a_wrong_local_clock_decides_nothing(drive, gateway
         runtime.poll_once()
         [at] = runtime._engine.parts.ledger._store.transact(lambda tx: [row["at"] for _, row in tx.scan("own/")])
     assert wire.timestamp(at) > wire.timestamp(drive.clock.time())
+
+
+class Grouping(MemoryGateway):
+    """Drive's fault with queries that name several parents: they find nothing, or only what lies in the first one."""
+
+    keeps = 0
+
+    def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
+        found = list(super().list_files(query, oldest_first=oldest_first))
+        parents = [part.split("'")[-2] for part in query.split(" in parents")[:-1]]
+        if len(parents) < 2:
+            return iter(found)
+        return iter([file for file in found if set(file.parents) & set(parents[: self.keeps])])
+
+
+@pytest.mark.parametrize("keeps", [0, 1])
+def test_a_list_of_grouped_parents_that_finds_nothing_or_a_part_loses_nothing(
+    drive, clock, tmp_path, keeps: int
+) -> None:
+    drive.gateway(ME)
+    for sender in (DS, OTHER, "third@example.com"):
+        ask(drive, clock, tmp_path, sender.encode(), sender=sender)
+    handler, gateway = Handler(), Grouping(drive, ME)
+    gateway.keeps = keeps
+    drive.hide = lambda account, file: account == ME  # and the feed is silent
+    with runtime_on(gateway, State(tmp_path), clock, ME, inline=True) as runtime:
+        serve(runtime, handler.route)
+        runtime.poll_once()
+    assert sorted(handler.seen) == [DS.encode(), OTHER.encode(), b"third@example.com"]

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 from runtimes import serve
 
+from accounts import wait_until
 from syft_flwr.clock import SystemClock
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
@@ -81,14 +82,13 @@ def test_two_hundred_requests_from_five_senders_are_answered_exactly_once(
                 break
         assert me._engine.dispatch.responder.wait_for_uploads(20.0)
 
-        for _ in range(400):
+        def answered() -> int:
             emulator.advance(1.0)
             for sender in senders:
                 sender.poll_once()
-            answered = sum(len(s.answered(futures[s.email], 0.0)) for s in senders)
-            if answered == 200:
-                break
-        assert answered == 200
+            return sum(len(sender.answered(futures[sender.email], 0.0)) for sender in senders)
+
+        wait_until(lambda: answered() == 200)
 
         for _ in range(3):  # what comes late once more is not handled once more
             emulator.advance(30.0)

@@ -6,7 +6,7 @@ FILE_FIELDS = (
     "id,name,parents,mimeType,trashed,size,createdTime,sha256Checksum,headRevisionId,properties,ownedByMe,"
     "owners(emailAddress,permissionId),lastModifyingUser(emailAddress,permissionId)"
 )
-LIST_FIELDS = f"nextPageToken,files({FILE_FIELDS})"
+LIST_FIELDS = f"nextPageToken,incompleteSearch,files({FILE_FIELDS})"
 CHANGE_FIELDS = f"nextPageToken,newStartPageToken,changes(fileId,removed,time,changeType,file({FILE_FIELDS}))"
 ABOUT_FIELDS = "user(emailAddress,permissionId),storageQuota(limit)"
 UPLOAD_FIELDS = "id,size"

@@ -21,7 +21,14 @@ from syft_flwr.drive.quota import QuotaMeter
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Transport
 from syft_flwr.drive.upload import Body, upload_resumable
-from syft_flwr.errors import ConfigurationError, ConflictError, DriveUnavailableError, NotFoundError, TransferError
+from syft_flwr.errors import (
+    ConfigurationError,
+    ConflictError,
+    DriveUnavailableError,
+    ListingError,
+    NotFoundError,
+    TransferError,
+)
 from syft_flwr.inline import to_properties
 from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import Clock
@@ -151,8 +158,10 @@ class HttpDriveGateway:
         paging = Paging("files.list")
         page_token: str | None = None
         while True:
-            files, page_token = self._list_page(query, page_token, "createdTime" if oldest_first else None)
+            files, page_token, is_complete = self._list_page(query, page_token, "createdTime" if oldest_first else None)
             yield from files
+            if not is_complete:
+                raise ListingError("files.list: Drive says that it has not looked everywhere")
             if page_token is None:
                 return
             paging.advance(page_token, is_empty=not files)
@@ -276,7 +285,10 @@ class HttpDriveGateway:
             lambda raw: [_text(raw["ids"][number]) for number in range(count)],
         )
 
-    def _list_page(self, query: str, page_token: str | None, order: str | None) -> tuple[list[DriveFile], str | None]:
+    def _list_page(
+        self, query: str, page_token: str | None, order: str | None
+    ) -> tuple[list[DriveFile], str | None, bool]:
+        """Return the files of a page, the token of the next one, and whether Drive has looked everywhere."""
         return self._execute(
             "files.list",
             lambda: self._files.list(
@@ -288,7 +300,11 @@ class HttpDriveGateway:
                 includeItemsFromAllDrives=True,
                 supportsAllDrives=True,
             ),
-            lambda raw: ([DriveFile.from_api(file) for file in raw["files"]], raw.get("nextPageToken") or None),
+            lambda raw: (
+                [DriveFile.from_api(file) for file in raw["files"]],
+                raw.get("nextPageToken") or None,
+                raw.get("incompleteSearch") is not True,
+            ),
         )
 
     def _create(self, metadata: Mapping[str, Any], body: Body) -> int:

@@ -63,6 +63,13 @@ class Identities:
         """Return the permission ID of a participant, if it is known."""
         return self._pins.get(fold_address(self.canonical(address)))
 
+    def spellings(self, address: str) -> list[str]:
+        """Return the addresses that name a participant, the given one first."""
+        key = fold_address(address)
+        with self._lock:
+            others = [typed for typed, canonical in self._aliases.items() if fold_address(canonical) == key]
+        return [address, *others]
+
     def is_same(self, one: str, other: str) -> bool:
         """Tell whether two addresses name one participant."""
         return fold_address(self.canonical(one)) == fold_address(self.canonical(other))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection
 from functools import partial
@@ -14,8 +15,10 @@ from syft_flwr.exchange.routes import Handler, Route
 from syft_flwr.models import Message
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.handle import engine_of
-from syft_flwr.settings import MoreSettings, SettingsDict
-from syft_flwr.wire import validate_address, validate_app, validate_endpoint
+from syft_flwr.settings import ALLOWED_VARIABLE, MoreSettings, SettingsDict, load_allowed_senders
+from syft_flwr.wire import fold_address, same_address, validate_address, validate_app, validate_endpoint
+
+_log = logging.getLogger(__name__)
 
 AllowedSenders = Collection[str] | Callable[[str], bool] | None
 
@@ -36,7 +39,9 @@ class P2PFileEvents(SyftFlwrEvents):
         poll_interval: Seconds between polls; by default ``SYFT_FLWR_POLL_INTERVAL``, or else 2.
         max_processed_requests: How many processed request IDs to remember one by one.
         allowed_senders: Addresses that may send requests, or a predicate that tells of an address in lower case; by
-            default all may. For a collection, the inboxes are created and shared by this account.
+            default those in ``SYFT_FLWR_ALLOWED_SENDERS``, or else all, which the log says. For a collection, the
+            inboxes are created and shared by this account. What others send is rejected, and kept for
+            ``cleanup_expiry``, should they be allowed by then.
         max_poll_interval: Longest pause (seconds) when all is quiet; by default the pause stays ``poll_interval``.
         **settings: More fields of :class:`~syft_flwr.settings.Settings`.
 
@@ -63,14 +68,11 @@ class P2PFileEvents(SyftFlwrEvents):
             "max_poll_interval": max_poll_interval,
             **settings,
         }
+        self._allowed_senders = allowed_senders
         self._known_senders: list[str] = []
-        self._allowed: Callable[[str], bool] = lambda _: True
-        if callable(allowed_senders):
-            self._allowed = lambda sender: allowed_senders(sender.lower())
-        elif allowed_senders is not None:
+        if allowed_senders is not None and not callable(allowed_senders):
             self._known_senders = [validate_address(sender) for sender in allowed_senders]
-            allowed = {sender.lower() for sender in self._known_senders}
-            self._allowed = lambda sender: sender.lower() in allowed
+        self._is_open = False
         self._lock = threading.Lock()
         self._routes: dict[str, Route] = {}
         self._runtime: DriveRuntime | None = None
@@ -149,7 +151,7 @@ class P2PFileEvents(SyftFlwrEvents):
             raise ValueError(f"concurrency must be at least 1; it is {concurrency}")
         name = validate_endpoint(endpoint)
         takes_message: Handler = handler if with_message else _without_message(handler)
-        route = Route(self._app, name, takes_message, self._allowed, concurrency)
+        route = Route(self._app, name, takes_message, self._allows, concurrency)
         with self._lock:
             before, self._routes[name] = self._routes.get(name), route
             if self._runtime is not None:
@@ -214,6 +216,7 @@ class P2PFileEvents(SyftFlwrEvents):
         with self._lock:
             if self._runtime is not None:
                 raise RuntimeError("it serves on another runtime already")
+            self._decide_who_is_let_in()
             for route in self._routes.values():
                 self._serve(runtime, route)
             self._runtime = runtime
@@ -230,6 +233,7 @@ class P2PFileEvents(SyftFlwrEvents):
     def _run(self) -> None:
         runtime = DriveRuntime.open(self._email, **self._settings)
         try:
+            self._decide_who_is_let_in()
             with self._lock:
                 self._runtime = runtime
                 for route in self._routes.values():
@@ -241,6 +245,26 @@ class P2PFileEvents(SyftFlwrEvents):
                 routes = list(self._routes.values())
             engine_of(runtime).withdraw(routes)
             runtime.close()
+
+    def _allows(self, sender: str) -> bool:
+        if callable(self._allowed_senders):
+            return self._allowed_senders(fold_address(sender))
+        return self._is_open or any(same_address(sender, known) for known in self._known_senders)
+
+    def _decide_who_is_let_in(self) -> None:
+        """Take the list of senders from the environment where the caller gave none; without any, say that all may."""
+        if self._allowed_senders is not None:
+            return
+        self._known_senders = load_allowed_senders() or []
+        if not self._known_senders and not self._is_open:
+            self._is_open = True
+            _log.warning(
+                "%s answers every account that shares an inbox with %s: pass allowed_senders=[...], or set %s, to name "
+                "those who may send requests",
+                self._app,
+                self._email,
+                ALLOWED_VARIABLE,
+            )
 
     def _serve(self, runtime: DriveRuntime, route: Route) -> None:
         engine_of(runtime).serve(route, known_senders=self._known_senders)

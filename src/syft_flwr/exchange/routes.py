@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -75,6 +75,10 @@ class Backlog:
         """Tell whether any request waits."""
         return bool(self._waiting or self._taken)
 
+    def has_waiting(self) -> bool:
+        """Tell whether any request waits that was not taken yet."""
+        return bool(self._waiting)
+
     def add(self, sender: str, number: int) -> None:
         """Let a request wait."""
         key = sender.lower()
@@ -103,6 +107,15 @@ class Backlog:
         if self._taken:
             with self._lock:
                 self._forget(sender.lower(), number)
+
+    def settled(self, numbers: Collection[int]) -> None:
+        """Note that these were looked at: what is not in the lane is over, or another process's, and holds up none."""
+        if self._taken:
+            with self._lock:
+                for sender, taken in list(self._taken.items()):
+                    taken.difference_update(numbers)
+                    if not taken:
+                        del self._taken[sender]
 
     def clear(self) -> list[int]:
         """Take all of them for good, in order."""

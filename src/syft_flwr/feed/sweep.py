@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 
 _PARENTS_PER_QUERY = 100
 _NAMES_PER_QUERY = 100
+_ASKED_SINGLY = 3
+"""Folders that a full sweep asks singly, at most."""
 
 
 class Sweeper:
@@ -32,6 +34,8 @@ class Sweeper:
         self._gateway = gateway
         self._index = index
         self._me = me
+        self.asked_singly: set[str] = set()
+        """Folders whose messages were listed by a query that named no other."""
 
     def find_folders(self, names: Iterable[str]) -> None:
         """List the folders of the inboxes.
@@ -51,12 +55,25 @@ class Sweeper:
     def messages(self, marks: dict[str, str]) -> Iterator[DriveFile]:
         """List every message file in the known inboxes, those of a hundred endpoint folders at a time, oldest first.
 
+        Drive sometimes finds nothing, or a part, where a query names several parents
+        (https://github.com/rclone/rclone/issues/3114): some of the folders are asked singly as well, other ones each
+        time, those first that have brought nothing.
+
         Args:
             marks: For each folder, the time (RFC 3339) up to which its messages are done and need no listing.
         """
         folders = sorted(location.folder_id for location in self._index.endpoints())
+        brought: set[str] = set()
         for chunk in _chunks(folders, _PARENTS_PER_QUERY):
-            yield from self._in_folders(chunk, marks)
+            for file in self._in_folders(chunk, marks):
+                brought.update(file.parents)
+                yield file
+        if len(folders) == 1:
+            self.asked_singly.update(folders)
+        doubted = sorted(set(folders) - self.asked_singly, key=lambda folder: (folder in brought, folder))
+        for folder in doubted[:_ASKED_SINGLY]:
+            yield from self._in_folders([folder], marks)
+            self.asked_singly.add(folder)
 
     def own_replies(self) -> Iterator[tuple[DriveFile, Location]]:
         """List this account's own message files, and where they lie: in every known inbox of somebody else."""

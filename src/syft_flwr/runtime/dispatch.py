@@ -47,6 +47,8 @@ class _Candidate:
     message: Message
     route: Route | None
     take: bool
+    refusal: Rejection | None = None
+    """Why its handler does not take it: it is kept, should the sender be allowed some day."""
 
 
 class _Room:
@@ -215,6 +217,7 @@ class Dispatch:
         self._routes.open(route)
         if route.key is not None:
             self.unpark(("endpoint", route.key))
+            self.unpark(("unlisted", route.key))
 
     def close_route(self, route: Route) -> None:
         """Stop a handler; what it has not begun stays unfinished. Call the lane's ``stop`` to wait for the rest."""
@@ -357,6 +360,9 @@ class Dispatch:
                 self._cursor = last
         for candidate, standing in candidates:
             self._pass_on(candidate, standing)
+        for route in self._routes.all() if batch else ():
+            route.backlog.settled(routes)
+            self._take_more(route)
         return True
 
     def _do_posted(self) -> bool:
@@ -396,11 +402,9 @@ class Dispatch:
                 continue
             if isinstance(verdict, Message) and verdict.kind == "request" and not self._parts.observes:
                 route, refusal = self._route(routes.get(row.number), row.number, verdict)
-                if refusal is None:
-                    take = row.spooled is not None or (route is not None and room.takes(route, row.number, verdict))
-                    candidates.append(_Candidate(row, verdict, route, take))
-                    continue
-                verdict = refusal
+                take = row.spooled is not None or (route is not None and room.takes(route, row.number, verdict))
+                candidates.append(_Candidate(row, verdict, route, take, refusal))
+                continue
             if isinstance(verdict, Message) and self._parts.observes:
                 candidates.append(_Candidate(row, verdict, None, take=True))
                 continue
@@ -473,13 +477,13 @@ class Dispatch:
         if route is None:
             return None, None
         try:
-            if route.allowed(message.sender):
+            if any(route.allowed(address) for address in self._parts.identities.spellings(message.sender)):
                 return route, None
         except Exception as error:  # a user's predicate; the request waits
             self._parts.streams.report("allowed_senders", error, message)
             self.later(60.0, lambda: self.journaled(0, [number]))
             return None, None
-        detail = f"{message.sender} is not among the allowed senders"
+        detail = f"{message.sender} is not among the allowed senders; kept, should it be allowed later"
         return None, Rejection.of(RejectionReason.SENDER_NOT_ALLOWED, message, detail)
 
     def _conclude(self, what: Verdict | Message, rejection: Rejection | None, outcome: Answer | bool) -> None:
@@ -507,23 +511,19 @@ class Dispatch:
     def _pass_on(self, candidate: _Candidate, standing: Standing) -> None:
         """Show a request to who observes, and hand it to who takes it."""
         message, number = candidate.message, candidate.row.number
-        match standing.claim:
-            case Claim.OVER | Claim.HELD:
-                self._unshown.discard(number)
-                return
-            case Claim.ELSEWHERE:
-                self._park(("holder", standing.by), number)
-                return
-            case Claim.COPY:
-                self._park(("message", standing.by), number, candidate.route)
-                return
-            case _:
-                pass
+        if not self._can_be_had(candidate, standing):
+            return
         if candidate.row.spooled is not None:
             self._unshown.discard(number)
             self._resume_upload(candidate)
             return
         is_new = number in self._unshown
+        if candidate.refusal is not None:
+            self._unshown.discard(number)
+            self._park(("unlisted", (message.app, message.endpoint)), number)
+            if is_new:
+                self._parts.streams.reject(candidate.refusal)
+            return
         route = self._show(candidate) if is_new else candidate.route
         if self._parts.observes:
             self._parts.ledger.journal.finish(number, message)
@@ -536,6 +536,19 @@ class Dispatch:
             if is_new and self._routes.expects_handlers():
                 detail = f"no handler for endpoint {message.endpoint!r} of app {message.app!r}; kept for a later one"
                 self._parts.streams.reject(Rejection.of(RejectionReason.UNKNOWN_ENDPOINT, message, detail))
+
+    def _can_be_had(self, candidate: _Candidate, standing: Standing) -> bool:
+        """Tell whether a request is this process's to take; else it waits for what has it, or is over."""
+        match standing.claim:
+            case Claim.OVER | Claim.HELD:
+                self._unshown.discard(candidate.row.number)
+            case Claim.ELSEWHERE:
+                self._park(("holder", standing.by), candidate.row.number)
+            case Claim.COPY:
+                self._park(("message", standing.by), candidate.row.number, candidate.route)
+            case _:
+                return True
+        return False
 
     def _show(self, candidate: _Candidate) -> Route | None:
         """Emit a request; return its route, which is a pipeline's if one took it."""
@@ -583,8 +596,16 @@ class Dispatch:
 
     def _wait_for_room(self, route: Route, sender: str, number: int) -> None:
         route.backlog.add(sender, number)
-        if route.lane is not None and 2 * route.lane.room() >= self._parts.settings.lane_capacity:
-            self.has_room(route)  # it became half empty just now, and would not say so again
+        self._take_more(route)
+
+    def _take_more(self, route: Route) -> None:
+        """Take up what waits for a lane that is half empty already, and would not say so again."""
+        if (
+            route.lane is not None
+            and route.backlog.has_waiting()
+            and 2 * route.lane.room() >= self._parts.settings.lane_capacity
+        ):
+            self.has_room(route)
 
     def _park(self, key: ParkKey, number: int, route: Route | None = None) -> None:
         with self._changed:

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import islice
 from operator import attrgetter
 
 from syft_flwr import wire
@@ -214,13 +213,25 @@ class Follower:
         Each thousand is sorted by time, which decides within one sender only; equal times stay as they were listed.
         """
         with self._lock:
-            found = iter(files)
             new: list[str] = []
-            while chunk := sorted(islice(found, _SWEPT_AT_ONCE), key=attrgetter("created_time")):
+            chunk: list[DriveFile] = []
+
+            def take_chunk() -> None:
+                chunk.sort(key=attrgetter("created_time"))
                 committed = self._parts.ledger.take(chunk, self._answers(chunk))
-                new += committed.new
+                chunk.clear()
+                new.extend(committed.new)
                 self._took(committed)
-            self._traffic |= bool(new)
+
+            try:
+                for file in files:
+                    chunk.append(file)
+                    if len(chunk) == _SWEPT_AT_ONCE:
+                        take_chunk()
+            finally:  # what came before a failure counts
+                if chunk:
+                    take_chunk()
+                self._traffic |= bool(new)
             return new
 
     @contextmanager
