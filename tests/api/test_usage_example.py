@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from accounts import PATIENCE, wait_until
 from syft_flwr.testing import DriveEmulator
 
@@ -70,7 +72,10 @@ rpc.close()
 """
 
 
-def test_two_accounts_in_two_processes_exchange_a_request_and_a_reply_each(drive: DriveEmulator) -> None:
+def test_two_accounts_in_two_processes_exchange_a_request_and_a_reply_each(
+    drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYFT_FLWR_ALLOWED_SENDERS", "aggregator@example.com,dataowner@example.com")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     owner, aggregator = (subprocess.Popen([sys.executable, "-c", code], **pipes) for code in (OWNER, AGGREGATOR))
     try:

@@ -20,7 +20,7 @@ NOON = datetime(2026, 11, 26, 20, tzinfo=UTC).timestamp()  # in California
 
 
 def reserve(budget: AccountBudget, units: int, now: float, *, resting: bool = False, drive_time: float = NOON) -> float:
-    return budget.reserve(units, resting=resting, now=now, drive_time=drive_time)
+    return budget.reserve(units, resting=resting, clock=lambda: now, drive_time=drive_time)
 
 
 @given(st.lists(st.tuples(st.sampled_from([5, 50, 100, 200]), st.integers(0, 400), st.booleans()), max_size=80))
@@ -93,10 +93,15 @@ def spend(path: Path, log: Path, started: float) -> None:
     """Spend as fast as the budget allows, a second of real time being a minute of the budget's."""
     budget = AccountBudget(per_minute=1_000, per_day=6_000, path=path)
     with log.open("a", buffering=1) as file:
+        times: list[float] = []
+
+        def clock() -> float:
+            times.append((time.monotonic() - started) * 60)
+            return times[-1]
+
         while True:
-            now = (time.monotonic() - started) * 60
-            if reserve(budget, 50, now, drive_time=NOON) == 0:
-                file.write(f"{now} 50\n")
+            if budget.reserve(50, resting=False, clock=clock, drive_time=NOON) == 0:
+                file.write(f"{times[-1]} 50\n")
             else:
                 time.sleep(0.002)
 

@@ -81,7 +81,7 @@ def test_a_list_follows_every_page_lazily(server: ScriptedServer, gateway: HttpD
     assert not server.requests
     assert [file.id for file in files] == ["a", "b"]
     assert [request.query.get("pageToken") for request in server.requests] == [None, "p2", "p3"]
-    assert server.requests[0].query["fields"] == f"nextPageToken,files({FILE_FIELDS})"
+    assert server.requests[0].query["fields"] == f"nextPageToken,incompleteSearch,files({FILE_FIELDS})"
 
 
 def test_a_query_too_long_for_a_url_goes_as_a_post_and_so_does_its_retry(

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -77,19 +77,19 @@ class AccountBudget:
             except OSError as error:
                 raise StateError(f"can't open {path}: {error}") from error
 
-    def reserve(self, units: int, *, resting: bool, now: float, drive_time: float) -> float:
+    def reserve(self, units: int, *, resting: bool, clock: Callable[[], float], drive_time: float) -> float:
         """Book units for a call that follows at once, or return the seconds after which to ask again.
 
         Args:
             units: What the call costs.
             resting: Whether it is one that can wait: a poll or a sweep.
-            now: The monotonic clock.
+            clock: Returns the monotonic time; read when it is this call's turn.
             drive_time: Drive's clock, Unix seconds.
 
         Returns:
             0 when the units are booked.
         """
-        with self._state(now, drive_time) as state:
+        with self._state(clock, drive_time) as (state, now):
             delay = self._delay(state, units, resting=resting, now=now, drive_time=drive_time)
             if delay == 0:
                 second = str(int(now))
@@ -99,9 +99,9 @@ class AccountBudget:
                     state["rest"][1] -= units
             return delay
 
-    def delay(self, units: int, *, now: float, drive_time: float) -> float:
+    def delay(self, units: int, *, clock: Callable[[], float], drive_time: float) -> float:
         """Return the seconds that a resting call of so many units would have to wait."""
-        with self._state(now, drive_time) as state:
+        with self._state(clock, drive_time) as (state, now):
             return self._delay(state, units, resting=True, now=now, drive_time=drive_time)
 
     def close(self) -> None:
@@ -135,18 +135,16 @@ class AccountBudget:
         return self._rest_rate() * WINDOW / 2
 
     @contextmanager
-    def _state(self, now: float, drive_time: float) -> Iterator[dict[str, Any]]:
-        """Lend what was spent, as of now, for a change."""
+    def _state(self, clock: Callable[[], float], drive_time: float) -> Iterator[tuple[dict[str, Any], float]]:
+        """Lend what was spent, and the time as of which, for a change."""
         with self._lock:
             if self._file is None:
-                self._bring_up_to_date(self._own, now, drive_time)
-                yield self._own
+                yield self._own, self._bring_up_to_date(self._own, clock(), drive_time)
                 return
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
                 state = self._read()
-                self._bring_up_to_date(state, now, drive_time)
-                yield state
+                yield state, self._bring_up_to_date(state, clock(), drive_time)
                 content = json.dumps(state, separators=(",", ":")).encode()
                 os.pwrite(self._file, content, 0)
                 os.ftruncate(self._file, len(content))
@@ -170,12 +168,16 @@ class AccountBudget:
             return {"spent": True}
         return dict(state)
 
-    def _bring_up_to_date(self, state: dict[str, Any], now: float, drive_time: float) -> None:
+    def _bring_up_to_date(self, state: dict[str, Any], now: float, drive_time: float) -> float:
+        """Forget what lies behind, and fill the level of resting calls; return the time, which never goes back."""
         today = datetime.fromtimestamp(drive_time, UTC).astimezone(_PACIFIC).date().isoformat()
         if state.pop("spent", False):
             state |= {"minute": {str(int(now)): self.per_minute or 0}, "day": [today, self.per_day or 0]}
         minute = {second: spent for second, spent in state.get("minute", {}).items() if int(second) + 1 + WINDOW > now}
-        if state.get("boot", _boot_id()) != _boot_id() or any(int(second) > now for second in minute):
+        newest = max((int(second) for second in minute), default=0)
+        if state.get("boot", _boot_id()) == _boot_id() and newest <= now + WINDOW:
+            now = max(now, float(newest))
+        else:
             minute = {str(int(now)): sum(state["minute"].values())}  # another clock: as if spent just now
             state["rest"] = [now, 0.0]
         since, level = state.get("rest", [now, self._rest_capacity()])
@@ -187,6 +189,7 @@ class AccountBudget:
             "rest": [now, level],
             "boot": _boot_id(),
         }
+        return now
 
 
 def _until_midnight(drive_time: float) -> float:
