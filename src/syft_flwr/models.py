@@ -258,6 +258,7 @@ class RejectionReason(StrEnum):
     HANDLER_CRASHED = "handler_crashed"
     EXPIRED = "expired"
     UNREADABLE = "unreadable"
+    BAD_TIME = "bad_time"
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,11 @@ class Settings:
 
     Those of the two minutes before the last sweep, and those since, are kept beyond the limit.
     """
-    max_message_size: int = 2 * 1024**3
-    """Largest body to take; larger ones are rejected unread."""
+    max_message_size: int = 512 * 1024**2
+    """Largest body to take; larger ones are rejected unread.
+
+    A handler has one body in memory for each request that it works on; five more wait on disk for each endpoint.
+    """
     message_timeout: float = 120.0
     """How long ``wait`` waits unless told otherwise."""
     inline_bodies: bool = True

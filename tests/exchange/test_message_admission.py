@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -15,6 +16,8 @@ from syft_flwr.wire import Inbox
 
 ME, SENDER, STRANGER = "me@example.com", "Sender@example.com", "stranger@example.com"
 FUTURE = "6e1d3f7c-32ff-4a3b-9a0f-5e0c1f6f1b2a"
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 FILE = DriveFile(
     id="file",
@@ -30,7 +33,7 @@ PLACE = Location(Inbox(SENDER, ME), "flwr/app", "messages", "folder", ROOT)
 
 
 def judge(file: DriveFile = FILE, place: Location = PLACE, max_size: int = 5) -> Message | str | None:
-    verdict = admit(file, place, ME, identities=Identities(MemoryStore()), max_size=max_size)
+    verdict = admit(file, place, ME, identities=Identities(MemoryStore()), max_size=max_size, now=NOW)
     return verdict.reason if isinstance(verdict, Rejection) else verdict
 
 
@@ -82,3 +85,16 @@ def test_in_a_shared_drive_the_last_modifying_user_stands_for_the_owner() -> Non
 
     assert isinstance(judge(replace(FILE, owners=()), place), Message)
     assert judge(replace(FILE, owners=(), last_modifying_user=STRANGER), place) == "forged_sender"
+
+
+@pytest.mark.parametrize(
+    ("made_at", "verdict"),
+    [
+        ("2026-01-01T00:05:00.000Z", None),
+        ("2026-01-01T01:00:00.000Z", "bad_time"),
+        ("2099-01-01T00:00:00.000Z", "bad_time"),
+    ],
+)
+def test_a_file_that_claims_to_be_made_in_the_future_is_refused(made_at: str, verdict: str | None) -> None:
+    judged = judge(replace(FILE, created_time=made_at))
+    assert isinstance(judged, Message) if verdict is None else judged == verdict

@@ -8,12 +8,13 @@ from syft_flwr.drive.identities import Identities
 from syft_flwr.errors import InvalidNameError
 from syft_flwr.inline import split
 from syft_flwr.models import DriveFile, Message, Rejection, RejectionReason
+from syft_flwr.state.processed import AHEAD
 
 _HIDDEN = "somebody whom Drive does not show"
 
 
 def admit(
-    file: DriveFile, location: Location, me: str, *, identities: Identities, max_size: int
+    file: DriveFile, location: Location, me: str, *, identities: Identities, max_size: int, now: float
 ) -> Message | Rejection | None:
     """Judge a file by its metadata; its body stays unread.
 
@@ -25,6 +26,7 @@ def admit(
         me: This account's address.
         identities: Tell whom Drive attests; the sender's is kept at first sight.
         max_size: Largest body to take, in bytes.
+        now: Drive's time, Unix seconds.
 
     Returns:
         The message, why it is none, or ``None`` for a file in an inbox that is not addressed to ``me``.
@@ -52,6 +54,8 @@ def admit(
         app, endpoint = wire.validate_app(location.app), wire.validate_endpoint(location.endpoint)
     except InvalidNameError as error:
         return reject(RejectionReason.BAD_NAME, str(error))
+    if file.created_time > wire.timestamp(now + AHEAD):
+        return reject(RejectionReason.BAD_TIME, f"it claims to be made at {file.created_time}, which is yet to come")
     if file.size is None:
         return reject(RejectionReason.BAD_NAME, "it has a message's name but no content of its own")
     if file.size > max_size:

@@ -59,5 +59,9 @@ class Parts:
 
     def admit(self, file: DriveFile, location: Location) -> Message | Rejection | None:
         """Judge a file of an inbox; see :func:`~syft_flwr.exchange.admission.admit`."""
-        limit = self.settings.max_message_size
-        return admit(file, location, self.me, identities=self.identities, max_size=limit)
+        limit, now = self.settings.max_message_size, self.clock.time()
+        return admit(file, location, self.me, identities=self.identities, max_size=limit, now=now)
+
+    def vouches_for(self, location: Location) -> bool:
+        """Tell whether an inbox to this account is what its name says."""
+        return self.identities.vouch_for((location.inbox.sender, self.me), location.root)

@@ -13,6 +13,7 @@ from syft_flwr.errors import (
     DamagedDownloadError,
     DriveError,
     NotFoundError,
+    PermissionDeniedError,
     RuntimeClosedError,
     SyftFlwrError,
 )
@@ -73,9 +74,13 @@ class Responder:
             self._parts.ledger.request_gone(message.file_id)
             self._end(work)
         except DamagedDownloadError as error:
-            if not work.is_damaged(error.sha256, self._parts.clock.monotonic()):
+            if not work.is_hopeless(error.sha256, self._parts.clock.monotonic()):
                 return self._failed("taking a request", error, work)
             self._answer_unread(work, RejectionReason.DAMAGED, str(error))
+        except PermissionDeniedError as error:
+            if not work.is_hopeless("refused", self._parts.clock.monotonic()):
+                return self._failed("taking a request", error, work)
+            self._answer_unread(work, RejectionReason.UNREADABLE, f"Drive refuses its content: {error}")
         except RuntimeClosedError:
             return _CLOSED
         except Exception as error:  # an outage, a full disk, a defect: the request must not be lost over it

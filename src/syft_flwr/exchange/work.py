@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 PATIENCE_WITH_DAMAGE = 120.0
-"""Seconds for which downloads must give the same wrong bytes until a message counts as damaged."""
+"""Seconds for which downloads must give the same wrong bytes, or be refused, until a message is given up."""
 
 
 class Step(Enum):
@@ -52,7 +52,7 @@ class Work:
         answer: What the handler gave back, once HANDLED.
         spooled: The answer as it is on disk, once SPOOLED.
         failures: Failed attempts at the present step.
-        damaged_since: SHA-256 of what downloads give though Drive's metadata tell another, and since when.
+        hopeless_since: What downloads have come to, the SHA-256 of wrong bytes or a refusal, and since when.
     """
 
     number: int
@@ -64,16 +64,16 @@ class Work:
     answer: Answer | None = None
     spooled: Spooled | None = field(default=None, repr=False)
     failures: int = 0
-    damaged_since: tuple[str, float] = ("", 0.0)
+    hopeless_since: tuple[str, float] = ("", 0.0)
 
-    def is_damaged(self, sha256: str, now: float) -> bool:
-        """Note a download that contradicts Drive's metadata; tell whether it is no fault on the way.
+    def is_hopeless(self, what: str, now: float) -> bool:
+        """Note what is wrong with a download; tell whether it is no fault on the way.
 
-        That is so when downloads over minutes (``now`` is monotonic, seconds) gave the same bytes.
+        That is so when downloads over minutes (``now`` is monotonic, seconds) came to the same.
         """
-        if self.damaged_since[0] != sha256:
-            self.damaged_since = sha256, now
-        return now - self.damaged_since[1] >= PATIENCE_WITH_DAMAGE
+        if self.hopeless_since[0] != what:
+            self.hopeless_since = what, now
+        return now - self.hopeless_since[1] >= PATIENCE_WITH_DAMAGE
 
     def failed(self, error: BaseException) -> float:
         """Note a failed attempt; return the seconds until the next one."""

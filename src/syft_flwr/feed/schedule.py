@@ -15,6 +15,8 @@ _LONGEST_SWEEP = 16.0
 _FULL_EVERY = 8
 _SECOND_LOOK = 10.0
 """Seconds after a fresh start token at which lists have caught up with what was written around it."""
+_FREE_GLANCES = 8
+"""Glances in a row that find nothing before they come more seldom."""
 _WANTED = 15.0
 """Least pause between sweeps that are asked for."""
 
@@ -74,6 +76,8 @@ class SweepSchedule:
         self._not_before = float("-inf")
         self._known_roots: set[str] = set()
         self._unproven: dict[str, tuple[float, float]] = {}
+        self._glance_not_before = float("-inf")
+        self._glances = 0
 
     def begin(self, now: float, last: float) -> None:
         """Take up the sweeps of earlier processes, the last of which began ``last`` seconds from now (negative)."""
@@ -102,6 +106,7 @@ class SweepSchedule:
     def delivered(self, root: str) -> None:
         """Note that the feed brought a message from an inbox root."""
         self._unproven.pop(root, None)
+        self._glances = 0
 
     @property
     def awaits_proof(self) -> bool:
@@ -116,7 +121,7 @@ class SweepSchedule:
             return SweepKind.FULL if self._full_next else SweepKind.RECENT
         if self._second_look is not None and now >= self._second_look:
             return SweepKind.RECENT
-        if any(at <= now for at, _ in self._unproven.values()):
+        if now >= self._glance_not_before and any(at <= now for at, _ in self._unproven.values()):
             return SweepKind.GLANCE
         return None
 
@@ -130,6 +135,9 @@ class SweepSchedule:
         """
         self._failures = 0
         if kind is SweepKind.GLANCE:
+            self._glances = 0 if missed else self._glances + 1
+            # Each stranger can make new inboxes without end: looks that find nothing come ever more seldom.
+            self._glance_not_before = now + pause_after(max(1, self._glances - _FREE_GLANCES), longest=self._base)
             if missed:
                 self._quicken()
         else:

@@ -28,12 +28,18 @@ class Sweeper:
         gateway: The account's Drive.
         index: Known folders.
         me: The account's address.
+        is_genuine: Tells whether an inbox is what its name says; others are looked at once.
     """
 
-    def __init__(self, gateway: DriveGateway, index: FolderIndex, me: str) -> None:
+    def __init__(
+        self, gateway: DriveGateway, index: FolderIndex, me: str, *, is_genuine: Callable[[Location], bool]
+    ) -> None:
         self._gateway = gateway
         self._index = index
         self._me = me
+        self._is_genuine = is_genuine
+        self._foreign: set[str] = set()
+        """Folders of inboxes that are not what their names say, and whose files were listed once, to be refused."""
         self.asked_singly: set[str] = set()
         """Folders whose messages were listed by a query that named no other."""
 
@@ -52,7 +58,7 @@ class Sweeper:
         for chunk in _chunks(sorted(self._index.childless(wire.RPC_FOLDER)), _PARENTS_PER_QUERY):
             self._index.add(list(self._subfolders(chunk)))
 
-    def messages(self, marks: dict[str, str]) -> Iterator[DriveFile]:
+    def messages(self, marks: dict[str, str], until: float) -> Iterator[DriveFile]:
         """List every message file in the known inboxes, those of a hundred endpoint folders at a time, oldest first.
 
         Drive sometimes finds nothing, or a part, where a query names several parents
@@ -61,19 +67,23 @@ class Sweeper:
 
         Args:
             marks: For each folder, the time (RFC 3339) up to which its messages are done and need no listing.
+            until: Drive's time, Unix seconds: what claims to be made later is not looked at, now.
         """
-        folders = sorted(location.folder_id for location in self._index.endpoints())
+        places = self._index.endpoints()
+        foreign = {place.folder_id for place in places if not self._is_genuine(place)}
+        folders = sorted({place.folder_id for place in places} - (foreign & self._foreign))
         brought: set[str] = set()
         for chunk in _chunks(folders, _PARENTS_PER_QUERY):
-            for file in self._in_folders(chunk, marks):
+            for file in self._in_folders(chunk, marks, until):
                 brought.update(file.parents)
                 yield file
         if len(folders) == 1:
             self.asked_singly.update(folders)
         doubted = sorted(set(folders) - self.asked_singly, key=lambda folder: (folder in brought, folder))
         for folder in doubted[:_ASKED_SINGLY]:
-            yield from self._in_folders([folder], marks)
+            yield from self._in_folders([folder], marks, until)
             self.asked_singly.add(folder)
+        self._foreign = foreign
 
     def own_replies(self) -> Iterator[tuple[DriveFile, Location]]:
         """List this account's own message files, and where they lie: in every known inbox of somebody else."""
@@ -85,11 +95,12 @@ class Sweeper:
                 if file.parents and file.parents[0] in outgoing and wire.message_kind(file.name) == "response":
                     yield file, outgoing[file.parents[0]]
 
-    def recent(self, since: float) -> Iterator[DriveFile]:
-        """List what others created since a time (Unix seconds, Drive's clock), oldest first: a call or two."""
+    def recent(self, since: float, until: float) -> Iterator[DriveFile]:
+        """List what others created between two times (Unix seconds, Drive's clock), oldest first: a call or two."""
         self._index.retry_invisible()
         found = self._gateway.list_files(
-            f"trashed = false and createdTime > {quote(wire.timestamp(since))} and not {quote(self._me)} in owners",
+            f"trashed = false and createdTime > {quote(wire.timestamp(since))} and {_made_by(until)} and "
+            f"not {quote(self._me)} in owners",
             oldest_first=True,
         )
         for file in found:
@@ -119,13 +130,13 @@ class Sweeper:
         kind = f"mimeType = {quote(FOLDER_MIME_TYPE)}"
         return self._list_in(folders, kind, lambda folder: f"{quote(folder)} in parents")
 
-    def _in_folders(self, folders: Sequence[str], marks: dict[str, str]) -> Iterator[DriveFile]:
+    def _in_folders(self, folders: Sequence[str], marks: dict[str, str], until: float) -> Iterator[DriveFile]:
         def condition(folder: str) -> str:
             if folder not in marks:
                 return f"{quote(folder)} in parents"
             return f"({quote(folder)} in parents and createdTime > {quote(marks[folder])})"
 
-        kind = f"mimeType != {quote(FOLDER_MIME_TYPE)} and not {quote(self._me)} in owners"
+        kind = f"mimeType != {quote(FOLDER_MIME_TYPE)} and {_made_by(until)} and not {quote(self._me)} in owners"
         return self._list_in(folders, kind, condition)
 
     def _list_in(self, folders: Sequence[str], kind: str, condition: Callable[[str], str]) -> Iterator[DriveFile]:
@@ -146,3 +157,8 @@ class Sweeper:
 def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def _made_by(until: float) -> str:
+    """Return the condition that keeps files out of a list that claim to be made later: there may be any number."""
+    return f"createdTime <= {quote(wire.timestamp(until + LIST_LAG))}"

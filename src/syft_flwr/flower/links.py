@@ -18,6 +18,8 @@ from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import load_settings
 
 _LONGEST_PAUSE = 15.0
+_LARGEST_MODEL = 2 * 1024**3
+"""Bytes of a message: what one protobuf can hold. The participants of a run are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,9 @@ class Link:
         self.email = email
         self._interval = load_settings(poll_interval=polling.interval).poll_interval
         self._longest = polling.longest or max(_LONGEST_PAUSE, self._interval)
-        self._runtime = DriveRuntime.open(email, poll_interval=self._interval, max_poll_interval=self._longest)
+        self._runtime = DriveRuntime.open(
+            email, poll_interval=self._interval, max_poll_interval=self._longest, max_message_size=_LARGEST_MODEL
+        )
         self._rpc: P2PFileRpc | None = None
 
     def rpc(self, app_name: str) -> Rpc:

@@ -74,7 +74,7 @@ class Follower:
         self._responses = responses
         self._deletions = deletions
         self._url = url
-        self._sweeper = Sweeper(parts.gateway, parts.folders, parts.me)
+        self._sweeper = Sweeper(parts.gateway, parts.folders, parts.me, is_genuine=parts.vouches_for)
         self._schedule = SweepSchedule(parts.settings.sweep_interval)
         self._peek = Peek(parts.me)
         self._lock = threading.RLock()
@@ -363,10 +363,10 @@ class Follower:
                 self._note_replies(self._sweeper.own_replies())
                 self._remember()
             listed: set[str] = set()
-            new = self.take(_noting(self._sweeper.messages(self._parts.ledger.marks()), listed))
+            new = self.take(_noting(self._sweeper.messages(self._parts.ledger.marks(), began), listed))
             gone = self._deletions.confirm_gone(listed)
         else:
-            new = self.take(self._sweeper.recent(self._since(kind)))
+            new = self.take(self._sweeper.recent(self._since(kind), began))
         overdue = wire.timestamp(began - _FEED_LAG)
         missed = 0 if self._swept_at is None else sum(created < overdue for created in new)
         if missed:

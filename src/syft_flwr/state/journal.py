@@ -15,7 +15,7 @@ from syft_flwr import wire
 from syft_flwr.models import DriveFile, Message
 from syft_flwr.ports import JSON, Clock, StateStore, Transaction
 from syft_flwr.state.own_files import OwnFiles
-from syft_flwr.state.processed import ProcessedFiles
+from syft_flwr.state.processed import AHEAD, ProcessedFiles
 from syft_flwr.state.rows import number_of, numbered
 
 _CHUNK = 500
@@ -308,9 +308,8 @@ class Journal:
             tx.delete(f"message/{key}")
         tx.delete(numbered("work", number))
         file = row["file"]
-        self._processed.add(
-            tx, number, key=None, file_id=file["id"], folder_id=folder_id, created_time=file["createdTime"]
-        )
+        created = file["createdTime"] if file["createdTime"] <= wire.timestamp(row["seen_at"] + AHEAD) else ""
+        self._processed.add(tx, number, key=None, file_id=file["id"], folder_id=folder_id, created_time=created)
         return True
 
     def _own_row(self, tx: Transaction, number: int, message: Message) -> JSON:

@@ -16,12 +16,15 @@ from syft_flwr.state.rows import numbered
 
 LIST_LAG = 120.0
 """Seconds by which Drive's lists may trail a write."""
+AHEAD = 600.0
+"""Seconds that a file may claim to be made after it was seen: who uploads a file can name any time."""
 
 
 class ProcessedFiles:
     """The files that are over, under the numbers that the journal gave them; works inside the caller's transaction.
 
-    A file that was refused has no message key: a forgery must not keep the genuine message out.
+    A file that was refused has no message key: a forgery must not keep the genuine message out. One that claims to be
+    made in the future has no time: no watermark rests on it, and its row goes as any other.
 
     Args:
         limit: Rows to keep. While messages pour in faster than sweeps confirm them, those of the time since the last
@@ -97,7 +100,8 @@ class ProcessedFiles:
             for row_key, (key, file_id, folder_id, created) in tx.scan("over/", limit=count - self._limit * 9 // 10):
                 if created >= horizon:
                     continue
-                tx.put(f"mark/{folder_id}", max(created, tx.get(f"mark/{folder_id}") or ""))
+                if created:
+                    tx.put(f"mark/{folder_id}", max(created, tx.get(f"mark/{folder_id}") or ""))
                 for gone in (row_key, f"file/{file_id}", *(() if key is None else (f"message/{key}",))):
                     tx.delete(gone)
                 count -= 1

@@ -131,6 +131,12 @@ class MemoryDrive:
             for each in tree[1:]:
                 self._log(each, before[each.id] ^ self._viewers(each))
 
+    def date(self, file_id: str, created: datetime) -> None:
+        """Give a file another time of creation, as the client that uploads it may."""
+        with self._lock:
+            self._files[file_id].created_time = created
+            self._log(self._files[file_id], self._viewers(self._files[file_id]))
+
     def trash(self, file_id: str, *, trashed: bool = True) -> None:
         """Put a file or folder, and what is in it, into the trash, or take it out."""
         with self._lock:
