@@ -152,9 +152,16 @@ def parse_message_name(file_name: str) -> tuple[MessageKind, str]:
     return kind, future_id
 
 
+_END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+
+
 def timestamp(seconds: float) -> str:
     """Write Unix seconds as Drive writes times: RFC 3339 in UTC with milliseconds, so that they sort as text."""
-    return datetime.fromtimestamp(max(seconds, 0.0), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(min(max(seconds, 0.0), _END_OF_TIME), UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def unix_time(timestamp: str) -> float | None:

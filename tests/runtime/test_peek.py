@@ -10,6 +10,7 @@ from runtimes import State, runtime_on, serve
 
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
+from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.peek import LIST_EVERY, Peek
 from syft_flwr.models import Message
 from syft_flwr.testing.clock import ManualClock
@@ -125,3 +126,94 @@ def test_messages_are_handled_in_full_after_a_restart_that_only_peeks(drive, clo
         runtime.poll_once()
         assert polls(drive)["changes.list"] == 0
     assert len(seen) == 1
+
+
+# -- own writes -----------------------------------------------------------------------------------------------
+
+
+class Meddled(MemoryGateway):
+    """While it uploads, somebody else sends a request."""
+
+    meanwhile = staticmethod(lambda: None)
+
+    def upload(self, *args: object, **kwargs: object) -> None:
+        meddle, self.meanwhile = self.meanwhile, lambda: None
+        meddle()
+        super().upload(*args, **kwargs)
+
+
+def test_a_poll_after_writes_of_our_own_lists_nothing_and_sees_the_answer_when_it_comes(drive, clock, tmp_path) -> None:
+    drive.gateway(DS)
+    owned, asked = (State(tmp_path / name) for name in (ME, DS))
+    with (
+        runtime_on(drive.gateway(ME), owned, clock, ME, inline=True) as owner,
+        runtime_on(drive.gateway(DS), asked, clock, DS, inline=True) as asker,
+    ):
+        serve(owner, Route("app", "messages", lambda body, _: body))
+        for number in range(3):  # the folders of the first round trip are news on both sides
+            [future] = asker.send([Request(ME, "app", "messages", b"%d" % number)])
+            drive.calls.clear()
+            for _ in range(10):
+                asker.poll_once()
+                clock.advance(1.0)
+            lists = drive.calls.count((DS, "changes.list"))
+            assert lists == (1 if number == 0 else 0)
+            owner.poll_once()
+            asker.poll_once()
+            assert asker.get_response(future) == b"%d" % number
+            drive.calls.clear()
+            owner.poll_once()
+            assert (ME, "changes.list") not in drive.calls
+
+
+def test_a_request_that_comes_while_we_write_is_seen_at_the_next_poll(drive, clock, tmp_path) -> None:
+    drive.gateway(ME)
+    handled: list[bytes] = []
+    gateway = Meddled(drive, ME)
+    with runtime_on(gateway, State(tmp_path / ME), clock, ME, inline=True) as runtime:
+        serve(runtime, Route("app", "messages", lambda body, _: handled.append(body) or body))
+        ask(drive, clock, tmp_path, b"first")
+        runtime.poll_once()
+        runtime.poll_once()
+        gateway.meanwhile = lambda: ask(drive, clock, tmp_path, b"third")
+        ask(drive, clock, tmp_path, b"second")
+        runtime.poll_once()
+        assert handled[:2] == [b"first", b"second"]
+        runtime.poll_once()
+        assert handled == [b"first", b"second", b"third"]
+
+
+def test_what_hides_behind_own_writes_hides_for_a_minute_at_most(clock) -> None:
+    tokens = iter(["5", "6"])
+    writes = OwnWrites(lambda: next(tokens), clock.monotonic)
+    writes.read_up_to("5")
+    with writes.writing() as wrote:
+        wrote()
+    assert writes.explain("6")
+    clock.advance(61)
+    assert not writes.explain("6")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "count"),
+    [("5", "7", 1), ("5", "5", 1), ("4", "5", 1), ("a5", "a6", 1), ("5", "4", 1), ("5", "5", 0)],
+)
+def test_a_token_that_moved_otherwise_is_not_explained(clock, before: str, after: str, count: int) -> None:
+    tokens = iter([before, after])
+    writes = OwnWrites(lambda: next(tokens), clock.monotonic)
+    writes.read_up_to("5")
+    with writes.writing() as wrote:
+        for _ in range(count):
+            wrote()
+    assert not writes.explain(after)
+
+
+def test_start_tokens_are_not_asked_for_before_the_feed_was_read_nor_when_they_lie(clock) -> None:
+    asked: list[str] = []
+    writes = OwnWrites(lambda: asked.append("asked") or "1", clock.monotonic)
+    with writes.writing() as wrote:
+        wrote()
+    writes.read_up_to(None)
+    with writes.writing() as wrote:
+        wrote()
+    assert not asked

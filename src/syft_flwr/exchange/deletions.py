@@ -90,13 +90,15 @@ class Deletions:
         while due := own.due(self._parts.clock.time(), limit=_NOTED_AT_ONCE):
             deleted: list[str] = []
             later: list[tuple[Deletion, float]] = []
-            for deletion in due:
-                if self._delete(deletion):
-                    deleted.append(deletion.file_id)
-                else:
-                    pause = min(4.0**deletion.failures, _LONGEST_PAUSE)
-                    later.append((deletion, self._parts.clock.time() + pause))
-                    self._later(pause, self.run_soon)
+            with self._parts.own_writes.writing() as wrote:
+                for deletion in due:
+                    if self._delete(deletion):
+                        wrote()
+                        deleted.append(deletion.file_id)
+                    else:
+                        pause = min(4.0**deletion.failures, _LONGEST_PAUSE)
+                        later.append((deletion, self._parts.clock.time() + pause))
+                        self._later(pause, self.run_soon)
             # Should it not come to this, they are deleted once more, which does no harm.
             own.deleted(deleted, later=later)
             if len(due) < _NOTED_AT_ONCE:

@@ -11,6 +11,7 @@ from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.exchange.admission import admit
 from syft_flwr.exchange.ids import IdPool
+from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.streams import Streams
 from syft_flwr.inline import from_properties
 from syft_flwr.models import DriveFile, Message, Rejection
@@ -42,6 +43,7 @@ class Parts:
     identities: Identities
     ids: IdPool
     streams: Streams
+    own_writes: OwnWrites
     pool: Executor
     observes: bool = False
 

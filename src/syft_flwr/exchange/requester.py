@@ -78,12 +78,13 @@ class Requester:
             for request in reachable
         ]
         self._parts.ledger.futures.add(futures)
-        uploads = self._run(
-            {
-                future: partial(self._upload, future, request.body)
-                for future, request in zip(futures, reachable, strict=True)
-            }
-        )
+        with self._parts.own_writes.writing() as wrote:
+            uploads = self._run(
+                {
+                    future: partial(self._upload, future, request.body, wrote)
+                    for future, request in zip(futures, reachable, strict=True)
+                }
+            )
         failed = [future.future_id for future, upload in uploads.items() if upload.exception() is not None]
         self._on_sent([future for future, upload in uploads.items() if upload.exception() is None])
         if failed:
@@ -142,7 +143,7 @@ class Requester:
         inbox = wire.inbox_path(recipient, self._parts.me, app, endpoint)
         self._parts.inboxes.ensure([outbox, inbox], peer=recipient)
 
-    def _upload(self, future: Future, body: bytes) -> None:
+    def _upload(self, future: Future, body: bytes, wrote: Callable[[], None]) -> None:
         name = wire.message_file_name("request", future.future_id)
         outbox = wire.inbox_path(self._parts.me, future.recipient, future.app, future.endpoint)
 
@@ -150,6 +151,7 @@ class Requester:
             self._parts.gateway.upload(future.request_id, name, folder, body)
 
         self._parts.inboxes.deliver(outbox, peer=future.recipient, put=put)
+        wrote()
 
 
 def _as_bytes(body: object) -> bytes:

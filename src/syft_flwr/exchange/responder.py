@@ -221,7 +221,9 @@ class Responder:
         def put(folder: str) -> None:
             self._parts.gateway.upload(spooled.reply_id, name, folder, body, properties=properties)
 
-        self._parts.inboxes.deliver(path, peer=message.sender, put=put)
+        with self._parts.own_writes.writing() as wrote:
+            self._parts.inboxes.deliver(path, peer=message.sender, put=put)
+            wrote()
         settings = self._parts.settings
         expires_at = self._parts.clock.time() + settings.cleanup_expiry if settings.cleanup else None
         journal = self._parts.ledger.journal

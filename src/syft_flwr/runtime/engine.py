@@ -25,6 +25,7 @@ from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import MessageLane, Route, Routes
+from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.schedule import PollInterval
 from syft_flwr.feed.streams import Streams
 from syft_flwr.models import Message
@@ -138,6 +139,7 @@ def assemble(
             identities=identities,
             ids=ids,
             streams=Streams(),
+            own_writes=OwnWrites(gateway.peek, clock.monotonic),
             pool=executor,
             observes=observes,
         )

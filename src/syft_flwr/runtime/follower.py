@@ -180,7 +180,7 @@ class Follower:
             paging.advance(self._token, is_empty=False)
             try:
                 asked = peek and self._peek.is_enough(self._now(), self._parts.clock.time())
-                if asked and self._peek.denies(self._token, self._parts.gateway.peek(), self._parts.clock.time()):
+                if asked and self._is_up_to_date():
                     return 0
                 while True:
                     page = self._parts.gateway.list_changes(self._token)
@@ -197,9 +197,19 @@ class Follower:
                 self.polled_at = self._now()
                 self._look_around()
 
+    def _is_up_to_date(self) -> bool:
+        """Ask for the start token; tell whether there is nothing new, or nothing but this process's own writes."""
+        assert self._token is not None  # noqa: S101 - it has begun
+        start_token = self._parts.gateway.peek()
+        if self._peek.denies(self._token, start_token, self._parts.clock.time()):
+            return True
+        return self._parts.own_writes.explain(start_token)
+
     def _listed(self, times: list[float], *, asked: bool) -> None:
         if self._peek.listed(self._now(), self._parts.clock.time(), times, asked=asked):
             self._parts.ledger.distrust_start_token(self._peek.distrusted_until)
+        trusted = self._peek.is_enough(self._now(), self._parts.clock.time())
+        self._parts.own_writes.read_up_to(self._token if trusted else None)
 
     def follow_from(self, token: str) -> None:
         """Count as begun, with the feed at this token: a replay has no Drive to ask."""

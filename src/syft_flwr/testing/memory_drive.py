@@ -89,9 +89,9 @@ class MemoryDrive:
         self._children: dict[str, dict[str, None]] = {}
         self._roots: dict[str, str] = {}
         self._numbers = itertools.count(1)
-        self._position = 0
+        self._positions: dict[str, int] = {}
         self._logs: dict[str, dict[str, int]] = {}
-        self._times: dict[int, float] = {}
+        self._times: dict[tuple[str, int], float] = {}
         self._oldest_token: dict[str, int] = {}
 
     def gateway(self, email: str) -> MemoryGateway:
@@ -103,13 +103,15 @@ class MemoryDrive:
                 self._files[root.id] = root
                 self._roots[account] = root.id
                 self._logs[account] = {}
+                self._positions[account] = 0
         return MemoryGateway(self, account)
 
     def reject_tokens(self, email: str) -> None:
         """Let every page token that the account has got so far be refused."""
         with self._lock:
-            self._position += 1
-            self._oldest_token[email.lower()] = self._position + 1
+            account = email.lower()
+            self._positions[account] += 1
+            self._oldest_token[account] = self._positions[account] + 1
 
     def touch(self, file_id: str) -> None:
         """Put a file into the feeds of all who see it, although nothing has changed."""
@@ -224,11 +226,11 @@ class MemoryDrive:
     def _log(self, file: _File, accounts: set[str]) -> None:
         for account in accounts:
             if account in self._logs and not self.hide(account, self._show(file, account)):
-                self._position += 1
+                self._positions[account] += 1
                 log = self._logs[account]
                 log.pop(file.id, None)
-                log[file.id] = self._position
-                self._times[self._position] = self.clock.time()
+                log[file.id] = self._positions[account]
+                self._times[account, log[file.id]] = self.clock.time()
 
     def _show(self, file: _File, account: str) -> DriveFile:
         parent = self._files.get(file.parent or "")
@@ -387,7 +389,7 @@ class MemoryGateway:
 
     def _change(self, file_id: str) -> Change:
         drive = self._drive
-        time = wire.timestamp(drive._times[drive._logs[self._account][file_id]])
+        time = wire.timestamp(drive._times[self._account, drive._logs[self._account][file_id]])
         file = drive._files.get(file_id)
         if file is None or self._account not in drive._viewers(file):
             return Change(file_id, removed=True, time=time)

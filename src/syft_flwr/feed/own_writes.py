@@ -1,0 +1,97 @@
+"""Which moves of the start token this process has caused: its own writes are no news to it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from syft_flwr.errors import DriveError
+
+_log = logging.getLogger(__name__)
+
+_GRACE = 60.0
+"""Seconds for which a token that own writes explain needs no list: what hid behind them waits no longer."""
+
+
+class OwnWrites:
+    """Compares the start token before and after writes of this process. Thread-safe.
+
+    Where each write moves the token by one, and it has moved by as many as there were, nothing else is new: the poll
+    that follows needs no list. A token that moves in any other way explains nothing, and the poll lists as ever.
+
+    Args:
+        peek: Asks for the start token.
+        now: Returns the monotonic time in seconds.
+    """
+
+    def __init__(self, peek: Callable[[], str], now: Callable[[], float]) -> None:
+        self._peek = peek
+        self._now = now
+        self._lock = threading.Lock()
+        self._read: str | None = None
+        self._explained: tuple[str, float] = ("", 0.0)
+        self._before: str | None = None
+        self._under_way = self._count = 0
+
+    def read_up_to(self, token: str | None) -> None:
+        """Note up to where the feed has been read; ``None`` when start tokens tell nothing."""
+        with self._lock:
+            self._read = token
+
+    def explain(self, start_token: str) -> bool:
+        """Tell whether the feed has nothing behind what was read but this process's own writes."""
+        with self._lock:
+            token, until = self._explained
+            return start_token == token and self._now() < until
+
+    @contextmanager
+    def writing(self) -> Iterator[Callable[[], None]]:
+        """Frame writes that change one entry of the feed each; call what it gives after each that succeeded."""
+        with self._lock:
+            self._under_way += 1
+            begins = self._under_way == 1
+            if begins:
+                self._before, self._count = None, 0
+        before = self._ask() if begins else None
+        if before is not None:
+            with self._lock:
+                self._before = before
+        try:
+            yield self._wrote
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                ends = self._under_way == 0 and self._before is not None and self._count > 0
+            if ends and (after := self._ask()) is not None:
+                self._compare(after)
+
+    def _wrote(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def _ask(self) -> str | None:
+        with self._lock:
+            if self._read is None:
+                return None
+        try:
+            return self._peek()
+        except DriveError as error:
+            _log.debug("no start token beside a write: %s", error)
+            return None
+
+    def _compare(self, after: str) -> None:
+        with self._lock:
+            token, until = self._explained
+            begun = self._before is not None and (
+                self._before == self._read or (self._before == token and self._now() < until)
+            )
+            if self._under_way == 0 and begun and _distance(self._before or "", after) == self._count:
+                self._explained = after, self._now() + _GRACE
+
+
+def _distance(before: str, after: str) -> int | None:
+    if not (before.isascii() and before.isdigit() and after.isascii() and after.isdigit()):
+        return None
+    return int(after) - int(before)
