@@ -44,6 +44,7 @@ class FakeDrive:
     requests: dict[str, list[Letter]] = field(default_factory=dict)
     replies: dict[str, bytes] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
+    disposed: list[str] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -93,6 +94,13 @@ class FakeRpc:
             for letters in self._drive.requests.values():
                 letters[:] = [letter for letter in letters if letter.future_id != future_id]
 
+    def open_disposable(self, app_name: str, endpoint: str) -> None:
+        pass
+
+    def dispose(self, app_name: str, endpoint: str) -> None:
+        with self._drive.changed:
+            self._drive.disposed.append(endpoint)
+
 
 class FakeEvents:
     def __init__(self, drive: FakeDrive, email: str) -> None:
@@ -102,7 +110,7 @@ class FakeEvents:
         self._stopped = False
 
     def on_request(self, endpoint: str, handler: Callable[..., Any], *args: Any, **options: Any) -> None:
-        assert endpoint == "messages"
+        assert endpoint.partition("@")[0] == "messages"
         assert options["with_message"]
         self._handler = handler
 
@@ -117,6 +125,10 @@ class FakeEvents:
             reply = self._handler(letter.body, letter.wire())
             if reply is not None:
                 self._drive.answer(letter.future_id, reply)
+
+    def dispose(self, endpoint: str) -> None:
+        with self._drive.changed:
+            self._drive.disposed.append(endpoint)
 
     def stop(self) -> None:
         self._stopped = True

@@ -66,11 +66,16 @@ class InboxMaker:
         self._all_children_known: set[str] = set()
         self._looked_for: set[str] = set()
 
-    def ensure(self, paths: Sequence[InboxPath], *, peer: str) -> list[str]:
+    def ensure(self, paths: Sequence[InboxPath], *, peer: str, own: bool = False) -> list[str]:
         """Return the IDs of the endpoint folders of these paths, creating and sharing what is missing.
 
         All paths are between this account and ``peer``. An existing folder serves when one of the two owns it,
         of several the oldest. A root of our own is shared with the peer before anything is put into it.
+
+        Args:
+            paths: Where to write.
+            peer: The other party.
+            own: Whether the endpoint's folder itself must be this account's own.
 
         Raises:
             DriveError: Drive does not let us. To call again goes on where this call stopped, with the same
@@ -82,30 +87,37 @@ class InboxMaker:
                 named = [self._renamed(path, canonical) for path in paths]
                 try:
                     try:
-                        return self._ensure(named, canonical)
+                        return self._ensure(named, canonical, own=own)
                     except NotFoundError:
                         self.recheck(named)
-                        return self._ensure(named, canonical)
+                        return self._ensure(named, canonical, own=own)
                 except _OtherAddressError:
                     continue
             raise PermissionDeniedError(f"Drive keeps changing its mind about who {peer} is")
 
-    def deliver(self, path: InboxPath, *, peer: str, put: Callable[[str], None]) -> None:
+    def deliver(self, path: InboxPath, *, peer: str, put: Callable[[str], None], own: bool = False) -> str:
         """Write to the endpoint folder of a path; once more, to where it is possible now, if Drive refuses.
 
         Args:
             path: As for :meth:`ensure`.
             peer: The other party.
             put: Writes into the folder of this ID.
+            own: As for :meth:`ensure`.
+
+        Returns:
+            The folder's ID.
 
         Raises:
             DriveError: It could not be done.
         """
+        [folder] = self.ensure([path], peer=peer, own=own)
         try:
-            put(self.ensure([path], peer=peer)[0])
+            put(folder)
         except (NotFoundError, PermissionDeniedError):
             self._doubt(self._renamed(path, self._identities.canonical(peer)))
-            put(self.ensure([path], peer=peer)[0])
+            [folder] = self.ensure([path], peer=peer, own=own)
+            put(folder)
+        return folder
 
     def changed(self, folder_ids: Iterable[str]) -> list[str]:
         """Return those of the folders that are roots of our own, in use, whose shares may be others now."""
@@ -135,13 +147,16 @@ class InboxMaker:
                     self._index.refresh(folder.id)
                 folders = [child for folder in folders for child in self._index.children_named(folder.id, name)]
 
-    def _ensure(self, paths: Sequence[InboxPath], peer: str) -> list[str]:
-        parties = (self._me, peer)
+    def _ensure(self, paths: Sequence[InboxPath], peer: str, *, own: bool) -> list[str]:
+        parties: tuple[str, ...] = (self._me, peer)
         self._look_up_roots({path.root for path in paths}, parties)
         parents = [self._root(path.root, parties, peer) for path in paths]
         for depth in range(1, len(InboxPath._fields)):
             wanted = [(parent, path[depth]) for parent, path in zip(parents, paths, strict=True)]
-            self._look_up_children(wanted, parties)
+            if own and depth == len(InboxPath._fields) - 1:
+                parties = (self._me,)  # what this account has made is known, or reserved
+            else:
+                self._look_up_children(wanted, parties)
             parents = [self._child(parent, name, parties) for parent, name in wanted]
         return parents
 

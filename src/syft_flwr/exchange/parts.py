@@ -10,6 +10,7 @@ from syft_flwr.drive.folders import FolderIndex, Location
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.exchange.admission import admit
+from syft_flwr.exchange.disposables import Disposables
 from syft_flwr.exchange.ids import IdPool
 from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.streams import Streams
@@ -44,6 +45,7 @@ class Parts:
     ids: IdPool
     streams: Streams
     own_writes: OwnWrites
+    disposables: Disposables
     pool: Executor
     observes: bool = False
 

@@ -88,7 +88,7 @@ class Requester:
         failed = [future.future_id for future, upload in uploads.items() if upload.exception() is not None]
         self._on_sent([future for future, upload in uploads.items() if upload.exception() is None])
         if failed:
-            self._parts.ledger.futures.forget(failed, delete_requests=True)
+            self._parts.ledger.futures.forget(failed, deletes=lambda _: True)
         return self._outcome(checked, folders, uploads)
 
     def _outcome(
@@ -140,6 +140,9 @@ class Requester:
         """Make the folder to write to, and the reply's inbox as well, since a folder of one's own is surest."""
         recipient, app, endpoint = route
         outbox = wire.inbox_path(self._parts.me, recipient, app, endpoint)
+        if self._parts.disposables.holds(app, endpoint):  # there each party makes the folder that it writes to
+            self._parts.inboxes.ensure([outbox], peer=recipient, own=True)
+            return
         inbox = wire.inbox_path(recipient, self._parts.me, app, endpoint)
         self._parts.inboxes.ensure([outbox, inbox], peer=recipient)
 
@@ -150,8 +153,11 @@ class Requester:
         def put(folder: str) -> None:
             self._parts.gateway.upload(future.request_id, name, folder, body)
 
-        self._parts.inboxes.deliver(outbox, peer=future.recipient, put=put)
+        is_disposable = self._parts.disposables.holds(future.app, future.endpoint)
+        folder = self._parts.inboxes.deliver(outbox, peer=future.recipient, put=put, own=is_disposable)
         wrote()
+        if is_disposable:
+            self._parts.disposables.used(future.app, future.endpoint, folder)
 
 
 def _as_bytes(body: object) -> bytes:

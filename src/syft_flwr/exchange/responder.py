@@ -17,6 +17,7 @@ from syft_flwr.errors import (
     RuntimeClosedError,
     SyftFlwrError,
 )
+from syft_flwr.exchange.disposables import LARGE
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.work import Answer, Step, Work
 from syft_flwr.feed.streams import describe
@@ -221,11 +222,18 @@ class Responder:
         def put(folder: str) -> None:
             self._parts.gateway.upload(spooled.reply_id, name, folder, body, properties=properties)
 
+        disposables = self._parts.disposables
+        is_disposable = disposables.holds(message.app, message.endpoint)
         with self._parts.own_writes.writing() as wrote:
-            self._parts.inboxes.deliver(path, peer=message.sender, put=put)
+            folder = self._parts.inboxes.deliver(path, peer=message.sender, put=put, own=is_disposable)
             wrote()
         settings = self._parts.settings
         expires_at = self._parts.clock.time() + settings.cleanup_expiry if settings.cleanup else None
+        if is_disposable:
+            disposables.used(message.app, message.endpoint, folder, peers=message.folder_id)
+            size = len(body) if isinstance(body, bytes) else body.stat().st_size
+            if size <= LARGE:
+                expires_at = None  # it goes with its folder
         journal = self._parts.ledger.journal
         withdrawn = journal.finish(work.number, message, reply_id=spooled.reply_id, expires_at=expires_at)
         if spooled.body is None:

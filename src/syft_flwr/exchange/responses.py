@@ -157,7 +157,10 @@ class Responses:
     def forget(self, future_ids: Collection[str]) -> None:
         """Drop futures and the local copies of their replies; with clean-up on, their request files go soon."""
         cleanup = self._parts.settings.cleanup
-        dropped = self._parts.ledger.futures.forget(future_ids, delete_requests=cleanup)
+        disposables = self._parts.disposables
+        dropped = self._parts.ledger.futures.forget(
+            future_ids, deletes=lambda future: cleanup and not disposables.keeps(future)
+        )
         with self._lock:
             for future_id in future_ids:
                 self._open.pop(future_id, None)

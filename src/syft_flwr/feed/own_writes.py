@@ -11,15 +11,20 @@ from syft_flwr.errors import DriveError
 
 _log = logging.getLogger(__name__)
 
-_GRACE = 60.0
-"""Seconds for which a token that own writes explain needs no list: what hid behind them waits no longer."""
+_SURE = 60.0
+"""Seconds for which a token that has moved by as many as there were writes needs no list."""
+_LIKELY = 1.0
+"""Likewise for one that has moved otherwise, in so short a time that hardly anything else can have come."""
+_SHORT = 0.5
+"""Seconds, for that, from the first write to the last."""
 
 
 class OwnWrites:
     """Compares the start token before and after writes of this process. Thread-safe.
 
-    Where each write moves the token by one, and it has moved by as many as there were, nothing else is new: the poll
-    that follows needs no list. A token that moves in any other way explains nothing, and the poll lists as ever.
+    Where the token has moved by as many as there were writes, nothing else is new, and no list is needed. Where it has
+    moved in another way, since Drive counts otherwise or a message came just then, the list waits a second: as a rule
+    the next message has come by then, and one list serves for both.
 
     Args:
         peek: Asks for the start token.
@@ -33,6 +38,7 @@ class OwnWrites:
         self._read: str | None = None
         self._explained: tuple[str, float] = ("", 0.0)
         self._before: str | None = None
+        self._began = 0.0
         self._under_way = self._count = 0
 
     def read_up_to(self, token: str | None) -> None:
@@ -57,7 +63,7 @@ class OwnWrites:
         before = self._ask() if begins else None
         if before is not None:
             with self._lock:
-                self._before = before
+                self._before, self._began = before, self._now()
         try:
             yield self._wrote
         finally:
@@ -87,8 +93,12 @@ class OwnWrites:
             begun = self._before is not None and (
                 self._before == self._read or (self._before == token and self._now() < until)
             )
-            if self._under_way == 0 and begun and _distance(self._before or "", after) == self._count:
-                self._explained = after, self._now() + _GRACE
+            if self._under_way or not begun or after == self._before:
+                return
+            if _distance(self._before or "", after) == self._count:
+                self._explained = after, self._now() + _SURE
+            elif self._now() - self._began <= _SHORT:
+                self._explained = after, self._now() + _LIKELY
 
 
 def _distance(before: str, after: str) -> int | None:

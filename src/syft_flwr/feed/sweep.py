@@ -73,12 +73,13 @@ class Sweeper:
         foreign = {place.folder_id for place in places if not self._is_genuine(place)}
         folders = sorted({place.folder_id for place in places} - (foreign & self._foreign))
         brought: set[str] = set()
-        for chunk in _chunks(folders, _PARENTS_PER_QUERY):
-            for file in self._in_folders(chunk, marks, until):
-                brought.update(file.parents)
-                yield file
-        if len(folders) == 1:
-            self.asked_singly.update(folders)
+        if len(folders) <= _ASKED_SINGLY:
+            self.asked_singly.difference_update(folders)
+        else:
+            for chunk in _chunks(folders, _PARENTS_PER_QUERY):
+                for file in self._in_folders(chunk, marks, until):
+                    brought.update(file.parents)
+                    yield file
         doubted = sorted(set(folders) - self.asked_singly, key=lambda folder: (folder in brought, folder))
         for folder in doubted[:_ASKED_SINGLY]:
             yield from self._in_folders([folder], marks, until)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -53,6 +53,8 @@ class Stamp:
     """When its app started."""
     finished: float = 0.0
     """When its app was done."""
+    can: Sequence[str] = ()
+    """What the data owner can do beyond the wire of existing participants. Answers to greetings only."""
 
 
 def encode(message: Message, stamp: Stamp | None = None) -> bytes:
@@ -150,11 +152,11 @@ def _decode_stamp(proto: Any) -> Stamp:
         raise FlowerError("the message's stamp is no JSON object")
     values: dict[str, Any] = {}
     for name in (f.name for f in fields(Stamp)):
-        value = raw.get(name, getattr(_EMPTY, name) if name != "run_config" else {})
-        expected = {"flwr": str, "project": str, "run_config": dict}.get(name, (int, float))
+        value = raw.get(name, {"run_config": {}, "can": []}.get(name, getattr(_EMPTY, name)))
+        expected = {"flwr": str, "project": str, "run_config": dict, "can": list}.get(name, (int, float))
         if not isinstance(value, expected):
             raise FlowerError(f"the message's stamp has a bad {name}")
-        values[name] = value
+        values[name] = tuple(map(str, value)) if name == "can" else value
     return Stamp(**values)
 
 

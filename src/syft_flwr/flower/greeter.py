@@ -121,6 +121,7 @@ class Greeter:
             _, stamp = decode(body or b"")
         except SyftFlwrError:
             logger.debug("%s answered the greeting in a way of its own", email)
+        self._nodes.learn(node, stamp.can)
         if stamp.flwr and stamp.flwr != FLWR_VERSION:
             reason = f"{email} runs flwr {stamp.flwr}, the aggregator {FLWR_VERSION}; install the same if apps fail"
             logger.warning("%s", reason)

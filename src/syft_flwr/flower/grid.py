@@ -76,7 +76,7 @@ class FlowerGrid(Grid):
         self.nodes = Nodes(datasites)
         self.presence = Presence(self.nodes, progress)
         self._rpc = PatientRpc(rpc, progress)
-        self._outbox = Outbox(self._rpc, app_name)
+        self._outbox = Outbox(self._rpc, app_name, self.nodes)
         self._progress = progress
         self._spool = spool
         self._stamp = Stamp(
@@ -229,6 +229,7 @@ class FlowerGrid(Grid):
             self._pending.clear()
         for future_id in leftovers:
             self._delete(future_id)
+        self._outbox.dispose()
 
     def _remind(self, waiting: Collection[Pending], waited: float, end: float | None) -> None:
         """Tell whose replies are awaited."""

@@ -115,3 +115,9 @@ class _DriveRpc:
 
     def delete_future(self, future_id: str) -> None:
         self._rpc.delete_future(future_id)
+
+    def open_disposable(self, app_name: str, endpoint: str) -> None:
+        self._rpc.open_disposable(app_name, endpoint)
+
+    def dispose(self, app_name: str, endpoint: str) -> None:
+        self._rpc.dispose(app_name, endpoint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from syft_flwr.errors import ConfigurationError
 
@@ -29,6 +29,7 @@ class Nodes:
         self._emails = {node_id(email): email for email in datasites}
         if len(self._emails) != len(datasites):
             raise ConfigurationError(f"a data owner is named twice: {', '.join(datasites)}")
+        self._abilities: dict[int, frozenset[str]] = {}
         self._positions = {node: position for position, node in enumerate(self._emails)}
 
     def __iter__(self) -> Iterator[int]:
@@ -47,6 +48,14 @@ class Nodes:
             KeyError: No data owner has this ID.
         """
         return self._emails[node]
+
+    def learn(self, node: int, abilities: Iterable[str]) -> None:
+        """Note what a node can do beyond the wire of existing participants."""
+        self._abilities[node] = frozenset(abilities)
+
+    def can(self, node: int, ability: str) -> bool:
+        """Tell whether a node has said that it can do something."""
+        return ability in self._abilities.get(node, ())
 
     def position(self, node: int) -> int:
         """Return the place of a node in the list of data owners, counted from 0; unknown nodes come last."""

@@ -93,5 +93,11 @@ class PatientRpc:
     def delete_future(self, future_id: str) -> None:
         self._rpc.delete_future(future_id)
 
+    def open_disposable(self, app_name: str, endpoint: str) -> None:
+        self._rpc.open_disposable(app_name, endpoint)
+
+    def dispose(self, app_name: str, endpoint: str) -> None:
+        self._rpc.dispose(app_name, endpoint)
+
     def _pause(self, seconds: float) -> None:
         SystemClock().wait(self._closing, max(0.0, seconds))

@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import Self
 
 from syft_flwr.errors import SyftFlwrError
-from syft_flwr.flower._compat import Array, Message
+from syft_flwr.exchange.disposables import LARGE
+from syft_flwr.flower._compat import SYSTEM_MESSAGE, Array, Message
+from syft_flwr.flower.node import Nodes
 from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.replies import Pending
-from syft_flwr.flower.transport import ENDPOINT, wire_app_name
+from syft_flwr.flower.transport import DISPOSABLE, ENDPOINT, run_endpoint, wire_app_name
 
 logger = logging.getLogger(__name__)
 
@@ -26,21 +28,44 @@ _BYTES_IN_FLIGHT = 64 * 1024 * 1024
 class Outbox:
     """Sends the messages of a batch in parallel. Thread-safe; batches are independent of each other."""
 
-    def __init__(self, rpc: PatientRpc, app_name: str) -> None:
+    def __init__(self, rpc: PatientRpc, app_name: str, nodes: Nodes) -> None:
         self._rpc = rpc
         self._app = wire_app_name(app_name)
+        self._nodes = nodes
+        self._lock = threading.Lock()
+        self._disposable: set[str] = set()
+
+    def dispose(self) -> None:
+        """Delete what was written for the run alone; idempotent."""
+        with self._lock:
+            endpoints, self._disposable = self._disposable, set()
+        for endpoint in endpoints:
+            self._rpc.dispose(self._app, endpoint)
 
     def batch(self, until: float = math.inf) -> Batch:
         """Begin a batch whose messages may wait for Drive until ``until`` (Unix seconds), but not beyond their ttl."""
         return Batch(functools.partial(self._send, until))
 
     def _send(self, until: float, pending: Pending, body: bytes) -> Pending:
+        endpoint = self._endpoint(pending, len(body))
         try:
-            future_id = self._rpc.send(pending.email, self._app, ENDPOINT, body, min(until, pending.expires_at))
+            future_id = self._rpc.send(pending.email, self._app, endpoint, body, min(until, pending.expires_at))
         except (SyftFlwrError, OSError) as error:
             logger.warning("message to %s could not be sent: %s", pending.email, error)
             return replace(pending, failure=f"the message to {pending.email} could not be sent: {error}")
         return replace(pending, future_id=future_id, size=len(body))
+
+    def _endpoint(self, pending: Pending, size: int) -> str:
+        """Return where a message goes: small ones of a run to an endpoint of its own, if the owner can do with that."""
+        metadata = pending.instruction.metadata
+        if metadata.message_type == SYSTEM_MESSAGE or size > LARGE or not self._nodes.can(pending.node, DISPOSABLE):
+            return ENDPOINT
+        endpoint = run_endpoint(metadata.run_id)
+        with self._lock:
+            if endpoint not in self._disposable:
+                self._rpc.open_disposable(self._app, endpoint)
+                self._disposable.add(endpoint)
+        return endpoint
 
 
 class Batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from syft_flwr.flower.job import Outcome, Task, failure_reply
 from syft_flwr.flower.node import node_id
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.run_store import RunStore
-from syft_flwr.flower.transport import ENDPOINT, Events
+from syft_flwr.flower.transport import DISPOSABLE, ENDPOINT, Events, run_endpoint
 from syft_flwr.models import Message as WireMessage
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,10 @@ class DataOwner:
         self._run = store.current()
         self._served_here = False
         self._warned: set[str] = set()
+        self._one_at_a_time = threading.Lock()
         events.on_request(ENDPOINT, self.handle, with_message=True)
+        if self._run is not None:
+            self._listen_to(self._run.run_id)
 
     def run_forever(self) -> None:
         """Serve messages; returns when the run's stop message came or the events were stopped."""
@@ -100,6 +104,10 @@ class DataOwner:
         Raises:
             FlowerError: The body is no Flower message; the transport tells the sender.
         """
+        with self._one_at_a_time:  # they come from two endpoints
+            return self._handle(body, wire)
+
+    def _handle(self, body: bytes, wire: WireMessage) -> bytes | None:
         seen = time.time()
         message, stamp = decode_head(body)
         now = self._drive_time()
@@ -124,7 +132,7 @@ class DataOwner:
         if verdict.action is Action.GREET:
             # Who says that it is there is given work, and a strategy's timeout begins.
             self._apps.warm_up()
-            return encode(_acknowledge(message), self._stamp(seen))
+            return encode(_acknowledge(message), replace(self._stamp(seen), can=(DISPOSABLE,)))
         return self._run_app(message, stamp, body, seen, situation.age)
 
     def _run_app(self, message: Message, stamp: Stamp, body: bytes, seen: float, age: float) -> bytes:
@@ -160,6 +168,7 @@ class DataOwner:
                 logger.info("run %d replaces run %d", tag.run_id, self._run.run_id)
             self._run = tag
             self._store.set_current(tag)
+            self._listen_to(tag.run_id)
         self._served_here = True
         if stamp.flwr and stamp.flwr != FLWR_VERSION:
             self._warn(
@@ -171,11 +180,15 @@ class DataOwner:
                 f"({self._config.project_hash[:12]}); this owner runs what is here"
             )
 
+    def _listen_to(self, run_id: int) -> None:
+        self._events.on_request(run_endpoint(run_id), self.handle, with_message=True, disposable=True)
+
     def _stop(self, message: Message, seen: float) -> bytes:
         run_id = message.metadata.run_id
         reason = str(message.content["config"].get("reason", "")) if "config" in message.content else ""
         logger.info("run %d is over: %s", run_id, reason)
         self._store.forget(run_id)
+        self._events.dispose(run_endpoint(run_id))
         self._progress("stopped", owner=self._config.email, reason=reason)
         self._events.stop()
         return encode(_acknowledge(message), self._stamp(seen))

@@ -9,6 +9,14 @@ from syft_flwr.models import Message
 
 ENDPOINT = "messages"
 
+DISPOSABLE = "disposable"
+"""Of a data owner: it keeps the small messages of a run together, in folders that are deleted whole."""
+
+
+def run_endpoint(run_id: int) -> str:
+    """Return the endpoint for the small messages of one run."""
+    return f"{ENDPOINT}@{run_id}"
+
 
 def wire_app_name(app_name: str) -> str:
     """Return an app's name on the wire, as existing participants write it."""
@@ -27,6 +35,12 @@ class Rpc(Protocol):
 
     def delete_future(self, future_id: str) -> None: ...
 
+    def open_disposable(self, app_name: str, endpoint: str) -> None:
+        """Keep the small messages of an endpoint together until they are disposed of."""
+
+    def dispose(self, app_name: str, endpoint: str) -> None:
+        """Delete what this account has written for a disposable endpoint."""
+
 
 class Events(Protocol):
     """Receives requests."""
@@ -37,7 +51,10 @@ class Events(Protocol):
         handler: Callable[[bytes, Message], bytes | str | None],
         *,
         with_message: Literal[True],
+        disposable: bool = False,
     ) -> None: ...
+
+    def dispose(self, endpoint: str) -> None: ...
 
     def run_forever(self) -> None: ...
 

@@ -151,6 +151,14 @@ class P2PFileRpc(SyftFlwrRpc):
         """
         self.runtime.delete_future(future_id)
 
+    def open_disposable(self, app_name: str, endpoint: str) -> None:
+        """Keep an endpoint's small requests until :meth:`dispose`; see :meth:`DriveRuntime.open_disposable`."""
+        self.runtime.open_disposable(app_name, endpoint)
+
+    def dispose(self, app_name: str, endpoint: str) -> None:
+        """Delete this account's folders of a disposable endpoint, with all that is in them."""
+        self.runtime.dispose(app_name, endpoint)
+
     def close(self) -> None:
         """Give up the runtime; idempotent. Futures are kept, and a later use opens it again."""
         with self._lock:

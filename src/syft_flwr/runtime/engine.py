@@ -19,6 +19,7 @@ from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.errors import ConfigurationError, RuntimeClosedError
 from syft_flwr.exchange.deletions import Deletions
+from syft_flwr.exchange.disposables import Disposables
 from syft_flwr.exchange.ids import IdPool
 from syft_flwr.exchange.lane import HandlerThreads, Lane
 from syft_flwr.exchange.parts import Parts
@@ -119,18 +120,19 @@ def assemble(
         ids = IdPool(gateway)
         folders = FolderIndex(gateway, stores.folders, me)
         identities = Identities(stores.ledger)
+        ledger = Ledger(
+            stores.ledger,
+            clock,
+            holder=stores.holder,
+            is_alive=stores.is_alive,
+            max_processed=settings.max_processed_requests,
+        )
         parts = Parts(
             me=me,
             settings=settings,
             clock=clock,
             gateway=gateway,
-            ledger=Ledger(
-                stores.ledger,
-                clock,
-                holder=stores.holder,
-                is_alive=stores.is_alive,
-                max_processed=settings.max_processed_requests,
-            ),
+            ledger=ledger,
             bodies=BodyFiles(stores.bodies),
             folders=folders,
             inboxes=InboxMaker(
@@ -140,6 +142,7 @@ def assemble(
             ids=ids,
             streams=Streams(),
             own_writes=OwnWrites(gateway.peek, clock.monotonic),
+            disposables=Disposables(ledger, folders, settings, clock),
             pool=executor,
             observes=observes,
         )
@@ -335,7 +338,10 @@ class Engine:
         self.check_open()
         if self.parts.observes:
             raise ConfigurationError(f"this runtime of {self.parts.me} only looks on; use DriveRuntime.open to answer")
-        self.follower.want_inboxes((sender, route.app, route.endpoint) for sender in known_senders)
+        if route.disposable:  # its folders are made by those who write into them
+            self.parts.disposables.add(route.app, route.endpoint)
+        else:
+            self.follower.want_inboxes((sender, route.app, route.endpoint) for sender in known_senders)
         route.lane = self._make_lane(
             f"{route.app}/{route.endpoint}",
             steps=self.dispatch.responder,
@@ -347,6 +353,11 @@ class Engine:
             on_room=lambda: self.dispatch.has_room(route),
         )
         self.dispatch.open_route(route)
+
+    def dispose(self, app: str, endpoint: str) -> None:
+        """Delete the folders of a disposable endpoint that are this account's own."""
+        self.parts.disposables.dispose(app, endpoint)
+        self.deletions.run_soon()
 
     def withdraw(self, routes: Collection[Route]) -> None:
         """Stop handlers; waits up to a second for what they are doing, and for the replies under way."""

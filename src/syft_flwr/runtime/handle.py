@@ -22,6 +22,7 @@ from syft_flwr.runtime.loop import nothing
 from syft_flwr.runtime.recorders import start_recording
 from syft_flwr.runtime.sharing import observing_engine, release, shared_engine
 from syft_flwr.settings import SettingsDict
+from syft_flwr.wire import validate_app, validate_endpoint
 
 _CALM: SettingsDict = {"max_poll_interval": 15.0}
 
@@ -358,6 +359,19 @@ class DriveRuntime:
         """
         self._check_open()
         self._engine.responses.forget([future_id])
+
+    def open_disposable(self, app: str, endpoint: str) -> None:
+        """Keep an endpoint's small messages until :meth:`dispose`, in folders of this account's own.
+
+        Deleting a folder costs what deleting one file does. Both parties do so, or each cleans up as it can.
+        """
+        self._check_open()
+        self._engine.parts.disposables.add(validate_app(app), validate_endpoint(endpoint))
+
+    def dispose(self, app: str, endpoint: str) -> None:
+        """Delete this account's folders of a disposable endpoint, with all that is in them. The peers' follow."""
+        self._check_open()
+        self._engine.dispose(validate_app(app), validate_endpoint(endpoint))
 
     def consume(self, message: Message) -> None:
         """Acknowledge a message that a stream has dealt with: it is never seen again, and gets no reply.

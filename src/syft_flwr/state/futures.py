@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 
@@ -80,8 +80,8 @@ class FutureTable:
         """Return every future that was not forgotten."""
         return self._store.transact(lambda tx: [_as_future(row) for _, row in tx.scan("future/")])
 
-    def forget(self, future_ids: Iterable[str], *, delete_requests: bool) -> list[Future]:
-        """Drop futures, and return those that were known; with ``delete_requests`` their request files are due now."""
+    def forget(self, future_ids: Iterable[str], *, deletes: Callable[[Future], bool]) -> list[Future]:
+        """Drop futures, and return those that were known; the request files that ``deletes`` tells are due now."""
         wanted = list(future_ids)
 
         def work(tx: Transaction) -> list[Future]:
@@ -91,7 +91,7 @@ class FutureTable:
                 if row is not None:
                     tx.delete(f"future/{future_id}")
                     dropped.append(_as_future(row))
-                    if delete_requests:
+                    if deletes(dropped[-1]):
                         self._own.add(tx, dropped[-1].request_id, at=0.0)
             return dropped
 

@@ -255,6 +255,10 @@ class Ledger:
 
         return self._store.transact(work)
 
+    def delete_at(self, file_id: str, at: float, *, watch: str | None = None) -> None:
+        """Plan to delete a file of our own at a Unix time, or when the peer's file ``watch`` is gone."""
+        self._store.transact(lambda tx: self.own.add(tx, file_id, at=at, watch=watch))
+
     def mark_swept(self, server_time: float) -> None:
         """Note that a sweep which began at ``server_time`` (Drive's clock, Unix seconds) is in the journal."""
         self._store.transact(lambda tx: self._processed.mark_swept(tx, server_time))

@@ -1,0 +1,120 @@
+"""Endpoints whose small messages are thrown away together, with the folders that hold them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from runtimes import State, runtime_on, serve
+
+from syft_flwr.exchange.disposables import LARGE
+from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.routes import Route
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.testing.clock import ManualClock
+from syft_flwr.testing.memory_drive import MemoryDrive
+
+OWNER, ASKER = "do@example.com", "ds@example.com"
+ENDPOINT = "messages@7"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def drive(clock: ManualClock) -> MemoryDrive:
+    drive = MemoryDrive(clock)
+    drive.gateway(OWNER), drive.gateway(ASKER)
+    return drive
+
+
+def route(answer: bytes = b"small") -> Route:
+    return Route("app", ENDPOINT, lambda body, _: answer, disposable=True)
+
+
+def round_trip(asker: DriveRuntime, owner: DriveRuntime, body: bytes = b"x") -> bytes | None:
+    [future] = asker.send([Request(OWNER, "app", ENDPOINT, body)])
+    owner.poll_once()
+    asker.poll_once()
+    reply = asker.get_response(future)
+    asker.delete_future(future)
+    return reply
+
+
+def deletions(drive: MemoryDrive) -> int:
+    return sum(method == "files.delete" for _, method in drive.calls)
+
+
+def folders(drive: MemoryDrive) -> list[str]:
+    return [folder.owners[0] for folder in drive.folders() if folder.name == ENDPOINT]
+
+
+def test_a_run_of_small_messages_takes_one_deletion_on_each_side(drive, clock, tmp_path: Path) -> None:
+    with (
+        runtime_on(drive.gateway(OWNER), State(tmp_path / "o"), clock, OWNER, inline=True) as owner,
+        runtime_on(drive.gateway(ASKER), State(tmp_path / "a"), clock, ASKER, inline=True) as asker,
+    ):
+        serve(owner, route(), known_senders=(ASKER,))
+        asker.open_disposable("app", ENDPOINT)
+        assert [round_trip(asker, owner) for _ in range(5)] == [b"small"] * 5
+        assert deletions(drive) == 0
+        assert sorted(folders(drive)) == [OWNER, ASKER], "each party writes into a folder of its own"
+        asker.dispose("app", ENDPOINT)
+        owner.poll_once()  # learns that the requests are gone
+        assert deletions(drive) == 2
+        assert drive.files() == []
+        assert folders(drive) == []
+
+
+def test_a_large_reply_goes_at_once_and_so_does_a_request_that_nobody_answered(drive, clock, tmp_path: Path) -> None:
+    large = b"y" * (LARGE + 1)
+    with (
+        runtime_on(drive.gateway(OWNER), State(tmp_path / "o"), clock, OWNER, inline=True) as owner,
+        runtime_on(drive.gateway(ASKER), State(tmp_path / "a"), clock, ASKER, inline=True) as asker,
+    ):
+        serve(owner, route(large))
+        asker.open_disposable("app", ENDPOINT)
+        assert round_trip(asker, owner) == large
+        clock.advance(2)
+        owner.poll_once()
+        assert drive.files() == []
+        [future] = asker.send([Request(OWNER, "app", ENDPOINT, b"never mind")])
+        asker.delete_future(future)
+        assert drive.files() == []
+
+
+def test_what_a_process_that_died_has_left_goes_when_it_expires(drive, clock, tmp_path: Path) -> None:
+    asked, owned = State(tmp_path / "a"), State(tmp_path / "o")
+    expiry = {"cleanup_expiry": 3600.0, "cleanup_interval": 60.0}
+    with (
+        runtime_on(drive.gateway(OWNER), owned, clock, OWNER, inline=True, **expiry) as owner,
+        runtime_on(drive.gateway(ASKER), asked, clock, ASKER, inline=True, **expiry) as asker,
+    ):
+        serve(owner, route())
+        asker.open_disposable("app", ENDPOINT)
+        for _ in range(5):  # in use, its deadline moves on
+            clock.advance(1800)
+            assert round_trip(asker, owner) == b"small"
+        assert len(drive.files()) == 10
+    clock.advance(3700)
+    with runtime_on(drive.gateway(ASKER), asked, clock, ASKER, inline=True, **expiry) as asker:
+        asker.poll_once()
+    with runtime_on(drive.gateway(OWNER), owned, clock, OWNER, inline=True, **expiry) as owner:
+        owner.poll_once()
+    assert drive.files() == []
+    assert folders(drive) == []
+
+
+def test_a_folder_that_the_peer_has_made_is_not_written_to(drive, clock, tmp_path: Path) -> None:
+    with (
+        runtime_on(drive.gateway(OWNER), State(tmp_path / "o"), clock, OWNER, inline=True) as owner,
+        runtime_on(drive.gateway(ASKER), State(tmp_path / "a"), clock, ASKER, inline=True) as asker,
+    ):
+        serve(owner, Route("app", ENDPOINT, lambda body, _: body), known_senders=(ASKER,))  # makes the inbox itself
+        owner.poll_once()
+        asker.open_disposable("app", ENDPOINT)
+        assert round_trip(asker, owner) == b"x"
+        asker.dispose("app", ENDPOINT)
+        assert [name for account, name, _ in drive.files() if account == ASKER] == []
