@@ -23,8 +23,12 @@ class DriveGateway(Protocol):
 
     def get_start_page_token(self) -> str: ...
 
-    def peek(self) -> str:
-        """Return the start token as it is now: if it is the one to go on from, nothing is new."""
+    def peek(self, *, polls: bool = True) -> str:
+        """Return the start token as it is now: if it is the one to go on from, nothing is new.
+
+        Args:
+            polls: Whether this is part of a poll.
+        """
 
     def list_changes(self, page_token: str) -> ChangePage:
         """Fetch one page of the change feed.
@@ -48,8 +52,8 @@ class DriveGateway(Protocol):
     def create_folder(self, file_id: str, name: str, parent: str | None) -> DriveFile:
         """Create a folder (``parent`` ``None``: in My Drive's root) under a reserved ID; existing counts as success."""
 
-    def share(self, file_id: str, email: str) -> Account:
-        """Make ``email`` a writer of the file, without a notice by mail; repeating it is harmless.
+    def share(self, file_id: str, email: str, *, may_write: bool = True) -> Account:
+        """Let ``email`` write to the file, or read it, without a notice by mail; repeating it is harmless.
 
         Returns the account with which Drive has really shared, by the address and ID that it knows.
         """

@@ -21,6 +21,7 @@ from syft_flwr.models import MessageKind
 
 SYFTBOX_FOLDER = "SyftBox"
 INBOX_PREFIX = "syft_outbox_inbox_"
+OBJECTS_PREFIX = "syft_objects_"
 RPC_FOLDER = "rpc"
 ERROR_STATUS = {"status": "error"}
 

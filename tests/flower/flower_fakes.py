@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from syft_flwr.errors import DriveError
+from syft_flwr.errors import DamagedDownloadError, DriveError, NotFoundError
 from syft_flwr.models import Message as WireMessage
 
 
@@ -45,6 +47,9 @@ class FakeDrive:
     replies: dict[str, bytes] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     disposed: list[str] = field(default_factory=list)
+    objects: dict[str, bytes] = field(default_factory=dict)
+    sent: list[bytes] = field(default_factory=list)
+    on_publish: Callable[[bytes], bytes | None] = lambda content: content
     unknown: set[str] = field(default_factory=set)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -68,11 +73,14 @@ class FakeRpc:
         self._drive = drive
         self._sender = sender
 
-    def send(self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False) -> str:
+    def send(
+        self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False, *, disposable: str = ""
+    ) -> str:
         if to_email in self._drive.unknown:
             raise DriveError(f"{to_email} is no Google account", status=400, reason="invalidSharingRequest")
         future_id = str(uuid.uuid4())
         with self._drive.changed:
+            self._drive.sent.append(body)
             letter = Letter(self._sender, to_email, app_name, endpoint, future_id, body)
             self._drive.requests.setdefault(to_email, []).append(letter)
             self._drive.changed.notify_all()
@@ -94,12 +102,28 @@ class FakeRpc:
             for letters in self._drive.requests.values():
                 letters[:] = [letter for letter in letters if letter.future_id != future_id]
 
-    def open_disposable(self, app_name: str, endpoint: str) -> None:
-        pass
+    def disposable(self, name: str) -> FakeDisposable:
+        return FakeDisposable(self._drive, name)
 
-    def dispose(self, app_name: str, endpoint: str) -> None:
+
+class FakeDisposable:
+    def __init__(self, drive: FakeDrive, name: str) -> None:
+        self._drive = drive
+        self._name = name
+
+    def publish(self, name: str, content: Path, readers: Collection[str]) -> str:
+        file_id = f"object-{uuid.uuid4()}"
+        published = self._drive.on_publish(content.read_bytes())
+        if published is not None:
+            self._drive.objects[file_id] = published
+        return file_id
+
+    def withdraw(self, file_id: str) -> None:
+        del self._drive.objects[file_id]
+
+    def dispose(self) -> None:
         with self._drive.changed:
-            self._drive.disposed.append(endpoint)
+            self._drive.disposed.append(self._name)
 
 
 class FakeEvents:
@@ -110,7 +134,7 @@ class FakeEvents:
         self._stopped = False
 
     def on_request(self, endpoint: str, handler: Callable[..., Any], *args: Any, **options: Any) -> None:
-        assert endpoint.partition("@")[0] == "messages"
+        assert endpoint == "messages"
         assert options["with_message"]
         self._handler = handler
 
@@ -126,9 +150,16 @@ class FakeEvents:
             if reply is not None:
                 self._drive.answer(letter.future_id, reply)
 
-    def dispose(self, endpoint: str) -> None:
-        with self._drive.changed:
-            self._drive.disposed.append(endpoint)
+    def fetch(self, file_id: str, target: Path, *, size: int, sha256: str) -> None:
+        content = self._drive.objects.get(file_id)
+        if content is None:
+            raise NotFoundError(f"{file_id} is gone", status=404)
+        if hashlib.sha256(content).hexdigest() != sha256 or len(content) != size:
+            raise DamagedDownloadError(f"{file_id} has other bytes", sha256="0" * 64)
+        target.write_bytes(content)
+
+    def disposable(self, name: str) -> FakeDisposable:
+        return FakeDisposable(self._drive, name)
 
     def stop(self) -> None:
         self._stopped = True

@@ -62,8 +62,8 @@ def counting(tmp_path: Path) -> Iterator[ForkedApps]:
 
 def test_every_message_runs_in_a_fresh_process_and_gets_the_context_of_the_one_before(counting: ForkedApps) -> None:
     counting.warm_up()
-    first = counting.run(Task(message(), context()), 60.0)
-    second = counting.run(Task(message(), first.context), 60.0)
+    first = counting.run(Task([message()], context()), 60.0)
+    second = counting.run(Task([message()], first.context), 60.0)
     assert count(first) == (1, 1)
     assert count(second) == (2, 1)
     assert context_from_bytes(second.context).state["counter"]["count"] == 2  # type: ignore[index]
@@ -74,7 +74,7 @@ def test_a_process_that_was_killed_while_it_waited_is_replaced(counting: ForkedA
     app = counting._next.result()
     app.kill()
     until(lambda: not app.is_running)
-    assert count(counting.run(Task(message(), context()), 60.0)) == (1, 1)
+    assert count(counting.run(Task([message()], context()), 60.0)) == (1, 1)
 
 
 def test_a_fork_server_that_was_killed_is_replaced(counting: ForkedApps) -> None:
@@ -83,11 +83,11 @@ def test_a_fork_server_that_was_killed_is_replaced(counting: ForkedApps) -> None
     os.kill(server, signal.SIGKILL)
     until(lambda: psutil.Process(server).status() == psutil.STATUS_ZOMBIE)
     for _ in range(2):
-        assert count(counting.run(Task(message(), context()), 60.0)) == (1, 1)
+        assert count(counting.run(Task([message()], context()), 60.0)) == (1, 1)
 
 
 def test_nothing_is_left_when_the_host_closes(counting: ForkedApps, tmp_path: Path) -> None:
-    counting.run(Task(message(), context()), 60.0)
+    counting.run(Task([message()], context()), 60.0)
     counting.warm_up()
     apps = [psutil.Process(counting._next.result()._process.pid)]
     counting.close()
@@ -95,13 +95,13 @@ def test_nothing_is_left_when_the_host_closes(counting: ForkedApps, tmp_path: Pa
     assert not any(app.is_running() for app in apps)
     assert not (tmp_path / "jobs").exists()
     with pytest.raises(RuntimeClosedError):
-        counting.run(Task(message(), context()), 60.0)
+        counting.run(Task([message()], context()), 60.0)
 
 
 def test_an_app_that_hangs_is_ended_when_the_ttl_is_over(tmp_path: Path) -> None:
     with ForkedApps(spec(tmp_path, "hanging"), tmp_path / "jobs") as apps:
         apps.warm_up()
-        outcome = apps.run(Task(message(), context()), 0.2)
+        outcome = apps.run(Task([message()], context()), 0.2)
         assert outcome.crash == "the ClientApp was stopped after 0.2 s, when the message's ttl was over"
 
 
@@ -112,7 +112,7 @@ def test_closing_in_mid_message_leaves_no_reply(tmp_path: Path) -> None:
 
     def work() -> None:
         try:
-            apps.run(Task(message(), context()), 60.0)
+            apps.run(Task([message()], context()), 60.0)
         except RuntimeClosedError as error:
             errors.append(error)
 
@@ -131,7 +131,7 @@ from syft_flwr.flower.app_host import ForkedApps
 from syft_flwr.flower.job import AppSpec, Task
 
 apps = ForkedApps(AppSpec(sys.argv[1], "zoo.clients:hanging"), Path(sys.argv[2]))
-apps.run(Task(Path(sys.argv[3]).read_bytes(), Path(sys.argv[4]).read_bytes()), 60.0)
+apps.run(Task([Path(sys.argv[3])], Path(sys.argv[4]).read_bytes()), 60.0)
 """
 
 
@@ -198,10 +198,10 @@ def test_the_reply_is_there_whatever_the_app_leaves_open_and_nothing_stays(tmp_p
     code = BUSY_APP.format(imports=IMPORTS.get(what, ""), body=LEFT_OPEN[what])
     (project / "zoo" / "clients.py").write_text(code)
     with ForkedApps(AppSpec(str(project), "zoo.clients:app"), tmp_path / "jobs") as apps:
-        outcome = apps.run(Task(message(), context()), 30.0)
+        outcome = apps.run(Task([message()], context()), 30.0)
         assert (outcome.error, outcome.crash) == ("", "")
         if what == "a bare thread":  # the next message need not wait for that either
-            assert not apps.run(Task(message(), context()), 30.0).crash
+            assert not apps.run(Task([message()], context()), 30.0).crash
         family = psutil.Process().children(recursive=True)
     servers = [p for p in psutil.Process().children() if p.is_running()]
     until(lambda: not any(p.is_running() for p in family if p not in servers))
@@ -211,12 +211,12 @@ def test_code_that_changed_since_it_was_approved_is_not_run(tmp_path: Path) -> N
     project = FlowerProject.load(zoo_project(tmp_path, "fedavg", "counting"))
     approved = AppSpec(str(project.directory), project.client_app, project.code_hash(), code_files(project.directory))
     with ForkedApps(approved, tmp_path / "jobs") as apps:
-        assert count(apps.run(Task(message(), context()), 60.0)) == (1, 1)
+        assert count(apps.run(Task([message()], context()), 60.0)) == (1, 1)
         proof = tmp_path / "proof"
         with (project.directory / "zoo" / "clients.py").open("a") as file:
             file.write(f"\nPath({str(proof)!r}).touch()\n")
-        apps.run(Task(message(), context()), 60.0)  # its process had the approved code already
-        outcome = apps.run(Task(message(), context()), 60.0)
+        apps.run(Task([message()], context()), 60.0)  # its process had the approved code already
+        outcome = apps.run(Task([message()], context()), 60.0)
         assert "changed since the data owner started with the project: zoo/clients.py" in outcome.error
         assert not proof.exists()
 
@@ -231,13 +231,13 @@ def test_the_projects_own_bytecode_is_not_trusted(tmp_path: Path) -> None:
     module.write_text(source)
     os.utime(module, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # the bytecode looks fresh now
     with ForkedApps(AppSpec(str(project.directory), project.client_app), tmp_path / "jobs") as apps:
-        assert count(apps.run(Task(message(), context()), 60.0)) == (1, 1)
+        assert count(apps.run(Task([message()], context()), 60.0)) == (1, 1)
 
 
 def test_tracebacks_stay_here_unless_they_are_to_be_shared(tmp_path: Path) -> None:
-    quiet = InProcessApps(spec(tmp_path / "a", "raising")).run(Task(message(), context()), 60.0)
+    quiet = InProcessApps(spec(tmp_path / "a", "raising")).run(Task([message()], context()), 60.0)
     assert quiet.error == "<class 'ValueError'>:<'no data in partition 0'>"
-    told = InProcessApps(spec(tmp_path / "b", "raising", share_tracebacks=True)).run(Task(message(), context()), 60.0)
+    told = InProcessApps(spec(tmp_path / "b", "raising", share_tracebacks=True)).run(Task([message()], context()), 60.0)
     assert "Traceback" in told.error
     assert "and a second line" in told.error
 

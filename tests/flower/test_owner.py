@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class CountingApps:
         pass
 
     def run(self, task: Task, timeout: float) -> Outcome:
-        asked, _ = decode(task.message)
+        asked, _ = decode(whole(task.message))
         own = context_from_bytes(task.context)
         self.messages.append(asked)
         self.configs.append((dict(own.node_config), dict(own.run_config)))
@@ -49,6 +50,10 @@ class CountingApps:
 
     def close(self) -> None:
         pass
+
+
+def whole(pieces: Sequence[bytes | Path]) -> bytes:
+    return b"".join(piece if isinstance(piece, bytes) else piece.read_bytes() for piece in pieces)
 
 
 class Owner:

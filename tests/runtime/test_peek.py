@@ -24,8 +24,8 @@ class Lying(MemoryGateway):
 
     lie = staticmethod(lambda token: token)
 
-    def peek(self) -> str:
-        return self.lie(super().peek())
+    def peek(self, *, polls: bool = True) -> str:
+        return self.lie(super().peek(polls=polls))
 
 
 @pytest.fixture

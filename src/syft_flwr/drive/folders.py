@@ -116,6 +116,11 @@ class FolderIndex:
         parsed = [(root.id, wire.parse_inbox_root(root.name, self._me)) for root in roots]
         return {root_id for root_id, inbox in parsed if inbox and wire.same_address(inbox.recipient, self._me)}
 
+    def is_gone(self, folder_id: str) -> bool:
+        """Tell whether a folder that was known is not any more."""
+        with self._lock:
+            return folder_id not in self._folders
+
     def roots_named(self, name: str) -> list[DriveFile]:
         """Return the known inbox roots (and SyftBox folders) of this name, without regard to case."""
         with self._lock:

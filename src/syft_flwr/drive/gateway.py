@@ -137,7 +137,8 @@ class HttpDriveGateway:
             lambda raw: _text(raw["startPageToken"]),
         )
 
-    def peek(self) -> str:
+    def peek(self, *, polls: bool = True) -> str:
+        del polls
         return self.get_start_page_token()
 
     def list_changes(self, page_token: str) -> ChangePage:
@@ -200,8 +201,8 @@ class HttpDriveGateway:
             _read_access,
         )
 
-    def share(self, file_id: str, email: str) -> Account:
-        permission = {"type": "user", "role": "writer", "emailAddress": email}
+    def share(self, file_id: str, email: str, *, may_write: bool = True) -> Account:
+        permission = {"type": "user", "role": "writer" if may_write else "reader", "emailAddress": email}
         # Concurrent permission edits of one file overwrite each other:
         # https://developers.google.com/workspace/drive/api/guides/manage-sharing
         with self._share_locks[hash(file_id) % _SHARE_LOCKS]:

@@ -64,9 +64,10 @@ class InboxMaker:
         """Roots of peers in which this account may only look, and when that was seen."""
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._all_children_known: set[str] = set()
+        self._disposable: dict[tuple[str, str, str], str] = {}
         self._looked_for: set[str] = set()
 
-    def ensure(self, paths: Sequence[InboxPath], *, peer: str, own: bool = False) -> list[str]:
+    def ensure(self, paths: Sequence[InboxPath], *, peer: str, disposable: str = "") -> list[str]:
         """Return the IDs of the endpoint folders of these paths, creating and sharing what is missing.
 
         All paths are between this account and ``peer``. An existing folder serves when one of the two owns it,
@@ -75,7 +76,8 @@ class InboxMaker:
         Args:
             paths: Where to write.
             peer: The other party.
-            own: Whether the endpoint's folder itself must be this account's own.
+            disposable: With a name, the endpoint's folder is one of this account's own, for this name alone, beside
+                others of the endpoint.
 
         Raises:
             DriveError: Drive does not let us. To call again goes on where this call stopped, with the same
@@ -87,22 +89,22 @@ class InboxMaker:
                 named = [self._renamed(path, canonical) for path in paths]
                 try:
                     try:
-                        return self._ensure(named, canonical, own=own)
+                        return self._ensure(named, canonical, disposable)
                     except NotFoundError:
                         self.recheck(named)
-                        return self._ensure(named, canonical, own=own)
+                        return self._ensure(named, canonical, disposable)
                 except _OtherAddressError:
                     continue
             raise PermissionDeniedError(f"Drive keeps changing its mind about who {peer} is")
 
-    def deliver(self, path: InboxPath, *, peer: str, put: Callable[[str], None], own: bool = False) -> str:
+    def deliver(self, path: InboxPath, *, peer: str, put: Callable[[str], None], disposable: str = "") -> str:
         """Write to the endpoint folder of a path; once more, to where it is possible now, if Drive refuses.
 
         Args:
             path: As for :meth:`ensure`.
             peer: The other party.
             put: Writes into the folder of this ID.
-            own: As for :meth:`ensure`.
+            disposable: As for :meth:`ensure`.
 
         Returns:
             The folder's ID.
@@ -110,14 +112,24 @@ class InboxMaker:
         Raises:
             DriveError: It could not be done.
         """
-        [folder] = self.ensure([path], peer=peer, own=own)
+        [folder] = self.ensure([path], peer=peer, disposable=disposable)
         try:
             put(folder)
         except (NotFoundError, PermissionDeniedError):
             self._doubt(self._renamed(path, self._identities.canonical(peer)))
-            [folder] = self.ensure([path], peer=peer, own=own)
+            [folder] = self.ensure([path], peer=peer, disposable=disposable)
             put(folder)
         return folder
+
+    def own_folder(self, name: str) -> str:
+        """Return the ID of a folder of this account's own beside the inboxes, which is made if need be.
+
+        Raises:
+            DriveError: Drive does not let us.
+        """
+        with self._locks[""]:
+            syftbox = self._syftbox() or self._create(None, wire.SYFTBOX_FOLDER)
+            return self._child(syftbox.id, name, (self._me,))
 
     def changed(self, folder_ids: Iterable[str]) -> list[str]:
         """Return those of the folders that are roots of our own, in use, whose shares may be others now."""
@@ -147,16 +159,15 @@ class InboxMaker:
                     self._index.refresh(folder.id)
                 folders = [child for folder in folders for child in self._index.children_named(folder.id, name)]
 
-    def _ensure(self, paths: Sequence[InboxPath], peer: str, *, own: bool) -> list[str]:
-        parties: tuple[str, ...] = (self._me, peer)
+    def _ensure(self, paths: Sequence[InboxPath], peer: str, disposable: str) -> list[str]:
+        parties = (self._me, peer)
         self._look_up_roots({path.root for path in paths}, parties)
         parents = [self._root(path.root, parties, peer) for path in paths]
         for depth in range(1, len(InboxPath._fields)):
             wanted = [(parent, path[depth]) for parent, path in zip(parents, paths, strict=True)]
-            if own and depth == len(InboxPath._fields) - 1:
-                parties = (self._me,)  # what this account has made is known, or reserved
-            else:
-                self._look_up_children(wanted, parties)
+            if disposable and depth == len(InboxPath._fields) - 1:
+                return [self._disposable_folder(parent, name, disposable) for parent, name in wanted]
+            self._look_up_children(wanted, parties)
             parents = [self._child(parent, name, parties) for parent, name in wanted]
         return parents
 
@@ -217,6 +228,12 @@ class InboxMaker:
         child = self._oldest(self._index.children_named(parent, name), parties) or self._create(parent, name)
         return child.id
 
+    def _disposable_folder(self, parent: str, name: str, disposable: str) -> str:
+        known = self._disposable.get((parent, name, disposable))
+        if known is None or self._index.is_gone(known):
+            known = self._disposable[parent, name, disposable] = self._create(parent, name, disposable).id
+        return known
+
     def _syftbox(self) -> DriveFile | None:
         return self._oldest(self._index.roots_named(wire.SYFTBOX_FOLDER), (self._me,))
 
@@ -258,12 +275,12 @@ class InboxMaker:
         query = f"mimeType = {quote(FOLDER_MIME_TYPE)} and trashed = false and ({condition})"
         self._index.add(list(self._gateway.list_files(query)))
 
-    def _create(self, parent: str | None, name: str) -> DriveFile:
+    def _create(self, parent: str | None, name: str, disposable: str = "") -> DriveFile:
         """Create a folder under the ID that this account's processes have reserved for it.
 
         The ID stays on record, so whoever does not see the folder yet "creates" the same one.
         """
-        key = f"folder_id/{parent or ''}\n{name}"
+        key = f"folder_id/{parent or ''}\n{name}" + (f"\n{disposable}" if disposable else "")
         used: str | None = None
         while True:
             file_id = self._reserved(key, not_this=used)

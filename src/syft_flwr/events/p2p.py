@@ -104,7 +104,6 @@ class P2PFileEvents(SyftFlwrEvents):
         *,
         concurrency: int = 1,
         with_message: Literal[False] = False,
-        disposable: bool = False,
     ) -> None: ...
 
     @overload
@@ -117,7 +116,6 @@ class P2PFileEvents(SyftFlwrEvents):
         *,
         concurrency: int = 1,
         with_message: Literal[True],
-        disposable: bool = False,
     ) -> None: ...
 
     def on_request(
@@ -129,7 +127,6 @@ class P2PFileEvents(SyftFlwrEvents):
         *,
         concurrency: int = 1,
         with_message: bool = False,
-        disposable: bool = False,
     ) -> None:
         """Register the handler of an endpoint; may be called while running.
 
@@ -144,7 +141,6 @@ class P2PFileEvents(SyftFlwrEvents):
             concurrency: Requests of different senders handled at once.
             with_message: Whether the handler takes a second argument, the
                 :class:`~syft_flwr.models.Message`, whose sender Drive attests.
-            disposable: Whether small replies stay until :meth:`dispose`, or the requester's, deletes their folder.
 
         Raises:
             InvalidNameError: The endpoint can't go on the wire (it is a ``ValueError``, too).
@@ -155,19 +151,13 @@ class P2PFileEvents(SyftFlwrEvents):
             raise ValueError(f"concurrency must be at least 1; it is {concurrency}")
         name = validate_endpoint(endpoint)
         takes_message: Handler = handler if with_message else _without_message(handler)
-        route = Route(self._app, name, takes_message, self._allows, concurrency, disposable=disposable)
+        route = Route(self._app, name, takes_message, self._allows, concurrency)
         with self._lock:
             before, self._routes[name] = self._routes.get(name), route
             if self._runtime is not None:
                 if before is not None:
                     engine_of(self._runtime).withdraw([before])
                 self._serve(self._runtime, route)
-
-    def dispose(self, endpoint: str) -> None:
-        """Delete the folders with the replies of a disposable endpoint; while running."""
-        with self._lock:
-            if self._runtime is not None:
-                self._runtime.dispose(self._app, endpoint)
 
     def run_forever(self) -> None:
         """Serve until :meth:`stop`; a stop that came before makes this call return at once.

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from syft_flwr import wire
 from syft_flwr.errors import DriveError, DriveUnavailableError, InvalidNameError, PartlySentError, RateLimitedError
+from syft_flwr.exchange.disposables import PROPERTY, check_name
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.feed.schedule import pause_after
 from syft_flwr.state.futures import Future
@@ -20,12 +21,16 @@ T = TypeVar("T")
 
 
 class Request(NamedTuple):
-    """A request to send. ``endpoint`` may start with a slash; it is not part of the name."""
+    """A request to send. ``endpoint`` may start with a slash; it is not part of the name.
+
+    With a name in ``disposable``, it is thrown away with all else of that name (:meth:`DriveRuntime.disposable`).
+    """
 
     recipient: str
     app: str
     endpoint: str
     body: bytes
+    disposable: str = ""
 
 
 class Requester:
@@ -59,6 +64,7 @@ class Requester:
         Raises:
             InvalidNameError: An address, app name or endpoint can't go on the wire; nothing was sent.
             TypeError: A body is not ``bytes``, ``bytearray`` or ``memoryview``; nothing was sent.
+            ValueError: The name of what is disposable can't go on the wire; nothing was sent.
             PartlySentError: Some could not be sent; it tells which went.
             DriveError: None could be sent.
         """
@@ -74,6 +80,7 @@ class Requester:
                 endpoint=request.endpoint,
                 request_id=self._parts.ids.take(),
                 sent_at=self._parts.clock.time(),
+                disposable=request.disposable if self._parts.settings.cleanup else "",
             )
             for request in reachable
         ]
@@ -134,15 +141,13 @@ class Requester:
         if wire.same_address(recipient, self._parts.me):
             raise InvalidNameError(f"{recipient} can't send a request to itself")
         app, endpoint = wire.validate_app(request.app), wire.validate_endpoint(request.endpoint)
-        return Request(recipient, app, endpoint, _as_bytes(request.body))
+        disposable = request.disposable and check_name(request.disposable)
+        return Request(recipient, app, endpoint, _as_bytes(request.body), disposable)
 
     def _make_folders(self, route: tuple[str, str, str]) -> None:
         """Make the folder to write to, and the reply's inbox as well, since a folder of one's own is surest."""
         recipient, app, endpoint = route
         outbox = wire.inbox_path(self._parts.me, recipient, app, endpoint)
-        if self._parts.disposables.holds(app, endpoint):  # there each party makes the folder that it writes to
-            self._parts.inboxes.ensure([outbox], peer=recipient, own=True)
-            return
         inbox = wire.inbox_path(recipient, self._parts.me, app, endpoint)
         self._parts.inboxes.ensure([outbox, inbox], peer=recipient)
 
@@ -150,14 +155,16 @@ class Requester:
         name = wire.message_file_name("request", future.future_id)
         outbox = wire.inbox_path(self._parts.me, future.recipient, future.app, future.endpoint)
 
-        def put(folder: str) -> None:
-            self._parts.gateway.upload(future.request_id, name, folder, body)
+        name_of_all = future.disposable
+        properties = {PROPERTY: name_of_all} if name_of_all else None
 
-        is_disposable = self._parts.disposables.holds(future.app, future.endpoint)
-        folder = self._parts.inboxes.deliver(outbox, peer=future.recipient, put=put, own=is_disposable)
+        def put(folder: str) -> None:
+            self._parts.gateway.upload(future.request_id, name, folder, body, properties=properties)
+
+        folder = self._parts.inboxes.deliver(outbox, peer=future.recipient, put=put, disposable=name_of_all)
         wrote()
-        if is_disposable:
-            self._parts.disposables.used(future.app, future.endpoint, folder)
+        if name_of_all:
+            self._parts.disposables.used(name_of_all, folder)
 
 
 def _as_bytes(body: object) -> bytes:

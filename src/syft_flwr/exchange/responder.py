@@ -223,14 +223,14 @@ class Responder:
             self._parts.gateway.upload(spooled.reply_id, name, folder, body, properties=properties)
 
         disposables = self._parts.disposables
-        is_disposable = disposables.holds(message.app, message.endpoint)
+        disposable = disposables.of_request(message.properties)
         with self._parts.own_writes.writing() as wrote:
-            folder = self._parts.inboxes.deliver(path, peer=message.sender, put=put, own=is_disposable)
+            folder = self._parts.inboxes.deliver(path, peer=message.sender, put=put, disposable=disposable)
             wrote()
         settings = self._parts.settings
         expires_at = self._parts.clock.time() + settings.cleanup_expiry if settings.cleanup else None
-        if is_disposable:
-            disposables.used(message.app, message.endpoint, folder, peers=message.folder_id)
+        if disposable:
+            disposables.used(disposable, folder, peers=message.folder_id)
             size = len(body) if isinstance(body, bytes) else body.stat().st_size
             if size <= LARGE:
                 expires_at = None  # it goes with its folder

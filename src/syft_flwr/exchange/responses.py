@@ -159,7 +159,7 @@ class Responses:
         cleanup = self._parts.settings.cleanup
         disposables = self._parts.disposables
         dropped = self._parts.ledger.futures.forget(
-            future_ids, deletes=lambda future: cleanup and not disposables.keeps(future)
+            future_ids, deletes=lambda future: cleanup and not disposables.keep(future)
         )
         with self._lock:
             for future_id in future_ids:

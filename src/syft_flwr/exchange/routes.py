@@ -32,8 +32,6 @@ class Route:
         allowed: Tells whether a sender's address may use it.
         concurrency: Requests of different senders handled at once.
         on_over: Called with the file ID of each request that a pipeline handed over, once it is over for good.
-        disposable: Whether the endpoint's messages are thrown away together
-            (:class:`~syft_flwr.exchange.disposables.Disposables`).
     """
 
     app: str
@@ -42,7 +40,6 @@ class Route:
     allowed: Callable[[str], bool] = lambda _: True
     concurrency: int = 1
     on_over: Callable[[str], None] = lambda _: None
-    disposable: bool = False
     lane: MessageLane | None = field(default=None, repr=False)
     backlog: Backlog = field(default_factory=lambda: Backlog(), repr=False)  # noqa: PLW0108 - defined below
 

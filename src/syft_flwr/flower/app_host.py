@@ -71,7 +71,7 @@ class InProcessApps:
 
     def run(self, task: Task, timeout: float) -> Outcome:  # noqa: ARG002 - can't be interrupted
         with self._lock:
-            message, _ = decode(task.message)
+            message, _ = decode(b"".join(p if isinstance(p, bytes) else p.read_bytes() for p in task.message))
             result = run_client_app(self._spec, message, task.context, task.stamp)
             return Outcome(b"".join(result.reply), result.context, result.error)
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from syft_flwr.errors import FlowerError
@@ -27,12 +29,44 @@ from syft_flwr.flower._compat import (
     message_with_content,
     message_without_content,
 )
-from syft_flwr.flower.content import read_content, without_arrays, write_content
+from syft_flwr.flower.content import read_content, without_arrays, write_record
 from syft_flwr.flower.file_array import DataFile
 from syft_flwr.flower.protobuf import Field, read_fields, write_field, write_head
 
 _STAMP_FIELD = 45_100
 _CONTENT_FIELD = 2  # of Message
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_MOST_RECORDS = 10_000
+_LARGEST_OBJECT = 2**40
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectReference:
+    """A record of a message that lies in a file of its own: its place among the records, and where its bytes are.
+
+    ``sha256`` (hex) and ``size`` (bytes) are those of the serialized record, which is the file's content.
+    """
+
+    index: int
+    sha256: str
+    size: int
+    file_id: str
+
+    @classmethod
+    def read(cls, raw: object) -> ObjectReference:
+        """Read what a peer has written.
+
+        Raises:
+            FlowerError: It is no reference.
+        """
+        if not isinstance(raw, dict):
+            raise FlowerError("the message's stamp has a bad reference to an object")
+        index, size, sha256, file_id = (raw.get(name) for name in ("index", "size", "sha256", "file_id"))
+        numbers = type(index) is type(size) is int and 0 <= index < _MOST_RECORDS and 0 < size <= _LARGEST_OBJECT
+        if not (numbers and _SHA256.fullmatch(str(sha256)) and _FILE_ID.fullmatch(str(file_id))):
+            raise FlowerError("the message's stamp has a bad reference to an object")
+        return cls(int(index or 0), str(sha256), int(size or 0), str(file_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +89,10 @@ class Stamp:
     """When its app was done."""
     can: Sequence[str] = ()
     """What the data owner can do beyond the wire of existing participants. Answers to greetings only."""
+    objects: Sequence[ObjectReference] = ()
+    """The records that are not in the message itself. Requests only."""
+    lacks_objects: bool = False
+    """Whether the data owner could not get those. Replies only."""
 
 
 def encode(message: Message, stamp: Stamp | None = None) -> bytes:
@@ -63,14 +101,44 @@ def encode(message: Message, stamp: Stamp | None = None) -> bytes:
 
 
 def encode_pieces(message: Message, stamp: Stamp | None = None) -> list[bytes]:
-    """Return a message as bytes in pieces, to be joined or written one after the other; arrays are not copied."""
+    """Return a message as bytes in pieces, to be joined or written one after the other; arrays are not copied.
+
+    The records that the stamp's ``objects`` stand for are left out.
+    """
     head = message_to_proto(message_without_content(message) if message.has_content() else message)
     head.ClearField("content")
     pieces: list[bytes] = [head.SerializeToString()]
     if message.has_content():
-        content = write_content(message.content)
+        elsewhere = set() if stamp is None else {reference.index for reference in stamp.objects}
+        records = [item for index, item in enumerate(message.content.items()) if index not in elsewhere]
+        content = [piece for name, record in records for piece in write_record(name, record)]
         pieces += [write_head(_CONTENT_FIELD, sum(map(len, content))), *content]
     return pieces if stamp is None else [*pieces, encode_stamp(stamp)]
+
+
+def splice(body: bytes, objects: Mapping[int, Path]) -> list[bytes | Path]:
+    """Return a message with all of its records, in pieces: its own bytes, and the files of those that it left out.
+
+    Its stamp is gone.
+
+    Args:
+        body: The message without them.
+        objects: The serialized records, by their places among all records.
+
+    Raises:
+        FlowerError: The body is no Flower message.
+    """
+    try:
+        fields = list(read_fields(memoryview(body)))
+        [content] = [field for field in fields if field.number == _CONTENT_FIELD]
+        records: list[bytes | Path] = [bytes(record.whole) for record in read_fields(content.payload)]
+    except ValueError as error:
+        raise FlowerError(f"the body is no Flower message: {error}") from error
+    for index in sorted(objects):
+        records.insert(index, objects[index])
+    size = sum(len(part) if isinstance(part, bytes) else part.stat().st_size for part in records)
+    rest = b"".join(field.whole for field in fields if field.number not in (_CONTENT_FIELD, _STAMP_FIELD))
+    return [rest, write_head(_CONTENT_FIELD, size), *records]
 
 
 def decode(body: bytes) -> tuple[Message, Stamp]:
@@ -152,12 +220,18 @@ def _decode_stamp(proto: Any) -> Stamp:
         raise FlowerError("the message's stamp is no JSON object")
     values: dict[str, Any] = {}
     for name in (f.name for f in fields(Stamp)):
-        value = raw.get(name, {"run_config": {}, "can": []}.get(name, getattr(_EMPTY, name)))
-        expected = {"flwr": str, "project": str, "run_config": dict, "can": list}.get(name, (int, float))
+        value = raw.get(name, _DEFAULTS.get(name, getattr(_EMPTY, name)))
+        expected = _TYPES.get(name, (int, float))
         if not isinstance(value, expected):
             raise FlowerError(f"the message's stamp has a bad {name}")
-        values[name] = tuple(map(str, value)) if name == "can" else value
+        values[name] = value
+    values["can"] = tuple(map(str, values["can"]))
+    values["objects"] = tuple(map(ObjectReference.read, values["objects"]))
+    if len({reference.index for reference in values["objects"]}) != len(values["objects"]):
+        raise FlowerError("the message's stamp has two objects in one place")
     return Stamp(**values)
 
 
 _EMPTY = Stamp()
+_DEFAULTS: Mapping[str, Any] = {"run_config": {}, "can": [], "objects": []}
+_TYPES: Mapping[str, Any] = {"flwr": str, "project": str, "run_config": dict, "can": list, "objects": list}

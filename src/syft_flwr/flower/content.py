@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from syft_flwr.flower._compat import (
     Array,
     ArrayRecord,
+    ConfigRecord,
+    MetricRecord,
     ProtoArray,
     ProtoRecordDict,
     RecordDict,
@@ -31,16 +33,15 @@ _DATA = 4  # of Array
 Pieces = list[bytes]
 
 
-def write_content(content: RecordDict) -> Pieces:
-    """Serialize content, in pieces; those of large arrays are the arrays' own bytes."""
-    pieces: Pieces = []
-    for name, record in content.items():
-        if isinstance(record, ArrayRecord):
-            body = _nest(_ARRAY_RECORD, [piece for key, array in record.items() for piece in _write_array(key, array)])
-            pieces += _nest(_ITEMS, [write_field(_KEY, name.encode()), *body])
-        else:
-            pieces.append(recorddict_to_proto(RecordDict({name: record})).SerializeToString())
-    return pieces
+def write_record(name: str, record: ArrayRecord | MetricRecord | ConfigRecord) -> Pieces:
+    """Serialize one record of a content, in pieces; those of large arrays are the arrays' own bytes.
+
+    A content is its records, one behind the other.
+    """
+    if isinstance(record, ArrayRecord):
+        body = _nest(_ARRAY_RECORD, [piece for key, array in record.items() for piece in _write_array(key, array)])
+        return _nest(_ITEMS, [write_field(_KEY, name.encode()), *body])
+    return [recorddict_to_proto(RecordDict({name: record})).SerializeToString()]
 
 
 def read_content(payload: memoryview, start: int, file: DataFile | None = None) -> RecordDict:

@@ -8,7 +8,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from syft_flwr.flower._compat import (
     AGGREGATOR_NODE_ID,
     FLWR_VERSION,
     SYSTEM_MESSAGE,
+    Array,
     ConfigRecord,
     ErrorCode,
     Grid,
@@ -26,7 +27,7 @@ from syft_flwr.flower._compat import (
     message_without_content,
     unknown_message_reply,
 )
-from syft_flwr.flower.codec import Stamp, encode, round_of
+from syft_flwr.flower.codec import ObjectReference, Stamp, encode, encode_stamp, round_of
 from syft_flwr.flower.greeter import Greeter
 from syft_flwr.flower.node import Nodes
 from syft_flwr.flower.outage import PatientRpc
@@ -34,7 +35,8 @@ from syft_flwr.flower.outbox import Batch, Outbox
 from syft_flwr.flower.presence import Presence, Reminder
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply
-from syft_flwr.flower.transport import Rpc
+from syft_flwr.flower.shared_arrays import SharedArrays
+from syft_flwr.flower.transport import OBJECTS, Rpc
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ class FlowerGrid(Grid):
         self._outbox = Outbox(self._rpc, app_name, self.nodes)
         self._progress = progress
         self._spool = spool
+        self._shared = None if spool is None else SharedArrays(spool, datasites)
         self._stamp = Stamp(
             flwr=FLWR_VERSION, project=project_hash, run_started=time.time(), run_config=dict(run_config or {})
         )
@@ -230,6 +233,8 @@ class FlowerGrid(Grid):
         for future_id in leftovers:
             self._delete(future_id)
         self._outbox.dispose()
+        if self._shared is not None:
+            self._shared.close()
 
     def _remind(self, waiting: Collection[Pending], waited: float, end: float | None) -> None:
         """Tell whose replies are awaited."""
@@ -249,6 +254,8 @@ class FlowerGrid(Grid):
     def _push(self, messages: Iterable[Message], until: float = math.inf) -> list[Pending]:
         self._asking = None
         batch = self._outbox.batch(until)
+        if self._shared is not None:
+            self._shared.begin_batch(lambda: self._outbox.disposable(self.run.run_id))
         try:
             self._fill(batch, messages)
         finally:
@@ -276,9 +283,36 @@ class FlowerGrid(Grid):
 
     def _fill(self, batch: Batch, messages: Iterable[Message]) -> None:
         with batch:
-            for message in messages:
+            for message, following in _with_next(messages):
                 self._check(message)
-                batch.add(self._prepare(message), functools.partial(encode, message, self._stamp), message)
+                pending = self._prepare(message)
+                references = self._share(pending, message, following)
+                weight = _size(message) - sum(reference.size for reference in references)
+                batch.add(pending, functools.partial(self._encode, message, references), max(0, weight))
+
+    def _share(self, pending: Pending, message: Message, following: Message | None) -> list[ObjectReference]:
+        """Put the records that a message shares with others into Drive, if its owner fetches such."""
+        if self._shared is None or pending.failure or not self.nodes.can(pending.node, OBJECTS):
+            return []
+        return self._shared.leave_out(message, following, self._outbox.disposable(message.metadata.run_id))
+
+    def _encode(self, message: Message, references: list[ObjectReference]) -> bytes:
+        body = encode(message, replace(self._stamp, objects=references))
+        if references and self._shared is not None:
+            self._shared.sent(message.metadata.message_id, body, references)
+        return body
+
+    def _send_whole(self, pending: Pending) -> bool:
+        """Send a message again whose owner could not get the objects, now with all in it; once."""
+        body = None if self._shared is None else self._shared.whole(pending.message_id)
+        if body is None:
+            return False
+        logger.warning("%s could not get the arrays that all share; it is sent its own", pending.email)
+        again = self._outbox.send(math.inf, pending, body + encode_stamp(self._stamp))
+        self._delete(pending.future_id)
+        with self._lock:
+            self._pending[pending.message_id] = again
+        return True
 
     def _check(self, message: Message) -> None:
         metadata, run_id = message.metadata, self.run.run_id
@@ -302,13 +336,15 @@ class FlowerGrid(Grid):
 
     def _collect(self, waiting: Mapping[str, Pending], left: float | None) -> list[tuple[str, Message]]:
         """Wait a while for the first replies; return them, and the Error replies of what expired meanwhile."""
-        futures = [p.future_id for p in waiting.values() if p.future_id]
+        with self._lock:  # some may have been sent again
+            current = [self._pending.get(message_id, pending) for message_id, pending in waiting.items()]
+        futures = [p.future_id for p in current if p.future_id]
         answered: set[str] = set()
         if len(futures) == len(waiting):
-            patience = min(_LONGEST_WAIT, min(p.expires_at for p in waiting.values()) - time.time())
+            patience = min(_LONGEST_WAIT, min(p.expires_at for p in current) - time.time())
             answered = self._rpc.answered(futures, max(0.0, patience if left is None else min(patience, left)))
         found: list[tuple[str, Message]] = []
-        for pending in list(waiting.values()):
+        for pending in current:
             # One by one: of several large replies, only one is in memory as bytes and as a message at once.
             body = self._rpc.get_response(pending.future_id) if pending.future_id in answered else None
             if (reply := self._settle(pending, body)) is not None:
@@ -323,6 +359,8 @@ class FlowerGrid(Grid):
             received = len(body)
             reply, stamp = read_reply(pending, body, now, self._spool)
             self.presence.arrived(pending.node)
+            if stamp.lacks_objects and reply.has_error() and self._send_whole(pending):
+                return None
         elif pending.failure:
             received, reply = 0, error_reply(pending, ErrorCode.NODE_UNAVAILABLE, pending.failure, now)
         elif now >= pending.expires_at:
@@ -361,6 +399,8 @@ class FlowerGrid(Grid):
             self._greeter.greet([node])
 
     def _forget(self, pending: Pending) -> None:
+        if self._shared is not None:
+            self._shared.release(pending.message_id)
         with self._lock:
             self._pending.pop(pending.message_id, None)
         if pending.future_id:
@@ -371,3 +411,23 @@ class FlowerGrid(Grid):
             self._rpc.delete_future(future_id)
         except SyftFlwrError as error:
             logger.warning("request %s could not be deleted: %s", future_id, error)
+
+
+def _with_next(messages: Iterable[Message]) -> Iterator[tuple[Message, Message | None]]:
+    """Yield each message with the one after it; one that can't be had takes nothing from those before."""
+    iterator = iter(messages)
+    message = next(iterator, None)
+    while message is not None:
+        try:
+            following = next(iterator, None)
+        except BaseException:
+            yield message, None
+            raise
+        yield message, following
+        message = following
+
+
+def _size(message: Message) -> int:
+    return sum(
+        len(value.data) for record in message.content.values() for value in record.values() if isinstance(value, Array)
+    )

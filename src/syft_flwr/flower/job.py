@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import shutil
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -30,6 +31,7 @@ from syft_flwr.flower.project import code_files, hash_of
 logger = logging.getLogger(__name__)
 
 _LONGEST_REASON = 200
+_CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,12 @@ class AppSpec:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A message for an app: serialized message and context, and what the reply's stamp is to say but for the times."""
+    """A message for an app: serialized message and context, and what the reply's stamp is to say but for the times.
 
-    message: bytes
+    The message is in pieces: bytes, and files of bytes.
+    """
+
+    message: Sequence[bytes | Path]
     context: bytes
     stamp: Stamp = field(default_factory=Stamp)
 
@@ -99,7 +104,13 @@ class JobFiles:
     def write(cls, directory: Path, spec: AppSpec, task: Task) -> Self:
         """Write down a job."""
         job = cls(directory)
-        job.message.write_bytes(task.message)
+        with job.message.open("wb") as file:
+            for piece in task.message:
+                if isinstance(piece, bytes):
+                    file.write(piece)
+                else:
+                    with piece.open("rb") as source:
+                        shutil.copyfileobj(source, file, _CHUNK)
         job.context.write_bytes(task.context)
         job.spec.write_text(json.dumps({"spec": asdict(spec), "stamp": asdict(task.stamp)}), encoding="utf-8")
         return job

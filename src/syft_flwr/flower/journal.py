@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from syft_flwr.flower.transport import Rpc
+from syft_flwr.flower.transport import Disposable, Rpc
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,10 @@ class JournaledRpc:
         self._rpc = rpc
         self._journal = journal
 
-    def send(self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False) -> str:
-        future_id = self._rpc.send(to_email, app_name, endpoint, body, encrypt)
+    def send(
+        self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False, *, disposable: str = ""
+    ) -> str:
+        future_id = self._rpc.send(to_email, app_name, endpoint, body, encrypt, disposable=disposable)
         self._journal.sent(future_id)
         return future_id
 
@@ -114,8 +116,5 @@ class JournaledRpc:
         self._rpc.delete_future(future_id)
         self._journal.gone(future_id)
 
-    def open_disposable(self, app_name: str, endpoint: str) -> None:
-        self._rpc.open_disposable(app_name, endpoint)
-
-    def dispose(self, app_name: str, endpoint: str) -> None:
-        self._rpc.dispose(app_name, endpoint)
+    def disposable(self, name: str) -> Disposable:
+        return self._rpc.disposable(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from syft_flwr.clock import SystemClock
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.flower.outage import Outages
 from syft_flwr.flower.progress import Progress
-from syft_flwr.flower.transport import Events, Rpc, wire_app_name
+from syft_flwr.flower.transport import Disposable, Events, Rpc, wire_app_name
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import load_settings
@@ -57,10 +58,11 @@ class Link:
 
     def events(self, app_name: str, aggregator: str) -> Events:
         """Return the answering side, for requests of the aggregator only."""
-        return P2PFileEvents(
+        return _DriveEvents(
+            self._runtime,
             wire_app_name(app_name),
             self.email,
-            self._interval,
+            poll_interval=self._interval,
             allowed_senders=[aggregator],
             max_poll_interval=self._longest,
         )
@@ -98,14 +100,30 @@ class Link:
         self.close()
 
 
+class _DriveEvents(P2PFileEvents):
+    """``P2PFileEvents`` with what the aggregator publishes for all owners."""
+
+    def __init__(self, runtime: DriveRuntime, app: str, email: str, **options: Any) -> None:
+        super().__init__(app, email, **options)
+        self._drive = runtime
+
+    def fetch(self, file_id: str, target: Path, *, size: int, sha256: str) -> None:
+        self._drive.fetch(file_id, target, size=size, sha256=sha256)
+
+    def disposable(self, name: str) -> Disposable:
+        return self._drive.disposable(name)
+
+
 class _DriveRpc:
     """``P2PFileRpc`` with a way to learn of replies without loading them: models are large."""
 
     def __init__(self, rpc: P2PFileRpc) -> None:
         self._rpc = rpc
 
-    def send(self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False) -> str:
-        return self._rpc.send(to_email, app_name, endpoint, body, encrypt)
+    def send(
+        self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False, *, disposable: str = ""
+    ) -> str:
+        return self._rpc.send(to_email, app_name, endpoint, body, encrypt, disposable=disposable)
 
     def get_response(self, future_id: str) -> bytes | None:
         return self._rpc.get_response(future_id)
@@ -116,8 +134,5 @@ class _DriveRpc:
     def delete_future(self, future_id: str) -> None:
         self._rpc.delete_future(future_id)
 
-    def open_disposable(self, app_name: str, endpoint: str) -> None:
-        self._rpc.open_disposable(app_name, endpoint)
-
-    def dispose(self, app_name: str, endpoint: str) -> None:
-        self._rpc.dispose(app_name, endpoint)
+    def disposable(self, name: str) -> Disposable:
+        return self._rpc.runtime.disposable(name)

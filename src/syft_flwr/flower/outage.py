@@ -10,7 +10,7 @@ from typing import TypeVar
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import DriveUnavailableError
 from syft_flwr.flower.progress import Progress
-from syft_flwr.flower.transport import Rpc
+from syft_flwr.flower.transport import Disposable, Rpc
 
 T = TypeVar("T")
 
@@ -61,7 +61,9 @@ class PatientRpc:
         """Make sends that wait for Drive fail."""
         self._closing.set()
 
-    def send(self, to_email: str, app_name: str, endpoint: str, body: bytes, until: float) -> str:
+    def send(
+        self, to_email: str, app_name: str, endpoint: str, body: bytes, until: float, *, disposable: str = ""
+    ) -> str:
         """Send a request; try again until ``until`` (Unix seconds).
 
         Raises:
@@ -69,7 +71,7 @@ class PatientRpc:
         """
         while True:
             try:
-                future_id = self._rpc.send(to_email, app_name, endpoint, body)
+                future_id = self._rpc.send(to_email, app_name, endpoint, body, disposable=disposable)
             except DriveUnavailableError as error:
                 self._outages.began(error)
                 if self._closing.is_set() or time.time() + _PAUSE > until:
@@ -93,11 +95,8 @@ class PatientRpc:
     def delete_future(self, future_id: str) -> None:
         self._rpc.delete_future(future_id)
 
-    def open_disposable(self, app_name: str, endpoint: str) -> None:
-        self._rpc.open_disposable(app_name, endpoint)
-
-    def dispose(self, app_name: str, endpoint: str) -> None:
-        self._rpc.dispose(app_name, endpoint)
+    def disposable(self, name: str) -> Disposable:
+        return self._rpc.disposable(name)
 
     def _pause(self, seconds: float) -> None:
         SystemClock().wait(self._closing, max(0.0, seconds))

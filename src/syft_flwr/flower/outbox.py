@@ -13,11 +13,11 @@ from typing import Self
 
 from syft_flwr.errors import SyftFlwrError
 from syft_flwr.exchange.disposables import LARGE
-from syft_flwr.flower._compat import SYSTEM_MESSAGE, Array, Message
+from syft_flwr.flower._compat import SYSTEM_MESSAGE
 from syft_flwr.flower.node import Nodes
 from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.replies import Pending
-from syft_flwr.flower.transport import DISPOSABLE, ENDPOINT, run_endpoint, wire_app_name
+from syft_flwr.flower.transport import DISPOSABLE, ENDPOINT, Disposable, wire_app_name
 
 logger = logging.getLogger(__name__)
 
@@ -33,39 +33,45 @@ class Outbox:
         self._app = wire_app_name(app_name)
         self._nodes = nodes
         self._lock = threading.Lock()
-        self._disposable: set[str] = set()
+        self._disposables: dict[int, Disposable] = {}
+
+    def disposable(self, run_id: int) -> Disposable:
+        """Return what holds all that is written for one run alone."""
+        with self._lock:
+            if run_id not in self._disposables:
+                self._disposables[run_id] = self._rpc.disposable(str(run_id))
+            return self._disposables[run_id]
 
     def dispose(self) -> None:
-        """Delete what was written for the run alone; idempotent."""
+        """Delete what was written for single runs; idempotent."""
         with self._lock:
-            endpoints, self._disposable = self._disposable, set()
-        for endpoint in endpoints:
-            self._rpc.dispose(self._app, endpoint)
+            disposables, self._disposables = self._disposables, {}
+        for disposable in disposables.values():
+            disposable.dispose()
 
     def batch(self, until: float = math.inf) -> Batch:
         """Begin a batch whose messages may wait for Drive until ``until`` (Unix seconds), but not beyond their ttl."""
-        return Batch(functools.partial(self._send, until))
+        return Batch(functools.partial(self.send, until))
 
-    def _send(self, until: float, pending: Pending, body: bytes) -> Pending:
-        endpoint = self._endpoint(pending, len(body))
+    def send(self, until: float, pending: Pending, body: bytes) -> Pending:
+        """Send one message; what became of it is in the result."""
+        disposable = self._disposable_for(pending, len(body))
         try:
-            future_id = self._rpc.send(pending.email, self._app, endpoint, body, min(until, pending.expires_at))
+            future_id = self._rpc.send(
+                pending.email, self._app, ENDPOINT, body, min(until, pending.expires_at), disposable=disposable
+            )
         except (SyftFlwrError, OSError) as error:
             logger.warning("message to %s could not be sent: %s", pending.email, error)
             return replace(pending, failure=f"the message to {pending.email} could not be sent: {error}")
         return replace(pending, future_id=future_id, size=len(body))
 
-    def _endpoint(self, pending: Pending, size: int) -> str:
-        """Return where a message goes: small ones of a run to an endpoint of its own, if the owner can do with that."""
+    def _disposable_for(self, pending: Pending, size: int) -> str:
+        """Return with what a message is thrown away: small ones with the run, if the owner can do with that."""
         metadata = pending.instruction.metadata
         if metadata.message_type == SYSTEM_MESSAGE or size > LARGE or not self._nodes.can(pending.node, DISPOSABLE):
-            return ENDPOINT
-        endpoint = run_endpoint(metadata.run_id)
-        with self._lock:
-            if endpoint not in self._disposable:
-                self._rpc.open_disposable(self._app, endpoint)
-                self._disposable.add(endpoint)
-        return endpoint
+            return ""
+        self.disposable(metadata.run_id)
+        return str(metadata.run_id)
 
 
 class Batch:
@@ -87,12 +93,11 @@ class Batch:
     def __exit__(self, *exc_info: object) -> None:
         self._pool.shutdown(wait=True)
 
-    def add(self, pending: Pending, encode: Callable[[], bytes], message: Message) -> None:
-        """Send a message, unless it has failed already; wait while too many bytes are in flight."""
+    def add(self, pending: Pending, encode: Callable[[], bytes], weight: int) -> None:
+        """Send a message of about ``weight`` bytes, unless it has failed; wait while too many bytes are in flight."""
         if pending.failure:
             self._results.append(pending)
             return
-        weight = _size(message)
         with self._changed:
             self._changed.wait_for(lambda: not self._in_flight or self._in_flight + weight <= _BYTES_IN_FLIGHT)
             self._in_flight += weight
@@ -108,9 +113,3 @@ class Batch:
         with self._changed:
             self._in_flight -= weight
             self._changed.notify_all()
-
-
-def _size(message: Message) -> int:
-    return sum(
-        len(value.data) for record in message.content.values() for value in record.values() if isinstance(value, Array)
-    )

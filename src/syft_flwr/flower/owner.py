@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
+from syft_flwr.errors import SyftFlwrError
 from syft_flwr.flower._compat import (
     FLWR_VERSION,
     Context,
@@ -21,12 +23,12 @@ from syft_flwr.flower._compat import (
 )
 from syft_flwr.flower.admission import Action, Situation, decide, run_tag
 from syft_flwr.flower.app_host import AppHost
-from syft_flwr.flower.codec import Stamp, decode_head, encode, redate, round_of
+from syft_flwr.flower.codec import ObjectReference, Stamp, decode_head, encode, redate, round_of, splice
 from syft_flwr.flower.job import Outcome, Task, failure_reply
 from syft_flwr.flower.node import node_id
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.run_store import RunStore
-from syft_flwr.flower.transport import DISPOSABLE, ENDPOINT, Events, run_endpoint
+from syft_flwr.flower.transport import DISPOSABLE, ENDPOINT, OBJECTS, Events
 from syft_flwr.models import Message as WireMessage
 
 logger = logging.getLogger(__name__)
@@ -88,10 +90,9 @@ class DataOwner:
         self._run = store.current()
         self._served_here = False
         self._warned: set[str] = set()
-        self._one_at_a_time = threading.Lock()
+        self._objects: set[str] = set()
+        """SHA-256 of those that the last message named."""
         events.on_request(ENDPOINT, self.handle, with_message=True)
-        if self._run is not None:
-            self._listen_to(self._run.run_id)
 
     def run_forever(self) -> None:
         """Serve messages; returns when the run's stop message came or the events were stopped."""
@@ -104,10 +105,6 @@ class DataOwner:
         Raises:
             FlowerError: The body is no Flower message; the transport tells the sender.
         """
-        with self._one_at_a_time:  # they come from two endpoints
-            return self._handle(body, wire)
-
-    def _handle(self, body: bytes, wire: WireMessage) -> bytes | None:
         seen = time.time()
         message, stamp = decode_head(body)
         now = self._drive_time()
@@ -132,7 +129,7 @@ class DataOwner:
         if verdict.action is Action.GREET:
             # Who says that it is there is given work, and a strategy's timeout begins.
             self._apps.warm_up()
-            return encode(_acknowledge(message), replace(self._stamp(seen), can=(DISPOSABLE,)))
+            return encode(_acknowledge(message), replace(self._stamp(seen), can=(DISPOSABLE, OBJECTS)))
         return self._run_app(message, stamp, body, seen, situation.age)
 
     def _run_app(self, message: Message, stamp: Stamp, body: bytes, seen: float, age: float) -> bytes:
@@ -144,11 +141,19 @@ class DataOwner:
         if abs(metadata.created_at - (seen - age)) > _CLOCK_TOLERANCE:
             # The app derives its reply's ttl from this clock; the aggregator's differs.
             body = redate(body, seen - age)
+        own = self._stamp(seen)
+        try:
+            pieces = splice(body, self._fetch(metadata.run_id, stamp.objects)) if stamp.objects else [body]
+        except (SyftFlwrError, OSError) as error:
+            reason = f"the arrays of the message can't be had: {error}"
+            self._ignore(message, reason)
+            return encode(
+                failure_reply(message, ErrorCode.MESSAGE_UNAVAILABLE, reason), replace(own, lacks_objects=True)
+            )
         self._progress("working", **labels)
         started = time.time()
         context = self._context(metadata.run_id, stamp)
-        own = self._stamp(seen)
-        outcome = self._apps.run(Task(body, context, own), metadata.ttl - age)
+        outcome = self._apps.run(Task(pieces, context, own), metadata.ttl - age)
         finished = time.time()
         if outcome.crash:
             logger.error("message %s: %s", metadata.message_id[:16], outcome.crash)
@@ -160,6 +165,23 @@ class DataOwner:
         self._progress("done", **labels, seconds=seconds, error=outcome.error, bytes=size)
         return outcome.reply
 
+    def _fetch(self, run_id: int, references: Sequence[ObjectReference]) -> dict[int, Path]:
+        """Return the files of objects by their places; those of the message before are there already."""
+        objects = self._store.objects(run_id)
+        paths = {reference.index: objects / reference.sha256 for reference in references}
+        for reference in references:
+            path = paths[reference.index]
+            if not _is_intact(path, reference):
+                partial = path.with_suffix(".partial")
+                self._events.fetch(reference.file_id, partial, size=reference.size, sha256=reference.sha256)
+                partial.replace(path)
+        kept = {path.name for path in paths.values()}
+        for path in objects.iterdir():
+            if path.name not in kept | self._objects:
+                path.unlink(missing_ok=True)
+        self._objects = kept
+        return paths
+
     def _serve(self, message: Message, stamp: Stamp) -> None:
         """Take a message's run as the one that is served."""
         tag = run_tag(message, stamp)
@@ -168,7 +190,6 @@ class DataOwner:
                 logger.info("run %d replaces run %d", tag.run_id, self._run.run_id)
             self._run = tag
             self._store.set_current(tag)
-            self._listen_to(tag.run_id)
         self._served_here = True
         if stamp.flwr and stamp.flwr != FLWR_VERSION:
             self._warn(
@@ -180,15 +201,12 @@ class DataOwner:
                 f"({self._config.project_hash[:12]}); this owner runs what is here"
             )
 
-    def _listen_to(self, run_id: int) -> None:
-        self._events.on_request(run_endpoint(run_id), self.handle, with_message=True, disposable=True)
-
     def _stop(self, message: Message, seen: float) -> bytes:
         run_id = message.metadata.run_id
         reason = str(message.content["config"].get("reason", "")) if "config" in message.content else ""
         logger.info("run %d is over: %s", run_id, reason)
         self._store.forget(run_id)
-        self._events.dispose(run_endpoint(run_id))
+        self._events.disposable(str(run_id)).dispose()
         self._progress("stopped", owner=self._config.email, reason=reason)
         self._events.stop()
         return encode(_acknowledge(message), self._stamp(seen))
@@ -228,3 +246,11 @@ def _written_at(wire: WireMessage, message: Message) -> float:
     if not wire.created_time:
         return message.metadata.created_at
     return datetime.fromisoformat(wire.created_time).timestamp()
+
+
+def _is_intact(path: Path, reference: ObjectReference) -> bool:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == reference.sha256
+    except FileNotFoundError:
+        return False

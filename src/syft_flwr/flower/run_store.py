@@ -5,6 +5,7 @@
     {directory}/current            the run served last (JSON)
     {directory}/{run id}/context   one line of JSON (which message made it), then the serialized Context
     {directory}/{run id}/reply     the reply to that message
+    {directory}/{run id}/objects/  array records that the run's messages share, by their SHA-256
 
 A Context and the reply that goes with it are one step: the reply is written first, and the Context, whose rename
 completes the step, names its message. A message that comes again after a crash is answered from here, and a counter
@@ -71,6 +72,12 @@ class RunStore:
         directory.mkdir(exist_ok=True, mode=0o700)
         _write(directory / "reply", reply)
         _write(directory / "context", json.dumps({"message": message_id}).encode() + b"\n" + context)
+
+    def objects(self, run_id: int) -> Path:
+        """Return the directory for array records of a run's messages; it exists afterwards."""
+        directory = self._run_directory(run_id) / "objects"
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return directory
 
     def forget(self, run_id: int) -> None:
         """Delete what is kept of a run that is over."""

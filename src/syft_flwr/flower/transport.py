@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Literal, Protocol
 
 from syft_flwr.models import Message
@@ -10,12 +11,11 @@ from syft_flwr.models import Message
 ENDPOINT = "messages"
 
 DISPOSABLE = "disposable"
-"""Of a data owner: it keeps the small messages of a run together, in folders that are deleted whole."""
+"""Of a data owner: its answers to requests that are thrown away together are so, too."""
 
 
-def run_endpoint(run_id: int) -> str:
-    """Return the endpoint for the small messages of one run."""
-    return f"{ENDPOINT}@{run_id}"
+OBJECTS = "objects"
+"""Of a data owner: it fetches array records that several messages have in common."""
 
 
 def wire_app_name(app_name: str) -> str:
@@ -23,10 +23,22 @@ def wire_app_name(app_name: str) -> str:
     return f"flwr/{app_name}"
 
 
+class Disposable(Protocol):
+    """What is thrown away together; see :class:`syft_flwr.exchange.objects.Disposable`."""
+
+    def publish(self, name: str, content: Path, readers: Collection[str]) -> str: ...
+
+    def withdraw(self, file_id: str) -> None: ...
+
+    def dispose(self) -> None: ...
+
+
 class Rpc(Protocol):
     """Sends requests and brings replies, whose senders it has checked. Thread-safe."""
 
-    def send(self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False) -> str: ...
+    def send(
+        self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False, *, disposable: str = ""
+    ) -> str: ...
 
     def get_response(self, future_id: str) -> bytes | None: ...
 
@@ -35,11 +47,8 @@ class Rpc(Protocol):
 
     def delete_future(self, future_id: str) -> None: ...
 
-    def open_disposable(self, app_name: str, endpoint: str) -> None:
-        """Keep the small messages of an endpoint together until they are disposed of."""
-
-    def dispose(self, app_name: str, endpoint: str) -> None:
-        """Delete what this account has written for a disposable endpoint."""
+    def disposable(self, name: str) -> Disposable:
+        """Return what is thrown away together under a name."""
 
 
 class Events(Protocol):
@@ -51,10 +60,13 @@ class Events(Protocol):
         handler: Callable[[bytes, Message], bytes | str | None],
         *,
         with_message: Literal[True],
-        disposable: bool = False,
     ) -> None: ...
 
-    def dispose(self, endpoint: str) -> None: ...
+    def disposable(self, name: str) -> Disposable:
+        """Return what is thrown away together under a name."""
+
+    def fetch(self, file_id: str, target: Path, *, size: int, sha256: str) -> None:
+        """Download what a peer has published; see :meth:`syft_flwr.runtime.DriveRuntime.fetch`."""
 
     def run_forever(self) -> None: ...
 

@@ -68,9 +68,10 @@ class GatewayTap:
             listener.start_token(token)
         return token
 
-    def peek(self) -> str:
-        self._feed_thread = threading.get_ident()
-        return self._inner.peek()
+    def peek(self, *, polls: bool = True) -> str:
+        if polls:
+            self._feed_thread = threading.get_ident()
+        return self._inner.peek(polls=polls)
 
     def list_changes(self, page_token: str) -> ChangePage:
         self._feed_thread = threading.get_ident()
@@ -117,8 +118,8 @@ class GatewayTap:
             listener.listed([folder], by_feed=False)
         return folder
 
-    def share(self, file_id: str, email: str) -> Account:
-        return self._inner.share(file_id, email)
+    def share(self, file_id: str, email: str, *, may_write: bool = True) -> Account:
+        return self._inner.share(file_id, email, may_write=may_write)
 
     def access(self, file_id: str) -> Access:
         return self._inner.access(file_id)

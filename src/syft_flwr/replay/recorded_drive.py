@@ -76,8 +76,9 @@ class RecordedDrive:
     def get_start_page_token(self) -> str:
         return self._recording.header.start.get("token") or "recorded"
 
-    def peek(self) -> str:
+    def peek(self, *, polls: bool = True) -> str:
         """Announce nothing: what the feed brought is part of the recording."""
+        del polls
         return self.get_start_page_token()
 
     def list_changes(self, page_token: str) -> ChangePage:
@@ -116,9 +117,9 @@ class RecordedDrive:
             last_modifying_user=self._recording.header.account,
         )
 
-    def share(self, file_id: str, email: str) -> Account:
+    def share(self, file_id: str, email: str, *, may_write: bool = True) -> Account:
         """Do nothing."""
-        del file_id
+        del file_id, may_write
         return Account(email, "")
 
     def access(self, file_id: str) -> Access:

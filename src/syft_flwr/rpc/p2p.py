@@ -66,7 +66,9 @@ class P2PFileRpc(SyftFlwrRpc):
         """Every response that answers a request of this account, in this app or another. Hot."""
         return self.runtime.responses
 
-    def send(self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False) -> str:
+    def send(
+        self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False, *, disposable: str = ""
+    ) -> str:
         """Send a request: write a ``.request`` file into the recipient's inbox.
 
         Returns when the file is in Drive. A crash or a lost answer in between never makes a second file.
@@ -77,6 +79,7 @@ class P2PFileRpc(SyftFlwrRpc):
             endpoint: The endpoint, with or without a leading slash.
             body: What the handler will get.
             encrypt: Not supported: warns once for each recipient, and sends unencrypted.
+            disposable: The name of what it is thrown away with (:meth:`DriveRuntime.disposable`).
 
         Returns:
             The future ID (a UUID4), to ask for the reply with.
@@ -85,7 +88,7 @@ class P2PFileRpc(SyftFlwrRpc):
             InvalidNameError: An argument can't go on the wire (it is a ``ValueError``, too).
             DriveError: Drive refused, or could not be reached in spite of retries.
         """
-        return self.send_many([(to_email, app_name, endpoint, body)], encrypt=encrypt)[0]
+        return self._send([Request(to_email, app_name, endpoint, body, disposable)], encrypt=encrypt)[0]
 
     def send_many(self, requests: Iterable[tuple[str, str, str, bytes]], *, encrypt: bool = False) -> list[str]:
         """Send several requests at once, each (to_email, app_name, endpoint, body); return their future IDs in order.
@@ -95,10 +98,7 @@ class P2PFileRpc(SyftFlwrRpc):
             PartlySentError: Some could not be sent; it tells which went.
             DriveError: None could be sent.
         """
-        wanted = [Request(*request) for request in requests]
-        if encrypt:
-            self._warn_unencrypted(request.recipient for request in wanted)
-        return self.runtime.send(wanted)
+        return self._send([Request(*request) for request in requests], encrypt=encrypt)
 
     def get_response(self, future_id: str) -> bytes | None:
         """Return the reply's body, or ``None`` when there is none yet.
@@ -151,14 +151,6 @@ class P2PFileRpc(SyftFlwrRpc):
         """
         self.runtime.delete_future(future_id)
 
-    def open_disposable(self, app_name: str, endpoint: str) -> None:
-        """Keep an endpoint's small requests until :meth:`dispose`; see :meth:`DriveRuntime.open_disposable`."""
-        self.runtime.open_disposable(app_name, endpoint)
-
-    def dispose(self, app_name: str, endpoint: str) -> None:
-        """Delete this account's folders of a disposable endpoint, with all that is in them."""
-        self.runtime.dispose(app_name, endpoint)
-
     def close(self) -> None:
         """Give up the runtime; idempotent. Futures are kept, and a later use opens it again."""
         with self._lock:
@@ -173,6 +165,11 @@ class P2PFileRpc(SyftFlwrRpc):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _send(self, requests: Sequence[Request], *, encrypt: bool) -> list[str]:
+        if encrypt:
+            self._warn_unencrypted(request.recipient for request in requests)
+        return self.runtime.send(requests)
 
     def _warn_unencrypted(self, recipients: Iterable[str]) -> None:
         for recipient in recipients:

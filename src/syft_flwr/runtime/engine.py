@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.disposables import Disposables
 from syft_flwr.exchange.ids import IdPool
 from syft_flwr.exchange.lane import HandlerThreads, Lane
+from syft_flwr.exchange.objects import Disposable, Objects
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.exchange.responses import Responses
@@ -141,8 +143,8 @@ def assemble(
             identities=identities,
             ids=ids,
             streams=Streams(),
-            own_writes=OwnWrites(gateway.peek, clock.monotonic),
-            disposables=Disposables(ledger, folders, settings, clock),
+            own_writes=OwnWrites(partial(gateway.peek, polls=False), clock.monotonic),
+            disposables=Disposables(ledger, settings, clock),
             pool=executor,
             observes=observes,
         )
@@ -221,6 +223,7 @@ class Engine:
         self.requester = Requester(
             parts, on_sent=self._on_sent, closed=self._closed, patience=_SEND_PATIENCE if threaded else 0.0
         )
+        self.objects = Objects(parts, closed=self._closed, patience=_SEND_PATIENCE if threaded else 0.0)
         self.follower = Follower(
             parts,
             routes=self.routes,
@@ -338,10 +341,7 @@ class Engine:
         self.check_open()
         if self.parts.observes:
             raise ConfigurationError(f"this runtime of {self.parts.me} only looks on; use DriveRuntime.open to answer")
-        if route.disposable:  # its folders are made by those who write into them
-            self.parts.disposables.add(route.app, route.endpoint)
-        else:
-            self.follower.want_inboxes((sender, route.app, route.endpoint) for sender in known_senders)
+        self.follower.want_inboxes((sender, route.app, route.endpoint) for sender in known_senders)
         route.lane = self._make_lane(
             f"{route.app}/{route.endpoint}",
             steps=self.dispatch.responder,
@@ -354,10 +354,10 @@ class Engine:
         )
         self.dispatch.open_route(route)
 
-    def dispose(self, app: str, endpoint: str) -> None:
-        """Delete the folders of a disposable endpoint that are this account's own."""
-        self.parts.disposables.dispose(app, endpoint)
-        self.deletions.run_soon()
+    def disposable(self, name: str) -> Disposable:
+        """Return what is thrown away together under a name."""
+        self.check_open()
+        return Disposable(self.parts, self.objects, on_deletion=self.deletions.run_soon, name=name)
 
     def withdraw(self, routes: Collection[Route]) -> None:
         """Stop handlers; waits up to a second for what they are doing, and for the replies under way."""

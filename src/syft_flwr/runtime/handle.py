@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn, Self, Unpack
 from reactivex import Observable, abc
 
 from syft_flwr.errors import RemoteHandlerError, RuntimeClosedError
+from syft_flwr.exchange.objects import Disposable
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.feed.router import from_start
@@ -22,7 +23,6 @@ from syft_flwr.runtime.loop import nothing
 from syft_flwr.runtime.recorders import start_recording
 from syft_flwr.runtime.sharing import observing_engine, release, shared_engine
 from syft_flwr.settings import SettingsDict
-from syft_flwr.wire import validate_app, validate_endpoint
 
 _CALM: SettingsDict = {"max_poll_interval": 15.0}
 
@@ -360,18 +360,36 @@ class DriveRuntime:
         self._check_open()
         self._engine.responses.forget([future_id])
 
-    def open_disposable(self, app: str, endpoint: str) -> None:
-        """Keep an endpoint's small messages until :meth:`dispose`, in folders of this account's own.
+    def disposable(self, name: str) -> Disposable:
+        """Return what is thrown away together under a name, such as the small messages of one conversation.
 
-        Deleting a folder costs what deleting one file does. Both parties do so, or each cleans up as it can.
+        Requests that bear the name (``Request.disposable``), and the peers' answers, lie in folders of those who write
+        them. Deleting a folder costs what deleting one file does. One that is not disposed of goes with the clean-up.
+
+        Args:
+            name: Letters, digits and hyphens, 64 at most.
+
+        Raises:
+            ValueError: It is not.
         """
         self._check_open()
-        self._engine.parts.disposables.add(validate_app(app), validate_endpoint(endpoint))
+        return self._engine.disposable(name)
 
-    def dispose(self, app: str, endpoint: str) -> None:
-        """Delete this account's folders of a disposable endpoint, with all that is in them. The peers' follow."""
+    def fetch(self, file_id: str, target: Path, *, size: int, sha256: str) -> None:
+        """Download what a peer has published (:meth:`Disposable.publish`); an outage is waited out for a minute.
+
+        Args:
+            file_id: What to download.
+            target: Where to.
+            size: Its length in bytes.
+            sha256: Its SHA-256 (hex).
+
+        Raises:
+            DamagedDownloadError: It has another size or SHA-256.
+            DriveError: It is gone, or Drive can't be reached or refuses.
+        """
         self._check_open()
-        self._engine.dispose(validate_app(app), validate_endpoint(endpoint))
+        self._engine.objects.fetch(file_id, target, size=size, sha256=sha256)
 
     def consume(self, message: Message) -> None:
         """Acknowledge a message that a stream has dealt with: it is never seen again, and gets no reply.

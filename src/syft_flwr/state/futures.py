@@ -47,6 +47,8 @@ class Future:
     request_id: str
     sent_at: float
     response: Response | None = None
+    disposable: str = ""
+    """The name of what the request is thrown away with."""
 
 
 class FutureTable:

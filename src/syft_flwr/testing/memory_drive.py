@@ -216,7 +216,12 @@ class MemoryDrive:
             people |= {file.owner} | file.writers
         return people
 
-    _viewers = _editors
+    def _viewers(self, file: _File) -> set[str]:
+        people = self._editors(file) | set(file.readers)
+        while file.parent is not None and file.parent in self._files:
+            file = self._files[file.parent]
+            people |= set(file.readers)
+        return people
 
     def _tree(self, file: _File) -> Iterator[_File]:
         yield file
@@ -268,7 +273,8 @@ class MemoryGateway:
         self._call("changes.getStartPageToken")
         return self._drive._start_token(self._account)
 
-    def peek(self) -> str:
+    def peek(self, *, polls: bool = True) -> str:
+        del polls
         return self.get_start_page_token()
 
     def list_changes(self, page_token: str) -> ChangePage:
@@ -330,12 +336,15 @@ class MemoryGateway:
             writers = drive._editors(drive._find(self._account, file_id))
         return Access(self._account in writers, frozenset(f"permission-{writer}" for writer in writers))
 
-    def share(self, file_id: str, email: str) -> Account:
+    def share(self, file_id: str, email: str, *, may_write: bool = True) -> Account:
         self._call("permissions.create")
         drive = self._drive
         with drive._lock:
             file = drive._find(self._account, file_id)
-            file.writers.add(email.lower())
+            if may_write:
+                file.writers.add(email.lower())
+            else:
+                file.readers = (*file.readers, email.lower())
             for each in drive._tree(file):
                 drive._log(each, {email.lower()})
         return Account(email, f"permission-{email.lower()}")
