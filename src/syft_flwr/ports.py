@@ -79,8 +79,8 @@ class DriveGateway(Protocol):
             DamagedDownloadError: Size or checksum are not what Drive's metadata said.
         """
 
-    def delete(self, file_id: str) -> None:
-        """Delete a file of one's own for good; one that is gone already counts as success."""
+    def delete(self, file_id: str) -> bool:
+        """Delete a file of one's own for good; return whether it was there. One that is gone is no error."""
 
     def server_time(self) -> float:
         """Drive's clock: Unix seconds, from the last answer's ``Date``; the local clock before the first answer."""

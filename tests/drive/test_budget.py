@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syft_flwr.drive.budget import LEAST, AccountBudget
-from syft_flwr.errors import ConfigurationError
+from syft_flwr.drive.budget import GOOGLE_PER_MINUTE, LEAST, AccountBudget
+from syft_flwr.drive.quota import units_of
+from syft_flwr.drive.spending import read_spending
+from syft_flwr.errors import ConfigurationError, StateError
 
 NOON = datetime(2026, 11, 26, 20, tzinfo=UTC).timestamp()  # in California
 
@@ -127,3 +129,92 @@ def test_eight_processes_with_kills_keep_to_the_unit(tmp_path: Path) -> None:
     for start, _ in spends:
         assert sum(units for at, units in spends if start <= at < start + 60) <= 1_000
     assert 1_000 <= sum(units for _, units in spends) <= 6_000
+
+
+# -- limits -------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_gives_no_limit_keeps_to_the_others_limit(tmp_path: Path) -> None:
+    path = tmp_path / "budget"
+    limited, other = AccountBudget(per_minute=500, path=path), AccountBudget(path=path)
+    assert other.limits() == (500, None)
+    assert reserve(limited, 300, 10.0) == 0
+    assert reserve(other, 300, 10.0) > 0
+
+
+def test_a_limit_holds_for_those_too_that_were_there_before(tmp_path: Path) -> None:
+    path = tmp_path / "budget"
+    first, limited = AccountBudget(path=path), AccountBudget(per_day=1_000, path=path)
+    assert reserve(first, 900, 10.0) == 0
+    assert reserve(limited, 200, 10.0) > 0
+    assert reserve(first, 200, 10.0) > 0
+
+
+def test_processes_that_contradict_each_other_are_told_both_limits_and_the_next_user_may_choose(tmp_path: Path) -> None:
+    path = tmp_path / "budget"
+    first = AccountBudget(per_minute=1_000, path=path)
+    with pytest.raises(ConfigurationError, match=r"2,000 quota units a minute.*keep to 1,000"):
+        AccountBudget(per_minute=2_000, path=path)
+    first.close()
+    assert AccountBudget(per_minute=2_000, path=path).limits() == (2_000, None)
+
+
+def test_a_damaged_file_does_not_lose_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "budget"
+    budget = AccountBudget(per_minute=500, path=path)
+    path.write_text("{")
+    assert reserve(budget, 5, 10.0) > 0
+    assert reserve(budget, 400, 75.0) == 0
+    assert reserve(budget, 400, 76.0) > 0
+
+
+def test_without_a_limit_google_s_own_holds(tmp_path: Path) -> None:
+    budget = AccountBudget(path=tmp_path / "budget")
+    assert reserve(budget, GOOGLE_PER_MINUTE, 10.0) == 0
+    assert reserve(budget, 5, 10.0) > 0
+
+
+# -- the bill -----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_spent_outlives_its_processes_by_method_purpose_and_process(tmp_path: Path) -> None:
+    path, now = tmp_path / "budget", time.monotonic
+    for who, method in (("run (1)", "files.create"), ("watch (2)", "changes.list"), ("run (1)", "files.delete")):
+        budget = AccountBudget(path=path, who=who)
+        budget.reserve(units_of(method), resting=False, clock=now, drive_time=time.time(), method=method)
+        budget.close()
+    spending = read_spending(path)
+    assert (spending.minute, spending.today) == (200, 200)
+    assert spending.methods == {"files.create": 50, "changes.list": 100, "files.delete": 50}
+    assert spending.purposes == {"sending": 50, "at rest": 100, "cleaning up": 50}
+    assert spending.processes == {"run (1)": 100, "watch (2)": 100}
+    assert spending.until_midnight >= 200
+
+
+def test_a_new_day_begins_a_new_bill_and_keeps_the_sums_of_the_days_before(tmp_path: Path) -> None:
+    path = tmp_path / "budget"
+    budget = AccountBudget(path=path, who="run (1)")
+    for day in range(40):
+        drive_time = time.time() - (39 - day) * 86_400
+        assert budget.reserve(5, resting=False, clock=lambda: 1.0, drive_time=drive_time, method="files.get") == 0
+    spending = read_spending(path)
+    assert spending.methods == {"files.get": 5}
+    assert len(spending.days) == 30
+
+
+def test_many_processes_leave_a_bounded_file(tmp_path: Path) -> None:
+    path = tmp_path / "budget"
+    for number in range(200):
+        budget = AccountBudget(path=path, who=f"run ({number})")
+        budget.reserve(5, resting=False, clock=lambda: 1.0, drive_time=time.time(), method="files.get")
+        budget.close()
+    spending = read_spending(path)
+    assert sum(spending.processes.values()) == spending.today == 1_000
+    assert len(spending.processes) <= 51
+
+
+def test_a_bill_that_is_damaged_says_so_and_one_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert read_spending(tmp_path / "none").today == 0
+    (tmp_path / "budget").write_text('{"day": 5}')
+    with pytest.raises(StateError, match="can't read what was spent"):
+        read_spending(tmp_path / "budget")

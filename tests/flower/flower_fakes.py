@@ -161,6 +161,14 @@ class FakeEvents:
     def disposable(self, name: str) -> FakeDisposable:
         return FakeDisposable(self._drive, name)
 
+    def drain(self, timeout: float | None = None) -> bool:
+        assert self._handler is not None
+        for letter in self._drive.inbox(self._email) if self._drive.requests.get(self._email) else ():
+            reply = self._handler(letter.body, letter.wire())
+            if reply is not None:
+                self._drive.answer(letter.future_id, reply)
+        return True
+
     def stop(self) -> None:
         self._stopped = True
         with self._drive.changed:

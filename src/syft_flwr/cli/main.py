@@ -9,6 +9,7 @@ import typer
 from syft_flwr.cli.bootstrap import bootstrap
 from syft_flwr.cli.emulator import emulator
 from syft_flwr.cli.login import login, logout
+from syft_flwr.cli.quota import quota
 from syft_flwr.cli.record import record
 from syft_flwr.cli.replay import replay
 from syft_flwr.cli.run import run
@@ -22,7 +23,7 @@ app = typer.Typer(
 )
 
 # The modules of the commands import nothing heavy before they run: --help must answer at once.
-for command in (simulate, run, watch, record, replay, bootstrap, login, logout):
+for command in (simulate, run, watch, record, replay, bootstrap, quota, login, logout):
     app.command()(command)
 # The emulator is a package of its own and reads its own options.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(

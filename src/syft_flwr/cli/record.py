@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption
 from syft_flwr.cli.watch import follow
 
 
@@ -26,6 +27,8 @@ def record(  # noqa: PLR0917 - typer passes options by name
     ] = False,
     seconds: Annotated[float | None, typer.Option("--for", min=0, help="End after so many seconds.")] = None,
     poll_interval: Annotated[float | None, typer.Option(help="Seconds between polls while messages flow.")] = None,
+    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
+    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Record an account's feed until Ctrl-C, to be replayed in a test or with "syft-flwr replay".
 

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.output import errors_end_the_command, fail
+from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, limit_as_the_project_says
 
 if TYPE_CHECKING:
     from syft_flwr.flower.progress import Progress
     from syft_flwr.flower.project import FlowerProject
     from syft_flwr.flower.roles import Parties
+
+_LEFT_OVER = 75
+"""Exit code, as of sysexits.h: to be tried again."""
 
 ProjectArgument = Annotated[
     Path, typer.Argument(help="Directory of a Flower project (with a pyproject.toml).", show_default=False)
@@ -62,12 +66,23 @@ def run(  # noqa: PLR0917 - typer passes options by name
         str | None, typer.Option(help="Data owner: let the project run whose code has this hash.", metavar="HASH")
     ] = None,
     auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Data owner: run whatever is here.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Data owner: answer what waits, and end; for cron and batch jobs.")
+    ] = False,
+    until_idle: Annotated[
+        float | None, typer.Option(min=1, help="Data owner: end after so many seconds without a message.")
+    ] = None,
+    max_runtime: Annotated[
+        float | None, typer.Option(min=1, help="Data owner: end after so many seconds in any case.")
+    ] = None,
     poll_interval: Annotated[float | None, typer.Option(help="Seconds between polls while messages flow.")] = None,
     max_poll_interval: Annotated[
         float | None, typer.Option(help="Longest pause between polls when all is quiet; by default 15 seconds.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout, events on stderr.")] = False,
     events_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
+    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Take part in a federation: as its aggregator or as a data owner, as the account's address says."""
     with errors_end_the_command(), _reporting(events_fd, as_json) as progress:
@@ -76,10 +91,11 @@ def run(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.flower.links import Polling
         from syft_flwr.flower.project import FlowerProject, parse_config
         from syft_flwr.flower.report import report_of
-        from syft_flwr.flower.roles import OwnerPlan, Parties, run_aggregator, run_owner
+        from syft_flwr.flower.roles import OwnerPlan, Parties, Serving, run_aggregator, run_owner
         from syft_flwr.settings import EMAIL_VARIABLE, load_email
 
         flower = FlowerProject.load(project)
+        limit_as_the_project_says(flower.directory)
         overrides = flower.overrides(run_config or [], rounds)
         address = load_email(email)
         if address is None:
@@ -93,9 +109,13 @@ def run(  # noqa: PLR0917 - typer passes options by name
                 run_overrides=overrides,
                 in_process=in_process,
                 share_tracebacks=share_tracebacks,
+                serving=Serving(once, until_idle, max_runtime),
             )
-            run_owner(flower, parties, address, owner, progress, polling=polling)
+            if run_owner(flower, parties, address, owner, progress, polling=polling) is False:
+                fail("time is up before all that waited was answered; the next run goes on", _LEFT_OVER)
             return
+        if once or until_idle or max_runtime:
+            raise ConfigurationError("--once, --until-idle and --max-runtime are for data owners")
         plan = RunPlan(
             datasites=parties.datasites,
             overrides=overrides,

@@ -14,6 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from syft_flwr.cli.quota import spent
+
 _MOST_COLUMNS = 4
 _PHASES = {"train": "train", "evaluate": "evaluate", "server": "server-side"}
 
@@ -46,7 +48,7 @@ class View:
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         self._board(event, **fields)
-        if not self._console.is_terminal or event not in _SHOWN_ON_BOARD:
+        if event != "bill" and (not self._console.is_terminal or event not in _SHOWN_ON_BOARD):
             self._lines(event, **fields)
 
     def __enter__(self) -> Self:
@@ -264,5 +266,6 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "stopped": lambda f: f"{f['owner']} leaves: {f['reason']}",
     "checkpoint": lambda f: f"checkpoint: {f['path']}",
     "interrupted": _interrupted,
+    "bill": lambda f: f"{f['account']} {spent(f)}",
     "result": lambda f: f"result: {f['path']}" + (f", arrays: {f['arrays']}" if f["arrays"] else ""),
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, spent
 from syft_flwr.cli.stream import (
     AppOption,
     CountOption,
@@ -34,6 +35,8 @@ def watch(  # noqa: PLR0917 - typer passes options by name
     count: CountOption = None,
     as_json: JsonOption = False,
     poll_interval: Annotated[float | None, typer.Option(help="Seconds between polls while messages flow.")] = None,
+    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
+    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Print an account's feed as it comes, until Ctrl-C: messages, rejections and errors.
 
@@ -73,3 +76,4 @@ def follow(runtime: DriveRuntime, ended: threading.Event, notice: str, seconds: 
         runtime.poll_once()
         typer.echo(notice, err=True)
         runtime.run_forever(ended, seconds)
+    typer.echo(spent(runtime.meter.snapshot().to_json()), err=True)

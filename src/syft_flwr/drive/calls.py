@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-from syft_flwr.drive.budget import AccountBudget
+from syft_flwr.drive.budget import GOOGLE_PER_MINUTE, AccountBudget
 from syft_flwr.drive.pacing import WritePacer, next_delay, should_retry
 from syft_flwr.drive.quota import QuotaMeter, units_of
 from syft_flwr.drive.session import DriveSession
@@ -141,6 +141,7 @@ class CallGovernor:
                 resting=method in _RESTING,
                 clock=self._clock.monotonic,
                 drive_time=self._session.server_time(),
+                method=method,
             )
             if delay == 0:
                 self._is_short &= waited == 0
@@ -160,8 +161,9 @@ class CallGovernor:
 
     def _limits(self) -> str:
         assert self._budget is not None  # noqa: S101 - the caller has looked
-        limits = ((self._budget.per_minute, "minute"), (self._budget.per_day, "day"))
-        return ", ".join(f"{limit:,} units a {period}" for limit, period in limits if limit is not None)
+        limits = zip(self._budget.limits(), ("minute", "day"), strict=True)
+        told = [f"{limit:,} units a {period}" for limit, period in limits if limit is not None]
+        return ", ".join(told) or f"Google's {GOOGLE_PER_MINUTE:,} units a minute"
 
     def _pause(self, seconds: float) -> None:
         if self._clock.wait(self._stopped, seconds):

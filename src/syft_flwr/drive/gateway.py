@@ -244,11 +244,13 @@ class HttpDriveGateway:
         request = self._files.get_media(fileId=file_id, supportsAllDrives=True)
         download(self._governor, request.uri, target, size=size, sha256=sha256)
 
-    def delete(self, file_id: str) -> None:
+    def delete(self, file_id: str) -> bool:
         try:
             self._execute("files.delete", lambda: self._files.delete(fileId=file_id, supportsAllDrives=True), _nothing)
         except NotFoundError:
             _log.debug("file %s was gone already", file_id)
+            return False
+        return True
 
     def server_time(self) -> float:
         return self._session.server_time()

@@ -92,8 +92,7 @@ class Deletions:
             later: list[tuple[Deletion, float]] = []
             with self._parts.own_writes.writing() as wrote:
                 for deletion in due:
-                    if self._delete(deletion):
-                        wrote()
+                    if self._delete(deletion, wrote):
                         deleted.append(deletion.file_id)
                     else:
                         pause = min(4.0**deletion.failures, _LONGEST_PAUSE)
@@ -104,10 +103,11 @@ class Deletions:
             if len(due) < _NOTED_AT_ONCE:
                 return
 
-    def _delete(self, deletion: Deletion) -> bool:
+    def _delete(self, deletion: Deletion, wrote: Callable[[], None]) -> bool:
         """Delete a file; return whether it is gone, or given up."""
         try:
-            self._parts.gateway.delete(deletion.file_id)
+            if self._parts.gateway.delete(deletion.file_id):
+                wrote()
         except DriveError as error:
             if isinstance(error, PermissionDeniedError) and deletion.failures + 1 >= _REFUSALS:
                 self._parts.streams.report(f"giving up the deletion of {deletion.file_id}", error)

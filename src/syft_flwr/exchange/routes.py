@@ -58,7 +58,10 @@ class Backlog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[str, deque[int]] = {}
-        self._taken: dict[str, set[int]] = {}
+        self._taken: dict[str, dict[int, int]] = {}
+        """By sender, the numbers that are being placed, and which taking it was that took them."""
+        self.takings = 0
+        """How often numbers were taken."""
 
     def is_before(self, sender: str, number: int, *, beside: Container[int] = ()) -> bool:
         """Tell whether an earlier request of the sender waits, beside those that are being placed."""
@@ -93,11 +96,12 @@ class Backlog:
         """Take up to ``count`` of them, the senders in turn, each sender's in order."""
         taken: list[int] = []
         with self._lock:
+            self.takings += 1
             while self._waiting and len(taken) < count:
                 for sender in list(self._waiting)[: count - len(taken)]:
                     numbers = self._waiting.pop(sender)
                     taken.append(numbers.popleft())
-                    self._taken.setdefault(sender, set()).add(taken[-1])
+                    self._taken.setdefault(sender, {})[taken[-1]] = self.takings
                     if numbers:
                         self._waiting[sender] = numbers
         return taken
@@ -108,12 +112,18 @@ class Backlog:
             with self._lock:
                 self._forget(sender.lower(), number)
 
-    def settled(self, numbers: Collection[int]) -> None:
-        """Note that these were looked at: what is not in the lane is over, or another process's, and holds up none."""
+    def settled(self, numbers: Collection[int], takings: int) -> None:
+        """Note that these were looked at: what is not in the lane is over, or another process's, and holds up none.
+
+        Args:
+            numbers: What was looked at.
+            takings: :attr:`takings` before that; what was taken again meanwhile still is to be placed.
+        """
         if self._taken:
             with self._lock:
                 for sender, taken in list(self._taken.items()):
-                    taken.difference_update(numbers)
+                    for number in [n for n, taking in taken.items() if taking <= takings and n in numbers]:
+                        del taken[number]
                     if not taken:
                         del self._taken[sender]
 
@@ -128,7 +138,7 @@ class Backlog:
     def _forget(self, key: str, number: int) -> None:
         numbers = self._taken.get(key)
         if numbers is not None:
-            numbers.discard(number)
+            numbers.pop(number, None)
             if not numbers:
                 del self._taken[key]
 

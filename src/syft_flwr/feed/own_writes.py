@@ -11,7 +11,7 @@ from syft_flwr.errors import DriveError
 
 _log = logging.getLogger(__name__)
 
-_SURE = 60.0
+_SURE = 15.0
 """Seconds for which a token that has moved by as many as there were writes needs no list."""
 _LIKELY = 1.0
 """Likewise for one that has moved otherwise, in so short a time that hardly anything else can have come."""

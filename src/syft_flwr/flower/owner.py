@@ -99,6 +99,11 @@ class DataOwner:
         self._progress("ready", owner=self._config.email)
         self._events.run_forever()
 
+    def run_once(self, timeout: float | None) -> bool:
+        """Answer the messages that wait, for ``timeout`` seconds at most; return whether all are answered."""
+        self._progress("ready", owner=self._config.email)
+        return self._events.drain(timeout)
+
     def handle(self, body: bytes, wire: WireMessage) -> bytes | None:
         """Handle one request and return the reply's bytes, if there is to be one.
 

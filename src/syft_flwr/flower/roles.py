@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +30,8 @@ from syft_flwr.wire import same_address, validate_address
 
 Config = Mapping[str, bool | float | int | str]
 Role = Literal["aggregator", "owner"]
+
+_LONGEST_WAIT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,19 @@ def _clean_up_after(earlier: EarlierRun | None, rpc: Rpc, progress: Progress) ->
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """For how long a data owner serves: by default until the run is over.
+
+    ``once`` answers what waits. ``idle`` ends it after so many seconds without a message, ``at_most`` after so many
+    seconds in any case.
+    """
+
+    once: bool = False
+    idle: float | None = None
+    at_most: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OwnerPlan:
     """How a data owner serves a project. ``code_hash`` is the state of it that may run, empty for any."""
 
@@ -143,6 +160,7 @@ class OwnerPlan:
     run_overrides: Config = field(default_factory=dict)
     in_process: bool = False
     share_tracebacks: bool = False
+    serving: Serving = Serving()
 
 
 def run_owner(
@@ -153,8 +171,11 @@ def run_owner(
     progress: Progress,
     *,
     polling: Polling | None = None,
-) -> None:
-    """Serve the aggregator's messages until the run is over.
+) -> bool:
+    """Serve the aggregator's messages until the run is over, or as long as the plan says.
+
+    Returns:
+        Whether all that waited is answered.
 
     Raises:
         ConfigurationError: The credentials or a setting are wrong, or another process serves this project here.
@@ -176,16 +197,66 @@ def run_owner(
             link = Link(email, polling)
             with link:
                 events = link.events(project.app_name, parties.aggregator)
+                activity = Activity(progress)
                 owner = DataOwner(
-                    config, events, apps, RunStore(directory), drive_time=link.drive_time, progress=progress
+                    config, events, apps, RunStore(directory), drive_time=link.drive_time, progress=activity
                 )
+                if plan.serving.once:
+                    return owner.run_once(plan.serving.at_most)
                 link.connect(progress)
-                owner.run_forever()
+                with limited(plan.serving, activity, events.stop):
+                    owner.run_forever()
+                return True
         finally:
             # The link first: the reply of an app that is ended here would not be the app's.
             apps.close()
             if link is not None:
                 progress("bill", account=email, **link.bill())
+
+
+class Activity:
+    """Passes progress on, and knows since when nothing has been going on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._working = 0
+        self._since = time.monotonic()
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        self._working += {"working": 1, "done": -1}.get(event, 0)
+        self._since = time.monotonic()
+        self._progress(event, **fields)
+
+    def idle(self) -> float:
+        """Return the seconds since the last event; 0 while the app runs."""
+        return 0.0 if self._working else time.monotonic() - self._since
+
+
+@contextmanager
+def limited(serving: Serving, activity: Activity, stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` when there was nothing to do for too long, or time is up, while the block runs."""
+    if serving.idle is None and serving.at_most is None:
+        yield
+        return
+    over, began = threading.Event(), time.monotonic()
+
+    def watch() -> None:
+        while True:
+            idle = float("inf") if serving.idle is None else serving.idle - activity.idle()
+            left = float("inf") if serving.at_most is None else began + serving.at_most - time.monotonic()
+            if min(idle, left) <= 0:
+                stop()
+                return
+            if over.wait(min(idle, left, _LONGEST_WAIT)):
+                return
+
+    thread = threading.Thread(target=watch, name="flower-owner-limits", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def app_directory(project: FlowerProject, email: str) -> Path:

@@ -70,4 +70,7 @@ class Events(Protocol):
 
     def run_forever(self) -> None: ...
 
+    def drain(self, timeout: float | None = None) -> bool:
+        """Answer all that waits, and return; tell whether all is done."""
+
     def stop(self) -> None: ...

@@ -147,8 +147,8 @@ class GatewayTap:
         for listener in self._listeners:
             listener.downloaded(file_id, target)
 
-    def delete(self, file_id: str) -> None:
-        self._inner.delete(file_id)
+    def delete(self, file_id: str) -> bool:
+        return self._inner.delete(file_id)
 
     def server_time(self) -> float:
         return self._inner.server_time()

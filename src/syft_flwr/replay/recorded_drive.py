@@ -164,8 +164,10 @@ class RecordedDrive:
                 "handler or pipeline loads them"
             )
 
-    def delete(self, file_id: str) -> None:
+    def delete(self, file_id: str) -> bool:
         """Do nothing."""
+        del file_id
+        return True
 
     def server_time(self) -> float:
         return self._now()

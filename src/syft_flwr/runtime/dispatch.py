@@ -338,6 +338,7 @@ class Dispatch:
     def _step(self) -> bool:
         """Do what has been brought, and look at one batch of rows; return whether there was anything to do."""
         did = self._do_posted()
+        takings = {route: route.backlog.takings for route in self._routes.all()}
         with self._changed:
             batch = [self._again[index] for index in range(min(len(self._again), _BATCH))]
             cursor, last = self._cursor, self._last
@@ -361,7 +362,7 @@ class Dispatch:
         for candidate, standing in candidates:
             self._pass_on(candidate, standing)
         for route in self._routes.all() if batch else ():
-            route.backlog.settled(routes)
+            route.backlog.settled(routes, takings.get(route, 0))
             self._take_more(route)
         return True
 

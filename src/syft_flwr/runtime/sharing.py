@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import re
+import sys
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -184,14 +185,14 @@ def _assemble(
     clock = SystemClock()
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     credentials = load_credentials(endpoint, address)
-    budget = None
-    if settings.quota_units_per_minute is not None or settings.quota_units_per_day is not None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        budget = AccountBudget(
-            per_minute=settings.quota_units_per_minute,
-            per_day=settings.quota_units_per_day,
-            path=directory / "budget",
-        )
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    budget = AccountBudget(
+        per_minute=settings.quota_units_per_minute,
+        per_day=settings.quota_units_per_day,
+        path=directory / "budget",
+        who=_name_of_process(),
+    )
+    stack.callback(budget.close)
     gateway = HttpDriveGateway(
         endpoint, credentials, settings=settings, clock=clock, rng=rng, patience=_PATIENCE, budget=budget
     )
@@ -208,6 +209,13 @@ def _assemble(
         observes=observes,
         on_close=stack.pop_all().close,
     )
+
+
+def _name_of_process() -> str:
+    """Return a name for the bill; arguments are left out, since they may be secrets."""
+    program, *arguments = sys.argv or ["python"]
+    command = arguments[:1] if Path(program).name == "syft-flwr" else []
+    return " ".join([Path(program).name or "python", *command, f"({os.getpid()})"])
 
 
 def _close_all() -> None:

@@ -375,11 +375,13 @@ class MemoryGateway:
             )
         target.write_bytes(content)
 
-    def delete(self, file_id: str) -> None:
+    def delete(self, file_id: str) -> bool:
         self._call("files.delete")
         with self._drive._lock:
-            if file_id in self._drive._files:
+            was_there = file_id in self._drive._files
+            if was_there:
                 self._drive.remove(file_id)
+            return was_there
 
     def server_time(self) -> float:
         return self._drive.clock.time()

@@ -1,0 +1,131 @@
+"""``syft-flwr quota``: what an account has spent; and the options that limit what a command may spend."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.settings import DAY_VARIABLE, MINUTE_VARIABLE
+
+if TYPE_CHECKING:
+    from syft_flwr.drive.spending import Spending
+
+
+def _limits(variable: str) -> Callable[[int | None], int | None]:
+    def export(limit: int | None) -> int | None:
+        """Hand a limit to all that the command opens, and to the processes that it starts."""
+        if limit is not None:
+            from syft_flwr.drive.budget import LEAST
+
+            if limit < LEAST:
+                raise typer.BadParameter(f"one poll and one answer cost {LEAST} units; it must be at least that")
+            os.environ[variable] = str(limit)
+        return limit
+
+    return export
+
+
+QuotaPerMinuteOption = Annotated[
+    int | None,
+    typer.Option(
+        "--quota-per-minute",
+        help="Quota units that the account may spend in any minute, all its processes together.",
+        envvar=MINUTE_VARIABLE,
+        callback=_limits(MINUTE_VARIABLE),
+        metavar="UNITS",
+    ),
+]
+QuotaPerDayOption = Annotated[
+    int | None,
+    typer.Option(
+        "--quota-per-day",
+        help="Likewise for a day, which ends at midnight Pacific time.",
+        envvar=DAY_VARIABLE,
+        callback=_limits(DAY_VARIABLE),
+        metavar="UNITS",
+    ),
+]
+
+
+def limit_as_the_project_says(directory: Path) -> None:
+    """Take the limits from ``[tool.syft_flwr]`` where neither an option nor the environment gives them.
+
+    Raises:
+        ConfigurationError: One is no whole number of units.
+    """
+    from syft_flwr.errors import ConfigurationError
+    from syft_flwr.settings import load_project
+
+    table = load_project(directory)
+    for key, variable in (("quota_units_per_minute", MINUTE_VARIABLE), ("quota_units_per_day", DAY_VARIABLE)):
+        if key in table and variable not in os.environ:
+            if type(table[key]) is not int:
+                raise ConfigurationError(
+                    f"{key} in [tool.syft_flwr] of {directory / 'pyproject.toml'} must be a whole number of quota "
+                    f"units; it is {table[key]!r}"
+                )
+            os.environ[variable] = str(table[key])
+
+
+def quota(
+    email: Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+) -> None:
+    """Show what an account has spent this minute and today, on what and by which processes, against its limits.
+
+    Asks no Drive: it reads what the account's processes on this machine have noted.
+    """
+    with errors_end_the_command():
+        from syft_flwr.drive.spending import read_spending
+        from syft_flwr.errors import ConfigurationError
+        from syft_flwr.runtime.sharing import state_directory
+        from syft_flwr.settings import EMAIL_VARIABLE, load_email, load_endpoint, state_root
+
+        address = load_email(email)
+        if address is None:
+            raise ConfigurationError(f"no account: pass --email, or set {EMAIL_VARIABLE}")
+        spending = read_spending(state_directory(state_root(), address, load_endpoint().url) / "budget")
+        if as_json:
+            typer.echo(json.dumps({"account": address, **spending.to_json()}))
+            return
+        for line in _lines(address, spending):
+            typer.echo(line)
+
+
+def _lines(address: str, spending: Spending) -> list[str]:
+    day = f"of {spending.per_day:,} " if spending.per_day is not None else ""
+    limit = spending.google_per_day
+    pace = f"at this pace: {100 * spending.until_midnight / limit:.2g} % of a project's {limit:,},"
+    lines = [
+        f"{address}: quota units of this machine's processes",
+        f"  this minute   {spending.minute:>12,}  of {spending.per_minute:,}",
+        f"  today         {spending.today:>12,}  {day}(it ends at midnight Pacific time)",
+        f"  until then    {spending.until_midnight:>12,}  {pace}",
+        f"{'':32}beyond which Google throttles or charges",
+    ]
+    for title, rows in (("on", spending.purposes), ("by method", spending.methods), ("by process", spending.processes)):
+        if rows:
+            lines.append(f"  {title}")
+            width = max(map(len, rows))
+            lines += [f"    {name:<{width}}  {units:>10,}" for name, units in sorted(rows.items(), key=_most_first)]
+    if spending.days:
+        lines.append("  before")
+        lines += [f"    {date}  {units:>10,}" for date, units in sorted(spending.days.items(), reverse=True)[:7]]
+    return lines
+
+
+def _most_first(row: tuple[str, int]) -> tuple[int, str]:
+    return -row[1], row[0]
+
+
+def spent(bill: Mapping[str, Any]) -> str:
+    """Say what a process has spent, given :meth:`QuotaSnapshot.to_json`."""
+    throttled = f", throttled by Drive {bill['throttled']} times" if bill["throttled"] else ""
+    waited = f", waited {bill['stretched']:.0f} s for its quota" if bill["stretched"] >= 1 else ""
+    return f"spent {bill['units']:,} quota units in {bill['calls']:,} calls{throttled}{waited}"

@@ -1,0 +1,95 @@
+"""What an account has spent: read from its budget file, by any process, without a call to Drive."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from syft_flwr.drive.budget import GOOGLE_PER_DAY, GOOGLE_PER_MINUTE, PACIFIC, WINDOW, boot_id
+from syft_flwr.errors import StateError
+
+_PURPOSES: Mapping[str, str] = {
+    "changes.getStartPageToken": "at rest",
+    "changes.list": "at rest",
+    "files.list": "at rest",
+    "files.get": "receiving",
+    "files.get_media": "receiving",
+    "files.delete": "cleaning up",
+}
+"""What a method is called for; those that are not here send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Quota units of one account, those of all its processes on this machine together.
+
+    Attributes:
+        minute: Units of the last 60 seconds.
+        today: Units since the day began, which is at midnight Pacific time.
+        until_midnight: Units that today will have come to at the pace of the day so far.
+        per_minute: The account's limit, or Google's for a user of a project.
+        per_day: The account's limit, if there is one.
+        methods: Units of today by method.
+        purposes: The same by what they were spent on.
+        processes: The same by process.
+        days: Units of earlier days, by date (ISO 8601).
+        google_per_day: Units a day from which on Google throttles or charges a whole project.
+    """
+
+    minute: int
+    today: int
+    until_midnight: int
+    per_minute: int
+    per_day: int | None
+    methods: Mapping[str, int]
+    purposes: Mapping[str, int]
+    processes: Mapping[str, int]
+    days: Mapping[str, int]
+    google_per_day: int = GOOGLE_PER_DAY
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dicts and numbers, for ``json.dumps``."""
+        return asdict(self)
+
+
+def read_spending(path: Path) -> Spending:
+    """Read a budget file; one that is not there yet tells of nothing.
+
+    Raises:
+        StateError: It can't be read, or is damaged.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        state = json.JSONDecoder().raw_decode(text)[0] if text else {}
+        here = datetime.now(UTC).astimezone(PACIFIC)
+        date, spent = state.get("day", [here.date().isoformat(), 0])
+        is_today = date == here.date().isoformat()
+        methods = state.get("methods", {}) if is_today else {}
+        purposes = Counter[str]()
+        for method, units in methods.items():
+            purposes[_PURPOSES.get(method, "sending")] += units
+        now, is_this_boot = time.monotonic(), state.get("boot") == boot_id()
+        minute = sum(u for second, u in state.get("minute", {}).items() if is_this_boot and int(second) > now - WINDOW)
+        begun = here - here.replace(hour=0, minute=0, second=0, microsecond=0)
+        per_minute, per_day = state.get("limits", [None, None])
+        return Spending(
+            minute=minute,
+            today=spent if is_today else 0,
+            until_midnight=round((spent if is_today else 0) * (timedelta(days=1) / max(begun, timedelta(minutes=1)))),
+            per_minute=per_minute or GOOGLE_PER_MINUTE,
+            per_day=per_day,
+            methods=methods,
+            purposes=dict(purposes),
+            processes=state.get("by", {}) if is_today else {},
+            days=state.get("days", {}) | ({} if is_today else {date: spent}),
+        )
+    except FileNotFoundError:
+        return Spending(0, 0, 0, GOOGLE_PER_MINUTE, None, {}, {}, {}, {})
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise StateError(f"can't read what was spent from {path}: {error}") from error

@@ -1,0 +1,126 @@
+"""What commands may spend, and what they say that they have spent."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from syft_flwr.cli.main import app
+from syft_flwr.drive.budget import AccountBudget
+from syft_flwr.flower import roles
+from syft_flwr.runtime.sharing import state_directory
+from syft_flwr.settings import load_settings
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+ME, OWNER = "me@example.com", "do1@example.com"
+RUN = ["--email", OWNER, "--aggregator", "agg@example.com", "--datasite", OWNER, "--auto-approve"]
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYFT_FLWR_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("DRIVE_EMULATOR_HOST", "127.0.0.1:9")
+    monkeypatch.delenv("SYFTBOX_EMAIL", raising=False)
+    for variable in ("SYFT_FLWR_QUOTA_PER_MINUTE", "SYFT_FLWR_QUOTA_PER_DAY"):
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int | None, int | None]]:
+    """Take down with which limits an owner would serve, instead of serving."""
+    found: list[tuple[int | None, int | None]] = []
+
+    def note(*_: object, **__: object) -> bool:
+        settings = load_settings()
+        found.append((settings.quota_units_per_minute, settings.quota_units_per_day))
+        return True
+
+    monkeypatch.setattr(roles, "run_owner", note)
+    return found
+
+
+def invoke(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_limits_come_from_options_the_environment_or_the_project_in_this_order(
+    limits: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(DIGITS, project)
+    with (project / "pyproject.toml").open("a") as file:
+        file.write("\n[tool.syft_flwr]\nquota_units_per_minute = 5000\nquota_units_per_day = 90000\n")
+    monkeypatch.setenv("SYFT_FLWR_QUOTA_PER_DAY", "80000")
+    done = invoke("run", str(project), *RUN, "--quota-per-minute", "4000")
+    assert done.exit_code == 0, done.output
+    del os.environ["SYFT_FLWR_QUOTA_PER_MINUTE"]
+    assert invoke("run", str(project), *RUN).exit_code == 0
+    del os.environ["SYFT_FLWR_QUOTA_PER_MINUTE"]
+    assert limits == [(4000, 80000), (5000, 80000)]
+
+
+def test_a_limit_of_the_project_that_is_no_number_is_refused(limits: list[Any], tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(DIGITS, project)
+    with (project / "pyproject.toml").open("a") as file:
+        file.write('\n[tool.syft_flwr]\nquota_units_per_minute = "many"\n')
+    done = invoke("run", str(project), *RUN)
+    assert (done.exit_code, limits) == (1, [])
+    assert "quota_units_per_minute" in done.output
+    assert "whole number" in done.output
+
+
+@pytest.mark.parametrize("value", ["0", "-5", "399", "1.5", "many"])
+@pytest.mark.parametrize("option", ["--quota-per-minute", "--quota-per-day"])
+def test_a_limit_that_nothing_fits_into_is_refused_before_anything_starts(
+    limits: list[Any], option: str, value: str
+) -> None:
+    done = invoke("run", str(DIGITS), *RUN, option, value)
+    assert (done.exit_code, limits) == (2, [])
+
+
+def test_quota_tells_what_was_spent_and_on_what() -> None:
+    directory = state_directory(Path(os.environ["SYFT_FLWR_STATE_DIR"]), ME, "http://127.0.0.1:9")
+    directory.mkdir(parents=True)
+    budget = AccountBudget(per_minute=1_000, per_day=50_000, path=directory / "budget", who="syft-flwr run (7)")
+    budget.reserve(200, resting=False, clock=time.monotonic, drive_time=time.time(), method="files.get_media")
+    done = invoke("quota", "--email", ME)
+    assert done.exit_code == 0
+    for text in ("200  of 1,000", "200  of 50,000", "receiving", "files.get_media", "syft-flwr run (7)", "400,000,000"):
+        assert text in done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+    figures = json.loads(invoke("quota", "--email", ME, "--json").output)
+    assert (figures["account"], figures["minute"], figures["today"]) == (ME, 200, 200)
+    assert figures["purposes"] == {"receiving": 200}
+
+
+def test_quota_of_an_account_that_has_spent_nothing_is_nothing() -> None:
+    figures = json.loads(invoke("quota", "--email", ME, "--json").output)
+    assert (figures["today"], figures["methods"]) == (0, {})
+
+
+def test_quota_without_an_account_says_how_to_name_one() -> None:
+    done = invoke("quota")
+    assert done.exit_code == 1
+    assert "--email" in done.output
+
+
+def test_the_aggregator_does_not_run_once() -> None:
+    done = invoke("run", str(DIGITS), "--email", "agg@example.com", *RUN[2:], "--once")
+    assert done.exit_code == 1
+    assert "for data owners" in done.output
+
+
+def test_what_is_left_over_is_told_by_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roles, "run_owner", lambda *_, **__: False)
+    done = invoke("run", str(DIGITS), *RUN, "--once", "--max-runtime", "5")
+    assert done.exit_code == 75
+    assert "the next run goes on" in done.output
