@@ -32,6 +32,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from syft_flwr.printable import printable
+
 
 class SyftFlwrError(Exception):
     """Root of all errors of this package."""
@@ -172,7 +174,7 @@ class RemoteHandlerError(SyftFlwrError):
     def from_body(cls, future_id: str, body: bytes) -> RemoteHandlerError:
         """Make the error out of an error reply, whatever the peer put into it."""
         try:
-            detail = str(json.loads(body)["error"])[:500]
+            detail = printable(json.loads(body)["error"])
         except (ValueError, TypeError, LookupError, RecursionError):
             detail = "an error reply that can't be read"
         return cls(f"the peer could not handle request {future_id}: {detail}", future_id=future_id, body=body)

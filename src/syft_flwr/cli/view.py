@@ -14,7 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from syft_flwr.printable import printable, printable_data
+
 _MOST_COLUMNS = 4
+_LONGEST_LINE = 20_000
 _PHASES = {"train": "train", "evaluate": "evaluate", "server": "server-side"}
 
 
@@ -28,7 +31,7 @@ class Lines:
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         write = _LINES.get(event)
-        line = write(fields) if write is not None else None
+        line = printable(write(fields) or "", _LONGEST_LINE) if write is not None else ""
         with self._lock:
             if line and line != self._last:
                 self._last = line
@@ -80,7 +83,8 @@ class Board:
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         with self._lock:
-            owner = str(fields.get("owner", ""))
+            fields = printable_data(fields)
+            owner = fields.get("owner", "")
             if event == "round":
                 self._round = f"round {fields['round']} of {fields['of']}"
             elif event == "waiting":
@@ -120,7 +124,7 @@ def metrics_table(rounds: list[Mapping[str, Any]]) -> Table:
     table = Table(title="Metrics per round", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("round", justify="right")
     for phase, name in columns:
-        table.add_column(f"{_PHASES[phase]}\n{name}", justify="right")
+        table.add_column(Text(f"{_PHASES[phase]}\n{printable(name)}"), justify="right")
     for row in rounds:
         name = f"{row['start']}.{row['round']}" if "start" in row else str(row["round"])
         table.add_row(name, *(_number(row.get(phase, {}).get(name)) for phase, name in columns))
@@ -158,7 +162,7 @@ def _usage(usages: Sequence[Mapping[str, Any] | None]) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else printable(value)
 
 
 def _metrics(fields: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ from syft_flwr.flower._compat import (
 from syft_flwr.flower.content import read_content, without_arrays, write_content
 from syft_flwr.flower.file_array import DataFile
 from syft_flwr.flower.protobuf import Field, read_fields, write_field, write_head
+from syft_flwr.printable import printable, printable_error
 
 _STAMP_FIELD = 45_100
 _CONTENT_FIELD = 2  # of Message
@@ -117,7 +118,7 @@ def _decode(body: memoryview, read: Callable[[Field], RecordDict]) -> tuple[Mess
         message, stamp = message_from_proto(proto), _decode_stamp(proto)
         return (message_with_content(message, read(content[0])) if content else message), stamp
     except (DecodeError, ValueError, TypeError, KeyError) as error:
-        raise FlowerError(f"the body is no Flower message: {error}") from error
+        raise FlowerError(f"the body is no Flower message: {printable_error(error)}") from error
 
 
 def redate(body: bytes, created_at: float) -> bytes:
@@ -131,8 +132,8 @@ def round_of(message: Message) -> str:
     if message.has_content():
         for record in message.content.config_records.values():
             if "server-round" in record:
-                return str(record["server-round"])
-    return str(message.metadata.group_id)
+                return printable(record["server-round"])
+    return printable(message.metadata.group_id)
 
 
 def encode_stamp(stamp: Stamp) -> bytes:
@@ -154,7 +155,7 @@ def _decode_stamp(proto: Any) -> Stamp:
         expected = {"flwr": str, "project": str, "run_config": dict}.get(name, (int, float))
         if not isinstance(value, expected):
             raise FlowerError(f"the message's stamp has a bad {name}")
-        values[name] = value
+        values[name] = printable(value) if isinstance(value, str) else value
     return Stamp(**values)
 
 

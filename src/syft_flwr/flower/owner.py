@@ -27,6 +27,7 @@ from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import ENDPOINT, Events
 from syft_flwr.models import Message as WireMessage
+from syft_flwr.printable import printable
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class DataOwner:
 
     def _run_app(self, message: Message, stamp: Stamp, body: bytes, seen: float, age: float) -> bytes:
         metadata = message.metadata
-        labels = {"owner": self._config.email, "type": metadata.message_type, "group": round_of(message)}
+        labels = {"owner": self._config.email, "type": printable(metadata.message_type), "group": round_of(message)}
         if (known := self._store.reply_to(metadata.run_id, metadata.message_id)) is not None:
             logger.info("message %s was answered before; sending the same reply", metadata.message_id[:16])
             return known
@@ -173,7 +174,7 @@ class DataOwner:
 
     def _stop(self, message: Message, seen: float) -> bytes:
         run_id = message.metadata.run_id
-        reason = str(message.content["config"].get("reason", "")) if "config" in message.content else ""
+        reason = printable(message.content["config"].get("reason", "")) if "config" in message.content else ""
         logger.info("run %d is over: %s", run_id, reason)
         self._store.forget(run_id)
         self._progress("stopped", owner=self._config.email, reason=reason)
@@ -186,7 +187,9 @@ class DataOwner:
         state = RecordDict() if saved is None else context_from_bytes(saved).state
         config = dict(self._config.run_config)
         if unknown := set(stamp.run_config) - set(config):
-            self._warn(f"run-config keys that only the aggregator's project has: {', '.join(sorted(unknown))}")
+            self._warn(
+                f"run-config keys that only the aggregator's project has: {printable(', '.join(sorted(unknown)))}"
+            )
         config |= {key: value for key, value in stamp.run_config.items() if key in config}
         config |= self._config.run_overrides
         return context_to_bytes(Context(run_id, self._node, dict(self._config.node_config), state, config))
@@ -195,8 +198,9 @@ class DataOwner:
         return Stamp(flwr=FLWR_VERSION, project=self._config.project_hash, seen=seen)
 
     def _ignore(self, message: Message, reason: str) -> None:
-        logger.warning("a %s message is not acted on: %s", message.metadata.message_type, reason)
-        self._progress("ignored", owner=self._config.email, type=message.metadata.message_type, reason=reason)
+        kind, reason = printable(message.metadata.message_type), printable(reason)
+        logger.warning("a %s message is not acted on: %s", kind, reason)
+        self._progress("ignored", owner=self._config.email, type=kind, reason=reason)
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:

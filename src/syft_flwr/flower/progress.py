@@ -26,6 +26,8 @@ import threading
 import time
 from typing import Any, Protocol, TextIO
 
+from syft_flwr.printable import printable_data
+
 logger = logging.getLogger(__name__)
 
 
@@ -47,7 +49,7 @@ class JsonLines:
         self._lock = threading.Lock()
 
     def __call__(self, event: str, /, **fields: Any) -> None:
-        line = json.dumps({"event": event, "time": time.time(), **fields}, default=str)
+        line = json.dumps({"event": event, "time": time.time(), **printable_data(fields)}, default=str)
         with self._lock:
             try:
                 self._stream.write(line + "\n")

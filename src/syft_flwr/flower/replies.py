@@ -10,6 +10,10 @@ from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import AGGREGATOR_NODE_ID, Error, ErrorCode, Message
 from syft_flwr.flower.codec import Stamp, decode, decode_file
 from syft_flwr.flower.file_array import LARGE, SharedFile
+from syft_flwr.printable import printable
+
+_LONGEST_REASON = 4_000
+"""Characters of an owner's reason: one that shares its errors sends a traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ def read_reply(pending: Pending, body: bytes, now: float, spool: Path | None = N
     if flaw := _flaw(pending, reply):
         reason = f"the reply of {pending.email} was refused: {flaw}"
         return error_reply(pending, ErrorCode.UNKNOWN, reason, now), stamp
+    if reply.has_error():
+        return error_reply(pending, reply.error.code, printable(reply.error.reason, _LONGEST_REASON), now), stamp
     return reply, stamp
 
 
@@ -102,4 +108,4 @@ def _handler_failure(body: bytes) -> str:
         raw = json.loads(body)
     except ValueError:
         return ""
-    return str(raw["error"]) if isinstance(raw, dict) and "error" in raw else ""
+    return printable(raw["error"], _LONGEST_REASON) if isinstance(raw, dict) and "error" in raw else ""
