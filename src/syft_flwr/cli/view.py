@@ -260,6 +260,7 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "run_started": lambda _: "all set, the ServerApp starts",
     "round": lambda f: f"round {f['round']} of {f['of']}",
     "late": lambda f: f"{f['owner']} did not answer {_task(f)} in time",
+    "refused": lambda f: f"a reply of {f['owner']} was refused: {f['reason']}",
     "metrics": _metrics,
     "ready": lambda f: f"{f['owner']} is ready",
     "working": lambda f: f"{f['owner']}: {_task(f)} …",

@@ -16,7 +16,6 @@ from typing import Any
 
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import (
-    DecodeError,
     Message,
     ProtoMessage,
     ProtoMetadata,
@@ -106,19 +105,25 @@ def decode_head(body: bytes) -> tuple[Message, Stamp]:
 
 def _decode(body: memoryview, read: Callable[[Field], RecordDict]) -> tuple[Message, Stamp]:
     try:
-        fields = list(read_fields(body))
-        content = [field for field in fields if field.number == _CONTENT_FIELD]
-        if len(content) > 1:
-            raise FlowerError("the body is no Flower message: it has several contents")
-        proto = ProtoMessage.FromString(b"".join(f.whole for f in fields if f.number != _CONTENT_FIELD))
-        if not proto.HasField("metadata"):
-            raise FlowerError("the body is no Flower message: it has no metadata")
-        if content:
-            proto.content.SetInParent()  # present, and for now empty
-        message, stamp = message_from_proto(proto), _decode_stamp(proto)
-        return (message_with_content(message, read(content[0])) if content else message), stamp
-    except (DecodeError, ValueError, TypeError, KeyError) as error:
+        return _read(body, read)
+    except FlowerError:
+        raise
+    except Exception as error:  # whatever a hostile body makes the readers of Flower and Protocol Buffers raise
         raise FlowerError(f"the body is no Flower message: {printable_error(error)}") from error
+
+
+def _read(body: memoryview, read: Callable[[Field], RecordDict]) -> tuple[Message, Stamp]:
+    fields = list(read_fields(body))
+    content = [field for field in fields if field.number == _CONTENT_FIELD]
+    if len(content) > 1:
+        raise FlowerError("the body is no Flower message: it has several contents")
+    proto = ProtoMessage.FromString(b"".join(f.whole for f in fields if f.number != _CONTENT_FIELD))
+    if not proto.HasField("metadata"):
+        raise FlowerError("the body is no Flower message: it has no metadata")
+    if content:
+        proto.content.SetInParent()  # present, and for now empty
+    message, stamp = message_from_proto(proto), _decode_stamp(proto)
+    return (message_with_content(message, read(content[0])) if content else message), stamp
 
 
 def redate(body: bytes, created_at: float) -> bytes:
