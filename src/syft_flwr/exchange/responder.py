@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from syft_flwr import wire
 from syft_flwr.errors import (
@@ -170,8 +168,7 @@ class Responder:
         work.advance(Step.HANDLED)
 
     def _error_body(self, error: str) -> bytes:
-        timestamp = datetime.fromtimestamp(self._parts.clock.time(), UTC).isoformat()
-        return json.dumps({"error": error, "timestamp": timestamp}).encode()
+        return wire.error_body(error, self._parts.clock.time())
 
     def _spool(self, work: Work) -> None:
         """Put the answer on disk: from here on the handler never runs again for this request."""
