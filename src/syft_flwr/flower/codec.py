@@ -33,6 +33,9 @@ from syft_flwr.printable import printable, printable_error
 
 _STAMP_FIELD = 45_100
 _CONTENT_FIELD = 2  # of Message
+_LATEST = 1e11  # Unix seconds: some thousand years hence
+_LARGEST = 1.7e308
+_LONGEST_VALUE = 10_000  # characters of a text in the run config
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +157,29 @@ def _decode_stamp(proto: Any) -> Stamp:
     raw = json.loads(payload)
     if not isinstance(raw, dict):
         raise FlowerError("the message's stamp is no JSON object")
-    values: dict[str, Any] = {}
-    for name in (f.name for f in fields(Stamp)):
-        value = raw.get(name, getattr(_EMPTY, name) if name != "run_config" else {})
-        expected = {"flwr": str, "project": str, "run_config": dict}.get(name, (int, float))
-        if not isinstance(value, expected):
-            raise FlowerError(f"the message's stamp has a bad {name}")
-        values[name] = printable(value) if isinstance(value, str) else value
-    return Stamp(**values)
+    known = {name: value for name, value in raw.items() if name in _KINDS}
+    return Stamp(**{name: _checked(name, value, _KINDS[name]) for name, value in known.items()})
 
 
-_EMPTY = Stamp()
+def _checked(name: str, value: Any, kind: type) -> Any:
+    """Return a field of a stamp; texts of the writer's are data.
+
+    Raises:
+        FlowerError: It is of another kind, or absurd.
+    """
+    if kind is str and isinstance(value, str):
+        return printable(value)
+    if kind is float and isinstance(value, int | float) and abs(value) < _LATEST:
+        return float(value)
+    if kind is dict and isinstance(value, dict) and all(map(_is_plain, value.values())):
+        return value
+    raise FlowerError(f"the message's stamp has a bad {name}")
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_VALUE
+    return isinstance(value, bool | int | float) and -_LARGEST <= value <= _LARGEST
+
+
+_KINDS = {each.name: type(getattr(Stamp(), each.name)) for each in fields(Stamp)}

@@ -86,6 +86,8 @@ class DataOwner:
         self._progress = progress
         self._started = drive_time()
         self._run = store.current()
+        if self._run is not None and self._run.started > self._started:  # of an aggregator whose clock was ahead
+            self._run = replace(self._run, started=self._started)
         self._served_here = False
         self._warned: set[str] = set()
         events.on_request(ENDPOINT, self.handle, with_message=True)
@@ -110,6 +112,7 @@ class DataOwner:
             served_here=self._served_here,
             age=max(0.0, now - _written_at(wire, message)),  # Drive tells its time in whole seconds
             uptime=now - self._started,
+            now=now,
         )
         verdict = decide(message, stamp, situation)
         if verdict.action is Action.IGNORE:
@@ -121,7 +124,7 @@ class DataOwner:
             return encode(reply, self._stamp(seen))
         if verdict.action is Action.STOP:
             return self._stop(message, seen)
-        self._serve(message, stamp)
+        self._serve(message, stamp, situation)
         if verdict.action is Action.GREET:
             # Who says that it is there is given work, and a strategy's timeout begins.
             self._apps.warm_up()
@@ -153,9 +156,9 @@ class DataOwner:
         self._progress("done", **labels, seconds=seconds, error=outcome.error, bytes=size)
         return outcome.reply
 
-    def _serve(self, message: Message, stamp: Stamp) -> None:
+    def _serve(self, message: Message, stamp: Stamp, situation: Situation) -> None:
         """Take a message's run as the one that is served."""
-        tag = run_tag(message, stamp)
+        tag = run_tag(message, stamp, situation)
         if self._run is None or self._run.run_id != tag.run_id:
             if self._run is not None:
                 logger.info("run %d replaces run %d", tag.run_id, self._run.run_id)
@@ -174,7 +177,8 @@ class DataOwner:
 
     def _stop(self, message: Message, seen: float) -> bytes:
         run_id = message.metadata.run_id
-        reason = printable(message.content["config"].get("reason", "")) if "config" in message.content else ""
+        config = message.content.config_records.get("config") if message.has_content() else None
+        reason = "" if config is None else printable(config.get("reason", ""))
         logger.info("run %d is over: %s", run_id, reason)
         self._store.forget(run_id)
         self._progress("stopped", owner=self._config.email, reason=reason)
