@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syft_flwr.models import FOLDER_MIME_TYPE, Change, ChangePage, DriveFile, Message, Rejection, RejectionReason
+from syft_flwr.printable import printable
 
 TEXT = st.text(max_size=10)
 FILES = st.builds(
@@ -124,8 +125,8 @@ def test_the_rejection_of_a_message_says_where_it_came_from(message):
     refused = Rejection.of(RejectionReason.TOO_LARGE, message, "too large")
 
     assert (refused.file_id, refused.message) == (message.file_id, message)
-    assert refused.file_name == f"{message.future_id}.{message.kind}"
-    assert refused.claimed_sender == refused.owner == message.sender
+    assert refused.file_name == printable(f"{message.future_id}.{message.kind}", 400)
+    assert refused.claimed_sender == refused.owner == printable(message.sender, 400)
 
 
 def test_an_entry_that_can_not_be_read_costs_no_other() -> None:

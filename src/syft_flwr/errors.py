@@ -30,7 +30,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from syft_flwr.printable import printable
 
 
 class SyftFlwrError(Exception):
@@ -161,21 +163,25 @@ class RemoteHandlerError(SyftFlwrError):
     Attributes:
         future_id: The request that failed.
         body: The error reply as it came, a JSON object ``{"error": …, "timestamp": …}``.
+        others: The replies of the other futures that were waited for: future ID to body, the error replies among them.
     """
 
-    def __init__(self, message: str, *, future_id: str, body: bytes) -> None:
+    def __init__(self, message: str, *, future_id: str, body: bytes, others: Mapping[str, bytes] | None = None) -> None:
         super().__init__(message)
         self.future_id = future_id
         self.body = body
+        self.others = dict(others or {})
 
     @classmethod
-    def from_body(cls, future_id: str, body: bytes) -> RemoteHandlerError:
+    def from_body(cls, future_id: str, body: bytes, *, others: Mapping[str, bytes] | None = None) -> RemoteHandlerError:
         """Make the error out of an error reply, whatever the peer put into it."""
         try:
-            detail = str(json.loads(body)["error"])[:500]
+            detail = printable(json.loads(body)["error"])
         except (ValueError, TypeError, LookupError, RecursionError):
             detail = "an error reply that can't be read"
-        return cls(f"the peer could not handle request {future_id}: {detail}", future_id=future_id, body=body)
+        return cls(
+            f"the peer could not handle request {future_id}: {detail}", future_id=future_id, body=body, others=others
+        )
 
 
 class RecordingError(SyftFlwrError):

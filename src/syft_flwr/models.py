@@ -8,11 +8,16 @@ from enum import StrEnum
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Literal, TypeVar
 
+from syft_flwr.printable import printable
+
 T = TypeVar("T")
 
 FOLDER_MIME_TYPE = "application/vnd.google-apps.folder"
 
 MessageKind = Literal["request", "response"]
+
+_LONGEST_SHOWN = 400
+"""Characters of a text in a rejection; an address may have 320."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +268,10 @@ class RejectionReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A file that was not accepted as a message, or not handled, and why. Its body was not given to any handler."""
+    """A file that was not accepted as a message, or not handled, and why. Its body was not given to any handler.
+
+    Names and addresses are shown as :func:`~syft_flwr.printable.printable` writes them: a stranger chose them.
+    """
 
     reason: RejectionReason
     file_id: str
@@ -272,6 +280,10 @@ class Rejection:
     claimed_sender: str = ""
     owner: str = ""
     message: Message | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("detail", "file_name", "claimed_sender", "owner"):
+            object.__setattr__(self, name, printable(getattr(self, name), _LONGEST_SHOWN))
 
     @classmethod
     def of(cls, reason: RejectionReason, message: Message, detail: str) -> Rejection:

@@ -9,6 +9,7 @@ Every name is the literal name of one Drive folder or file; none is ever used as
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from dataclasses import dataclass
@@ -171,6 +172,11 @@ def unix_time(timestamp: str) -> float | None:
         return datetime.fromisoformat(timestamp).timestamp()
     except ValueError:
         return None
+
+
+def error_body(error: str, seconds: float) -> bytes:
+    """Write an error reply of a time in Unix seconds."""
+    return json.dumps({"error": error, "timestamp": datetime.fromtimestamp(seconds, UTC).isoformat()}).encode()
 
 
 def new_future_id() -> str:

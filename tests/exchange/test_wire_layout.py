@@ -51,7 +51,7 @@ def test_an_error_reply_carries_its_status_as_a_property(drive: DriveEmulator) -
         reply = wait_until(lambda: [f for f in drive.files() if f.name == f"{future_id}.response"])[0]
 
         assert reply.properties["status"] == "error"
-        assert json.loads(reply.content or b"")["error"] == "no such column: âge"
+        assert json.loads(reply.content or b"")["error"] == "ValueError: no such column: âge"
 
 
 def test_folders_are_shared_without_a_notice_by_mail(drive: DriveEmulator) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 
@@ -24,7 +26,7 @@ def stop(run: int = 7) -> Message:
 def situation(
     run: RunTag | None = None, *, served_here: bool = False, age: float = 1.0, uptime: float = 100.0
 ) -> Situation:
-    return Situation(NODE, run, served_here, age, uptime)
+    return Situation(NODE, run, served_here, age, uptime, time.time())
 
 
 RUN = RunTag(7, started=1000.0)
@@ -36,7 +38,7 @@ def test_a_message_of_the_run_that_is_served_is_run() -> None:
 
 def test_the_first_message_decides_which_run_is_served() -> None:
     assert decide(message(), Stamp(run_started=1000.0), situation()).action is Action.RUN
-    assert run_tag(message(), Stamp(run_started=1000.0)) == RUN
+    assert run_tag(message(), Stamp(run_started=1000.0), situation()) == RUN
 
 
 def test_a_run_that_started_later_takes_over_and_the_older_one_is_refused() -> None:

@@ -237,7 +237,7 @@ def test_the_projects_own_bytecode_is_not_trusted(tmp_path: Path) -> None:
 def test_tracebacks_stay_here_unless_they_are_to_be_shared(tmp_path: Path) -> None:
     quiet = InProcessApps(spec(tmp_path / "a", "raising")).run(Task([message()], context()), 60.0)
     assert quiet.error == "<class 'ValueError'>:<'no data in partition 0'>"
-    told = InProcessApps(spec(tmp_path / "b", "raising", share_tracebacks=True)).run(Task([message()], context()), 60.0)
+    told = InProcessApps(spec(tmp_path / "b", "raising", share_errors=True)).run(Task([message()], context()), 60.0)
     assert "Traceback" in told.error
     assert "and a second line" in told.error
 

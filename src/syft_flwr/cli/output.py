@@ -21,6 +21,7 @@ def fail(message: str, code: int = 1) -> NoReturn:
 def errors_end_the_command() -> Iterator[None]:
     """Turn our errors into one line and exit code 1, Ctrl-C and SIGTERM into 130."""
     from syft_flwr.errors import SyftFlwrError
+    from syft_flwr.printable import printable
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -29,7 +30,7 @@ def errors_end_the_command() -> Iterator[None]:
     try:
         yield
     except SyftFlwrError as error:
-        fail(str(error))
+        fail(printable(error, 20_000))
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from None

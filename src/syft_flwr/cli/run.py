@@ -59,8 +59,8 @@ def run(  # noqa: PLR0917 - typer passes options by name
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Data owner: run the app in this process, to debug it.")
     ] = False,
-    share_tracebacks: Annotated[
-        bool, typer.Option("--share-tracebacks", help="Data owner: send tracebacks to the aggregator.")
+    share_errors: Annotated[
+        bool, typer.Option("--share-errors", help="Data owner: send the aggregator the tracebacks of its app's errors.")
     ] = False,
     approve: Annotated[
         str | None, typer.Option(help="Data owner: let the project run whose code has this hash.", metavar="HASH")
@@ -108,7 +108,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
                 node_config=parse_config(node_config or [], "--node-config"),
                 run_overrides=overrides,
                 in_process=in_process,
-                share_tracebacks=share_tracebacks,
+                share_errors=share_errors,
                 serving=Serving(once, until_idle, max_runtime),
             )
             if run_owner(flower, parties, address, owner, progress, polling=polling) is False:

@@ -15,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from syft_flwr.cli.quota import spent
+from syft_flwr.printable import printable, printable_data
 
 _MOST_COLUMNS = 4
+_LONGEST_LINE = 20_000
 _PHASES = {"train": "train", "evaluate": "evaluate", "server": "server-side"}
 
 
@@ -30,7 +32,7 @@ class Lines:
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         write = _LINES.get(event)
-        line = write(fields) if write is not None else None
+        line = printable(write(fields) or "", _LONGEST_LINE) if write is not None else ""
         with self._lock:
             if line and line != self._last:
                 self._last = line
@@ -82,7 +84,8 @@ class Board:
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         with self._lock:
-            owner = str(fields.get("owner", ""))
+            fields = printable_data(fields)
+            owner = fields.get("owner", "")
             if event == "round":
                 self._round = f"round {fields['round']} of {fields['of']}"
             elif event == "waiting":
@@ -122,7 +125,7 @@ def metrics_table(rounds: list[Mapping[str, Any]]) -> Table:
     table = Table(title="Metrics per round", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("round", justify="right")
     for phase, name in columns:
-        table.add_column(f"{_PHASES[phase]}\n{name}", justify="right")
+        table.add_column(Text(f"{_PHASES[phase]}\n{printable(name)}"), justify="right")
     for row in rounds:
         name = f"{row['start']}.{row['round']}" if "start" in row else str(row["round"])
         table.add_row(name, *(_number(row.get(phase, {}).get(name)) for phase, name in columns))
@@ -160,7 +163,7 @@ def _usage(usages: Sequence[Mapping[str, Any] | None]) -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else printable(value)
 
 
 def _metrics(fields: Mapping[str, Any]) -> str:
@@ -258,6 +261,7 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "run_started": lambda _: "all set, the ServerApp starts",
     "round": lambda f: f"round {f['round']} of {f['of']}",
     "late": lambda f: f"{f['owner']} did not answer {_task(f)} in time",
+    "refused": lambda f: f"a reply of {f['owner']} was refused: {f['reason']}",
     "metrics": _metrics,
     "ready": lambda f: f"{f['owner']} is ready",
     "working": lambda f: f"{f['owner']}: {_task(f)} …",

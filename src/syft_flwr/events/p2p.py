@@ -42,6 +42,8 @@ class P2PFileEvents(SyftFlwrEvents):
             default those in ``SYFT_FLWR_ALLOWED_SENDERS``, or else all, which the log says. For a collection, the
             inboxes are created and shared by this account. What others send is rejected, and kept for
             ``cleanup_expiry``, should they be allowed by then.
+        share_errors: Whether senders get the traceback of what a handler raised; by default they get the exception's
+            type and 200 characters of its text.
         max_poll_interval: Longest pause (seconds) when all is quiet; by default the pause stays ``poll_interval``.
         **settings: More fields of :class:`~syft_flwr.settings.Settings`.
 
@@ -57,6 +59,7 @@ class P2PFileEvents(SyftFlwrEvents):
         max_processed_requests: int = 10_000,
         *,
         allowed_senders: AllowedSenders = None,
+        share_errors: bool = False,
         max_poll_interval: float | None = None,
         **settings: Unpack[MoreSettings],
     ) -> None:
@@ -69,6 +72,7 @@ class P2PFileEvents(SyftFlwrEvents):
             **settings,
         }
         self._allowed_senders = allowed_senders
+        self._share_errors = share_errors
         self._known_senders: list[str] = []
         if allowed_senders is not None and not callable(allowed_senders):
             self._known_senders = [validate_address(sender) for sender in allowed_senders]
@@ -130,8 +134,9 @@ class P2PFileEvents(SyftFlwrEvents):
     ) -> None:
         """Register the handler of an endpoint; may be called while running.
 
-        An exception of the handler becomes a reply with the JSON object ``{"error": …, "timestamp": …}``, and the
-        request counts as handled. Registering an endpoint again replaces its handler, at once when running.
+        An exception of the handler becomes a reply with the JSON object ``{"error": …, "timestamp": …}``, which tells
+        its type and 200 printable characters of its text unless ``share_errors`` is set, and the request counts as
+        handled. Registering an endpoint again replaces its handler, at once when running.
 
         Args:
             endpoint: The endpoint, with or without a leading slash.
@@ -151,7 +156,7 @@ class P2PFileEvents(SyftFlwrEvents):
             raise ValueError(f"concurrency must be at least 1; it is {concurrency}")
         name = validate_endpoint(endpoint)
         takes_message: Handler = handler if with_message else _without_message(handler)
-        route = Route(self._app, name, takes_message, self._allows, concurrency)
+        route = Route(self._app, name, takes_message, self._allows, concurrency, self._share_errors)
         with self._lock:
             before, self._routes[name] = self._routes.get(name), route
             if self._runtime is not None:

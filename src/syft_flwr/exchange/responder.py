@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from syft_flwr import wire
 from syft_flwr.errors import (
@@ -20,8 +18,8 @@ from syft_flwr.errors import (
 from syft_flwr.exchange.disposables import LARGE
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.work import Answer, Step, Work
-from syft_flwr.feed.streams import describe
 from syft_flwr.models import Message, Rejection, RejectionReason, Replied
+from syft_flwr.printable import printable_error, printable_traceback
 from syft_flwr.state.journal import Spooled
 
 _log = logging.getLogger(__name__)
@@ -161,7 +159,8 @@ class Responder:
             return Answer(_as_body(work.route.handler(content, work.message)))
         except BaseException as error:  # whatever a handler raises becomes its reply; the feed goes on
             self._parts.streams.report("handler", error, work.message)
-            return Answer(self._error_body(describe(error)), is_error=True)
+            told = printable_traceback(error) if work.route.share_errors else printable_error(error)
+            return Answer(self._error_body(told), is_error=True)
 
     def _give_up(self, work: Work, attempts: int) -> Answer:
         detail = f"the handler did not survive {attempts} attempts at this request"
@@ -175,8 +174,7 @@ class Responder:
         work.advance(Step.HANDLED)
 
     def _error_body(self, error: str) -> bytes:
-        timestamp = datetime.fromtimestamp(self._parts.clock.time(), UTC).isoformat()
-        return json.dumps({"error": error, "timestamp": timestamp}).encode()
+        return wire.error_body(error, self._parts.clock.time())
 
     def _spool(self, work: Work) -> None:
         """Put the answer on disk: from here on the handler never runs again for this request."""

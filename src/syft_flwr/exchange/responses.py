@@ -10,9 +10,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from syft_flwr.errors import DriveUnavailableError, RateLimitedError
+from syft_flwr import wire
+from syft_flwr.errors import (
+    DamagedDownloadError,
+    DriveError,
+    DriveUnavailableError,
+    NotFoundError,
+    RateLimitedError,
+)
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.feed.schedule import pause_after
+from syft_flwr.printable import printable_error
 from syft_flwr.state.futures import Future, Response
 
 _SHORTEST_PAUSE = 0.1
@@ -94,25 +102,40 @@ class Responses:
         if future is not None and future.response is None and not self._is_polled():
             self._poll_if_stale()
             future = self._look(future_id)
-        return None if future is None or future.response is None else self._body(future.response)
+        return None if future is None or future.response is None else self._body(future.response)[0]
 
     def bodies(self, future_ids: Iterable[str]) -> Iterator[tuple[str, bytes, bool]]:
-        """Yield future ID, body and whether it is an error reply of the futures that are answered, in this order."""
+        """Yield future ID, body and whether it is an error reply of the futures that are answered, in this order.
+
+        What can't be downloaded at the moment is passed over and reported.
+
+        Raises:
+            DriveError: None of them could be downloaded.
+        """
         wanted = list(future_ids)
         futures = self._parts.ledger.futures.get(wanted)
         answered = [(future_id, futures[future_id].response) for future_id in wanted if future_id in futures]
         there = [(future_id, response) for future_id, response in answered if response is not None]
-        for (future_id, response), body in zip(
-            there, self._parts.pool.map(self._body, [response for _, response in there]), strict=True
-        ):
-            yield future_id, body, response.is_error
+        downloads = [(future_id, self._parts.pool.submit(self._body, response)) for future_id, response in there]
+        failure, given = None, 0
+        for future_id, download in downloads:
+            try:
+                body, is_error = download.result()
+            except DriveError as error:
+                self._parts.streams.report("downloading a reply", error)
+                failure = failure or error
+            else:
+                given += 1
+                yield future_id, body, is_error
+        if failure is not None and not given:
+            raise failure
 
     def body(self, future_id: str) -> tuple[bytes, bool] | None:
         """Return body and whether it is an error reply; ``None`` when there is no answer."""
         future = self._parts.ledger.futures.get([future_id]).get(future_id)
         if future is None or future.response is None:
             return None
-        return self._body(future.response), future.response.is_error
+        return self._body(future.response)
 
     def answered(self, future_ids: Collection[str], timeout: float, *, enough: int | None = None) -> set[str]:
         """Wait until ``enough`` of the futures (all that are known) are answered; return those that are.
@@ -274,17 +297,41 @@ class Responses:
             pause = min(max((self._parts.clock.time() - youngest) / 4, _SHORTEST_PAUSE), pause)
         return self._polled_at() + pause - self._parts.clock.monotonic()
 
-    def _body(self, response: Response) -> bytes:
+    def _body(self, response: Response) -> tuple[bytes, bool]:
+        """Return a reply's body and whether it is an error; where its sender made off with it, our word for that.
+
+        Raises:
+            DriveUnavailableError, RateLimitedError: It can't be downloaded at the moment.
+        """
         kept = self._parts.bodies.path(_response_body(response.file_id))
         if (body := _intact(kept, response)) is not None:
-            return body
+            return body, response.is_error
         partial = self._parts.bodies.partial(kept.name)
         try:
             self._parts.fetch(response, partial)
             partial.replace(kept)
+        except DamagedDownloadError:
+            if not self._is_altered(response):
+                raise
+            return wire.error_body("the reply was altered after it had come", self._parts.clock.time()), True
+        except (DriveUnavailableError, RateLimitedError):
+            raise
+        except DriveError as error:  # deleted, refused: it will not come back by itself
+            told = f"the reply can't be had: {printable_error(error)}"
+            return wire.error_body(told, self._parts.clock.time()), True
         finally:
             partial.unlink(missing_ok=True)
-        return kept.read_bytes()
+        return kept.read_bytes(), response.is_error
+
+    def _is_altered(self, response: Response) -> bool:
+        """Tell whether Drive by now says that a reply has other content than it had when it came."""
+        try:
+            file = self._parts.gateway.get_file(response.file_id)
+        except NotFoundError:
+            return True
+        except DriveError:
+            return False
+        return (file.size, file.sha256) != (response.size, response.sha256)
 
 
 class _Waiter:

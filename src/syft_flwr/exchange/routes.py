@@ -31,6 +31,7 @@ class Route:
     Args:
         allowed: Tells whether a sender's address may use it.
         concurrency: Requests of different senders handled at once.
+        share_errors: Whether a sender gets the traceback of what the handler raised, not only its type and beginning.
         on_over: Called with the file ID of each request that a pipeline handed over, once it is over for good.
     """
 
@@ -39,6 +40,7 @@ class Route:
     handler: Handler
     allowed: Callable[[str], bool] = lambda _: True
     concurrency: int = 1
+    share_errors: bool = False
     on_over: Callable[[str], None] = lambda _: None
     lane: MessageLane | None = field(default=None, repr=False)
     backlog: Backlog = field(default_factory=lambda: Backlog(), repr=False)  # noqa: PLW0108 - defined below

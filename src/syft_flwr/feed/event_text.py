@@ -5,19 +5,26 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
+from syft_flwr.printable import printable, printable_data, printable_error
 
 Event: TypeAlias = Change | Message | Rejection | FeedError | Replied
 
+_LONGEST_LINE = 10_000
 _UNITS = ("B", "kB", "MB", "GB")
 
 
 def describe(event: Event) -> str:
-    """Say on one line what happened; control characters that a stranger put into a name are escaped."""
-    return _printable(" ".join(part for part in _parts(event) if part))
+    """Say on one line what happened; what a stranger put into a name is made printable."""
+    return printable(" ".join(part for part in _parts(event) if part), _LONGEST_LINE)
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """Return what happened as a JSON object, without bodies."""
+    """Return what happened as a JSON object, without bodies; its texts are printable, also once they are decoded."""
+    document: dict[str, Any] = printable_data(_to_json(event))
+    return document
+
+
+def _to_json(event: Event) -> dict[str, Any]:
     match event:
         case Change():
             name = None if event.file is None else event.file.name
@@ -36,7 +43,12 @@ def to_json(event: Event) -> dict[str, Any]:
             }
         case FeedError():
             message = {} if event.message is None else _message(event.message)
-            return {"event": "error", "where": event.where, "error": _error(event.error), **message}
+            return {
+                "event": "error",
+                "where": event.where,
+                "error": printable_error(event.error, _LONGEST_LINE),
+                **message,
+            }
         case Replied():
             size = None if event.body is None else len(event.body)
             return {"event": "replied", **_message(event.message), "reply_size": size, "is_error": event.is_error}
@@ -65,7 +77,7 @@ def _parts(event: Event) -> tuple[str, ...]:
             return "rejected", str(event.reason), event.file_name, f"({event.detail})"
         case FeedError():
             route = () if event.message is None else _route(event.message)
-            return "error", f"{event.where}:", _error(event.error), *route
+            return "error", f"{event.where}:", printable_error(event.error, _LONGEST_LINE), *route
         case Replied():
             size = "no reply" if event.body is None else human_size(len(event.body))
             return "replied", "with an error" if event.is_error else "", *_route(event.message), size
@@ -86,11 +98,3 @@ def _message(message: Message) -> dict[str, Any]:
         "size": message.size,
         "created_time": message.created_time,
     }
-
-
-def _error(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -10,6 +10,7 @@ from typing import Any
 from syft_flwr.feed.router import MessageRouter, ShowWaiting
 from syft_flwr.feed.subject import IsolatedSubject
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
+from syft_flwr.printable import printable_error, printable_traceback
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class Streams:
     def __init__(self) -> None:
         self._to_thread: Callable[[Callable[[], None]], None] = lambda action: action()
         self.errors: IsolatedSubject[FeedError] = IsolatedSubject(
-            lambda error, _: _log.error("an observer of errors raised", exc_info=error), self._post
+            lambda error, _: _log.error("an observer of errors raised\n%s", printable_traceback(error)), self._post
         )
         self.changes: IsolatedSubject[Change] = IsolatedSubject(partial(self._observer_raised, "changes"), self._post)
         self.messages = MessageRouter(partial(self._observer_raised, "messages"), self._post)
@@ -56,12 +57,13 @@ class Streams:
     def report(self, where: str, error: BaseException, message: Message | None = None) -> None:
         """Log and emit an error that was contained."""
         subject = "" if message is None else f" (future {message.future_id}, file {message.file_id})"
-        _log.error("%s: %s%s", where, describe(error), subject, exc_info=error)
+        # The traceback is text here, not exc_info: an exception may quote what a peer sent.
+        _log.error("%s: %s%s\n%s", where, printable_error(error, 1_000), subject, printable_traceback(error))
         self.errors.tell(FeedError(where, error, message))
 
     def fail(self, error: Exception) -> None:
         """End all streams with an error, since polling has ended by itself."""
-        _log.error("polling ended: %s", describe(error))
+        _log.error("polling ended: %s", printable_error(error, 1_000))
 
         def end() -> None:
             self.errors.on_next(FeedError("polling", error))
@@ -81,11 +83,3 @@ class Streams:
     def _observer_raised(self, stream: str, error: Exception, value: Any) -> None:
         message = value if isinstance(value, Message) else getattr(value, "message", None)
         self.report(f"observer of {stream}", error, message)
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception's text, or its type's name if it has none or can't tell."""
-    try:
-        return str(error) or type(error).__name__
-    except Exception:  # a user's __str__
-        return type(error).__name__

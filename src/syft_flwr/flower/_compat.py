@@ -40,7 +40,7 @@ from flwr.server.workflow import DefaultWorkflow
 from flwr.server.workflow.constant import MAIN_PARAMS_RECORD
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.server_app import LoadServerAppError
-from flwr.serverapp.strategy import Strategy
+from flwr.serverapp.strategy import FedAvg, Strategy
 from flwr.supercore.object_ref import load_app
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
@@ -61,6 +61,7 @@ __all__ = [
     "DefaultWorkflow",
     "Error",
     "ErrorCode",
+    "FedAvg",
     "Grid",
     "LegacyServer",
     "LoadClientAppError",
@@ -80,6 +81,7 @@ __all__ = [
     "context_from_bytes",
     "context_to_bytes",
     "crash_code",
+    "error_in_place_of",
     "get_fused_config_from_dir",
     "get_project_config",
     "legacy_arrays",
@@ -157,6 +159,11 @@ def unknown_message_reply(run_id: int, message_id: str) -> Message:
     return _make_message(
         metadata, error=Error(code=ErrorCode.MESSAGE_UNAVAILABLE, reason="the message is unknown, or its ttl is over")
     )
+
+
+def error_in_place_of(reply: Message, code: int, reason: str) -> Message:
+    """Return an Error reply with the metadata of a reply."""
+    return _make_message(reply.metadata, error=Error(code=code, reason=reason))
 
 
 def _make_message(metadata: Metadata, content: RecordDict | None = None, error: Error | None = None) -> Message:

@@ -9,6 +9,12 @@ from syft_flwr.flower._compat import AGGREGATOR_NODE_ID, SYSTEM_MESSAGE, Message
 from syft_flwr.flower.codec import Stamp
 from syft_flwr.flower.run_store import RunTag
 
+LONGEST_TTL = 30 * 86_400.0
+"""Seconds; Flower's own default is 12 hours."""
+_SKEW = 86_400.0
+"""Seconds by which an aggregator's clock may be ahead of Drive's."""
+_LONGEST_ID = 256
+
 
 class Action(StrEnum):
     RUN = "run"
@@ -34,7 +40,8 @@ class Situation:
     """What the decision depends on beside the message.
 
     ``run`` is the run being served, ``served_here`` whether this process has had a message of it, ``age`` the seconds
-    since the message was written and ``uptime`` those since this process started, both by Drive's clock.
+    since the message was written and ``uptime`` those since this process started, both by Drive's clock, which says
+    ``now`` (Unix seconds).
     """
 
     node: int
@@ -42,6 +49,12 @@ class Situation:
     served_here: bool
     age: float
     uptime: float
+    now: float
+
+    @property
+    def written(self) -> float:
+        """When the message was written, by Drive's clock."""
+        return self.now - self.age
 
 
 def decide(message: Message, stamp: Stamp, situation: Situation) -> Verdict:
@@ -52,6 +65,8 @@ def decide(message: Message, stamp: Stamp, situation: Situation) -> Verdict:
     A run that started later replaces the one that is served; messages of the older one are refused from then on.
     """
     metadata = message.metadata
+    if absurdity := _absurdity(message, stamp, situation):
+        return Verdict(Action.REFUSE, absurdity)
     if metadata.dst_node_id != situation.node:
         return Verdict(Action.REFUSE, f"it is addressed to node {metadata.dst_node_id}, this is node {situation.node}")
     if metadata.src_node_id != AGGREGATOR_NODE_ID or metadata.reply_to_message_id:
@@ -63,7 +78,7 @@ def decide(message: Message, stamp: Stamp, situation: Situation) -> Verdict:
     if situation.age > metadata.ttl:
         late = situation.age - metadata.ttl
         return Verdict(Action.IGNORE, f"its ttl of {metadata.ttl:g} s was over {late:.0f} s ago")
-    if run is not None and metadata.run_id != run.run_id and run_tag(message, stamp).started <= run.started:
+    if run is not None and metadata.run_id != run.run_id and run_tag(message, stamp, situation).started <= run.started:
         return Verdict(Action.REFUSE, f"it belongs to run {metadata.run_id}; a later run {run.run_id} has begun")
     if not message.has_content():
         return Verdict(Action.REFUSE, "it has no content")
@@ -74,9 +89,33 @@ def decide(message: Message, stamp: Stamp, situation: Situation) -> Verdict:
     return Verdict(Action.RUN)
 
 
-def run_tag(message: Message, stamp: Stamp) -> RunTag:
-    """Tell a message's run; other participants' messages do not say when it began, so the message stands for it."""
-    return RunTag(message.metadata.run_id, stamp.run_started or message.metadata.created_at)
+def run_tag(message: Message, stamp: Stamp, situation: Situation) -> RunTag:
+    """Tell a message's run; other participants' messages do not say when it began, so the message stands for it.
+
+    No run began after a message of it was written, whatever the aggregator's clock says: else one that is ahead would
+    keep the aggregator's next run away.
+    """
+    return RunTag(message.metadata.run_id, min(_claimed_start(message, stamp), situation.written))
+
+
+def _claimed_start(message: Message, stamp: Stamp) -> float:
+    return stamp.run_started or message.metadata.created_at
+
+
+def _absurdity(message: Message, stamp: Stamp, situation: Situation) -> str:
+    """Say which of a message's claims no honest aggregator makes."""
+    metadata = message.metadata
+    if not 0 < metadata.ttl <= LONGEST_TTL:
+        return f"its ttl is {metadata.ttl:g} s; from above 0 to {LONGEST_TTL:.0f} s is taken"
+    if not 0 < metadata.run_id < 2**64:
+        return f"{metadata.run_id} is no run ID"
+    if len(metadata.message_id) > _LONGEST_ID or not metadata.message_id.isprintable():
+        return "its message ID is none"
+    if not 0 <= metadata.created_at <= situation.now + _SKEW:
+        return f"it claims to be of the time {metadata.created_at:g}, which is none of the past; check the clock"
+    if not 0 <= (started := _claimed_start(message, stamp)) <= situation.written + _SKEW:
+        return f"it claims that its run began at the time {started:g}, which is none of the past; check the clock"
+    return ""
 
 
 def _stop(run_id: int, situation: Situation) -> Verdict:

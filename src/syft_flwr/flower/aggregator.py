@@ -185,7 +185,7 @@ class Aggregation:
 
     def _run_app(self, app: ServerApp, grid: FlowerGrid, context: Context) -> None:
         try:
-            with self._recorder.watching(grid.require):
+            with self._recorder.watching(grid.require, grid.refused):
                 app(grid=grid, context=context)
         except (Exception, SystemExit) as error:  # whatever the project raises
             logger.exception("the ServerApp raised an exception")

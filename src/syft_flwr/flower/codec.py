@@ -18,7 +18,6 @@ from typing import Any
 
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import (
-    DecodeError,
     Message,
     ProtoMessage,
     ProtoMetadata,
@@ -32,6 +31,7 @@ from syft_flwr.flower._compat import (
 from syft_flwr.flower.content import read_content, without_arrays, write_record
 from syft_flwr.flower.file_array import DataFile
 from syft_flwr.flower.protobuf import Field, read_fields, write_field, write_head
+from syft_flwr.printable import printable, printable_error
 
 _STAMP_FIELD = 45_100
 _CONTENT_FIELD = 2  # of Message
@@ -39,6 +39,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _MOST_RECORDS = 10_000
 _LARGEST_OBJECT = 2**40
+_LATEST = 1e11  # Unix seconds: some thousand years hence
+_LARGEST = 1.7e308
+_LONGEST_VALUE = 10_000  # characters of a text in the run config
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +178,25 @@ def decode_head(body: bytes) -> tuple[Message, Stamp]:
 
 def _decode(body: memoryview, read: Callable[[Field], RecordDict]) -> tuple[Message, Stamp]:
     try:
-        fields = list(read_fields(body))
-        content = [field for field in fields if field.number == _CONTENT_FIELD]
-        if len(content) > 1:
-            raise FlowerError("the body is no Flower message: it has several contents")
-        proto = ProtoMessage.FromString(b"".join(f.whole for f in fields if f.number != _CONTENT_FIELD))
-        if not proto.HasField("metadata"):
-            raise FlowerError("the body is no Flower message: it has no metadata")
-        if content:
-            proto.content.SetInParent()  # present, and for now empty
-        message, stamp = message_from_proto(proto), _decode_stamp(proto)
-        return (message_with_content(message, read(content[0])) if content else message), stamp
-    except (DecodeError, ValueError, TypeError, KeyError) as error:
-        raise FlowerError(f"the body is no Flower message: {error}") from error
+        return _read(body, read)
+    except FlowerError:
+        raise
+    except Exception as error:  # whatever a hostile body makes the readers of Flower and Protocol Buffers raise
+        raise FlowerError(f"the body is no Flower message: {printable_error(error)}") from error
+
+
+def _read(body: memoryview, read: Callable[[Field], RecordDict]) -> tuple[Message, Stamp]:
+    fields = list(read_fields(body))
+    content = [field for field in fields if field.number == _CONTENT_FIELD]
+    if len(content) > 1:
+        raise FlowerError("the body is no Flower message: it has several contents")
+    proto = ProtoMessage.FromString(b"".join(f.whole for f in fields if f.number != _CONTENT_FIELD))
+    if not proto.HasField("metadata"):
+        raise FlowerError("the body is no Flower message: it has no metadata")
+    if content:
+        proto.content.SetInParent()  # present, and for now empty
+    message, stamp = message_from_proto(proto), _decode_stamp(proto)
+    return (message_with_content(message, read(content[0])) if content else message), stamp
 
 
 def redate(body: bytes, created_at: float) -> bytes:
@@ -201,8 +210,8 @@ def round_of(message: Message) -> str:
     if message.has_content():
         for record in message.content.config_records.values():
             if "server-round" in record:
-                return str(record["server-round"])
-    return str(message.metadata.group_id)
+                return printable(record["server-round"])
+    return printable(message.metadata.group_id)
 
 
 def encode_stamp(stamp: Stamp) -> bytes:
@@ -218,20 +227,38 @@ def _decode_stamp(proto: Any) -> Stamp:
     raw = json.loads(payload)
     if not isinstance(raw, dict):
         raise FlowerError("the message's stamp is no JSON object")
-    values: dict[str, Any] = {}
-    for name in (f.name for f in fields(Stamp)):
-        value = raw.get(name, _DEFAULTS.get(name, getattr(_EMPTY, name)))
-        expected = _TYPES.get(name, (int, float))
-        if not isinstance(value, expected):
-            raise FlowerError(f"the message's stamp has a bad {name}")
-        values[name] = value
-    values["can"] = tuple(map(str, values["can"]))
-    values["objects"] = tuple(map(ObjectReference.read, values["objects"]))
-    if len({reference.index for reference in values["objects"]}) != len(values["objects"]):
+    known = {name: value for name, value in raw.items() if name in _KINDS}
+    stamp = Stamp(**{name: _checked(name, value, _KINDS[name]) for name, value in known.items()})
+    if len({reference.index for reference in stamp.objects}) != len(stamp.objects):
         raise FlowerError("the message's stamp has two objects in one place")
-    return Stamp(**values)
+    return stamp
 
 
-_EMPTY = Stamp()
-_DEFAULTS: Mapping[str, Any] = {"run_config": {}, "can": [], "objects": []}
-_TYPES: Mapping[str, Any] = {"flwr": str, "project": str, "run_config": dict, "can": list, "objects": list}
+def _checked(name: str, value: Any, kind: type) -> Any:
+    """Return a field of a stamp; texts of the writer's are data.
+
+    Raises:
+        FlowerError: It is of another kind, or absurd.
+    """
+    if kind is str and isinstance(value, str):
+        return printable(value)
+    if name == "can" and isinstance(value, list):
+        return tuple(map(printable, value))
+    if name == "objects" and isinstance(value, list):
+        return tuple(map(ObjectReference.read, value))
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is float and isinstance(value, int | float) and abs(value) < _LATEST:
+        return float(value)
+    if kind is dict and isinstance(value, dict) and all(map(_is_plain, value.values())):
+        return value
+    raise FlowerError(f"the message's stamp has a bad {name}")
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_VALUE
+    return isinstance(value, bool | int | float) and -_LARGEST <= value <= _LARGEST
+
+
+_KINDS = {each.name: type(getattr(Stamp(), each.name)) for each in fields(Stamp)}

@@ -68,6 +68,12 @@ class FileArray(Array):
     def data(self, value: bytes) -> None:
         self.__dict__["_data"] = value
 
+    def head(self, size: int) -> bytes:
+        """Return the first bytes of the data."""
+        if "_data" in self.__dict__:
+            return bytes(self.__dict__["_data"][:size])
+        return os.pread(self.__dict__["_file"].fileno(), min(size, self.size), self.__dict__["_offset"])
+
     @property
     def size(self) -> int:
         """Size of the data in bytes."""

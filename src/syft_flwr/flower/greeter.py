@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from syft_flwr.errors import SyftFlwrError
+from syft_flwr.errors import DriveError, SyftFlwrError
 from syft_flwr.flower._compat import FLWR_VERSION, SYSTEM_MESSAGE, ConfigRecord, Message, RecordDict
 from syft_flwr.flower.codec import Stamp, decode
 from syft_flwr.flower.node import Nodes
@@ -15,6 +15,7 @@ from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.presence import Presence
 from syft_flwr.flower.progress import Progress
 from syft_flwr.flower.replies import Pending
+from syft_flwr.printable import printable_error
 
 logger = logging.getLogger(__name__)
 
@@ -91,10 +92,7 @@ class Greeter:
                     self._closing.wait(_STEP if self._due else 0.0)
                     continue
                 for future_id in self._rpc.answered(list(waiting), _STEP):
-                    self._welcome(waiting[future_id], self._rpc.get_response(future_id))
-                    with self._lock:
-                        self._waiting.pop(future_id, None)
-                    self._rpc.delete_future(future_id)
+                    self._take(waiting[future_id], future_id)
             except SyftFlwrError as error:
                 logger.warning("can't look for data owners at the moment: %s", error)
                 self._closing.wait(_PAUSE)
@@ -115,10 +113,28 @@ class Greeter:
             if pending.failure:
                 self._presence.unreachable(pending.node, pending.failure)
 
-    def _welcome(self, node: int, body: bytes | None) -> None:
+    def _take(self, node: int, future_id: str) -> None:
+        """Take an owner's answer; one that can't be had is this owner's failure, and the owner is greeted again."""
+        failure = ""
+        try:
+            body = self._rpc.get_response(future_id)
+            if body is None:  # Drive can't be reached at the moment
+                return
+            self._welcome(node, body)
+        except DriveError as error:
+            failure = f"its answer can't be had: {printable_error(error)}"
+        with self._lock:
+            self._waiting.pop(future_id, None)
+            if failure:
+                self._due[node] = (time.monotonic() + _LONGEST_PAUSE, _LONGEST_PAUSE)
+        if failure:
+            self._presence.unreachable(node, failure)
+        self._rpc.delete_future(future_id)
+
+    def _welcome(self, node: int, body: bytes) -> None:
         email, stamp = self._nodes.email(node), Stamp()
         try:
-            _, stamp = decode(body or b"")
+            _, stamp = decode(body)
         except SyftFlwrError:
             logger.debug("%s answered the greeting in a way of its own", email)
         self._nodes.learn(node, stamp.can)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from syft_flwr.errors import SyftFlwrError
+from syft_flwr.errors import DriveError, SyftFlwrError
 from syft_flwr.flower._compat import (
     AGGREGATOR_NODE_ID,
     FLWR_VERSION,
@@ -35,8 +35,10 @@ from syft_flwr.flower.outbox import Batch, Outbox
 from syft_flwr.flower.presence import Presence, Reminder
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply
+from syft_flwr.flower.screening import outline
 from syft_flwr.flower.shared_arrays import SharedArrays
 from syft_flwr.flower.transport import OBJECTS, Rpc
+from syft_flwr.printable import printable_error
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +128,10 @@ class FlowerGrid(Grid):
             self.presence.remind(waited, self._required, "the ServerApp waits for them")
         return nodes
 
+    def refused(self, reply: Message, flaw: str) -> None:
+        """Note that a reply did not reach the strategy although it could be read."""
+        self._progress("refused", owner=self.nodes.email(reply.metadata.src_node_id), reason=flaw)
+
     def require(self, nodes: int) -> None:
         """Note how many nodes a strategy that starts waits for; warn if there can never be so many."""
         self._required = nodes or None
@@ -153,8 +159,7 @@ class FlowerGrid(Grid):
             if pending is None:
                 replies.append(unknown_message_reply(self.run.run_id, message_id))
                 continue
-            body = self._rpc.get_response(pending.future_id) if pending.future_id else None
-            if (reply := self._settle(pending, body)) is not None:
+            if (reply := self._fetch(pending) if pending.future_id else self._settle(pending, None)) is not None:
                 replies.append(reply)
         return replies
 
@@ -329,7 +334,9 @@ class FlowerGrid(Grid):
         # The ID is random, where a SuperLink takes a hash of the content: hashing costs a second for each 500 MB.
         message.metadata.__dict__["_message_id"] = message_id = secrets.token_hex(32)
         node = message.metadata.dst_node_id
-        pending = Pending(message_id, message_without_content(message), "", round_of(message), 0, time.time())
+        asked = outline(message.content)
+        head = message_without_content(message)
+        pending = Pending(message_id, head, "", round_of(message), 0, time.time(), asked=asked)
         if node in self.nodes:
             return replace(pending, email=self.nodes.email(node))
         return replace(pending, email=f"node {node}", failure=f"no data owner of this run has the node ID {node}")
@@ -346,10 +353,19 @@ class FlowerGrid(Grid):
         found: list[tuple[str, Message]] = []
         for pending in current:
             # One by one: of several large replies, only one is in memory as bytes and as a message at once.
-            body = self._rpc.get_response(pending.future_id) if pending.future_id in answered else None
-            if (reply := self._settle(pending, body)) is not None:
+            reply = self._fetch(pending) if pending.future_id in answered else self._settle(pending, None)
+            if reply is not None:
                 found.append((pending.message_id, reply))
         return found
+
+    def _fetch(self, pending: Pending) -> Message | None:
+        """Return the reply to an instruction if there is one; one that can't be had is an Error reply of its owner."""
+        try:
+            body = self._rpc.get_response(pending.future_id)
+        except DriveError as error:
+            reason = f"the reply of {pending.email} can't be had: {printable_error(error)}"
+            return self._settle(replace(pending, failure=reason), None)
+        return self._settle(pending, body)
 
     def _settle(self, pending: Pending, body: bytes | None) -> Message | None:
         """Return the reply to an instruction, if it has one by now, and forget the instruction."""

@@ -7,7 +7,6 @@ import logging
 import secrets
 import shutil
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -27,10 +26,10 @@ from syft_flwr.flower._compat import (
 )
 from syft_flwr.flower.codec import Stamp, decode_file, encode_pieces
 from syft_flwr.flower.project import code_files, hash_of
+from syft_flwr.printable import printable, printable_error, printable_traceback
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_REASON = 200
 _CHUNK = 1024 * 1024
 
 
@@ -46,7 +45,7 @@ class AppSpec:
     reference: str
     code_hash: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
-    share_tracebacks: bool = False
+    share_errors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ def run_client_app(spec: AppSpec, message: Message, context_bytes: bytes, stamp:
         return AppResult(encode_pieces(reply, stamp), context_to_bytes(context), error)
     except Exception as failure:  # an app may put anything into a record
         logger.exception("the reply of the ClientApp can't be sent")
-        error = f"the reply can't be sent: {failure}"
+        error = f"the reply can't be sent: {printable_error(failure)}"
         failed = failure_reply(message, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, error)
         return AppResult(encode_pieces(failed, stamp), context_bytes, error)
 
@@ -211,9 +210,7 @@ def _call(spec: AppSpec, message: Message, context: Context) -> Message:
 
 
 def _reason(error: BaseException, spec: AppSpec) -> str:
-    if spec.share_tracebacks:
-        return "".join(traceback.format_exception(error))
+    if spec.share_errors:
+        return printable_traceback(error)
     # Flower's own format, on one line and cut: a message of an exception may quote data.
-    text = next(iter(str(error).splitlines()), "")
-    text = text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "…"
-    return f"{type(error)}:<'{text}'>"
+    return f"{type(error)}:<'{printable(next(iter(str(error).splitlines()), ''))}'>"

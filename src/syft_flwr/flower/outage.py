@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from syft_flwr.clock import SystemClock
-from syft_flwr.errors import DriveUnavailableError
+from syft_flwr.errors import DriveError, DriveUnavailableError, RateLimitedError
 from syft_flwr.flower.progress import Progress
 from syft_flwr.flower.transport import Disposable, Rpc
 
@@ -29,13 +29,13 @@ class Outages:
         """Return what a call to Drive returns, or ``otherwise`` when Drive can't be reached."""
         try:
             result = call()
-        except DriveUnavailableError as error:
+        except (DriveUnavailableError, RateLimitedError) as error:
             self.began(error)
             return otherwise
         self.ended()
         return result
 
-    def began(self, error: DriveUnavailableError) -> None:
+    def began(self, error: DriveError) -> None:
         with self._lock:
             if self._since is not None:
                 return
@@ -82,6 +82,11 @@ class PatientRpc:
                 return future_id
 
     def get_response(self, future_id: str) -> bytes | None:
+        """Return the reply's body; ``None`` when it is not there, or can't be fetched at the moment.
+
+        Raises:
+            DriveError: It can't be had at all; others may well be.
+        """
         return self._outages.attempt(lambda: self._rpc.get_response(future_id), None)
 
     def answered(self, future_ids: Collection[str], timeout: float) -> set[str]:

@@ -30,6 +30,7 @@ from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import DISPOSABLE, ENDPOINT, OBJECTS, Events
 from syft_flwr.models import Message as WireMessage
+from syft_flwr.printable import printable
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,8 @@ class DataOwner:
         self._progress = progress
         self._started = drive_time()
         self._run = store.current()
+        if self._run is not None and self._run.started > self._started:  # of an aggregator whose clock was ahead
+            self._run = replace(self._run, started=self._started)
         self._served_here = False
         self._warned: set[str] = set()
         self._objects: set[str] = set()
@@ -119,6 +122,7 @@ class DataOwner:
             served_here=self._served_here,
             age=max(0.0, now - _written_at(wire, message)),  # Drive tells its time in whole seconds
             uptime=now - self._started,
+            now=now,
         )
         verdict = decide(message, stamp, situation)
         if verdict.action is Action.IGNORE:
@@ -130,7 +134,7 @@ class DataOwner:
             return encode(reply, self._stamp(seen))
         if verdict.action is Action.STOP:
             return self._stop(message, seen)
-        self._serve(message, stamp)
+        self._serve(message, stamp, situation)
         if verdict.action is Action.GREET:
             # Who says that it is there is given work, and a strategy's timeout begins.
             self._apps.warm_up()
@@ -139,7 +143,7 @@ class DataOwner:
 
     def _run_app(self, message: Message, stamp: Stamp, body: bytes, seen: float, age: float) -> bytes:
         metadata = message.metadata
-        labels = {"owner": self._config.email, "type": metadata.message_type, "group": round_of(message)}
+        labels = {"owner": self._config.email, "type": printable(metadata.message_type), "group": round_of(message)}
         if (known := self._store.reply_to(metadata.run_id, metadata.message_id)) is not None:
             logger.info("message %s was answered before; sending the same reply", metadata.message_id[:16])
             return known
@@ -187,9 +191,9 @@ class DataOwner:
         self._objects = kept
         return paths
 
-    def _serve(self, message: Message, stamp: Stamp) -> None:
+    def _serve(self, message: Message, stamp: Stamp, situation: Situation) -> None:
         """Take a message's run as the one that is served."""
-        tag = run_tag(message, stamp)
+        tag = run_tag(message, stamp, situation)
         if self._run is None or self._run.run_id != tag.run_id:
             if self._run is not None:
                 logger.info("run %d replaces run %d", tag.run_id, self._run.run_id)
@@ -208,7 +212,8 @@ class DataOwner:
 
     def _stop(self, message: Message, seen: float) -> bytes:
         run_id = message.metadata.run_id
-        reason = str(message.content["config"].get("reason", "")) if "config" in message.content else ""
+        config = message.content.config_records.get("config") if message.has_content() else None
+        reason = "" if config is None else printable(config.get("reason", ""))
         logger.info("run %d is over: %s", run_id, reason)
         self._store.forget(run_id)
         self._events.disposable(str(run_id)).dispose()
@@ -222,7 +227,9 @@ class DataOwner:
         state = RecordDict() if saved is None else context_from_bytes(saved).state
         config = dict(self._config.run_config)
         if unknown := set(stamp.run_config) - set(config):
-            self._warn(f"run-config keys that only the aggregator's project has: {', '.join(sorted(unknown))}")
+            self._warn(
+                f"run-config keys that only the aggregator's project has: {printable(', '.join(sorted(unknown)))}"
+            )
         config |= {key: value for key, value in stamp.run_config.items() if key in config}
         config |= self._config.run_overrides
         return context_to_bytes(Context(run_id, self._node, dict(self._config.node_config), state, config))
@@ -231,8 +238,9 @@ class DataOwner:
         return Stamp(flwr=FLWR_VERSION, project=self._config.project_hash, seen=seen)
 
     def _ignore(self, message: Message, reason: str) -> None:
-        logger.warning("a %s message is not acted on: %s", message.metadata.message_type, reason)
-        self._progress("ignored", owner=self._config.email, type=message.metadata.message_type, reason=reason)
+        kind, reason = printable(message.metadata.message_type), printable(reason)
+        logger.warning("a %s message is not acted on: %s", kind, reason)
+        self._progress("ignored", owner=self._config.email, type=kind, reason=reason)
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:

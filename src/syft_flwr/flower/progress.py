@@ -10,8 +10,8 @@ Aggregator:
     ``outage_over`` (seconds), ``awaiting`` (owners: address → last seen so many seconds ago, type, group, seconds,
     left), ``failed`` (type, reasons), ``output`` (line; of a simulation), ``sent`` (owner, type, group, bytes, error),
     ``reply`` (owner, type, group, bytes, error, sent, seen, started, finished, received), ``late`` (owner, type,
-    group), ``metrics`` (round, phase, values), ``checkpoint`` (round, path), ``result`` (path, arrays), ``bill``
-    (account, calls, units, methods), ``error`` (message).
+    group), ``refused`` (owner, reason), ``metrics`` (round, phase, values), ``checkpoint`` (round, path), ``result``
+    (path, arrays), ``bill`` (account, calls, units, methods), ``error`` (message).
 Data owner:
     ``project`` (name, hash, aggregator, owner), ``ready`` (owner), ``working`` (owner, type, group),
     ``done`` (owner, type, group, seconds, error, bytes), ``ignored`` (owner, type, reason),
@@ -25,6 +25,8 @@ import logging
 import threading
 import time
 from typing import Any, Protocol, TextIO
+
+from syft_flwr.printable import printable_data
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class JsonLines:
         self._lock = threading.Lock()
 
     def __call__(self, event: str, /, **fields: Any) -> None:
-        line = json.dumps({"event": event, "time": time.time(), **fields}, default=str)
+        line = json.dumps({"event": event, "time": time.time(), **printable_data(fields)}, default=str)
         with self._lock:
             try:
                 self._stream.write(line + "\n")

@@ -10,7 +10,7 @@ import functools
 import inspect
 import logging
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,10 @@ import numpy as np
 from syft_flwr.flower._compat import (
     ArrayRecord,
     DefaultWorkflow,
+    FedAvg,
     LegacyServer,
+    Message,
+    RecordDict,
     Strategy,
     legacy_arrays,
     parameters_to_ndarrays,
@@ -28,6 +31,7 @@ from syft_flwr.flower._compat import (
 )
 from syft_flwr.flower.file_array import park
 from syft_flwr.flower.progress import Progress, silent
+from syft_flwr.flower.screening import Outline, outline, sift
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +57,8 @@ class Recorder:
         self._arrays: Callable[[], Arrays] = lambda: iter(())
         self._kept: list[Path] = []
         self._on_strategy: Callable[[int], None] = lambda _: None
+        self._on_refused: Callable[[Message, str], None] = lambda _reply, _flaw: None
+        self._asked: Outline = {}
         self._progress = progress
         self._checkpoints = checkpoints
         self._spool = spool
@@ -72,16 +78,23 @@ class Recorder:
         ]
 
     @contextmanager
-    def watching(self, on_strategy: Callable[[int], None] = lambda _: None) -> Iterator[None]:
+    def watching(
+        self,
+        on_strategy: Callable[[int], None] = lambda _: None,
+        on_refused: Callable[[Message, str], None] = lambda _reply, _flaw: None,
+    ) -> Iterator[None]:
         """Watch every strategy that is started in this process meanwhile.
 
         Args:
             on_strategy: Is told how many nodes a strategy that starts waits for, 0 if it does not say.
+            on_refused: Is told each reply that a strategy does not get, and why.
         """
         self._on_strategy = on_strategy
+        self._on_refused = on_refused
         with ExitStack() as stack:
             stack.enter_context(patched(Strategy, "start", self._wrap_start))
             stack.enter_context(patched(LegacyServer, "fit", self._wrap_fit))
+            stack.enter_context(patched(FedAvg, "_check_and_log_replies", self._wrap_check))
             stack.enter_context(patched(DefaultWorkflow, "__call__", self._wrap_workflow))
             yield
 
@@ -146,6 +159,8 @@ class Recorder:
         @functools.wraps(configure)
         def configure_train(server_round: int, *args: Any, **kwargs: Any) -> Any:
             self._begin(server_round, rounds)
+            arrays = kwargs.get("arrays", args[0] if args else None)
+            self._asked = outline(RecordDict({"arrays": arrays})) if isinstance(arrays, ArrayRecord) else {}
             return configure(server_round, *args, **kwargs)
 
         @functools.wraps(aggregate)
@@ -166,6 +181,24 @@ class Recorder:
         strategy.configure_train = configure_train
         strategy.aggregate_train = aggregate_train
         strategy.aggregate_evaluate = aggregate_evaluate
+
+    def _wrap_check(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Let a strategy that averages replies have those only that go together; it would raise for all."""
+
+        @functools.wraps(original)
+        def check(strategy: Any, replies: Iterable[Message], is_train: bool, validate: bool = True) -> Any:
+            replies = list(replies)
+            if validate:
+                replies = sift(
+                    replies,
+                    with_arrays=is_train,
+                    weight=strategy.weighted_by_key,
+                    asked=self._asked,
+                    refuse=self._on_refused,
+                )
+            return original(strategy, replies, is_train, validate)
+
+        return check
 
     def _wrap_evaluate(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)

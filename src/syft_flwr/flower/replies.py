@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import AGGREGATOR_NODE_ID, Error, ErrorCode, Message
 from syft_flwr.flower.codec import Stamp, decode, decode_file
 from syft_flwr.flower.file_array import LARGE, SharedFile
+from syft_flwr.flower.screening import Outline, flaw_in
+from syft_flwr.printable import printable
+
+_LONGEST_REASON = 4_000
+"""Characters of an owner's reason: one that shares its errors sends a traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,7 @@ class Pending:
 
     ``instruction`` is without content. ``expires_at`` is Unix seconds of this clock, which also wrote ``created_at``,
     so clocks of other participants do not matter. ``future_id`` is empty when sending failed;
-    ``failure`` then says why.
+    ``failure`` then says why. ``asked`` is what replies are compared with.
     """
 
     message_id: str
@@ -29,6 +34,7 @@ class Pending:
     sent_at: float
     future_id: str = ""
     failure: str = ""
+    asked: Outline = field(default_factory=dict)
 
     @property
     def node(self) -> int:
@@ -50,9 +56,11 @@ def read_reply(pending: Pending, body: bytes, now: float, spool: Path | None = N
     except FlowerError as error:
         reason = _handler_failure(body) or f"{pending.email} sent no Flower message: {error}"
         return error_reply(pending, ErrorCode.UNKNOWN, reason, now), Stamp()
-    if flaw := _flaw(pending, reply):
+    if flaw := _flaw(pending, reply) or (flaw_in(reply.content, pending.asked) if reply.has_content() else ""):
         reason = f"the reply of {pending.email} was refused: {flaw}"
         return error_reply(pending, ErrorCode.UNKNOWN, reason, now), stamp
+    if reply.has_error():
+        return error_reply(pending, reply.error.code, printable(reply.error.reason, _LONGEST_REASON), now), stamp
     return reply, stamp
 
 
@@ -100,6 +108,6 @@ def _handler_failure(body: bytes) -> str:
     """Return the text of a transport's own error reply, a JSON object, or ``""``."""
     try:
         raw = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
-    return str(raw["error"]) if isinstance(raw, dict) and "error" in raw else ""
+    return printable(raw["error"], _LONGEST_REASON) if isinstance(raw, dict) and "error" in raw else ""

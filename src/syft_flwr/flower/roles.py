@@ -159,7 +159,7 @@ class OwnerPlan:
     node_config: Config = field(default_factory=dict)
     run_overrides: Config = field(default_factory=dict)
     in_process: bool = False
-    share_tracebacks: bool = False
+    share_errors: bool = False
     serving: Serving = Serving()
 
 
@@ -269,7 +269,7 @@ def app_directory(project: FlowerProject, email: str) -> Path:
 
 def _host(project: FlowerProject, plan: OwnerPlan, directory: Path) -> AppHost:
     files = code_files(project.directory)
-    spec = AppSpec(str(project.directory), project.client_app, plan.code_hash, files, plan.share_tracebacks)
+    spec = AppSpec(str(project.directory), project.client_app, plan.code_hash, files, plan.share_errors)
     return InProcessApps(spec) if plan.in_process else ForkedApps(spec, directory / "jobs")
 
 

@@ -95,6 +95,8 @@ class RunStore:
             raise StateError(f"{path} is damaged ({error}); delete it to start with an empty Context") from error
 
     def _run_directory(self, run_id: int) -> Path:
+        if type(run_id) is not int or not 0 <= run_id < 2**64:
+            raise StateError(f"{run_id!r:.80} is no run ID")
         return self._directory / str(run_id)
 
     def _prune(self) -> None:

@@ -177,7 +177,7 @@ class Simulation:
             for line in stream:
                 file.write(line)
                 file.flush()
-                text = line.decode(errors="replace").rstrip("\n")
+                text = line.decode(errors="replace").rstrip("\r\n").expandtabs()
                 self._events.put((AGGREGATOR, {"event": "output", "time": time.time(), "line": text}))
         self._events.put((_OUTPUT, None))
 

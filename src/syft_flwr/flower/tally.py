@@ -23,6 +23,8 @@ class Tally:
                 self._round(fields)["bytes_sent"] += fields["bytes"]
             elif event == "reply":
                 self._reply(fields)
+            elif event == "refused":
+                self._refuse(fields)
             elif event == "late":
                 self._round(fields)["late"] += 1
             elif event == "strategy":
@@ -44,6 +46,17 @@ class Tally:
             row["replies"] += 1
             self._good[kind] = self._good.get(kind, 0) + 1
         self.timeline.append({**fields, "group": self._label(fields)})
+
+    def _refuse(self, fields: dict[str, Any]) -> None:
+        """Count the owner's last reply as an error."""
+        rows = [row for row in self.timeline if row["owner"] == fields["owner"]]
+        if rows and not rows[-1]["error"]:
+            last = rows[-1]
+            last["error"] = f"the reply was refused: {fields['reason']}"
+            self.rounds[last["group"]]["replies"] -= 1
+            self.rounds[last["group"]]["errors"] += 1
+            self._good[str(last["type"])] -= 1
+            self._bad.setdefault(str(last["type"]), {})[str(fields["owner"])] = last["error"]
 
     def _round(self, fields: dict[str, Any]) -> dict[str, int]:
         empty = {"bytes_sent": 0, "bytes_received": 0, "replies": 0, "errors": 0, "late": 0}

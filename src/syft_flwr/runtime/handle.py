@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, Self, Unpack
 
 from reactivex import Observable, abc
 
-from syft_flwr.errors import RemoteHandlerError, RuntimeClosedError
+from syft_flwr.errors import DriveError, RemoteHandlerError, RuntimeClosedError
 from syft_flwr.exchange.objects import Disposable
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
@@ -314,16 +314,21 @@ class DriveRuntime:
             where they are large, use :meth:`as_completed`.
 
         Raises:
-            RemoteHandlerError: A peer's handler failed, and ``raise_errors`` is set.
-            DriveError: A reply can't be downloaded.
+            RemoteHandlerError: A peer's handler failed, or its reply was deleted, altered or made unreadable, and
+                ``raise_errors`` is set; the other replies are in its ``others``.
+            DriveError: None of the replies can be downloaded at the moment. Those that can are returned; the error
+                of the others is shown on ``errors``, and they can be waited for again.
         """
         answered = self.answered(future_ids, timeout, enough=1 if return_when == "first" else None)
         bodies: dict[str, bytes] = {}
+        failed = ""
         ids = [future_id for future_id in dict.fromkeys(future_ids) if future_id in answered]
         for future_id, body, is_error in self._engine.responses.bodies(ids):
-            if is_error and raise_errors:
-                raise RemoteHandlerError.from_body(future_id, body)
             bodies[future_id] = body
+            if is_error and raise_errors:
+                failed = failed or future_id
+        if failed:
+            raise RemoteHandlerError.from_body(failed, bodies.pop(failed), others=bodies)
         return bodies
 
     def as_completed(
@@ -337,20 +342,28 @@ class DriveRuntime:
             raise_errors: As in :meth:`wait`.
 
         Raises:
-            RemoteHandlerError: As :meth:`wait`.
-            DriveError: As :meth:`wait`.
+            RemoteHandlerError: As :meth:`wait`, once all other replies were yielded.
+            DriveError: A reply can't be downloaded at the moment; likewise.
         """
         self._check_open()
+        failure: RemoteHandlerError | DriveError | None = None
         for future_id in self._engine.responses.as_completed(future_ids, self._patience(timeout)):
-            reply = self._engine.responses.body(future_id)
+            try:
+                reply = self._engine.responses.body(future_id)
+            except DriveError as error:
+                failure = failure or error
+                continue
             if reply is None:  # somebody has forgotten it meanwhile
                 continue
             body, is_error = reply
-            if is_error and raise_errors:
-                raise RemoteHandlerError.from_body(future_id, body)
             del reply
+            if is_error and raise_errors:
+                failure = failure or RemoteHandlerError.from_body(future_id, body)
+                continue
             yield future_id, body
             del body
+        if failure is not None:
+            raise failure
 
     def delete_future(self, future_id: str) -> None:
         """Forget a future, and delete its request's file, which lets the responder delete the reply.

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from syft_flwr.errors import ConfigurationError, RuntimeClosedError, StateMismatchError
 from syft_flwr.feed.schedule import pause_after
-from syft_flwr.feed.streams import describe
 from syft_flwr.ports import Clock
+from syft_flwr.printable import printable_error
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class PollLoop:
             except Exception as error:  # an outage, or a defect: the feed must go on either way
                 failures += 1
                 pause = pause_after(failures, error, longest=_LONGEST_BACKOFF)
-                if failing != (failing := describe(error)):
+                if failing != (failing := printable_error(error, 1_000)):
                     _log.warning("%s: tries again after %.0f s: %s", self._name, pause, failing)
                     self._report(error)
             self._pause(pause, may_be_hastened=not failures)

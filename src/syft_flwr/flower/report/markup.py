@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from xml.etree.ElementTree import Element, SubElement, tostring
+
+from syft_flwr.printable import printable
 
 Node = Element | str | None
 
-_NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-"""What HTML forbids in text, and lone surrogates, which UTF-8 can't hold."""
+_LONGEST = 20_000
 
 
 def tag(name: str, *content: Node, **attributes: object) -> Element:
@@ -41,8 +41,8 @@ def to_html(*nodes: Node) -> str:
 
 
 def clean(text: str) -> str:
-    """Replace what can't stand in an HTML document."""
-    return _NOT_TEXT.sub("\ufffd", text)
+    """Write as escapes what HTML forbids in text, and what would mislead a reader."""
+    return "\n".join(printable(line, _LONGEST) for line in text.split("\n"))
 
 
 def _append(element: Element, node: Node) -> None:

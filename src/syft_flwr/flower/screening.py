@@ -1,0 +1,196 @@
+"""What an owner's reply must fulfil before a strategy gets it: one that would end the run of all is a failure of one.
+
+Checked without loading arrays: each must be a NumPy array that can be read without pickle, of the size, type and shape
+that it claims; where it answers an array of the instruction, of that array's shape. What only the replies of a round
+together can tell, :func:`sift` checks where a strategy of Flower's would raise.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from syft_flwr.flower._compat import Array, ArrayRecord, ErrorCode, Message, RecordDict, error_in_place_of
+from syft_flwr.flower.file_array import FileArray
+from syft_flwr.printable import printable
+
+Shape = tuple[int, ...]
+Outline = Mapping[str, Mapping[str, Shape | None]]
+"""Shapes of the arrays of an instruction, by record and key; ``None`` for those that are not NumPy's."""
+
+_HEADER = 64 * 1024
+"""Bytes of an array in which its header must end; NumPy itself reads 10,000 characters at most."""
+_EMPTY = "_empty"  # Flower's stand-in for legacy parameters without tensors
+_LEGACY = {"fitins.parameters": ("fitres", True), "evaluateins.parameters": ("evaluateres", False)}
+_CODES = range(5)  # of a legacy status
+_CUSTOM_FLOATS = "V"  # bfloat16 and its kin are void to NumPy
+
+
+def outline(content: RecordDict) -> Outline:
+    """Return what replies to this instruction are compared with."""
+    return {
+        name: {key: _shape_of(array) for key, array in record.items()} for name, record in content.array_records.items()
+    }
+
+
+def flaw_in(content: RecordDict, asked: Outline) -> str:
+    """Say what is wrong with the content of a reply; ``""`` if nothing is."""
+    for name, record in content.array_records.items():
+        for key, array in record.items():
+            if flaw := _flaw_in_array(key, array):
+                return f"its array {printable(f'{name}/{key}', 80)} {flaw}"
+    for known in asked.values():
+        for name, record in content.array_records.items():
+            if set(record) == set(known) and (flaw := _flaw_in_shapes(name, record, known)):
+                return flaw
+    for metrics in content.metric_records.values():
+        for key in ("num-examples", "num_examples"):
+            if key in metrics and not _is_weight(metrics[key]):
+                return f"its {key} is {printable(metrics[key], 40)}, and must be a positive number"
+    return next((flaw for name in asked if name in _LEGACY and (flaw := _legacy_flaw(content, *_LEGACY[name]))), "")
+
+
+def sift(
+    replies: Sequence[Message],
+    *,
+    with_arrays: bool,
+    weight: str,
+    asked: Outline,
+    refuse: Callable[[Message, str], None],
+) -> list[Message]:
+    """Put an Error in place of each reply that does not go together with most of the others.
+
+    Flower's strategies average records of one structure only, and raise if there are two. Where as many replies have
+    one structure as another, that of the instruction counts.
+
+    Args:
+        replies: Those of a round.
+        with_arrays: Whether their arrays are averaged, too.
+        weight: The metric that weighs them.
+        asked: The instruction's arrays.
+        refuse: Is told each refused reply and why.
+    """
+    structures = [_structure(reply.content, with_arrays) if reply.has_content() else None for reply in replies]
+    wanted = {tuple(sorted(record.items(), key=repr)) for record in asked.values()}
+    count = Counter(structure for structure in structures if structure is not None)
+
+    def rank(structure: tuple[Any, ...]) -> tuple[bool, int, bool]:
+        records, metrics = structure
+        is_usable = len(records) == with_arrays and len(metrics) == 1 and (weight, -1) in metrics[0][1]
+        return is_usable, count[structure], any(shapes in wanted for _, shapes in records)
+
+    common = max(count, key=rank, default=None)
+    kept: list[Message] = []
+    for reply, structure in zip(replies, structures, strict=True):
+        flaw = ""
+        if structure is not None and structure != common:
+            flaw = "its records do not go together with those of the other data owners"
+        elif structure is not None and (bad := _bad_weight(reply.content, weight)) is not None:
+            flaw = f"its {weight} is {bad}, and must be a positive number"
+        if flaw:
+            refuse(reply, flaw)
+        kept.append(error_in_place_of(reply, ErrorCode.UNKNOWN, f"the reply was refused: {flaw}") if flaw else reply)
+    return kept
+
+
+def _structure(content: RecordDict, with_arrays: bool) -> tuple[Any, ...]:
+    """Return what must be the same in all replies that are averaged; it can be hashed."""
+    arrays = tuple(
+        (name, tuple(sorted(((key, _shape_of(array)) for key, array in record.items()), key=repr)))
+        for name, record in sorted(content.array_records.items())
+    )
+    metrics = tuple(
+        (name, tuple(sorted((key, len(v) if isinstance(v, list) else -1) for key, v in record.items())))
+        for name, record in sorted(content.metric_records.items())
+    )
+    return (arrays if with_arrays else (), metrics)
+
+
+def _bad_weight(content: RecordDict, weight: str) -> str | None:
+    for metrics in content.metric_records.values():
+        if weight in metrics and not _is_weight(metrics[weight]):
+            return printable(metrics[weight], 40)
+    return None
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+
+
+def _flaw_in_shapes(name: str, record: ArrayRecord, known: Mapping[str, Shape | None]) -> str:
+    for key, shape in known.items():
+        if shape is not None and (got := _shape_of(record[key])) != shape:
+            where = printable(f"{name}/{key}", 80)
+            return f"its array {where} has the shape {printable(got, 60)}, the instruction's has {shape}"
+    return ""
+
+
+def _flaw_in_array(key: str, array: Array) -> str:
+    if array.stype != "numpy.ndarray":
+        return ""  # the app reads it itself; Flower's own strategies take NumPy's only
+    if key == _EMPTY and not array.shape and not _size(array):
+        return ""
+    try:
+        dtype, shape, start = _header(array)
+    except Exception as error:  # whatever a hostile header makes NumPy raise
+        return f"can't be read: {printable(error, 120)}"
+    if dtype.hasobject:
+        return "holds Python objects, which only pickle could read"
+    if math.prod(shape) * dtype.itemsize != _size(array) - start:
+        return f"has {_size(array) - start} bytes, which is no {dtype} of the shape {printable(shape, 60)}"
+    if array.dtype == "" and not array.shape:
+        return ""  # legacy parameters claim nothing
+    if tuple(array.shape) != shape:
+        return f"claims the shape {printable(tuple(array.shape), 60)} and has {printable(shape, 60)}"
+    if dtype.kind != _CUSTOM_FLOATS and array.dtype != str(dtype):
+        return f"claims to be of {printable(array.dtype, 20)} and is of {dtype}"
+    return ""
+
+
+def _shape_of(array: Array) -> Shape | None:
+    if array.stype != "numpy.ndarray" or not _size(array):
+        return None
+    try:
+        return _header(array)[1]
+    except Exception:  # likewise
+        return None
+
+
+def _header(array: Array) -> tuple[np.dtype[Any], Shape, int]:
+    """Read type, shape and where the data starts."""
+    head = io.BytesIO(array.head(_HEADER) if isinstance(array, FileArray) else array.data[:_HEADER])
+    version = npy.read_magic(head)
+    if version == (1, 0):
+        shape, _, dtype = npy.read_array_header_1_0(head)
+    elif version == (2, 0):
+        shape, _, dtype = npy.read_array_header_2_0(head)
+    else:
+        raise ValueError(f"version {version} of NumPy's format")
+    if any(not isinstance(length, int) or length < 0 for length in shape):
+        raise ValueError("its shape is none")
+    return dtype, tuple(shape), head.tell()
+
+
+def _size(array: Array) -> int:
+    return array.size if isinstance(array, FileArray) else len(array.data)
+
+
+def _legacy_flaw(content: RecordDict, result: str, with_arrays: bool) -> str:
+    """Check what Flower reads of a legacy result without asking whether it is there."""
+    metrics, configs = content.metric_records, content.config_records
+    if with_arrays and f"{result}.parameters" not in content.array_records:
+        return f"it has no {result}.parameters"
+    for key in ("num_examples",) if with_arrays else ("num_examples", "loss"):
+        record = metrics.get(f"{result}.{key}")
+        if record is None or not isinstance(record.get(key), int | float):
+            return f"it has no {result}.{key}"
+    told, status = configs.get(f"{result}.metrics"), configs.get(f"{result}.status")
+    if told is None or any(isinstance(value, list) for value in told.values()):
+        return f"it has no {result}.metrics that can be read"
+    return "" if status and status.get("code") in _CODES and "message" in status else f"it has no {result}.status"

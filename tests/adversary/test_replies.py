@@ -1,0 +1,269 @@
+"""What an owner answers can fail for this owner only: the run, the greeting and the other owners go on."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flower_fakes import Events, FakeDrive, FakeRpc
+from flower_federation import Federation, zoo_project
+from hostile import AGGREGATOR, OTHER, OWNER, RUN, arrays, instruction, pending, trained
+
+from syft_flwr.errors import NotFoundError, PermissionDeniedError, RateLimitedError
+from syft_flwr.flower._compat import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Message,
+    MetricRecord,
+    RecordDict,
+    Run,
+)
+from syft_flwr.flower.aggregator import Aggregation, RunPlan
+from syft_flwr.flower.codec import decode, encode
+from syft_flwr.flower.grid import FlowerGrid
+from syft_flwr.flower.node import node_id
+from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.protobuf import write_field
+from syft_flwr.flower.replies import read_reply
+
+DEEP = b"[" * 200_000
+
+
+def npy(array: np.ndarray, *, claims: dict[str, Any] | None = None) -> Array:
+    made = Array(array)
+    made.__dict__.update(claims or {})
+    return made
+
+
+def header(text: str, data: bytes = b"") -> Array:
+    """Return an array whose header is this text."""
+    body = text.encode() + b" " * (-(len(text) + 11) % 64) + b"\n"
+    raw = b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body + data
+    return Array("float32", (2, 3), "numpy.ndarray", raw)
+
+
+GARBAGE: dict[str, Callable[[], Array]] = {
+    "pickled objects": lambda: Array("object", (1,), "numpy.ndarray", pickled()),
+    "a pickle in place of an array": lambda: Array("float32", (2, 3), "numpy.ndarray", b"\x80\x04N."),
+    "a zip archive": lambda: Array("float32", (2, 3), "numpy.ndarray", b"PK\x03\x04" + b"\0" * 60),
+    "no array at all": lambda: Array("float32", (2, 3), "numpy.ndarray", b"rubbish"),
+    "nothing": lambda: Array("float32", (2, 3), "numpy.ndarray", b""),
+    "a cut array": lambda: npy(np.zeros((2, 3), np.float32), claims={"data": Array(np.zeros(6)).data[:-1]}),
+    "more than there is": lambda: header("{'descr': '<f4', 'fortran_order': False, 'shape': (2305843009213693952, 8)}"),
+    "a negative shape": lambda: header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 3)}"),
+    "a header nested deep": lambda: header("(" * 9_000),
+    "a header that runs code": lambda: header("__import__('os').system('true')"),
+    "another shape than it claims": lambda: npy(np.zeros((3, 2), np.float32), claims={"shape": (2, 3)}),
+    "another type than it claims": lambda: npy(np.zeros((2, 3), np.float64), claims={"dtype": "float32"}),
+    "another shape than was asked": lambda: npy(np.zeros((2, 4), np.float32)),
+}
+
+
+def pickled() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.array([object], dtype=object), allow_pickle=True)
+    return file.getvalue()
+
+
+def answer(content: RecordDict) -> bytes:
+    return encode(Message(content, reply_to=instruction()))
+
+
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_garbage_arrays_are_the_owners_error(kind: str, tmp_path: Path) -> None:
+    bad = trained()
+    bad["arrays"] = ArrayRecord({"w": GARBAGE[kind]()})
+    reply, _ = read_reply(pending(), answer(bad), 0.0, tmp_path)
+    assert reply.has_error()
+    assert OWNER in reply.error.reason
+
+
+def test_garbage_in_a_large_reply_is_found_without_loading_it(tmp_path: Path) -> None:
+    large = np.zeros(3_000_000, np.float32)
+    sent = pending(RecordDict({"arrays": ArrayRecord({"w": Array(large)})}))
+    for array, is_good in (
+        (Array(large), True),
+        (Array("float32", (3_000_000,), "numpy.ndarray", bytes(9_000_000)), False),
+    ):
+        content = trained()
+        content["arrays"] = ArrayRecord({"w": array})
+        reply, _ = read_reply(sent, answer(content), 0.0, tmp_path)
+        assert reply.has_content() is is_good
+
+
+@pytest.mark.parametrize("number", [0, -1, math.inf, -math.inf, math.nan, [1, 2]])
+def test_a_weight_that_is_no_positive_number_is_the_owners_error(number: Any) -> None:
+    reply, _ = read_reply(pending(), answer(trained(**{"num-examples": number})), 0.0)
+    assert reply.has_error()
+    assert "num-examples" in reply.error.reason
+
+
+@pytest.mark.parametrize("body", [b"", DEEP, b'{"error":' + DEEP, b"\xff" * 99, b"\x0a\x80\x80\x80\x80\x08", b"null"])
+def test_what_is_no_flower_message_is_the_owners_error(body: bytes) -> None:
+    reply, _ = read_reply(pending(), body, 0.0)
+    assert reply.has_error()
+    assert len(reply.error.reason) < 1_000
+
+
+def test_a_deep_stamp_is_the_owners_error() -> None:
+    reply, _ = read_reply(pending(), answer(trained()) + write_field(45_100, DEEP), 0.0)
+    assert reply.has_error()
+
+
+def test_an_honest_reply_stays_as_it_is() -> None:
+    honest = trained()
+    reply, _ = read_reply(pending(), answer(honest), 0.0)
+    assert reply.content == honest
+
+
+def test_arrays_that_answer_no_array_of_the_instruction_may_have_any_shape() -> None:
+    content = RecordDict({"own": ArrayRecord({"gradient": Array(np.zeros((9, 9)))})})
+    reply, _ = read_reply(pending(), answer(content), 0.0)
+    assert reply.has_content()
+
+
+class RefusingRpc(FakeRpc):
+    """A transport that can't fetch the replies of one owner."""
+
+    def __init__(self, drive: FakeDrive, error: Exception) -> None:
+        super().__init__(drive, AGGREGATOR)
+        self.error = error
+        self.mine: set[str] = set()
+
+    def send(self, to_email: str, *args: Any, **options: Any) -> str:
+        future = super().send(to_email, *args, **options)
+        if to_email == OWNER:
+            self.mine.add(future)
+        return future
+
+    def get_response(self, future_id: str) -> bytes | None:
+        if future_id in self.mine:
+            raise self.error
+        return super().get_response(future_id)
+
+
+@pytest.mark.parametrize("error", [NotFoundError("gone", status=404), PermissionDeniedError("no", status=403)])
+def test_a_reply_that_cannot_be_had_is_its_owners_error_alone(error: Exception) -> None:
+    drive, events = FakeDrive(), Events()
+    grid = FlowerGrid(RefusingRpc(drive, error), "digits", [OWNER, OTHER], progress=events)
+    instruction()
+    grid.set_run(Run.create_empty(RUN))
+    messages = [Message(arrays(), node_id(owner), "train", ttl=30) for owner in (OWNER, OTHER)]
+    ids = list(grid.push_messages(messages))
+    for owner in (OWNER, OTHER):
+        letter = drive.wait_for_request(owner)
+        drive.answer(letter.future_id, encode(Message(trained(), reply_to=decode(letter.body)[0])))
+    first, second = grid.pull_messages(ids)
+    assert first.has_error()
+    assert second.has_content()
+    assert [e["owner"] for e in events.named("reply") if e["error"]] == [OWNER]
+    grid.close()
+
+
+def test_the_greeting_of_one_owner_fails_for_this_owner_alone() -> None:
+    drive, events = FakeDrive(), Events()
+    grid = FlowerGrid(RefusingRpc(drive, PermissionDeniedError("no", status=403)), "x", [OWNER, OTHER], progress=events)
+    instruction()
+    grid.set_run(Run.create_empty(RUN))
+    grid.greet()
+    for owner, body in ((OWNER, b"x"), (OTHER, DEEP)):
+        drive.answer(drive.wait_for_request(owner).future_id, body)
+    assert grid.presence.wait_for(1, 10.0)
+    assert list(grid.get_node_ids()) == [node_id(OTHER)]
+    grid.close()
+
+
+def hostile_owner(drive: FakeDrive, make: Callable[[Message], RecordDict]) -> Callable[[], None]:
+    """Answer each instruction to ``do1`` with what ``make`` makes of it; return what ends it."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set():
+            with drive.changed:
+                drive.changed.wait_for(lambda: ended.is_set() or drive.requests.get(OWNER), 0.5)
+                letter = drive.requests[OWNER].pop(0) if drive.requests.get(OWNER) else None
+            if letter is None:
+                continue
+            asked, _ = decode(letter.body)
+            content = RecordDict() if asked.metadata.message_type == "system" else make(asked)
+            drive.answer(letter.future_id, encode(Message(content, reply_to=asked)))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def end() -> None:
+        ended.set()
+        with drive.changed:
+            drive.changed.notify_all()
+        thread.join(10)
+
+    return end
+
+
+def content_of(asked: Message, arrays: dict[str, Any] | None = None, **metrics: Any) -> RecordDict:
+    mean = ArrayRecord({"mean": Array(np.zeros(4))} if arrays is None else arrays)
+    content = RecordDict({"metrics": MetricRecord({"num-examples": 20, **metrics})})
+    if asked.metadata.message_type == "train":
+        content["arrays"] = mean
+    return content
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda asked: RecordDict(),
+        lambda asked: RecordDict({"config": ConfigRecord({"x": 1})}),
+        lambda asked: content_of(asked, {"other": Array(np.zeros(4))}),
+        lambda asked: content_of(asked, {"mean": Array(np.zeros(5))}),
+        lambda asked: content_of(asked, planted=1.0),
+        lambda asked: content_of(asked, distance=[1.0, 2.0]),
+    ],
+    ids=["nothing", "no metrics", "other keys", "other shapes", "another metric", "lists"],
+)
+def test_a_round_goes_on_without_the_owner_that_answers_rubbish(
+    make: Callable[[Message], RecordDict], tmp_path: Path
+) -> None:
+    drive, events = FakeDrive(), Events()
+    project = FlowerProject.load(zoo_project(tmp_path, "fedavg", "plain", rounds=1))
+    federation = Federation(drive, project, tmp_path / "owners", 3)
+    for number in (1, 2):
+        federation.start_owner(number, federation.emails[number])
+    end = hostile_owner(drive, make)
+    try:
+        plan = RunPlan(tuple(federation.emails), {}, tmp_path / "out", patience=30.0, farewell=5.0)
+        aggregation = Aggregation(project, plan, events)
+        aggregation.run(FakeRpc(drive, AGGREGATOR))
+    finally:
+        end()
+        federation.close()
+    assert set(aggregation.result()["rounds"][0]) >= {"round", "evaluate"}
+    named = {row["owner"] for row in aggregation.result()["timeline"] if row["error"]}
+    assert named == {OWNER}
+
+
+def test_a_transient_refusal_is_waited_out() -> None:
+    drive = FakeDrive()
+    rpc = RefusingRpc(drive, RateLimitedError("slow down", status=429))
+    grid = FlowerGrid(rpc, "digits", [OWNER])
+    instruction()
+    grid.set_run(Run.create_empty(RUN))
+    ids = list(grid.push_messages([Message(arrays(), node_id(OWNER), "train", ttl=30)]))
+    letter = drive.wait_for_request(OWNER)
+    drive.answer(letter.future_id, encode(Message(trained(), reply_to=decode(letter.body)[0])))
+    assert list(grid.pull_messages(ids)) == []
+    rpc.mine.clear()
+    assert next(iter(grid.pull_messages(ids))).has_content()
+    grid.close()
+
+
+def test_json_error_replies_of_the_transport_are_told() -> None:
+    reply, _ = read_reply(pending(), json.dumps({"error": "ValueError: no"}).encode(), 0.0)
+    assert reply.error.reason == "ValueError: no"
