@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from syft_flwr.cli.bootstrap import bootstrap
+from syft_flwr.cli.doctor import doctor
 from syft_flwr.cli.emulator import emulator
 from syft_flwr.cli.login import login, logout
 from syft_flwr.cli.record import record
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 
 # The modules of the commands import nothing heavy before they run: --help must answer at once.
-for command in (simulate, run, watch, record, replay, bootstrap, login, logout):
+for command in (simulate, run, watch, record, replay, bootstrap, login, logout, doctor):
     app.command()(command)
 # The emulator is a package of its own and reads its own options.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(

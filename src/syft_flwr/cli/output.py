@@ -91,3 +91,11 @@ def _describe(error: Exception) -> str:
         return reason if error.filename is None else f"{os.fsdecode(error.filename)}: {reason}"
     kind = type(error).__name__
     return f"unexpected {kind}: {error}. This is a mistake in syft-flwr: please report it with what -vv shows"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people read them: ``45 s``, ``12 min``, ``3 h 5 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
