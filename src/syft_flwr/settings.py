@@ -190,10 +190,13 @@ def state_root() -> Path:
     """Return the directory that holds one state directory per account; absolute.
 
     Raises:
-        ConfigurationError: ``SYFT_FLWR_STATE_DIR`` starts with the home of an unknown user.
+        ConfigurationError: ``SYFT_FLWR_STATE_DIR`` starts with the home of an unknown user, or names a file.
     """
-    if path := os.environ.get(STATE_VARIABLE):
-        return _path(path, STATE_VARIABLE)
+    if text := os.environ.get(STATE_VARIABLE):
+        path = _path(text, STATE_VARIABLE)
+        if (in_the_way := next((each for each in (path, *path.parents) if each.exists()), path)).is_file():
+            raise ConfigurationError(f"{STATE_VARIABLE} names a file, {in_the_way}; name a directory")
+        return path
     return platformdirs.user_state_path("syft-flwr")
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from typing import Annotated
 
+import click
 import typer
+from typer.core import TyperGroup
 
 from syft_flwr.cli.bootstrap import bootstrap
+from syft_flwr.cli.doctor import doctor
 from syft_flwr.cli.emulator import emulator
 from syft_flwr.cli.login import login, logout
 from syft_flwr.cli.quota import quota
@@ -16,14 +21,25 @@ from syft_flwr.cli.run import run
 from syft_flwr.cli.simulate import simulate
 from syft_flwr.cli.watch import watch
 
+
+class Commands(TyperGroup):
+    """Takes ``-v`` and ``-vv`` also behind a command's name, where people put them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        verbose = [arg for arg in args[:end] if re.fullmatch("-v+|--verbose", arg)]
+        return super().parse_args(ctx, verbose + [arg for arg in args[:end] if arg not in verbose] + args[end:])
+
+
 app = typer.Typer(
     name="syft-flwr",
+    cls=Commands,
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,  # locals may hold data and tokens
+    pretty_exceptions_enable=False,  # locals may hold data and tokens
 )
 
 # The modules of the commands import nothing heavy before they run: --help must answer at once.
-for command in (simulate, run, watch, record, replay, bootstrap, quota, login, logout):
+for command in (simulate, run, watch, record, replay, bootstrap, quota, login, logout, doctor):
     app.command()(command)
 # The emulator is a package of its own and reads its own options.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
@@ -31,11 +47,17 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 )
 
 
+@app.command()
+def version() -> None:
+    """Show the version."""
+    from importlib.metadata import version as of
+
+    typer.echo(f"syft-flwr {of('syft-flwr-drive')}")
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"syft-flwr {version('syft-flwr-drive')}")
+        version()
         raise typer.Exit
 
 
@@ -44,8 +66,14 @@ def main(
     _version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Tell more; -vv tells all, tracebacks included.")
+    ] = 0,
 ) -> None:
     """Train models together with Flower when all that you share is Google Drive."""
+    if verbose:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("syft_flwr").setLevel(logging.INFO if verbose == 1 else logging.DEBUG)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,36 @@
-"""What all commands share: how errors end them, and how things are printed."""
+"""What all commands share: how errors and signals end them, and how things are printed."""
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+import click
 import typer
+
+from syft_flwr.cli.entry import INTERRUPTED, end_at_once
+
+_TRACEBACKS_AT = 2
+"""The least ``-v``s that show tracebacks."""
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; make room and start again",
+    errno.EDQUOT: "your quota on this disk is used up; make room and start again",
+    errno.EROFS: "this file system is read-only; choose another place",
+    errno.EACCES: "you may not do this here; choose another place, or have its owner allow it",
+    errno.EPERM: "you may not do this here; choose another place, or have its owner allow it",
+    errno.EEXIST: "a file of this name is in the way; choose another name, or remove it",
+    errno.ENOTDIR: "a file is in the way where a directory must be; choose another place, or remove it",
+    errno.EISDIR: "a directory of this name is in the way; choose another name",
+    errno.ENOENT: "there is no such file or directory",
+    errno.ENAMETOOLONG: "this name is too long; choose another one",
+}
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -19,21 +41,63 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 @contextmanager
 def errors_end_the_command() -> Iterator[None]:
-    """Turn our errors into one line and exit code 1, Ctrl-C and SIGTERM into 130."""
-    from syft_flwr.errors import SyftFlwrError
-    from syft_flwr.printable import printable
+    """Turn errors into one line and exit code 1, Ctrl-C and SIGTERM into one line and 130.
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    With ``-vv``, the traceback precedes the line. A second Ctrl-C ends the process at once: nothing here relies on
+    being closed.
+    """
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except SyftFlwrError as error:
-        fail(printable(error, 20_000))
-    except KeyboardInterrupt:
+    except (click.exceptions.Exit, click.ClickException):
+        raise
+    except BrokenPipeError:  # "| head" has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__context__, EOFError):
+            fail("an answer is needed, and standard input has none")
         typer.echo("interrupted", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        from syft_flwr.printable import printable
+
+        if verbosity() >= _TRACEBACKS_AT:
+            traceback.print_exc()
+        fail(printable(_describe(error), 20_000))
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         sys.stdout.flush()
+
+
+def verbosity() -> int:
+    """Return how many ``-v``s the command line has."""
+    context = click.get_current_context(silent=True)
+    return 0 if context is None else int(context.find_root().params.get("verbose") or 0)
+
+
+def _interrupt(*_: object) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end_at_once)
+    raise KeyboardInterrupt
+
+
+def _describe(error: Exception) -> str:
+    from syft_flwr.errors import SyftFlwrError
+
+    if isinstance(error, SyftFlwrError):
+        return str(error)
+    if isinstance(error, OSError):
+        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        return reason if error.filename is None else f"{os.fsdecode(error.filename)}: {reason}"
+    kind = type(error).__name__
+    return f"unexpected {kind}: {error}. This is a mistake in syft-flwr: please report it with what -vv shows"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people read them: ``45 s``, ``12 min``, ``3 h 5 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

@@ -100,14 +100,13 @@ def quota(
 
 def _lines(address: str, spending: Spending) -> list[str]:
     day = f"of {spending.per_day:,} " if spending.per_day is not None else ""
-    limit = spending.google_per_day
-    pace = f"at this pace: {100 * spending.until_midnight / limit:.2g} % of a project's {limit:,},"
+    share = 100 * spending.until_midnight / spending.google_per_day
     lines = [
         f"{address}: quota units of this machine's processes",
         f"  this minute   {spending.minute:>12,}  of {spending.per_minute:,}",
-        f"  today         {spending.today:>12,}  {day}(it ends at midnight Pacific time)",
-        f"  until then    {spending.until_midnight:>12,}  {pace}",
-        f"{'':32}beyond which Google throttles or charges",
+        f"  today         {spending.today:>12,}  {day}(until midnight Pacific time)",
+        f"  until then    {spending.until_midnight:>12,}  at this pace",
+        f"                {f'{share:.2g} %':>12}  of the {spending.google_per_day:,} that Google lets a project spend",
     ]
     for title, rows in (("on", spending.purposes), ("by method", spending.methods), ("by process", spending.processes)):
         if rows:

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from syft_flwr.cli.output import duration
 from syft_flwr.cli.quota import spent
 from syft_flwr.printable import printable, printable_data
 
@@ -236,14 +237,6 @@ def _too_few(fields: Mapping[str, Any]) -> str:
 def _failed(fields: Mapping[str, Any]) -> str:
     told = "; ".join(f"{owner}: {reason}" for owner, reason in sorted(fields["reasons"].items()))
     return f"no data owner could do {fields['type']!r}. {told}. The owners' logs have the tracebacks"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people read them: ``45 s``, ``12 min``, ``3 h 5 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 _SHOWN_ON_BOARD = {"waiting", "round", "ready", "working", "done", "stopped"}

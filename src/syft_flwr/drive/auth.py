@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,24 +34,50 @@ _TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - a public addr
 _USER_KEYS = ("refresh_token", "client_id", "client_secret")
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an account's credentials come from, in words, and the file if they are in one of ours."""
+
+    words: str
+    path: Path | None = None
+
+
+EMULATORS_WAY = Source("the address itself, which is a token for the emulator")
+COLABS_WAY = Source("the user of this Colab notebook")
+DEFAULT = Source("Application Default Credentials")
+
+
+def find_source(endpoint: Endpoint, email: str) -> Source:
+    """Return which of the account's credentials are used: the first of these that there are.
+
+    The endpoint's token file (an authorized user's, or a service account's key); what ``syft-flwr login`` wrote for
+    the account; on the emulator, the address as bearer token, and never anything of the machine's own; in Colab, the
+    notebook's user; Application Default Credentials.
+    """
+    if endpoint.token_path is not None:
+        return Source(f"the file {endpoint.token_path}, which {TOKEN_VARIABLE} names", endpoint.token_path)
+    if (path := token_file(endpoint, email)).exists():
+        return Source(f"the log-in of {email}, {path}", path)
+    if endpoint.is_emulator:
+        return EMULATORS_WAY
+    return COLABS_WAY if "google.colab" in sys.modules else DEFAULT
+
+
 def load_credentials(endpoint: Endpoint, email: str) -> Any:
     """Return google-auth credentials for the account; no network traffic, except for Colab's own dialogue.
 
-    In this order: the endpoint's token file (an authorized user's, or a service account's key); what ``syft-flwr
-    login`` wrote for the account; on the emulator, the address as bearer token, and never anything of the machine's
-    own; in Colab, the notebook's user; Application Default Credentials. A service account whose address is not
-    ``email`` acts for ``email`` by domain-wide delegation.
+    They are those of :func:`find_source`. A service account whose address is not ``email`` acts for ``email`` by
+    domain-wide delegation.
 
     Raises:
         CredentialsError: There are none, or the file can't be used; the message says what to do.
     """
-    if endpoint.token_path is not None:
-        return credentials_of(read_credentials(endpoint.token_path), email, endpoint.token_path)
-    if (path := token_file(endpoint, email)).exists():
-        return credentials_of(read_credentials(path), email, path)
-    if endpoint.is_emulator:
+    source = find_source(endpoint, email)
+    if source.path is not None:
+        return credentials_of(read_credentials(source.path), email, source.path)
+    if source is EMULATORS_WAY:
         return google.oauth2.credentials.Credentials(token=email)  # type: ignore[no-untyped-call]
-    if "google.colab" in sys.modules:
+    if source is COLABS_WAY:
         _log_in_to_colab()
     return _from_environment(email)
 

@@ -130,6 +130,15 @@ class HttpDriveGateway:
             )
         return account
 
+    def storage(self) -> tuple[int, int | None]:
+        """Return the bytes that the account uses, and how many it may use (``None``: no limit)."""
+
+        def read(raw: Any) -> tuple[int, int | None]:
+            quota = raw["storageQuota"]
+            return int(quota.get("usage", 0)), int(quota["limit"]) if "limit" in quota else None
+
+        return self._execute("about.get", lambda: self._about.get(fields="storageQuota(limit,usage)"), read)
+
     def get_start_page_token(self) -> str:
         return self._execute(
             "changes.getStartPageToken",

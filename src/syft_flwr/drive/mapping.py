@@ -37,6 +37,25 @@ _PARKED_REASONS = frozenset({"sharingRateLimitExceeded", "dailyLimitExceeded", "
 _STORAGE_REASONS = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded"})
 _LONGEST_TEXT = 200
 
+_ENABLE = (
+    "The Google Drive API is not enabled in the Cloud project of this OAuth client: enable it at "
+    "https://console.cloud.google.com/apis/library/drive.googleapis.com and wait some minutes"
+)
+_WIDEN = (
+    "The token is not for the whole of Drive (scope https://www.googleapis.com/auth/drive): log in again, and tick the "
+    "box for Drive"
+)
+_ASK_ADMINISTRATOR = "A rule of the account's Workspace domain forbids it: its administrator can allow it"
+_ADVICE = {
+    "accessNotConfigured": _ENABLE,
+    "SERVICE_DISABLED": _ENABLE,
+    "insufficientPermissions": _WIDEN,
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": _WIDEN,
+    "domainPolicy": _ASK_ADMINISTRATOR,
+    "appNotAuthorizedToFile": _WIDEN,
+    "insufficientFilePermissions": "The folder's owner must share it with this account, as an editor",
+}
+
 LOG_IN_AGAIN = (
     "Google no longer accepts the saved login ({detail}). Log in again and write a new token file. An OAuth app "
     'whose publishing status is "Testing" gets logins that last 7 days; publish the app to end that.'
@@ -68,6 +87,8 @@ def drive_error(
     text = f"{method}: Drive answered {status}"
     if details.reason or details.text:
         text += f" {details.reason}: {details.text}"
+    if kind is PermissionDeniedError and details.reason in _ADVICE:
+        text += f". {_ADVICE[details.reason]}"
     if kind is StorageQuotaError:
         text += f". {storage_advice or 'The account has no room left in Drive: delete files or buy storage.'}"
     return kind(text, status=status, reason=details.reason, retry_after=retry_after)
@@ -92,8 +113,7 @@ class TransportErrors:
         if isinstance(error, google.auth.exceptions.GoogleAuthError):
             raise _auth_error(self._method, error) from error
         if isinstance(error, urllib3.exceptions.HTTPError | http.client.HTTPException | OSError):
-            detail = f"{type(error).__name__}: {error}"
-            raise DriveUnavailableError(f"{self._method}: no answer from Drive: {detail}") from error
+            raise DriveUnavailableError(f"{self._method}: no answer from Drive: {_in_words(error)}") from error
 
 
 def parse_retry_after(value: str | None, date: str | None) -> float | None:
@@ -153,6 +173,18 @@ def _read_details(content: bytes) -> _Details:
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return _Details()
+
+
+def _in_words(error: BaseException) -> str:
+    """Tell what a connection failed at: in short where none was made, else as the error says it."""
+    failure = error.args[0] if error.args else None
+    if not isinstance(failure, urllib3.exceptions.MaxRetryError):
+        return f"{type(error).__name__}: {error}"
+    cause: BaseException | None = failure.reason
+    while cause is not None and not (isinstance(cause, OSError) and cause.strerror):
+        cause = cause.__cause__ or cause.__context__
+    reason = cause.strerror if isinstance(cause, OSError) else failure.reason
+    return f"can't connect to {failure.pool.host}:{failure.pool.port}: {reason}"
 
 
 def _auth_error(method: str, error: google.auth.exceptions.GoogleAuthError) -> Exception:

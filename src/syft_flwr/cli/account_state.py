@@ -1,0 +1,93 @@
+"""What an account's state directory tells, without a call to Drive."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from syft_flwr.ports import JSON, Transaction
+from syft_flwr.state.holders import is_alive
+from syft_flwr.state.store import DiskStore
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """The state of an account on this machine. Times are Unix seconds; ``None`` stands for never, or for none.
+
+    Attributes:
+        processes: How many processes have it open now.
+        cursor_at: When the page token was stored last.
+        swept_at: When the last sweep began.
+        pending: Requests that wait for a handler, or are being handled.
+        spooled: Answers that wait for their upload.
+        oldest_pending_at: When the oldest of both was seen first.
+        awaited: Requests of our own that have no answer.
+        answered: Answers that nobody has taken.
+        oldest_awaited_at: When the oldest request without an answer was sent.
+        budget_day: The day, Pacific time, of ``budget_units``.
+        budget_units: What was spent that day, if the account has a budget.
+    """
+
+    processes: int = 0
+    cursor_at: float | None = None
+    swept_at: float | None = None
+    pending: int = 0
+    spooled: int = 0
+    oldest_pending_at: float | None = None
+    awaited: int = 0
+    answered: int = 0
+    oldest_awaited_at: float | None = None
+    budget_day: str | None = None
+    budget_units: int | None = None
+
+
+def read_state(directory: Path) -> AccountState:
+    """Read an account's state directory, also while processes use it; of one that is not there, nothing.
+
+    Raises:
+        StateError: It can't be read.
+    """
+    if not (directory / "ledger").is_dir():
+        return AccountState()
+    with closing(DiskStore(directory / "ledger")) as store:
+        cursor, swept, work, futures = store.transact(_rows)
+    waiting = [row for row in futures if row["response"] is None]
+    day, units = _budget(directory / "budget")
+    holders = directory / "holders"
+    return AccountState(
+        processes=sum(is_alive(holders, path.stem) for path in holders.glob("*.lock")),
+        cursor_at=None if cursor is None else cursor["obtained_at"],
+        swept_at=swept or None,
+        pending=sum("reply" not in row for row in work),
+        spooled=sum("reply" in row for row in work),
+        oldest_pending_at=min((row["seen_at"] for row in work), default=None),
+        awaited=len(waiting),
+        answered=len(futures) - len(waiting),
+        oldest_awaited_at=min((row["sent_at"] for row in waiting), default=None),
+        budget_day=day,
+        budget_units=units,
+    )
+
+
+def _rows(tx: Transaction) -> tuple[JSON, JSON, list[JSON], list[JSON]]:
+    work = [row for _, row in tx.scan("work/")]
+    return tx.get("cursor"), tx.get("swept"), work, [row for _, row in tx.scan("future/")]
+
+
+def _budget(path: Path) -> tuple[str | None, int | None]:
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        day, units = document["day"]
+        return str(day), int(units)
+    except (OSError, ValueError, LookupError, TypeError):
+        return None, None
+
+
+def age(since: float | None, now: float | None = None) -> float | None:
+    """Return the seconds since a time, never less than none."""
+    now = datetime.now(UTC).timestamp() if now is None else now
+    return None if since is None else max(0.0, now - since)

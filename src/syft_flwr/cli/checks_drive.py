@@ -1,0 +1,148 @@
+"""The doctor's steps that ask Drive: does it answer, as whom, is there room, what time is it, do messages pass."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from syft_flwr.cli.findings import Examination, Finding, failed, ok, warning
+from syft_flwr.cli.output import duration
+from syft_flwr.drive.budget import AccountBudget
+from syft_flwr.drive.gateway import HttpDriveGateway
+from syft_flwr.drive.peers import find_peers
+from syft_flwr.errors import DriveUnavailableError
+from syft_flwr.settings import EMULATOR_VARIABLE
+from syft_flwr.wire import same_address
+
+_PATIENCE = 3.0
+_LEAST_ROOM = 100 * 1024**2
+_CLOCK_WARNING, _CLOCK_FAILURE = 30.0, 240.0
+"""Seconds; Google refuses a service account's tokens when they are off by five minutes."""
+_FEED_PATIENCE = 60.0
+_FEED_PAUSE = 1.0
+NO_NETWORK = "look whether this machine reaches the network; a proxy is named in HTTPS_PROXY"
+_NAME = "syft-flwr doctor"
+
+
+def check_drive(exam: Examination) -> Finding:
+    """See whether Drive answers, and accepts the token."""
+    gateway = HttpDriveGateway(
+        exam.endpoint, exam.credentials, settings=exam.settings, patience=_PATIENCE, budget=_budget(exam)
+    )
+    exam.close.append(gateway.close)
+    try:
+        exam.address = gateway.about().email
+    except DriveUnavailableError as error:
+        if exam.endpoint.is_emulator:
+            port = exam.endpoint.url.rpartition(":")[2]
+            advice = (
+                f"is the emulator running? Start it with: syft-flwr emulator --port {port}; for Google's Drive, unset "
+                f"{EMULATOR_VARIABLE}"
+            )
+        else:
+            advice = NO_NETWORK
+        return failed(f"{exam.endpoint.url} does not answer: {error}", advice)
+    exam.gateway = gateway
+    return ok(f"{exam.endpoint.url} answers")
+
+
+def check_identity(exam: Examination) -> Finding:
+    """See whether the credentials are the account's own."""
+    if same_address(exam.address, exam.email):
+        return ok(f"Drive knows this account as {exam.address}")
+    return failed(
+        f"these credentials are {exam.address}'s, not {exam.email}'s",
+        f"log in as the other one: syft-flwr login CLIENT_FILE --email {exam.email}; or use --email {exam.address}",
+    )
+
+
+def check_storage(exam: Examination) -> Finding:
+    """See whether the account can store files at all, and how much more."""
+    used, limit = exam.gateway.storage()
+    if limit is None:
+        return ok(f"{used / 1024**3:.1f} GB used, without a limit")
+    if limit == 0:
+        return failed(
+            "the account has no storage of its own, as service accounts made since April 2025: every upload will fail",
+            "use a person's login, delegation to a user (syft-flwr login KEY_FILE --subject USER), or a shared drive",
+        )
+    found = f"{used / 1024**3:.1f} of {limit / 1024**3:.1f} GB used"
+    if limit - used < _LEAST_ROOM:
+        return failed(found, "there is no room for messages: delete files, empty the trash, or buy storage")
+    return ok(found)
+
+
+def check_clock(exam: Examination) -> Finding:
+    """Compare this machine's clock with Drive's."""
+    ahead = time.time() - exam.gateway.server_time()
+    found = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} Drive's"
+    advice = "set this machine's clock, by NTP for example: timedatectl set-ntp true"
+    if abs(ahead) > _CLOCK_FAILURE:
+        return failed(found, f"Google refuses a service account's tokens from a clock that is so far off; {advice}")
+    return warning(found, advice) if abs(ahead) > _CLOCK_WARNING else ok(found)
+
+
+def check_round_trip(exam: Examination) -> Finding:
+    """Upload a file into a folder of the account's own, see it in the feed, download it, and delete both."""
+    gateway, content = exam.gateway, _NAME.encode()
+    before = gateway.meter.snapshot().units
+    token = gateway.get_start_page_token()
+    folder_id, file_id = gateway.generate_ids(2)
+    gateway.create_folder(folder_id, _NAME, None)
+    try:
+        began = time.monotonic()
+        gateway.upload(file_id, _NAME, folder_id, content)
+        uploaded = time.monotonic() - began
+        seen = _seconds_until_seen(exam, token, file_id)
+        with tempfile.TemporaryDirectory(prefix="syft-flwr-") as temporary:
+            began = time.monotonic()
+            gateway.download(file_id, Path(temporary) / "body", size=len(content), sha256=None)
+            downloaded = time.monotonic() - began
+    finally:
+        gateway.delete(folder_id)  # and what is in it
+    units = gateway.meter.snapshot().units - before
+    if seen is None:
+        return failed(
+            f"the change feed did not show a new file for {duration(_FEED_PATIENCE)}; {units} units",
+            "try again in some minutes; Google tells of outages at https://www.google.com/appsstatus",
+        )
+    return ok(f"up in {uploaded:.1f} s, in the feed after {seen:.1f} s, down in {downloaded:.1f} s; {units} units")
+
+
+def _seconds_until_seen(exam: Examination, token: str, file_id: str) -> float | None:
+    began = time.monotonic()
+    while True:
+        page = exam.gateway.list_changes(token)
+        if any(change.file_id == file_id for change in page.changes):
+            return time.monotonic() - began
+        if time.monotonic() - began > _FEED_PATIENCE:
+            return None
+        token = page.next_page_token or page.new_start_page_token or token
+        if page.next_page_token is None:
+            time.sleep(_FEED_PAUSE)
+
+
+def check_peers(exam: Examination) -> Finding:
+    """See whether both sides can write into the inboxes."""
+    peers = find_peers(exam.gateway, exam.address)
+    if not peers:
+        return ok("no inbox with anybody yet: they are made with the first message")
+    bad = [(peer, inbox) for peer in peers for inbox in peer.inboxes if inbox.trouble]
+    mine = [peer.email for peer, inbox in bad if inbox.is_mine]
+    theirs = [peer.email for peer, inbox in bad if not inbox.is_mine]
+    if mine:
+        names = ", ".join(f"{peer.email}'s {inbox.name} {inbox.trouble}" for peer, inbox in bad)
+        return warning(names, f"share again what is yours: syft-flwr peers add {mine[0]} --app APP")
+    if theirs:
+        found = f"the folder of {', '.join(theirs)} can only be viewed from here"
+        return warning(found, "messages go into a folder of yours instead; they can share theirs for editing")
+    return ok(f"{len(peers)} with inboxes that work: {', '.join(peer.email for peer in peers)}")
+
+
+def _budget(exam: Examination) -> AccountBudget | None:
+    minute, day = exam.settings.quota_units_per_minute, exam.settings.quota_units_per_day
+    if minute is None and day is None:
+        return None
+    exam.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return AccountBudget(per_minute=minute, per_day=day, path=exam.directory / "budget")

@@ -1,0 +1,97 @@
+"""``syft-flwr doctor``: what works for an account, step by step, and what to do about what does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syft_flwr.cli.output import errors_end_the_command
+
+if TYPE_CHECKING:
+    from syft_flwr.cli.findings import Examination, Finding
+
+_MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
+
+
+def doctor(
+    email: Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object on stdout.")] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Write nothing into Drive: without the round trip, some 500 units.")
+    ] = False,
+) -> None:
+    """Examine an account step by step; a step that fails says what to do next, and the exit code is 1."""
+    with errors_end_the_command():
+        from syft_flwr.cli.account import account_of
+
+        steps: list[dict[str, str]] = []
+        for step, finding in examine(account_of(email), read_only=read_only):
+            found = {"standing": finding.standing, "found": finding.found, "advice": finding.advice}
+            steps.append({"step": step, **found})
+            if not as_json:
+                typer.echo(f"{_MARKS[finding.standing]} {step}: {finding.found}")
+                if finding.advice:
+                    typer.echo(f"    → {finding.advice}")
+        healthy = not any(step["standing"] == "failed" for step in steps)
+        if as_json:
+            typer.echo(json.dumps({"healthy": healthy, "steps": steps}, ensure_ascii=False))
+        if not healthy:
+            raise typer.Exit(1)
+
+
+def examine(exam: Examination, *, read_only: bool = False) -> Iterator[tuple[str, Finding]]:
+    """Yield each step's name and finding as soon as it is known; what needs a step that failed is skipped.
+
+    Args:
+        exam: The account.
+        read_only: Leaves out the step that writes into Drive.
+    """
+    from syft_flwr.cli import checks_drive, checks_here
+    from syft_flwr.cli.findings import Finding
+
+    # Each step with those that must have gone well before it.
+    steps: list[tuple[str, Callable[[Examination], Finding], tuple[str, ...]]] = [
+        ("versions", checks_here.check_versions, ()),
+        ("state directory", checks_here.check_state_directory, ()),
+        ("credentials", checks_here.check_credentials, ()),
+        ("refresh", checks_here.check_refresh, ("credentials",)),
+        ("scopes", checks_here.check_scopes, ("refresh",)),
+        ("Drive", checks_drive.check_drive, ("refresh", "state directory")),
+        ("identity", checks_drive.check_identity, ("Drive",)),
+        ("storage", checks_drive.check_storage, ("Drive",)),
+        ("clock", checks_drive.check_clock, ("Drive",)),
+        ("round trip", checks_drive.check_round_trip, ("identity", "storage", "scopes")),
+        ("peers", checks_drive.check_peers, ("identity",)),
+        ("messages", checks_here.check_messages, ("state directory",)),
+        ("quota", checks_here.check_quota, ()),
+    ]
+    well: set[str] = set()
+    try:
+        for step, check, needs in steps:
+            if read_only and step == "round trip":
+                continue
+            missing = [need for need in needs if need not in well]
+            finding = Finding("skipped", f"needs {missing[0]}") if missing else _carried_out(check, exam)
+            if finding.standing in ("ok", "warning"):
+                well.add(step)
+            yield step, finding
+    finally:
+        for close in exam.close:
+            close()
+
+
+def _carried_out(check: Callable[[Examination], Finding], exam: Examination) -> Finding:
+    from syft_flwr.cli.checks_drive import NO_NETWORK
+    from syft_flwr.cli.findings import failed
+    from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
+
+    try:
+        return check(exam)
+    except DriveUnavailableError as error:
+        return failed(str(error), NO_NETWORK)
+    except SyftFlwrError as error:  # what it says tells what to do as well
+        found, _, advice = str(error).partition(". ")
+        return failed(found, advice)

@@ -1,0 +1,65 @@
+"""The other participants, as the inboxes that an account shares with them show."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from syft_flwr.drive.query import quote
+from syft_flwr.models import FOLDER_MIME_TYPE
+from syft_flwr.ports import DriveGateway
+from syft_flwr.wire import INBOX_PREFIX, fold_address, parse_inbox_root, same_address
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """The root folder of an inbox.
+
+    Attributes:
+        outgoing: Whether it is for messages to the peer; else for messages from them.
+        is_mine: Whether this account owns it; else the peer does, or somebody in between.
+        is_open: Whether the other party may write into it: the peer into one of ours, we into one of theirs.
+    """
+
+    id: str
+    name: str
+    outgoing: bool
+    is_mine: bool
+    is_open: bool
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it, in words; empty when nothing is."""
+        if self.is_open:
+            return ""
+        return "is shared with nobody" if self.is_mine else "can only be viewed from here"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A participant, and the inboxes with them that this account can see."""
+
+    email: str
+    inboxes: tuple[Inbox, ...]
+
+
+def find_peers(gateway: DriveGateway, me: str) -> list[Peer]:
+    """Return every participant with whom the account has an inbox; 100 quota units, and 5 for each inbox."""
+    query = (
+        f"name contains {quote(INBOX_PREFIX.rstrip('_'))} and mimeType = {quote(FOLDER_MIME_TYPE)} and trashed = false"
+    )
+    names: dict[str, str] = {}
+    found: defaultdict[str, list[Inbox]] = defaultdict(list)
+    for folder in gateway.list_files(query):
+        parties = parse_inbox_root(folder.name, me)
+        if parties is None:
+            continue
+        outgoing = same_address(parties.sender, me)
+        email = parties.recipient if outgoing else parties.sender
+        access = gateway.access(folder.id)
+        is_shared = access.writers is None or len(access.writers) > 1
+        is_open = is_shared if folder.owned_by_me else access.can_write
+        key = fold_address(email)
+        names.setdefault(key, email)
+        found[key].append(Inbox(folder.id, folder.name, outgoing, folder.owned_by_me, is_open))
+    return [Peer(names[key], tuple(found[key])) for key in sorted(found)]

@@ -1,0 +1,150 @@
+"""How commands end when something goes wrong: one line, an exit code, and a traceback only for those who ask."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from syft_flwr.cli.main import app
+from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.testing import DriveEmulator
+
+
+def syft_flwr(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def ending(error: BaseException, *options: str) -> Any:
+    """Return how a command ends in which an error happens."""
+    command = typer.Typer()
+
+    @command.command()
+    def go(verbose: int = typer.Option(0, "-v", count=True)) -> None:
+        with errors_end_the_command():
+            raise error
+
+    return CliRunner().invoke(command, options)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "/data/x: the disk is full"),
+        (errno.EROFS, "/data/x: this file system is read-only"),
+        (errno.EACCES, "/data/x: you may not do this"),
+        (errno.ENOTDIR, "/data/x: a file is in the way"),
+        (errno.EIO, "/data/x: Input/output error"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line_that_names_the_file(number: int, words: str) -> None:
+    done = ending(OSError(number, os.strerror(number), "/data/x"))
+    assert done.exit_code == 1
+    (line,) = done.output.splitlines()
+    assert line.startswith(f"error: {words}")
+
+
+def test_a_mistake_of_ours_asks_for_a_report_and_shows_its_traceback_on_demand_only() -> None:
+    quiet = ending(KeyError("x"))
+    assert (quiet.exit_code, len(quiet.output.splitlines())) == (1, 1)
+    assert "unexpected KeyError: 'x'" in quiet.output
+    assert "Traceback" in ending(KeyError("x"), "-vv").output
+
+
+@pytest.mark.parametrize("place", [["-vv", "watch"], ["watch", "-vv"]])
+def test_tracebacks_can_be_asked_for_on_either_side_of_the_command(place: list[str], plain_environment: None) -> None:
+    assert "Traceback" in syft_flwr(*place).output
+    assert "Traceback" not in syft_flwr("watch").output
+
+
+def test_an_interrupted_command_is_one_line_and_130() -> None:
+    done = ending(KeyboardInterrupt())
+    assert (done.exit_code, done.output) == (130, "interrupted\n")
+
+
+def test_a_question_without_anyone_to_answer_it_is_no_interruption() -> None:
+    command = typer.Typer()
+
+    @command.command()
+    def ask() -> None:
+        with errors_end_the_command():
+            typer.confirm("Sure?")
+
+    done = CliRunner().invoke(command)
+    assert (done.exit_code, "standard input" in done.output) == (1, True)
+
+
+def test_the_second_ctrl_c_ends_a_command_that_is_still_closing() -> None:
+    code = (
+        "import os, signal, threading\n"
+        "import typer\n"
+        "from syft_flwr.cli.output import errors_end_the_command\n"
+        "def command():\n"
+        "    with errors_end_the_command():\n"
+        "        try:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "            threading.Event().wait()\n"
+        "        finally:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "            threading.Event().wait()\n"
+        "typer.run(command)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_ctrl_c_during_the_imports_is_one_line_and_130(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text(
+        "import os, signal, threading\nos.kill(os.getpid(), signal.SIGINT)\nthreading.Event().wait()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "syft_flwr", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_the_handlers_of_signals_are_as_they_were_after_a_command() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    ending(KeyboardInterrupt())
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize("command", [["watch"], ["record", "--out", "feed.jsonl"]])
+def test_a_state_directory_that_is_a_file_is_refused(
+    command: list[str], drive: DriveEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "a-file"
+    state.touch()
+    monkeypatch.setenv("SYFT_FLWR_STATE_DIR", str(state))
+    monkeypatch.chdir(tmp_path)
+    done = syft_flwr(*command, "--email", "do@example.com")
+    assert done.exit_code == 1
+    assert f"SYFT_FLWR_STATE_DIR names a file, {state}" in done.output
+
+
+def test_a_recording_to_a_full_disk_fails(drive: DriveEmulator) -> None:
+    done = syft_flwr("record", "--out", "/dev/full", "--email", "do@example.com", "--for", "1")
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+
+
+def test_a_file_where_the_result_is_to_go_is_told_before_anything_starts(tmp_path: Path) -> None:
+    out = tmp_path / "result"
+    out.touch()
+    done = syft_flwr("simulate", Path(__file__).parents[2] / "examples" / "digits", "--out", out)
+    assert (done.exit_code, len(done.output.splitlines())) == (1, 1)
+    assert "in the way" in done.output
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["--version"]])
+def test_the_version_is_told_by_a_command_as_well(arguments: list[str]) -> None:
+    done = syft_flwr(*arguments)
+    assert (done.exit_code, done.output.startswith("syft-flwr ")) == (0, True)
