@@ -47,7 +47,7 @@ class Settings:
     max_poll_interval: float | None = None
     """Longest pause when all is quiet; ``None`` keeps ``poll_interval`` always."""
     sweep_interval: float = 60.0
-    """Pause between sweeps; adapts to how reliable the feed proves, from a quarter to sixteen times this."""
+    """Pause between sweeps; adapts to how reliable the feed proves, from a quarter to twenty-four times this."""
     quota_units_per_minute: int | None = None
     """Hard budget of Drive quota units in any 60 seconds, for all processes of the account together."""
     quota_units_per_day: int | None = None

@@ -106,7 +106,7 @@ def _lines(address: str, spending: Spending) -> list[str]:
         f"  this minute   {spending.minute:>12,}  of {spending.per_minute:,}",
         f"  today         {spending.today:>12,}  {day}(until midnight Pacific time)",
         f"  until then    {spending.until_midnight:>12,}  at this pace",
-        f"                {f'{share:.2g} %':>12}  of the {spending.google_per_day:,} that Google lets a project spend",
+        f"                {f'{share:.2g} %':>12}  of {spending.google_per_day:,} that Google lets a project spend",
     ]
     for title, rows in (("on", spending.purposes), ("by method", spending.methods), ("by process", spending.processes)):
         if rows:

@@ -10,7 +10,7 @@ import logging
 
 _log = logging.getLogger(__name__)
 
-LIST_EVERY = 480.0
+LIST_EVERY = 600.0
 """Seconds after which a poll lists whatever the start token says."""
 _LAG = 30.0
 """Seconds by which an entry may ordinarily trail the time that it bears."""

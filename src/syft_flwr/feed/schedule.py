@@ -11,7 +11,7 @@ from syft_flwr.errors import DriveError
 _JITTER = 0.1
 _LONGEST_PAUSE = 300.0
 _SHORTEST_SWEEP = 0.25
-_LONGEST_SWEEP = 16.0
+_LONGEST_SWEEP = 24.0
 _FULL_EVERY = 8
 _SECOND_LOOK = 10.0
 """Seconds after a fresh start token at which lists have caught up with what was written around it."""
@@ -57,7 +57,7 @@ class SweepSchedule:
     """Decides on sweeps. Not thread-safe.
 
     The pause adapts: shorter while sweeps find what the feed missed, down to a quarter of ``base``; longer while they
-    find nothing, up to sixteen times of it.
+    find nothing, up to twenty-four times of it.
 
     Args:
         base: Pause between sweeps to begin with.

@@ -1,0 +1,145 @@
+"""What an account that answers spends in a day, in quota units: ``python benchmarks/day.py``.
+
+The Drive is in memory and the time is virtual, so the figures are counts and come out the same each time. Measured are
+four hours after a first one, times six. ``docs/how-to/low-quota.md`` shows the table, and a test holds it.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from syft_flwr.drive.quota import QuotaMeter, units_of
+from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.routes import Route
+from syft_flwr.exchange.synchronous import SynchronousExecutor, SynchronousLane
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.runtime.engine import Stores, assemble
+from syft_flwr.runtime.handle import engine_of
+from syft_flwr.settings import Settings
+from syft_flwr.state.memory import MemoryStore
+from syft_flwr.testing.clock import ManualClock
+from syft_flwr.testing.memory_drive import MemoryDrive
+
+ME = "owner@example.com"
+HOUR = 3600.0
+APP, ENDPOINT = "app", "messages"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A way to run. Times are seconds; ``visits`` is the pause between runs of a cron job."""
+
+    name: str
+    senders: int = 1
+    interval: float = 2.0
+    longest: float | None = 15.0
+    message_every: float | None = None
+    visits: float | None = None
+
+
+CASES = [
+    Case("`P2PFileEvents` at its 2 s, nothing comes, 1 sender", longest=None),
+    Case("the same, 1,000 senders", senders=1000, longest=None),
+    Case("`run` or `DriveRuntime.open` (2 to 15 s), nothing comes, 1 sender"),
+    Case("the same, 1,000 senders", senders=1000),
+    Case("the same, 1 sender, a message a minute", message_every=60.0),
+    Case("the same, 1 sender, a message an hour", message_every=HOUR),
+    Case("cron every 5 minutes (`drain`, `run --once`), nothing comes", visits=300.0),
+    Case("the same, a message each time", visits=300.0, message_every=300.0),
+]
+
+
+class World:
+    """One account, its peers, and virtual time."""
+
+    def __init__(self, directory: Path, case: Case) -> None:
+        self.case = case
+        self.clock = ManualClock()
+        self.drive = MemoryDrive(self.clock)
+        self._directory = directory
+        self._stores: dict[str, tuple[MemoryStore, MemoryStore]] = {}
+        self._runs = 0
+
+    @contextmanager
+    def runtime(self, email: str) -> Iterator[DriveRuntime]:
+        ledger, folders = self._stores.setdefault(email, (MemoryStore(), MemoryStore()))
+        self._runs += 1
+        engine = assemble(
+            email,
+            self.drive.gateway(email),
+            Stores(ledger, folders, self._directory / email, f"run-{self._runs}", lambda _: False),
+            settings=Settings(poll_interval=self.case.interval, max_poll_interval=self.case.longest),
+            clock=self.clock,
+            rng=random.Random(0),
+            url="http://drive.test",
+            meter=QuotaMeter(),
+            executor=SynchronousExecutor(),
+            make_lane=SynchronousLane,
+        )
+        engine.join(self, self.case.interval, self.case.longest)
+        runtime = DriveRuntime(engine)
+        if email == ME:
+            engine.serve(Route(APP, ENDPOINT, lambda body, _: body))
+        try:
+            yield runtime
+        finally:
+            engine.close()
+
+    def ask(self, number: int) -> None:
+        sender = f"sender{number}@example.com"
+        with self.runtime(sender) as asker:
+            for future in asker.send([Request(ME, APP, ENDPOINT, b"What do you have?")]):
+                asker.delete_future(future)
+
+    def spent(self) -> int:
+        return sum(units_of(method) for account, method in self.drive.calls if account == ME)
+
+
+def day_of(case: Case) -> int:
+    """Return the units that the account spends in a day."""
+    with tempfile.TemporaryDirectory() as directory:
+        world = World(Path(directory), case)
+        with world.runtime(ME) as runtime:
+            runtime.poll_once()
+        for number in range(case.senders):
+            world.ask(number)
+        with world.runtime(ME) as runtime:
+            runtime.poll_once()
+        _live(world, HOUR)
+        world.drive.calls.clear()
+        _live(world, 5 * HOUR)
+        return world.spent() * 6
+
+
+def _live(world: World, until: float) -> None:
+    case, clock = world.case, world.clock
+    next_message = clock.monotonic() + (case.message_every or float("inf"))
+    with_runtime = world.runtime(ME) if case.visits is None else None
+    runtime = None if with_runtime is None else with_runtime.__enter__()
+    while clock.monotonic() < until:
+        if clock.monotonic() >= next_message:
+            world.ask(0)
+            next_message += case.message_every or 0.0
+        if runtime is not None:
+            clock.advance(engine_of(runtime)._step())  # noqa: SLF001 - the loop, without its thread
+            continue
+        with world.runtime(ME) as visit:
+            visit.drain(10.0)
+        clock.advance(case.visits or 0.0)
+    if with_runtime is not None:
+        with_runtime.__exit__(None, None, None)
+
+
+def table() -> str:
+    """Return the table in Markdown."""
+    rows = [f"| {case.name} | {day_of(case):,} |" for case in CASES]
+    return "\n".join(["| a day of | units |", "|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    print(table())
