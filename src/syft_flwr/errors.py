@@ -23,6 +23,7 @@
     │   └── StateMismatchError        it belongs to another account or another Drive
     ├── RuntimeClosedError            the runtime was closed while, or before, this was asked of it
     ├── RemoteHandlerError            the peer's handler failed; .body holds its error reply
+    ├── UnansweredError               (also KeyError) a future has no reply yet; has .future_ids
     ├── RecordingError                a recorded feed that can't be read; has .line
     └── FlowerError                   a Flower project or app that can't run here
 """
@@ -182,6 +183,22 @@ class RemoteHandlerError(SyftFlwrError):
         return cls(
             f"the peer could not handle request {future_id}: {detail}", future_id=future_id, body=body, others=others
         )
+
+
+class UnansweredError(SyftFlwrError, KeyError):
+    """A reply was asked for that had not come when ``wait`` returned.
+
+    Attributes:
+        future_ids: All that are missing.
+    """
+
+    def __init__(self, future_ids: Sequence[str]) -> None:
+        super().__init__(
+            f"no reply yet to {', '.join(future_ids)}: wait longer (timeout=...), or look which keys the result has"
+        )
+        self.future_ids = tuple(future_ids)
+
+    __str__ = Exception.__str__
 
 
 class RecordingError(SyftFlwrError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Literal, TypeVar
 
+from syft_flwr.errors import UnansweredError
 from syft_flwr.printable import printable
 
 T = TypeVar("T")
@@ -246,6 +247,18 @@ class Message:
     def is_error(self) -> bool:
         """Whether the peer marked this response as the reply of a handler that failed."""
         return self.properties.get("status") == "error"
+
+
+class Replies(dict[str, bytes]):
+    """Future ID to body of the replies that have come; those that are missing raise ``UnansweredError``."""
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        super().__init__()
+        self._wanted = wanted
+
+    def __missing__(self, future_id: str) -> bytes:
+        missing = [wanted for wanted in self._wanted if wanted not in self]
+        raise UnansweredError(missing if future_id in missing else [future_id])
 
 
 class RejectionReason(StrEnum):

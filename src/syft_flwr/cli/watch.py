@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -76,4 +77,5 @@ def follow(runtime: DriveRuntime, ended: threading.Event, notice: str, seconds: 
         runtime.poll_once()
         typer.echo(notice, err=True)
         runtime.run_forever(ended, seconds)
-    typer.echo(spent(runtime.meter.snapshot().to_json()), err=True)
+    if sys.stderr.isatty():
+        typer.echo(spent(runtime.meter.snapshot().to_json()), err=True)

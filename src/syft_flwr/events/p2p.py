@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from pathlib import Path
-from typing import Literal, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 from syft_flwr.client import SyftP2PClient
 from syft_flwr.events.base import MessageHandler, SyftFlwrEvents
 from syft_flwr.exchange.routes import Handler, Route
+from syft_flwr.feed.aio import as_function
 from syft_flwr.models import Message
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.handle import engine_of
@@ -102,7 +103,7 @@ class P2PFileEvents(SyftFlwrEvents):
     def on_request(
         self,
         endpoint: str,
-        handler: MessageHandler,
+        handler: MessageHandler | Callable[[bytes], Awaitable[bytes | str | None]],
         auto_decrypt: bool = True,
         encrypt_reply: bool = False,
         *,
@@ -114,7 +115,7 @@ class P2PFileEvents(SyftFlwrEvents):
     def on_request(
         self,
         endpoint: str,
-        handler: Handler,
+        handler: Handler | Callable[[bytes, Message], Awaitable[bytes | str | None]],
         auto_decrypt: bool = True,
         encrypt_reply: bool = False,
         *,
@@ -125,7 +126,7 @@ class P2PFileEvents(SyftFlwrEvents):
     def on_request(
         self,
         endpoint: str,
-        handler: Callable[..., bytes | str | None],
+        handler: Callable[..., Any],
         auto_decrypt: bool = True,
         encrypt_reply: bool = False,
         *,
@@ -140,7 +141,8 @@ class P2PFileEvents(SyftFlwrEvents):
 
         Args:
             endpoint: The endpoint, with or without a leading slash.
-            handler: Takes the body; returns ``bytes``, ``str`` (sent as UTF-8), or ``None`` for no reply.
+            handler: Takes the body; returns ``bytes``, ``str`` (sent as UTF-8), or ``None`` for no reply. It may be an
+                ``async def`` function, which gets an event loop of its own for each request.
             auto_decrypt: Ignored: Drive's access control stands in for encryption.
             encrypt_reply: Ignored, likewise.
             concurrency: Requests of different senders handled at once.
@@ -155,7 +157,8 @@ class P2PFileEvents(SyftFlwrEvents):
         if concurrency < 1:
             raise ValueError(f"concurrency must be at least 1; it is {concurrency}")
         name = validate_endpoint(endpoint)
-        takes_message: Handler = handler if with_message else _without_message(handler)
+        function = as_function(handler)
+        takes_message: Handler = function if with_message else _without_message(function)
         route = Route(self._app, name, takes_message, self._allows, concurrency, self._share_errors)
         with self._lock:
             before, self._routes[name] = self._routes.get(name), route

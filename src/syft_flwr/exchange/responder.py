@@ -75,11 +75,13 @@ class Responder:
         except DamagedDownloadError as error:
             if not work.is_hopeless(error.sha256, self._parts.clock.monotonic()):
                 return self._failed("taking a request", error, work)
-            self._answer_unread(work, RejectionReason.DAMAGED, str(error))
+            work.answer = self.refuse(work, RejectionReason.DAMAGED, str(error))
+            work.advance(Step.HANDLED)
         except PermissionDeniedError as error:
             if not work.is_hopeless("refused", self._parts.clock.monotonic()):
                 return self._failed("taking a request", error, work)
-            self._answer_unread(work, RejectionReason.UNREADABLE, f"Drive refuses its content: {error}")
+            work.answer = self.refuse(work, RejectionReason.UNREADABLE, f"Drive refuses its content: {error}")
+            work.advance(Step.HANDLED)
         except RuntimeClosedError:
             return _CLOSED
         except Exception as error:  # an outage, a full disk, a defect: the request must not be lost over it
@@ -97,7 +99,7 @@ class Responder:
             if work.step is Step.PREPARED:
                 attempts = self._parts.ledger.journal.begin(work.number, work.message)
                 limit = self._parts.settings.max_attempts
-                work.answer = self._run(work) if attempts <= limit else self._give_up(work, limit)
+                work.answer = self._run(work) if attempts <= limit else self.give_up(work, limit)
                 work.advance(Step.HANDLED)
             self._spool(work)
         except RuntimeClosedError:
@@ -156,22 +158,26 @@ class Responder:
         assert work.body is not None and work.route is not None  # noqa: S101, PT018 - it is prepared
         content = work.body.read_bytes()
         try:
-            return Answer(_as_body(work.route.handler(content, work.message)))
+            return Answer(as_body(work.route.handler(content, work.message)))
         except BaseException as error:  # whatever a handler raises becomes its reply; the feed goes on
             self._parts.streams.report("handler", error, work.message)
             told = printable_traceback(error) if work.route.share_errors else printable_error(error)
             return Answer(self._error_body(told), is_error=True)
 
-    def _give_up(self, work: Work, attempts: int) -> Answer:
+    def give_up(self, work: Work, attempts: int) -> Answer:
+        """Return the answer to a request that no handler survives."""
         detail = f"the handler did not survive {attempts} attempts at this request"
         self._parts.streams.reject(Rejection.of(RejectionReason.HANDLER_CRASHED, work.message, detail))
         return Answer(self._error_body(detail), is_error=True)
 
-    def _answer_unread(self, work: Work, reason: RejectionReason, detail: str) -> None:
-        """Let an error be the answer to a request that no handler can have."""
+    def refuse(self, work: Work, reason: RejectionReason, detail: str) -> Answer:
+        """Reject a request aloud; return the error that is its answer."""
         self._parts.streams.reject(Rejection.of(reason, work.message, detail))
-        work.answer = Answer(self._error_body(detail), is_error=True)
-        work.advance(Step.HANDLED)
+        return Answer(self._error_body(detail), is_error=True)
+
+    def leave(self, work: Work) -> None:
+        """Note that a request has left this process, and is not over."""
+        self._on_over(work)
 
     def _error_body(self, error: str) -> bytes:
         return wire.error_body(error, self._parts.clock.time())
@@ -263,7 +269,12 @@ class Responder:
         self._on_over(work)
 
 
-def _as_body(result: object) -> bytes | None:
+def as_body(result: object) -> bytes | None:
+    """Return what a handler or pipeline gave as a body; ``None`` for no reply.
+
+    Raises:
+        TypeError: It is none.
+    """
     if result is None or isinstance(result, bytes):
         return result
     if isinstance(result, str):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from syft_flwr.feed.aio import as_function
 from syft_flwr.feed.router import from_start
 from syft_flwr.models import Message, Replied
 
-ReplyFunction = Callable[[bytes, Message], bytes | str | None]
-"""Takes a request's body and the request; what it returns is the reply: ``str`` as UTF-8, ``None`` for none."""
+Reply = bytes | str | None
+ReplyFunction = Callable[[bytes, Message], Reply | Awaitable[Reply]]
+"""Takes a request's body and the request; what it returns is the reply: ``str`` as UTF-8, ``None`` for none.
+
+It may be an ``async def`` function."""
 
 
 class Replier(Protocol):
@@ -24,7 +28,7 @@ class Replier(Protocol):
     def replied(self) -> Observable[Replied]: ...
 
     def _open_route(
-        self, function: ReplyFunction, concurrency: int, on_over: Callable[[str], None]
+        self, function: Callable[[bytes, Message], Reply], concurrency: int, on_over: Callable[[str], None]
     ) -> tuple[Callable[[Message], bool], Callable[[], None]]: ...
 
 
@@ -49,7 +53,7 @@ def reply_with(
             observer: abc.ObserverBase[Replied], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             open_requests = _OpenRequests(observer)
-            take, close = replier._open_route(function, concurrency, open_requests.on_over)  # noqa: SLF001 - a friend
+            take, close = replier._open_route(as_function(function), concurrency, open_requests.on_over)  # noqa: SLF001 - a friend
             hand_over = partial(open_requests.hand_over, take)
             replies = replier.replied.subscribe(open_requests.on_reply, on_completed=observer.on_completed)
             token = from_start.set(True)
@@ -60,6 +64,52 @@ def reply_with(
             finally:
                 from_start.reset(token)
             return CompositeDisposable(replies, requests, Disposable(close))
+
+        return Observable(subscribe)
+
+    return apply
+
+
+class Deferrer(Protocol):
+    """Who lets requests be answered later: a :class:`~syft_flwr.runtime.DriveRuntime`, live or of a replay."""
+
+    def _defer(self, message: Message, deadline: float, when_late: Literal["again", "reject"]) -> bool: ...
+
+
+def defer(
+    deferrer: Deferrer, deadline: float, *, when_late: Literal["again", "reject"] = "again"
+) -> Callable[[Observable[Message]], Observable[Message]]:
+    """Take each request, to answer it later with ``runtime.reply(message, body)``: fifty with one call of a model, say.
+
+    A request that was taken is nobody else's; when this process dies, another one takes it, or this one anew. One that
+    somebody else has is dropped, and so are responses. It begins with the requests that came earlier and that nobody
+    has taken.
+
+    Args:
+        deferrer: The runtime whose messages they are.
+        deadline: Seconds within which a request must be answered.
+        when_late: What becomes of one that is not: it comes ``"again"``, or its sender gets an error (``"reject"``),
+            and ``runtime.rejected`` says so.
+
+    Raises:
+        ValueError: The deadline is not positive.
+    """
+    if not deadline > 0:
+        raise ValueError(f"the deadline must be a positive number of seconds; it is {deadline}")
+
+    def apply(messages: Observable[Message]) -> Observable[Message]:
+        def subscribe(
+            observer: abc.ObserverBase[Message], scheduler: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            def on_next(message: Message) -> None:
+                if message.kind == "request" and deferrer._defer(message, deadline, when_late):  # noqa: SLF001 - a friend
+                    observer.on_next(message)
+
+            token = from_start.set(True)
+            try:
+                return messages.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
+            finally:
+                from_start.reset(token)
 
         return Observable(subscribe)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from reactivex import abc
 from reactivex.subject import Subject
+
+from syft_flwr.feed.aio import aio
 
 T = TypeVar("T")
 
@@ -31,6 +33,10 @@ class IsolatedSubject(Subject[T]):
         super().__init__()
         self._report = report
         self._post = post
+
+    def aio(self, *, limit: int = 1000) -> AsyncIterator[T]:
+        """Iterate over the stream in asyncio; see :func:`syft_flwr.feed.aio`."""
+        return aio(self, limit=limit)
 
     @property
     def is_observed(self) -> bool:

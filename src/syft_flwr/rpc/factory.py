@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from syft_flwr.client import SyftFlwrClient, SyftP2PClient
 from syft_flwr.errors import ConfigurationError
-from syft_flwr.rpc.base import SyftFlwrRpc
 from syft_flwr.rpc.p2p import P2PFileRpc
 
 
-def create_rpc(client: SyftFlwrClient, app_name: str) -> SyftFlwrRpc:
+def create_rpc(client: SyftFlwrClient, app_name: str) -> P2PFileRpc:
     """Create the RPC that goes with a client.
 
     Raises:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Literal, Self, Unpack
 
 from reactivex import Observable
 
+from syft_flwr.errors import UnansweredError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.models import Message
 from syft_flwr.rpc.base import SyftFlwrRpc
@@ -18,6 +21,9 @@ from syft_flwr.settings import SettingsDict
 from syft_flwr.wire import validate_address, validate_app
 
 _log = logging.getLogger(__name__)
+
+_PORTION = 1.0
+"""Seconds that a thread waits for asyncio at a time."""
 
 
 class P2PFileRpc(SyftFlwrRpc):
@@ -67,7 +73,14 @@ class P2PFileRpc(SyftFlwrRpc):
         return self.runtime.responses
 
     def send(
-        self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False, *, disposable: str = ""
+        self,
+        to_email: str,
+        app_name: str | None = None,
+        endpoint: str = "",
+        body: bytes | None = None,
+        encrypt: bool = False,
+        *,
+        disposable: str = "",
     ) -> str:
         """Send a request: write a ``.request`` file into the recipient's inbox.
 
@@ -75,9 +88,9 @@ class P2PFileRpc(SyftFlwrRpc):
 
         Args:
             to_email: The recipient's address.
-            app_name: Name of the application.
-            endpoint: The endpoint, with or without a leading slash.
-            body: What the handler will get.
+            app_name: Name of the application; by default that of the constructor.
+            endpoint: The endpoint, with or without a leading slash; it must be given.
+            body: What the handler will get; it must be given.
             encrypt: Not supported: warns once for each recipient, and sends unencrypted.
             disposable: The name of what it is thrown away with (:meth:`DriveRuntime.disposable`).
 
@@ -88,7 +101,10 @@ class P2PFileRpc(SyftFlwrRpc):
             InvalidNameError: An argument can't go on the wire (it is a ``ValueError``, too).
             DriveError: Drive refused, or could not be reached in spite of retries.
         """
-        return self._send([Request(to_email, app_name, endpoint, body, disposable)], encrypt=encrypt)[0]
+        if body is None:
+            raise TypeError("a body is bytes, not None: pass body=b'' for an empty one")
+        request = Request(to_email, self._app if app_name is None else app_name, endpoint, body, disposable)
+        return self._send([request], encrypt=encrypt)[0]
 
     def send_many(self, requests: Iterable[tuple[str, str, str, bytes]], *, encrypt: bool = False) -> list[str]:
         """Send several requests at once, each (to_email, app_name, endpoint, body); return their future IDs in order.
@@ -99,6 +115,41 @@ class P2PFileRpc(SyftFlwrRpc):
             DriveError: None could be sent.
         """
         return self._send([Request(*request) for request in requests], encrypt=encrypt)
+
+    async def ask(
+        self,
+        to_email: str,
+        endpoint: str,
+        body: bytes,
+        timeout: float | None = None,  # noqa: ASYNC109 - as wait() has it, with its default
+        *,
+        app_name: str | None = None,
+    ) -> bytes:
+        """Send a request, and wait for its reply in asyncio; the future is forgotten then.
+
+        A task that is cancelled leaves the request in Drive; its reply ages out.
+
+        Args:
+            to_email: The recipient's address.
+            endpoint: The endpoint.
+            body: What the handler will get.
+            timeout: Seconds to wait at most; as for :meth:`wait`.
+            app_name: Name of the application; by default that of the constructor.
+
+        Raises:
+            UnansweredError: There was none in time; its ``future_ids`` tell by which it can still be had.
+            RemoteHandlerError: The peer's handler failed.
+            DriveError: Drive refused, or could not be reached in spite of retries.
+        """
+        future_id = await asyncio.to_thread(self.send, to_email, app_name, endpoint, body)
+        end = time.monotonic() + (self.runtime.message_timeout if timeout is None else timeout)
+        while (left := end - time.monotonic()) > 0:
+            # In portions, so that the thread of a task that was cancelled ends soon.
+            replies = await asyncio.to_thread(self.wait, [future_id], min(left, _PORTION))
+            if future_id in replies:
+                await asyncio.to_thread(self.delete_future, future_id)
+                return replies[future_id]
+        raise UnansweredError([future_id])
 
     def get_response(self, future_id: str) -> bytes | None:
         """Return the reply's body, or ``None`` when there is none yet.
@@ -130,7 +181,8 @@ class P2PFileRpc(SyftFlwrRpc):
             raise_errors: Whether an error reply is raised, or returned like any other body.
 
         Returns:
-            Future ID to body, in the order of ``future_ids``; incomplete when time is up.
+            Future ID to body, in the order of ``future_ids``; incomplete when time is up, and to ask for one that is
+            missing raises ``UnansweredError``.
 
         Raises:
             RemoteHandlerError: A peer's handler failed, and ``raise_errors`` is set.

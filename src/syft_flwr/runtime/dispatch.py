@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from syft_flwr.drive.folders import Unresolved
 from syft_flwr.errors import RuntimeClosedError
+from syft_flwr.exchange.deferred import DeferredReplies, WhenLate
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responder import Responder
 from syft_flwr.exchange.routes import Route, Routes
@@ -115,6 +116,7 @@ class Dispatch:
         self._busy = False
         self._stopped = False
         self.responder = Responder(parts, later=self.later, on_over=self._on_over, on_deletion=on_deletion)
+        self.deferred = DeferredReplies(parts, self.responder, later=self.later, show_again=self._show_again)
         self._thread: threading.Thread | None = None
         if threaded:
             self._thread = threading.Thread(target=self._run, name=f"syft-dispatch-{parts.me}", daemon=True)
@@ -256,6 +258,20 @@ class Dispatch:
             return True
         number = self._parts.ledger.journal.number_of(message)
         return number is not None and self._place(number, message, route)
+
+    def defer(self, message: Message, deadline: float, when_late: WhenLate) -> bool:
+        """Let a pipeline answer a request later (:class:`DeferredReplies`); ``False`` when it can't be had."""
+        work = self.deferred.take(message, deadline, when_late)
+        if work is not None:
+            with self._changed:
+                self._work[work.number] = work
+        return work is not None
+
+    def _show_again(self, number: int) -> None:
+        with self._changed:
+            self._unshown.add(number)
+            self._again.append((number, None))
+            self._changed.notify_all()
 
     def in_hand(self) -> int:
         """Return how many requests this process is working on."""
@@ -532,7 +548,7 @@ class Dispatch:
             self._offer(Work(number, message, route), route)
         elif route is not None:
             self._place(number, message, route)
-        else:
+        elif number not in self._work:  # a pipeline may have taken it, to answer it later
             self._park(("endpoint", (message.app, message.endpoint)), number)
             if is_new and self._routes.expects_handlers():
                 detail = f"no handler for endpoint {message.endpoint!r} of app {message.app!r}; kept for a later one"

@@ -12,11 +12,13 @@ from typing import Any, Literal, NoReturn, Self, Unpack
 from reactivex import Observable, abc
 
 from syft_flwr.errors import DriveError, RemoteHandlerError, RuntimeClosedError
+from syft_flwr.exchange.deferred import WhenLate
 from syft_flwr.exchange.objects import Disposable
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
-from syft_flwr.feed.router import from_start
-from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
+from syft_flwr.exchange.waiting import Waiting
+from syft_flwr.feed.router import MessageRouter, from_start
+from syft_flwr.models import Change, FeedError, Message, Rejection, Replied, Replies
 from syft_flwr.recording import Recorder
 from syft_flwr.runtime.engine import Engine
 from syft_flwr.runtime.loop import nothing
@@ -100,6 +102,11 @@ class DriveRuntime:
         """Calls and quota units so far (:class:`~syft_flwr.drive.quota.QuotaMeter`), of all handles together."""
         return self._engine.meter
 
+    @property
+    def message_timeout(self) -> float:
+        """Seconds that :meth:`wait` waits unless told otherwise."""
+        return self._timeout
+
     def drive_time(self) -> float:
         """Return Drive's clock: Unix seconds, as of its last answer; the local clock before the first one."""
         return self._engine.parts.gateway.server_time()
@@ -112,8 +119,8 @@ class DriveRuntime:
         return self._engine.parts.streams.changes
 
     @property
-    def messages(self) -> Observable[Message]:
-        """Every message to this account, once; after a restart the unfinished ones again. Hot."""
+    def messages(self) -> MessageRouter:
+        """Every message to this account, once; after a restart the unfinished ones again. Hot, an ``Observable``."""
         return self._engine.parts.streams.messages
 
     @property
@@ -310,8 +317,9 @@ class DriveRuntime:
             raise_errors: Whether an error reply is raised, or returned like any other body.
 
         Returns:
-            Future ID to body, in the order of ``future_ids``; incomplete when time is up. All bodies are in memory:
-            where they are large, use :meth:`as_completed`.
+            Future ID to body, in the order of ``future_ids``; incomplete when time is up, and to ask for one that is
+            missing raises ``UnansweredError``. All bodies are in memory: where they are large, use
+            :meth:`as_completed`.
 
         Raises:
             RemoteHandlerError: A peer's handler failed, or its reply was deleted, altered or made unreadable, and
@@ -320,7 +328,7 @@ class DriveRuntime:
                 of the others is shown on ``errors``, and they can be waited for again.
         """
         answered = self.answered(future_ids, timeout, enough=1 if return_when == "first" else None)
-        bodies: dict[str, bytes] = {}
+        bodies = Replies(list(dict.fromkeys(future_ids)))
         failed = ""
         ids = [future_id for future_id in dict.fromkeys(future_ids) if future_id in answered]
         for future_id, body, is_error in self._engine.responses.bodies(ids):
@@ -404,6 +412,30 @@ class DriveRuntime:
         self._check_open()
         self._engine.objects.fetch(file_id, target, size=size, sha256=sha256)
 
+    def reply(self, message: Message, body: bytes | str | None) -> bool:
+        """Answer a request that :func:`~syft_flwr.feed.defer` has taken; the answer is on disk when it returns.
+
+        Args:
+            message: The request.
+            body: The answer: ``str`` as UTF-8, ``None`` for none.
+
+        Returns:
+            Whether it was this pipeline's to answer. It is not when it was answered before, or was late.
+
+        Raises:
+            TypeError: The body is something else.
+        """
+        self._check_open()
+        return self._engine.dispatch.deferred.reply(message, body)
+
+    def waiting(self) -> Waiting:
+        """Return the requests that wait in the journal, oldest first: for a handler, a pipeline, or another process.
+
+        It can be iterated over, which reads them in portions, and has a length. It shows each as it is then.
+        """
+        self._check_open()
+        return Waiting(self._engine.parts)
+
     def consume(self, message: Message) -> None:
         """Acknowledge a message that a stream has dealt with: it is never seen again, and gets no reply.
 
@@ -454,6 +486,10 @@ class DriveRuntime:
             lambda message: self._engine.dispatch.hand_over(route, message),
             lambda: self._engine.withdraw([route]),
         )
+
+    def _defer(self, message: Message, deadline: float, when_late: WhenLate) -> bool:
+        self._check_open()
+        return self._engine.dispatch.defer(message, deadline, when_late)
 
     # -- inside -----------------------------------------------------------------------------------------------
 

@@ -185,11 +185,10 @@ def _assemble(
     clock = SystemClock()
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     credentials = load_credentials(endpoint, address)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     budget = AccountBudget(
         per_minute=settings.quota_units_per_minute,
         per_day=settings.quota_units_per_day,
-        path=directory / "budget",
+        path=directory / "budget" if directory.is_dir() else None,  # who only looks on leaves nothing behind
         who=_name_of_process(),
     )
     stack.callback(budget.close)

@@ -1,0 +1,110 @@
+"""Requests that a pipeline has taken and answers later, one by one or many at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from syft_flwr.exchange.parts import Parts
+from syft_flwr.exchange.responder import Responder, as_body
+from syft_flwr.exchange.work import Answer, Step, Work
+from syft_flwr.models import Message, RejectionReason
+from syft_flwr.state.journal import Claim
+
+WhenLate = Literal["again", "reject"]
+"""What becomes of a request that nobody has answered in time: it is handed out again, or rejected aloud."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    work: Work
+    when_late: WhenLate
+    deadline: float
+    """Seconds that its pipeline has for an answer."""
+
+
+class DeferredReplies:
+    """The requests of this process that wait for :meth:`reply`. Thread-safe.
+
+    A request is claimed as a handler's is: no other process takes it, and when this one dies, another one does. Its
+    answer is kept on disk and uploaded as a handler's.
+
+    Args:
+        parts: The account's parts.
+        responder: Takes answers to their end.
+        later: Calls a function after some seconds.
+        show_again: Shows a request to observers once more.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        responder: Responder,
+        *,
+        later: Callable[[float, Callable[[], None]], None],
+        show_again: Callable[[int], None],
+    ) -> None:
+        self._parts = parts
+        self._responder = responder
+        self._later = later
+        self._show_again = show_again
+        self._lock = threading.Lock()
+        self._taken: dict[str, _Taken] = {}
+
+    def take(self, message: Message, deadline: float, when_late: WhenLate) -> Work | None:
+        """Claim a request for an answer within ``deadline`` seconds; ``None`` when it can't be had."""
+        journal = self._parts.ledger.journal
+        number = journal.number_of(message)
+        if number is None or journal.claim([(number, message, True)])[0].claim is not Claim.TAKEN:
+            return None
+        work = Work(number, message, step=Step.PREPARED, reply_id=self._parts.ids.take())
+        attempts, limit = journal.begin(number, message), self._parts.settings.max_attempts
+        if attempts > limit:
+            self._finish(work, self._responder.give_up(work, limit))
+            return None
+        with self._lock:
+            self._taken[message.file_id] = _Taken(work, when_late, deadline)
+        self._later(deadline, partial(self._late, message.file_id, work))
+        return work
+
+    def reply(self, message: Message, body: bytes | str | None) -> bool:
+        """Answer a request that was taken; ``False`` when it is not this process's to answer (any more).
+
+        Raises:
+            TypeError: The body is not ``bytes``, ``str`` or ``None``.
+        """
+        answer = Answer(as_body(body))
+        with self._lock:
+            taken = self._taken.pop(message.file_id, None)
+        if taken is None:
+            return False
+        self._finish(taken.work, answer)
+        return True
+
+    def _late(self, file_id: str, work: Work) -> None:
+        with self._lock:
+            taken = self._taken.get(file_id)
+            if taken is None or taken.work is not work:
+                return
+            del self._taken[file_id]
+        if taken.when_late == "again":
+            self._parts.ledger.journal.release(work.number, interrupted=True)
+            self._responder.leave(work)
+            self._show_again(work.number)
+            return
+        detail = f"its pipeline gave no answer within {taken.deadline:g} seconds"
+        self._finish(work, self._responder.refuse(work, RejectionReason.EXPIRED, detail))
+
+    def _finish(self, work: Work, answer: Answer) -> None:
+        work.answer = answer
+        work.advance(Step.HANDLED)
+        self._write(work)
+
+    def _write(self, work: Work) -> None:
+        """Put an answer on disk and have it uploaded; when the disk does not allow, again later."""
+        pause = self._responder.handle(work)
+        if pause:
+            self._later(pause, lambda: self._write(work))

@@ -1,0 +1,77 @@
+"""Streams and handlers for asyncio. Thin: what feeds them stays on threads."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from reactivex import Observable
+
+T = TypeVar("T")
+
+
+async def aio(source: Observable[T], *, limit: int = 1000) -> AsyncIterator[T]:
+    """Iterate over a stream in asyncio, as in ``async for message in aio(runtime.messages)``.
+
+    Elements wait in order, at most ``limit`` of them; then the stream waits, too, and with it its other observers,
+    while the feed goes on into the journal. Leaving the loop, or cancelling its task, ends the subscription; elements that
+    wait then are dropped, as with any observer that leaves. The requests among them are in the journal still.
+
+    Args:
+        source: What to iterate over; it must not emit on the event loop's own thread.
+        limit: Elements that may wait.
+
+    Raises:
+        Exception: The stream ended with this error.
+    """
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+    changed = threading.Condition()
+    waiting, left = 0, False
+
+    def put(item: tuple[str, Any]) -> None:
+        nonlocal waiting
+        with changed:
+            changed.wait_for(lambda: left or waiting < limit)
+            if left:
+                return
+            waiting += 1
+            loop.call_soon_threadsafe(queue.put_nowait, item)
+
+    subscription = source.subscribe(
+        lambda element: put(("next", element)),
+        lambda error: put(("error", error)),
+        lambda: put(("end", None)),
+    )
+    try:
+        while True:
+            kind, value = await queue.get()
+            with changed:
+                waiting -= 1
+                changed.notify()
+            if kind == "error":
+                raise value
+            if kind == "end":
+                return
+            yield value
+    finally:
+        with changed:
+            left = True
+            changed.notify_all()
+        subscription.dispose()
+
+
+def as_function(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a handler that can be called; an ``async def`` one runs in an event loop of its own for each request."""
+    if not inspect.iscoroutinefunction(handler):
+        return handler
+
+    @wraps(handler)
+    def call(*arguments: Any) -> Any:
+        return asyncio.run(handler(*arguments))
+
+    return call
