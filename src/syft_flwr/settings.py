@@ -5,10 +5,11 @@ The environment is read when something opens, never at import.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypedDict
@@ -129,7 +130,7 @@ def load_settings(**overrides: Any) -> Settings:
     names = {setting.name for setting in fields(Settings)}
     for name, value in overrides.items():
         if name not in names:
-            raise ConfigurationError(f"there is no setting {name!r}")
+            raise ConfigurationError(f"there is no setting {name!r}{near_match(name, names)}")
         if value is not None:
             values[name] = _checked(value, name, like=getattr(defaults, name))
     return replace(defaults, **values)
@@ -145,6 +146,12 @@ def parse_duration(text: str, source: str) -> float:
     if match is None:
         raise ConfigurationError(f"{source} must be a number with a unit s, m, h, d or w, such as '1d'; it is {text!r}")
     return _positive(float(match[1]), source) * _UNITS[match[2]]
+
+
+def near_match(text: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean …?"`` with the known names that are like a text, or an empty text."""
+    found = difflib.get_close_matches(text.lower(), [name.lower() for name in known], n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def load_endpoint() -> Endpoint:

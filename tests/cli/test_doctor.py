@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from accounts import APP, DO, DS, PlainAccount
-from syft_flwr.cli import checks_drive, checks_here
+from syft_flwr.cli import account, checks_drive, checks_here
 from syft_flwr.cli.account import account_of
 from syft_flwr.cli.doctor import examine
 from syft_flwr.cli.main import app
@@ -205,7 +205,7 @@ def test_why_drive_refuses_is_told_with_what_to_do(drive: DriveEmulator, reason:
 def test_an_emulator_that_does_not_run_is_told_by_its_address(
     plain_environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks_drive, "_PATIENCE", 0.0)
+    monkeypatch.setattr(account, "_PATIENCE", 0.0)
     monkeypatch.setenv("DRIVE_EMULATOR_HOST", "127.0.0.1:9")
     standing, words = trouble()["Drive"]
     assert standing == "failed"
@@ -255,13 +255,13 @@ def test_an_upload_that_fails_is_told(drive: DriveEmulator) -> None:
 
 
 def test_an_inbox_that_nobody_shares_is_found(drive: DriveEmulator) -> None:
-    with PlainAccount(drive, DO) as account:
-        account.path("SyftBox", f"syft_outbox_inbox_{DO}_to_{DS}")
+    with PlainAccount(drive, DO) as me:
+        me.path("SyftBox", f"syft_outbox_inbox_{DO}_to_{DS}")
         standing, words = trouble()["peers"]
         assert standing == "warning"
         assert f"{DS}'s syft_outbox_inbox_{DO}_to_{DS} is shared with nobody" in words
         assert f"syft-flwr peers add {DS}" in words
-        account.share(account.path("SyftBox", f"syft_outbox_inbox_{DO}_to_{DS}"), DS)
+        me.share(me.path("SyftBox", f"syft_outbox_inbox_{DO}_to_{DS}"), DS)
         assert trouble() == {}
 
 
