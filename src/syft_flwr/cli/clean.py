@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syft_flwr.cli.options import YesOption
 from syft_flwr.cli.output import errors_end_the_command
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def clean(
         bool, typer.Option("--drive", help="Remove old message files that the account has in Drive, too.")
     ] = False,
     older_than: Annotated[str, typer.Option(help="With --drive: the least age of a message file, such as 12h.")] = "7d",
-    yes: Annotated[bool, typer.Option("--yes", help="Without a question.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Show, and then remove: the state of emulators that are gone, and with --drive old messages in Drive."""
     with errors_end_the_command():

@@ -33,6 +33,12 @@ class Commands(TyperGroup):
         verbose = [arg for arg in args[:end] if re.fullmatch("-v+|--verbose", arg)]
         return super().parse_args(ctx, verbose + [arg for arg in args[:end] if arg not in verbose] + args[end:])
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # Past typer's own, which suggests near matches a second time.
+        return click.Group.resolve_command(self, ctx, args)
+
 
 app = typer.Typer(
     name="syft-flwr",
@@ -44,7 +50,7 @@ app = typer.Typer(
 # The modules of the commands import nothing heavy before they run: --help must answer at once.
 for command in (simulate, run, watch, record, replay, bootstrap, login, logout, doctor, status, send, clean):
     app.command()(command)
-app.add_typer(peers, name="peers")
+app.add_typer(peers, name="peers", cls=Commands)
 # The emulator is a package of its own and reads its own options.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
     emulator

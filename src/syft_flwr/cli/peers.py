@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syft_flwr.cli.options import EmailOption, YesOption
 from syft_flwr.cli.output import errors_end_the_command
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 peers = typer.Typer(invoke_without_command=True, help="List, add or remove those with whom an account has inboxes.")
 
-EmailOption = Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")]
 PeerArgument = Annotated[str, typer.Argument(help="The other account's address.", metavar="PEER", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="A JSON list on stdout.")]
 
@@ -76,7 +76,7 @@ def add(
 def remove(
     peer: PeerArgument,
     email: EmailOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Without a question.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Delete this account's inboxes with a peer, and what is in them; the peer's own stay with the peer."""
     with errors_end_the_command():

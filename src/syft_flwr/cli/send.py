@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import errors_end_the_command, fail
 
 
@@ -18,17 +19,20 @@ def send(  # noqa: PLR0917 - typer passes options by name
     file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="The body; by default standard input.")
     ] = None,
-    email: Annotated[str | None, typer.Option(help="This account; by default SYFTBOX_EMAIL.")] = None,
+    email: EmailOption = None,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the reply.")] = 120.0,
 ) -> None:
     """Send one request, and write the reply to standard output; without one in time the request is withdrawn."""
     with errors_end_the_command():
         from syft_flwr.cli.account import required_email
         from syft_flwr.rpc import P2PFileRpc
+        from syft_flwr.wire import inbox_path
 
+        me = required_email(email)
+        inbox_path(me, recipient, app, endpoint)  # a name that can't be is told before anything else
         if file is None and sys.stdin.isatty():
             typer.echo("the body is read from here; Ctrl-D ends it", err=True)
-        with P2PFileRpc(required_email(email), app) as rpc:
+        with P2PFileRpc(me, app) as rpc:
             body = sys.stdin.buffer.read() if file is None else file.read_bytes()
             future_id = rpc.send(recipient, app, endpoint, body)
             typer.echo(f"sent {len(body)} bytes, waiting for {recipient} (at most {timeout:g} s)", err=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import duration, errors_end_the_command
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def status(
-    email: Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")] = None,
+    email: EmailOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object on stdout; times are Unix seconds.")] = False,
 ) -> None:
     """Tell how an account stands: what it has read, what waits, what it may spend. Drive is not asked."""
