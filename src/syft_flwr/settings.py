@@ -31,6 +31,14 @@ DAY_VARIABLE = "SYFT_FLWR_QUOTA_PER_DAY"
 ALLOWED_VARIABLE = "SYFT_FLWR_ALLOWED_SENDERS"
 RECORD_VARIABLE = "SYFT_FLWR_RECORD_DIR"
 
+VARIABLES = {
+    "poll_interval": INTERVAL_VARIABLE,
+    "message_timeout": TIMEOUT_VARIABLE,
+    "quota_units_per_minute": MINUTE_VARIABLE,
+    "quota_units_per_day": DAY_VARIABLE,
+}
+"""The settings that have a variable in the environment."""
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 GOOGLE_URL = "https://www.googleapis.com"
@@ -120,13 +128,11 @@ def load_settings(**overrides: Any) -> Settings:
             for switches a boolean), or there is no such setting; the message names its source.
     """
     values: dict[str, Any] = {}
-    for name, variable in (("poll_interval", INTERVAL_VARIABLE), ("message_timeout", TIMEOUT_VARIABLE)):
-        if text := os.environ.get(variable):
-            values[name] = _positive(_number(text), variable)
-    for name, variable in (("quota_units_per_minute", MINUTE_VARIABLE), ("quota_units_per_day", DAY_VARIABLE)):
-        if text := os.environ.get(variable):
-            values[name] = _whole(_whole_number(text), variable)
     defaults = Settings()
+    for name, variable in VARIABLES.items():
+        if text := os.environ.get(variable):
+            is_float = isinstance(getattr(defaults, name), float)
+            values[name] = _positive(_number(text), variable) if is_float else _whole(_whole_number(text), variable)
     names = {setting.name for setting in fields(Settings)}
     for name, value in overrides.items():
         if name not in names:
