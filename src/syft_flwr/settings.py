@@ -5,10 +5,11 @@ The environment is read when something opens, never at import.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypedDict
@@ -29,6 +30,14 @@ MINUTE_VARIABLE = "SYFT_FLWR_QUOTA_PER_MINUTE"
 DAY_VARIABLE = "SYFT_FLWR_QUOTA_PER_DAY"
 ALLOWED_VARIABLE = "SYFT_FLWR_ALLOWED_SENDERS"
 RECORD_VARIABLE = "SYFT_FLWR_RECORD_DIR"
+
+VARIABLES = {
+    "poll_interval": INTERVAL_VARIABLE,
+    "message_timeout": TIMEOUT_VARIABLE,
+    "quota_units_per_minute": MINUTE_VARIABLE,
+    "quota_units_per_day": DAY_VARIABLE,
+}
+"""The settings that have a variable in the environment."""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
@@ -122,17 +131,15 @@ def load_settings(**overrides: Any) -> Settings:
             for switches a boolean), or there is no such setting; the message names its source.
     """
     values: dict[str, Any] = {}
-    for name, variable in (("poll_interval", INTERVAL_VARIABLE), ("message_timeout", TIMEOUT_VARIABLE)):
-        if text := os.environ.get(variable):
-            values[name] = _positive(_number(text), variable)
-    for name, variable in (("quota_units_per_minute", MINUTE_VARIABLE), ("quota_units_per_day", DAY_VARIABLE)):
-        if text := os.environ.get(variable):
-            values[name] = _whole(_whole_number(text), variable)
     defaults = Settings()
+    for name, variable in VARIABLES.items():
+        if text := os.environ.get(variable):
+            is_float = isinstance(getattr(defaults, name), float)
+            values[name] = _positive(_number(text), variable) if is_float else _whole(_whole_number(text), variable)
     names = {setting.name for setting in fields(Settings)}
     for name, value in overrides.items():
         if name not in names:
-            raise ConfigurationError(f"there is no setting {name!r}")
+            raise ConfigurationError(f"there is no setting {name!r}{near_match(name, names)}")
         if value is not None:
             values[name] = _checked(value, name, like=getattr(defaults, name))
     return replace(defaults, **values)
@@ -148,6 +155,12 @@ def parse_duration(text: str, source: str) -> float:
     if match is None:
         raise ConfigurationError(f"{source} must be a number with a unit s, m, h, d or w, such as '1d'; it is {text!r}")
     return _positive(float(match[1]), source) * _UNITS[match[2]]
+
+
+def near_match(text: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean …?"`` with the known names that are like a text, or an empty text."""
+    found = difflib.get_close_matches(text.lower(), [name.lower() for name in known], n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def load_endpoint() -> Endpoint:

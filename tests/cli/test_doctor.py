@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +11,11 @@ from typing import Any
 
 import google.auth
 import pytest
+from token_endpoints import NARROW, granted, token_endpoint
 from typer.testing import CliRunner
 
 from accounts import APP, DO, DS, PlainAccount
-from syft_flwr.cli import checks_drive, checks_here
+from syft_flwr.cli import account, checks_drive, checks_here
 from syft_flwr.cli.account import account_of
 from syft_flwr.cli.doctor import examine
 from syft_flwr.cli.main import app
@@ -148,40 +146,14 @@ def test_a_token_that_was_revoked_is_found(
     drive.revoke_tokens(DO)
     (step,) = trouble().items()
     assert step[0] == "refresh"
-    assert "no longer accepts the saved login" in step[1][1]
-
-
-@contextmanager
-def token_endpoint(**answer: str) -> Iterator[str]:
-    """Serve an OAuth token endpoint that always answers so, and return its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            content = json.dumps({"access_token": DO, "expires_in": 3599, "token_type": "Bearer", **answer}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/token"
-        finally:
-            server.shutdown()
-            thread.join()
+    assert "does not accept the credentials" in step[1][1]
 
 
 def test_a_token_of_the_narrow_scope_is_explained(
     drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = drive.write_token_file(DO, tmp_path / "token.json")
-    with token_endpoint(scope="https://www.googleapis.com/auth/drive.file") as uri:
+    with token_endpoint(**granted(DO, NARROW)) as uri:
         path.write_text(json.dumps({**json.loads(path.read_text()), "token_uri": uri, "scopes": [DRIVE_SCOPE]}))
         monkeypatch.setenv("GDRIVE_TOKEN_PATH", str(path))
         found = trouble()
@@ -205,7 +177,7 @@ def test_why_drive_refuses_is_told_with_what_to_do(drive: DriveEmulator, reason:
 def test_an_emulator_that_does_not_run_is_told_by_its_address(
     plain_environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks_drive, "_PATIENCE", 0.0)
+    monkeypatch.setattr(account, "_PATIENCE", 0.0)
     monkeypatch.setenv("DRIVE_EMULATOR_HOST", "127.0.0.1:9")
     standing, words = trouble()["Drive"]
     assert standing == "failed"
@@ -255,13 +227,13 @@ def test_an_upload_that_fails_is_told(drive: DriveEmulator) -> None:
 
 
 def test_an_inbox_that_nobody_shares_is_found(drive: DriveEmulator) -> None:
-    with PlainAccount(drive, DO) as account:
-        account.path("SyftBox", f"syft_outbox_inbox_{DO}_to_{DS}")
+    with PlainAccount(drive, DO) as me:
+        me.path("SyftBox", f"syft_outbox_inbox_{DO}_to_{DS}")
         standing, words = trouble()["peers"]
         assert standing == "warning"
         assert f"{DS}'s syft_outbox_inbox_{DO}_to_{DS} is shared with nobody" in words
         assert f"syft-flwr peers add {DS}" in words
-        account.share(account.path("SyftBox", f"syft_outbox_inbox_{DO}_to_{DS}"), DS)
+        me.share(me.path("SyftBox", f"syft_outbox_inbox_{DO}_to_{DS}"), DS)
         assert trouble() == {}
 
 

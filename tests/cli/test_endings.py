@@ -136,14 +136,6 @@ def test_a_recording_to_a_full_disk_fails(drive: DriveEmulator) -> None:
     assert "Traceback" not in done.output
 
 
-def test_a_file_where_the_result_is_to_go_is_told_before_anything_starts(tmp_path: Path) -> None:
-    out = tmp_path / "result"
-    out.touch()
-    done = syft_flwr("simulate", Path(__file__).parents[2] / "examples" / "digits", "--out", out)
-    assert (done.exit_code, len(done.output.splitlines())) == (1, 1)
-    assert "in the way" in done.output
-
-
 @pytest.mark.parametrize("arguments", [["version"], ["--version"]])
 def test_the_version_is_told_by_a_command_as_well(arguments: list[str]) -> None:
     done = syft_flwr(*arguments)

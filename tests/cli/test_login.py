@@ -4,13 +4,12 @@ import json
 import threading
 import webbrowser
 from collections.abc import Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
+from token_endpoints import end_of_browsing
 from typer.testing import CliRunner
 
 from accounts import DO, DS
@@ -52,17 +51,6 @@ def client_file(drive: DriveEmulator, tmp_path: Path) -> Path:
 
 def syft_flwr(*arguments: str | Path) -> Any:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def end_of_browsing(address: str) -> str:
-    """Return where a browser is sent by the consent page."""
-    parts = urlsplit(address)
-    connection = HTTPConnection(parts.netloc, timeout=30)
-    try:
-        connection.request("GET", f"{parts.path}?{parts.query}")
-        return connection.getresponse().headers["Location"]
-    finally:
-        connection.close()
 
 
 def test_who_logged_in_needs_no_variable_and_who_logged_out_is_gone(client_file: Path) -> None:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from syft_flwr.cli.findings import Examination
+from syft_flwr.drive.auth import load_credentials
+from syft_flwr.drive.budget import AccountBudget
+from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.runtime.sharing import state_directory
 from syft_flwr.settings import EMAIL_VARIABLE, load_email, load_endpoint, load_settings, state_root
+
+_PATIENCE = 3.0
+"""Seconds that the pauses within one call may take, with somebody before the screen."""
 
 
 def required_email(email: str | None) -> str:
@@ -28,3 +37,28 @@ def account_of(email: str | None) -> Examination:
     """
     address, endpoint = required_email(email), load_endpoint()
     return Examination(address, endpoint, state_directory(state_root(), address, endpoint.url), load_settings())
+
+
+@contextmanager
+def connected(exam: Examination) -> Iterator[HttpDriveGateway]:
+    """Lend the account's Drive, within the account's budget.
+
+    Raises:
+        CredentialsError: There are none, or they can't be used.
+    """
+    exam.credentials = load_credentials(exam.endpoint, exam.email)
+    gateway = gateway_of(exam)
+    try:
+        yield gateway
+    finally:
+        gateway.close()
+
+
+def gateway_of(exam: Examination) -> HttpDriveGateway:
+    """Return the account's Drive, made with its credentials; to be closed."""
+    minute, day = exam.settings.quota_units_per_minute, exam.settings.quota_units_per_day
+    budget = None
+    if minute is not None or day is not None:
+        exam.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        budget = AccountBudget(per_minute=minute, per_day=day, path=exam.directory / "budget")
+    return HttpDriveGateway(exam.endpoint, exam.credentials, settings=exam.settings, patience=_PATIENCE, budget=budget)

@@ -6,43 +6,29 @@ import tempfile
 import time
 from pathlib import Path
 
+from syft_flwr.cli.account import gateway_of
 from syft_flwr.cli.findings import Examination, Finding, failed, ok, warning
-from syft_flwr.cli.output import duration
-from syft_flwr.drive.budget import AccountBudget
-from syft_flwr.drive.gateway import HttpDriveGateway
+from syft_flwr.cli.output import advice_for_silence, duration
 from syft_flwr.drive.peers import find_peers
 from syft_flwr.errors import DriveUnavailableError
-from syft_flwr.settings import EMULATOR_VARIABLE
 from syft_flwr.wire import same_address
 
-_PATIENCE = 3.0
 _LEAST_ROOM = 100 * 1024**2
 _CLOCK_WARNING, _CLOCK_FAILURE = 30.0, 240.0
 """Seconds; Google refuses a service account's tokens when they are off by five minutes."""
 _FEED_PATIENCE = 60.0
 _FEED_PAUSE = 1.0
-NO_NETWORK = "look whether this machine reaches the network; a proxy is named in HTTPS_PROXY"
 _NAME = "syft-flwr doctor"
 
 
 def check_drive(exam: Examination) -> Finding:
     """See whether Drive answers, and accepts the token."""
-    gateway = HttpDriveGateway(
-        exam.endpoint, exam.credentials, settings=exam.settings, patience=_PATIENCE, budget=_budget(exam)
-    )
+    gateway = gateway_of(exam)
     exam.close.append(gateway.close)
     try:
         exam.address = gateway.about().email
     except DriveUnavailableError as error:
-        if exam.endpoint.is_emulator:
-            port = exam.endpoint.url.rpartition(":")[2]
-            advice = (
-                f"is the emulator running? Start it with: syft-flwr emulator --port {port}; for Google's Drive, unset "
-                f"{EMULATOR_VARIABLE}"
-            )
-        else:
-            advice = NO_NETWORK
-        return failed(f"{exam.endpoint.url} does not answer: {error}", advice)
+        return failed(f"{exam.endpoint.url} does not answer: {error}", advice_for_silence())
     exam.gateway = gateway
     return ok(f"{exam.endpoint.url} answers")
 
@@ -138,11 +124,3 @@ def check_peers(exam: Examination) -> Finding:
         found = f"the folder of {', '.join(theirs)} can only be viewed from here"
         return warning(found, "messages go into a folder of yours instead; they can share theirs for editing")
     return ok(f"{len(peers)} with inboxes that work: {', '.join(peer.email for peer in peers)}")
-
-
-def _budget(exam: Examination) -> AccountBudget | None:
-    minute, day = exam.settings.quota_units_per_minute, exam.settings.quota_units_per_day
-    if minute is None and day is None:
-        return None
-    exam.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return AccountBudget(per_minute=minute, per_day=day, path=exam.directory / "budget")

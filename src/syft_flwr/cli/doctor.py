@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.options import EmailOption
+from syft_flwr.cli.output import advice_for_silence, errors_end_the_command
 
 if TYPE_CHECKING:
     from syft_flwr.cli.findings import Examination, Finding
@@ -17,7 +18,7 @@ _MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 
 
 def doctor(
-    email: Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")] = None,
+    email: EmailOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object on stdout.")] = False,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Write nothing into Drive: without the round trip, some 500 units.")
@@ -84,14 +85,13 @@ def examine(exam: Examination, *, read_only: bool = False) -> Iterator[tuple[str
 
 
 def _carried_out(check: Callable[[Examination], Finding], exam: Examination) -> Finding:
-    from syft_flwr.cli.checks_drive import NO_NETWORK
     from syft_flwr.cli.findings import failed
     from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 
     try:
         return check(exam)
     except DriveUnavailableError as error:
-        return failed(str(error), NO_NETWORK)
+        return failed(str(error), advice_for_silence())
     except SyftFlwrError as error:  # what it says tells what to do as well
         found, _, advice = str(error).partition(". ")
         return failed(found, advice)

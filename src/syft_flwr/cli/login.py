@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
+from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import errors_end_the_command
 
 
 def login(
     file: Annotated[
         Path | None,
-        typer.Argument(help="The OAuth client file from the Cloud console, or a service account's key."),
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="The OAuth client file from the Cloud console, or a service account's key.",
+        ),
     ] = None,
     email: Annotated[
         str | None,
@@ -44,17 +49,15 @@ def login(
 
 
 def logout(
-    email: Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")] = None,
+    email: EmailOption = None,
 ) -> None:
     """Revoke an account's token and remove it from this machine."""
     with errors_end_the_command():
+        from syft_flwr.cli.account import required_email
         from syft_flwr.drive.login import log_out
-        from syft_flwr.errors import ConfigurationError
-        from syft_flwr.settings import EMAIL_VARIABLE, load_email, load_endpoint
+        from syft_flwr.settings import load_endpoint
 
-        address = load_email(email)
-        if address is None:
-            raise ConfigurationError(f"no account: pass --email, or set {EMAIL_VARIABLE}")
+        address = required_email(email)
         log_out(load_endpoint(), address)
         typer.echo(f"{address} is logged out")
 

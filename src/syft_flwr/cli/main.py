@@ -11,14 +11,18 @@ import typer
 from typer.core import TyperGroup
 
 from syft_flwr.cli.bootstrap import bootstrap
+from syft_flwr.cli.clean import clean
 from syft_flwr.cli.doctor import doctor
 from syft_flwr.cli.emulator import emulator
 from syft_flwr.cli.login import login, logout
+from syft_flwr.cli.peers import peers
 from syft_flwr.cli.quota import quota
 from syft_flwr.cli.record import record
 from syft_flwr.cli.replay import replay
 from syft_flwr.cli.run import run
+from syft_flwr.cli.send import send
 from syft_flwr.cli.simulate import simulate
+from syft_flwr.cli.status import status
 from syft_flwr.cli.watch import watch
 
 
@@ -30,6 +34,12 @@ class Commands(TyperGroup):
         verbose = [arg for arg in args[:end] if re.fullmatch("-v+|--verbose", arg)]
         return super().parse_args(ctx, verbose + [arg for arg in args[:end] if arg not in verbose] + args[end:])
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # Past typer's own, which suggests near matches a second time.
+        return click.Group.resolve_command(self, ctx, args)
+
 
 app = typer.Typer(
     name="syft-flwr",
@@ -39,8 +49,10 @@ app = typer.Typer(
 )
 
 # The modules of the commands import nothing heavy before they run: --help must answer at once.
-for command in (simulate, run, watch, record, replay, bootstrap, quota, login, logout, doctor):
+commands = (simulate, run, watch, record, replay, bootstrap, quota, login, logout, doctor, status, send, clean)
+for command in commands:
     app.command()(command)
+app.add_typer(peers, name="peers", cls=Commands)
 # The emulator is a package of its own and reads its own options.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
     emulator
@@ -67,7 +79,15 @@ def main(
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Tell more; -vv tells all, tracebacks included.")
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Tell more; -vv tells all, tracebacks included.",
+            metavar="",
+            show_default=False,
+        ),
     ] = 0,
 ) -> None:
     """Train models together with Flower when all that you share is Google Drive."""

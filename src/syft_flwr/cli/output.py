@@ -77,6 +77,20 @@ def verbosity() -> int:
     return 0 if context is None else int(context.find_root().params.get("verbose") or 0)
 
 
+def advice_for_silence() -> str:
+    """Return what to do when Drive does not answer."""
+    from syft_flwr.settings import EMULATOR_VARIABLE, load_endpoint
+
+    endpoint = load_endpoint()
+    if not endpoint.is_emulator:
+        return "look whether this machine reaches the network; a proxy is named in HTTPS_PROXY"
+    port = endpoint.url.rpartition(":")[2]
+    return (
+        f"is the emulator running? Start it with: syft-flwr emulator --port {port}; for Google's Drive, unset "
+        f"{EMULATOR_VARIABLE}"
+    )
+
+
 def _interrupt(*_: object) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end_at_once)
@@ -84,8 +98,10 @@ def _interrupt(*_: object) -> None:
 
 
 def _describe(error: Exception) -> str:
-    from syft_flwr.errors import SyftFlwrError
+    from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 
+    if isinstance(error, DriveUnavailableError):
+        return f"{error}; {advice_for_silence()}"
     if isinstance(error, SyftFlwrError):
         return str(error)
     if isinstance(error, OSError):

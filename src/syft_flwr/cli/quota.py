@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import errors_end_the_command
 from syft_flwr.settings import DAY_VARIABLE, MINUTE_VARIABLE
 
@@ -74,7 +75,7 @@ def limit_as_the_project_says(directory: Path) -> None:
 
 
 def quota(
-    email: Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")] = None,
+    email: EmailOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
     """Show what an account has spent this minute and today, on what and by which processes, against its limits.
@@ -82,14 +83,12 @@ def quota(
     Asks no Drive: it reads what the account's processes on this machine have noted.
     """
     with errors_end_the_command():
+        from syft_flwr.cli.account import required_email
         from syft_flwr.drive.spending import read_spending
-        from syft_flwr.errors import ConfigurationError
         from syft_flwr.runtime.sharing import state_directory
-        from syft_flwr.settings import EMAIL_VARIABLE, load_email, load_endpoint, state_root
+        from syft_flwr.settings import load_endpoint, state_root
 
-        address = load_email(email)
-        if address is None:
-            raise ConfigurationError(f"no account: pass --email, or set {EMAIL_VARIABLE}")
+        address = required_email(email)
         spending = read_spending(state_directory(state_root(), address, load_endpoint().url) / "budget")
         if as_json:
             typer.echo(json.dumps({"account": address, **spending.to_json()}))

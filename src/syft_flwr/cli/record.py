@@ -8,14 +8,15 @@ from typing import Annotated
 
 import typer
 
+from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command
 from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption
-from syft_flwr.cli.watch import follow
+from syft_flwr.cli.watch import follow, observing
 
 
 def record(  # noqa: PLR0917 - typer passes options by name
     out: Annotated[Path, typer.Option(help="The file, JSON Lines; an existing recording goes on.", dir_okay=False)],
-    email: Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")] = None,
+    email: EmailOption = None,
     bodies: Annotated[
         bool, typer.Option("--bodies", help="Download messages' contents, too, into OUT.bodies; costs quota.")
     ] = False,
@@ -26,7 +27,7 @@ def record(  # noqa: PLR0917 - typer passes options by name
         bool, typer.Option("--repair", help="Record nothing: end OUT, whose recorder was killed, and say what is lost.")
     ] = False,
     seconds: Annotated[float | None, typer.Option("--for", min=0, help="End after so many seconds.")] = None,
-    poll_interval: Annotated[float | None, typer.Option(help="Seconds between polls while messages flow.")] = None,
+    poll_interval: PollIntervalOption = None,
     quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
     quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
@@ -34,22 +35,21 @@ def record(  # noqa: PLR0917 - typer passes options by name
 
     Recording takes nothing away: requests wait for whoever handles them.
     """
-    from syft_flwr.feed import failed, with_body
-    from syft_flwr.feed.event_text import describe
-    from syft_flwr.runtime import DriveRuntime
-
     if repair:
-        from syft_flwr.recording.reader import repair as repair_recording
-
         with errors_end_the_command():
+            from syft_flwr.recording.reader import repair as repair_recording
+
             typer.echo(f"{out}: lost: {repair_recording(out)}")
         return
     ended = threading.Event()
     with (
         errors_end_the_command(),
-        DriveRuntime.observe(email, poll_interval=poll_interval) as runtime,
+        observing(email, poll_interval) as runtime,
         runtime.record_to(out, bodies=bodies, redact=redact),
     ):
+        from syft_flwr.feed import failed, with_body
+        from syft_flwr.feed.event_text import describe
+
         runtime.errors.subscribe(lambda error: typer.echo(describe(error), err=True))
         if bodies:  # what is downloaded is recorded
             loaded = runtime.messages.pipe(with_body(runtime), failed)

@@ -21,7 +21,9 @@ from syft_flwr.cli.stream import (
 
 
 def replay(  # noqa: PLR0917 - typer passes options by name
-    recording: Annotated[Path, typer.Argument(help="The recorded feed.", show_default=False)],
+    recording: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="The recorded feed.", show_default=False)
+    ],
     speed: Annotated[
         float | None, typer.Option(help="So many times as fast as it was; by default as fast as it can be read.")
     ] = None,

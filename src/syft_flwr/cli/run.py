@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command, fail
 from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, limit_as_the_project_says
 
@@ -36,7 +37,7 @@ RoundsOption = Annotated[int | None, typer.Option(min=1, help="Rounds, as the ru
 
 def run(  # noqa: PLR0917 - typer passes options by name
     project: ProjectArgument,
-    email: Annotated[str | None, typer.Option(help="This account; by default SYFTBOX_EMAIL.")] = None,
+    email: EmailOption = None,
     aggregator: Annotated[str | None, typer.Option(help="In place of the project's aggregator.")] = None,
     datasite: Annotated[
         list[str] | None, typer.Option(help="In place of the project's data owners; repeat it.")
@@ -51,7 +52,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
         int | None, typer.Option(min=1, help="Aggregator: start with so many owners; by default all.")
     ] = None,
     wait: Annotated[float, typer.Option(min=0, help="Aggregator: seconds to wait for owners to come.")] = 43_200.0,
-    out: Annotated[Path | None, typer.Option(help="Aggregator: directory for the result.")] = None,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="Aggregator: directory for the result.")] = None,
     report: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Aggregator: write a report of the run to this HTML file.")
     ] = None,
@@ -75,9 +76,10 @@ def run(  # noqa: PLR0917 - typer passes options by name
     max_runtime: Annotated[
         float | None, typer.Option(min=1, help="Data owner: end after so many seconds in any case.")
     ] = None,
-    poll_interval: Annotated[float | None, typer.Option(help="Seconds between polls while messages flow.")] = None,
+    poll_interval: PollIntervalOption = None,
     max_poll_interval: Annotated[
-        float | None, typer.Option(help="Longest pause between polls when all is quiet; by default 15 seconds.")
+        float | None,
+        typer.Option(min=0.01, help="Longest pause between polls when all is quiet; by default 15 seconds."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout, events on stderr.")] = False,
     events_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
@@ -86,20 +88,18 @@ def run(  # noqa: PLR0917 - typer passes options by name
 ) -> None:
     """Take part in a federation: as its aggregator or as a data owner, as the account's address says."""
     with errors_end_the_command(), _reporting(events_fd, as_json) as progress:
+        from syft_flwr.cli.account import required_email
         from syft_flwr.errors import ConfigurationError
         from syft_flwr.flower.aggregator import RunPlan
         from syft_flwr.flower.links import Polling
         from syft_flwr.flower.project import FlowerProject, parse_config
         from syft_flwr.flower.report import report_of
         from syft_flwr.flower.roles import OwnerPlan, Parties, Serving, run_aggregator, run_owner
-        from syft_flwr.settings import EMAIL_VARIABLE, load_email
 
         flower = FlowerProject.load(project)
         limit_as_the_project_says(flower.directory)
         overrides = flower.overrides(run_config or [], rounds)
-        address = load_email(email)
-        if address is None:
-            raise ConfigurationError(f"no account: pass --email, or set {EMAIL_VARIABLE}")
+        address = required_email(email)
         parties = Parties.of(flower, aggregator, datasite or [])
         polling = Polling(poll_interval, max_poll_interval)
         if parties.role_of(address) == "owner":

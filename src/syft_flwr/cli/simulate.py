@@ -19,20 +19,26 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
     datasites: Annotated[int, typer.Option(min=1, help="Number of data owners.")] = 3,
     rounds: RoundsOption = None,
     run_config: RunConfigOption = None,
-    out: Annotated[Path | None, typer.Option(help="Directory for the result; by default a new one in runs/.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Directory for the result; by default a new one in runs/.")
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write a report of the run to this HTML file.")
     ] = None,
     checkpoints: Annotated[bool, typer.Option(help="Keep the arrays of the last three rounds.")] = True,
     min_available: Annotated[int | None, typer.Option(min=1, help="Start with so many owners.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the local Drive; 0 takes a free one.")] = 0,
-    data: Annotated[Path | None, typer.Option(help="Directory to keep the local Drive in.")] = None,
+    data: Annotated[Path | None, typer.Option(file_okay=False, help="Directory to keep the local Drive in.")] = None,
     poll_interval: Annotated[float, typer.Option(min=0.01, help="Seconds between polls.")] = 0.25,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout, events on stderr.")] = False,
     quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
     quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Run a Flower project over a local Drive: one process per data owner, and the aggregator."""
+    if min_available is not None and min_available > datasites:
+        raise typer.BadParameter(
+            f"there are only {datasites} data owners; see --datasites", param_hint="--min-available"
+        )
     with errors_end_the_command():
         from syft_flwr.cli.view import View
         from syft_flwr.flower.progress import JsonLines

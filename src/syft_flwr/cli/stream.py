@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from syft_flwr.runtime import DriveRuntime
 
 
+_GOES_ON = 600.0
+"""Seconds within which the same failure at the same place is one that goes on."""
+
+
 class Kind(StrEnum):
     """What a line may be about."""
 
@@ -87,6 +91,8 @@ class EventPrinter:
         self._as_json = as_json
         self._on_end = on_end
         self._lock = threading.Lock()
+        self._told: dict[str, tuple[str, float]] = {}
+        """By where it happened, the last failure, and when it was seen."""
 
     def watch(self, runtime: DriveRuntime) -> None:
         """Print what comes on a runtime's streams."""
@@ -99,6 +105,8 @@ class EventPrinter:
 
         document = to_json(event)
         if document["event"] not in self._kinds or not self._passes(document):
+            return
+        if not self._as_json and self._is_told(document):
             return
         time = datetime.fromtimestamp(self._now(), UTC)
         if self._as_json:
@@ -118,6 +126,15 @@ class EventPrinter:
             over = self._left == 0
         if over:
             self._on_end()
+
+    def _is_told(self, document: dict[str, object]) -> bool:
+        """Tell whether this is a failure that goes on."""
+        if document["event"] != "error":
+            return False
+        where, failure, now = str(document["where"]), str(document["error"]), self._now()
+        before, seen_at = self._told.get(where, ("", 0.0))
+        self._told[where] = failure, now
+        return before == failure and now - seen_at < _GOES_ON and "file_id" not in document
 
     def _passes(self, document: dict[str, object]) -> bool:
         sender = document.get("sender", document.get("claimed_sender"))

@@ -6,10 +6,11 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command
 from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, spent
 from syft_flwr.cli.stream import (
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 
 
 def watch(  # noqa: PLR0917 - typer passes options by name
-    email: Annotated[str | None, typer.Option(help="The account; by default SYFTBOX_EMAIL.")] = None,
+    email: EmailOption = None,
     app: AppOption = None,
     endpoint: EndpointOption = None,
     sender: SenderOption = None,
     kind: KindOption = None,
     count: CountOption = None,
     as_json: JsonOption = False,
-    poll_interval: Annotated[float | None, typer.Option(help="Seconds between polls while messages flow.")] = None,
+    poll_interval: PollIntervalOption = None,
     quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
     quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
@@ -43,8 +44,6 @@ def watch(  # noqa: PLR0917 - typer passes options by name
 
     Watching takes nothing away: requests wait for whoever handles them.
     """
-    from syft_flwr.runtime import DriveRuntime
-
     ended = threading.Event()
     printer = EventPrinter(
         now=time.time,
@@ -59,10 +58,18 @@ def watch(  # noqa: PLR0917 - typer passes options by name
     with (
         errors_end_the_command(),
         printed_once(),
-        DriveRuntime.observe(email, poll_interval=poll_interval) as runtime,
+        observing(email, poll_interval) as runtime,
     ):
         printer.watch(runtime)
         follow(runtime, ended, f"watching the feed of {runtime.email} (Ctrl-C ends it)")
+
+
+def observing(email: str | None, poll_interval: float | None) -> DriveRuntime:
+    """Open a runtime that looks on."""
+    from syft_flwr.cli.account import required_email
+    from syft_flwr.runtime import DriveRuntime
+
+    return DriveRuntime.observe(required_email(email), poll_interval=poll_interval)
 
 
 def follow(runtime: DriveRuntime, ended: threading.Event, notice: str, seconds: float | None = None) -> None:

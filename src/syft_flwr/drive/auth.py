@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ import google.auth
 import google.auth.exceptions
 import google.oauth2.credentials
 import google.oauth2.service_account
+from google.auth import environment_vars
 
 from syft_flwr.drive.tokens import token_file
 from syft_flwr.errors import CredentialsError
-from syft_flwr.settings import TOKEN_VARIABLE, Endpoint
+from syft_flwr.settings import EMULATOR_VARIABLE, TOKEN_VARIABLE, Endpoint
 from syft_flwr.wire import same_address
 
 _log = logging.getLogger(__name__)
@@ -88,11 +90,7 @@ def credentials_of(info: Mapping[str, Any], email: str, path: Path) -> Any:
     Raises:
         CredentialsError: It is neither an authorized user's nor a service account's; ``path`` is named.
     """
-    if "installed" in info or "web" in info:
-        raise CredentialsError(
-            f"{path} is the OAuth client, not a token; unset {TOKEN_VARIABLE}, and log in with it: "
-            f"syft-flwr login {path}"
-        )
+    _refuse_client(info, path, TOKEN_VARIABLE)
     try:
         if info.get("type") == "service_account":
             factory: Any = google.oauth2.service_account.Credentials
@@ -162,14 +160,24 @@ def _read_expiry(text: str | None) -> datetime:
     return parsed if parsed.tzinfo is None else parsed.astimezone(UTC).replace(tzinfo=None)
 
 
+def _refuse_client(info: Mapping[str, Any], path: Path, variable: str) -> None:
+    if "installed" in info or "web" in info:
+        raise CredentialsError(
+            f"{path} is the OAuth client, not a token; unset {variable}, and log in with it: syft-flwr login {path}"
+        )
+
+
 def _from_environment(email: str) -> Any:
     default: Any = google.auth.default
+    if named := os.environ.get(environment_vars.CREDENTIALS):
+        _refuse_client(read_credentials(Path(named)), Path(named), environment_vars.CREDENTIALS)
     try:
         credentials, _ = default(scopes=[DRIVE_SCOPE])
     except google.auth.exceptions.GoogleAuthError as error:
         raise CredentialsError(
-            f"no credentials for Google Drive: log in with: syft-flwr login CLIENT_FILE; or set {TOKEN_VARIABLE} to an "
-            f"authorized user's token file; or run: gcloud auth application-default login --client-id-file=CLIENT_FILE "
+            "no credentials for Google Drive: log in with: syft-flwr login CLIENT_FILE; or try without an account: run "
+            f"syft-flwr emulator, and set {EMULATOR_VARIABLE} as it says; or set {TOKEN_VARIABLE} to an authorized "
+            "user's token file; or run: gcloud auth application-default login --client-id-file=CLIENT_FILE "
             f"--scopes={DRIVE_SCOPE},https://www.googleapis.com/auth/cloud-platform ({error})"
         ) from error
     return _delegated(credentials, email)

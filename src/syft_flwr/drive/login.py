@@ -102,7 +102,9 @@ def _consent(
     try:
         flow: Any = InstalledAppFlow.from_client_config(client, [DRIVE_SCOPE])
     except ValueError as error:
-        raise CredentialsError(f"the OAuth client file is malformed: {error}; download it again") from error
+        raise CredentialsError(
+            f"the OAuth client file is malformed: {str(error).rstrip('.')}; download it again"
+        ) from error
     try:
         with closing(flow.oauth2session), _plain_http(endpoint):
             if ask is None:

@@ -56,10 +56,24 @@ _ADVICE = {
     "insufficientFilePermissions": "The folder's owner must share it with this account, as an editor",
 }
 
-LOG_IN_AGAIN = (
-    "Google no longer accepts the saved login ({detail}). Log in again and write a new token file. An OAuth app "
-    'whose publishing status is "Testing" gets logins that last 7 days; publish the app to end that.'
-)
+_LOGIN_ADVICE = {
+    "Invalid JWT Signature": "The service account's key was deleted: make a new one in the Cloud console",
+    "short-lived token": "The clock here is wrong: set this machine's clock, by NTP for example",
+    "Invalid email or User ID": "The service account acts for an address: is there an account of this address?",
+    "unauthorized_client": (
+        "The Workspace administrator must allow the service account's client ID the scope "
+        "https://www.googleapis.com/auth/drive (domain-wide delegation, in the Admin console under API controls)"
+    ),
+    "deleted_client": "The OAuth client is gone: make a new one in the Cloud console, and log in with it",
+    "invalid_client": "The OAuth client is gone: make a new one in the Cloud console, and log in with it",
+    "disabled_client": "The OAuth client is disabled: enable it in the Cloud console",
+    "admin_policy_enforced": _ASK_ADMINISTRATOR,
+    "invalid_grant": (
+        'Log in again: syft-flwr login CLIENT_FILE. An OAuth app whose publishing status is "Testing" gets logins that '
+        "last 7 days; publish the app to end that"
+    ),
+}
+"""What to do about a refusal in which these words occur; the first that fits."""
 
 
 class _Details(NamedTuple):
@@ -191,6 +205,5 @@ def _auth_error(method: str, error: google.auth.exceptions.GoogleAuthError) -> E
     if error.retryable or isinstance(error, google.auth.exceptions.TransportError):
         return DriveUnavailableError(f"{method}: can't reach Google's login: {error}")
     detail = str(error.args[0]) if error.args else type(error).__name__
-    if "invalid_grant" in str(error):
-        return CredentialsError(LOG_IN_AGAIN.format(detail=detail))
-    return CredentialsError(f"Google does not accept the credentials: {detail}")
+    advice = next((advice for words, advice in _LOGIN_ADVICE.items() if words in str(error)), "")
+    return CredentialsError(f"Google does not accept the credentials ({detail}). {advice or 'Log in again'}.")

@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 async def aio(source: Observable[T], *, limit: int = 1000) -> AsyncIterator[T]:
-    """Iterate over a stream in asyncio, as in ``async for message in aio(runtime.messages)``.
+    """Let a stream be iterated over in asyncio: ``async for message in aio(runtime.messages)``.
 
     Elements wait in order, at most ``limit`` of them; then the stream waits, too, and with it its other observers,
-    while the feed goes on into the journal. Leaving the loop, or cancelling its task, ends the subscription; elements that
-    wait then are dropped, as with any observer that leaves. The requests among them are in the journal still.
+    while the feed goes on into the journal. Leaving the loop, or cancelling its task, ends the subscription; elements
+    that wait then are dropped, as with any observer that leaves. The requests among them are in the journal still.
 
     Args:
         source: What to iterate over; it must not emit on the event loop's own thread.

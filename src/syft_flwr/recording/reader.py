@@ -121,7 +121,7 @@ def _lines(path: Path, *, allow_cut_off: bool) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise RecordingError(f"it is not UTF-8: {error}") from error
     except OSError as error:
-        raise RecordingError(f"can't read it: {error}") from error
+        raise RecordingError(f"can't read it: {error.strerror}") from error
 
 
 def _check_order(recording: Recording) -> None:
@@ -188,7 +188,7 @@ def repair(path: Path) -> str:
             file.seek(0, 2)
             file.write(json.dumps({"at": recording.duration, "end": True, "lines": lines + 1}).encode() + b"\n")
     except OSError as error:
-        raise RecordingError(f"can't write {path}: {error}") from error
+        raise RecordingError(f"can't write {path}: {error.strerror}") from error
     return f"{lost}, and whatever its recorder had not written yet"
 
 

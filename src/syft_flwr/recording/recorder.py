@@ -77,7 +77,7 @@ class Recorder:
         try:
             self._file = self._open(self._header(account, start))
         except OSError as error:
-            raise RecordingError(f"can't write {path}: {error}") from error
+            raise RecordingError(f"can't write {path}: {error.strerror}") from error
         tap.add(self)
 
     def close(self) -> None:

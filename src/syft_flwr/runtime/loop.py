@@ -113,7 +113,7 @@ class PollLoop:
             try:
                 pause = self._step()
                 if failures:
-                    _log.info("%s: goes on after %d failures", self._name, failures)
+                    _log.warning("%s: goes on after %d failures", self._name, failures)
                 failures, failing = 0, ""
             except RuntimeClosedError:
                 self._end()

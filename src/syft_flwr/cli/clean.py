@@ -1,0 +1,92 @@
+"""``syft-flwr clean``: remove what nobody needs, after showing it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syft_flwr.cli.options import YesOption
+from syft_flwr.cli.output import errors_end_the_command
+
+if TYPE_CHECKING:
+    from syft_flwr.models import DriveFile
+    from syft_flwr.ports import DriveGateway
+
+
+def clean(
+    email: Annotated[str | None, typer.Option(help="With --drive: the account; by default SYFTBOX_EMAIL.")] = None,
+    drive: Annotated[
+        bool, typer.Option("--drive", help="Remove old message files that the account has in Drive, too.")
+    ] = False,
+    older_than: Annotated[str, typer.Option(help="With --drive: the least age of a message file, such as 12h.")] = "7d",
+    yes: YesOption = False,
+) -> None:
+    """Show, and then remove: the state of emulators that are gone, and with --drive old messages in Drive."""
+    with errors_end_the_command():
+        from syft_flwr.cli.account import account_of, connected
+        from syft_flwr.settings import parse_duration, state_root
+
+        age = parse_duration(older_than, "--older-than")
+        files: list[DriveFile] = []
+        directories = list(abandoned(state_root()))
+        for directory in directories:
+            typer.echo(f"{directory}: the state on an emulator that is gone")
+        if directories and _agreed(len(directories), yes):
+            for directory in directories:
+                shutil.rmtree(directory)
+        if drive:
+            with connected(account_of(email)) as gateway:
+                gateway.about()  # tells what time it is at Drive, too
+                files = list(old_messages(gateway, gateway.server_time() - age))
+                for file in files:
+                    typer.echo(f"{file.name}: a message file in Drive, of {file.created_time}")
+                if files and _agreed(len(files), yes):
+                    for file in files:
+                        gateway.delete(file.id)
+        if not directories and not files:
+            typer.echo("nothing to remove")
+
+
+def abandoned(root: Path) -> Iterator[Path]:
+    """Yield the state directories of accounts on emulators that do not answer, and that no process has open."""
+    from syft_flwr.cli.account_state import read_state
+
+    for directory in sorted(root.glob("*@*")):
+        state = read_state(directory)
+        is_emulators = state.drive is not None and state.drive.startswith("http://")
+        if is_emulators and not state.processes and not _answers(state.drive or ""):
+            yield directory
+
+
+def old_messages(gateway: DriveGateway, before: float) -> Iterator[DriveFile]:
+    """Yield the message files of the account's own that were created before a Unix time."""
+    from syft_flwr.drive.query import quote
+    from syft_flwr.wire import message_kind, timestamp
+
+    query = f"'me' in owners and trashed = false and createdTime < {quote(timestamp(before))}"
+    for file in gateway.list_files(query, oldest_first=True):
+        if message_kind(file.name) is not None and not file.is_folder:
+            yield file
+
+
+def _answers(url: str) -> bool:
+    import socket
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _agreed(count: int, yes: bool) -> bool:
+    if not yes and not typer.confirm(f"Remove {count}?", err=True):
+        typer.echo("nothing was removed", err=True)
+        return False
+    return True

@@ -1,0 +1,47 @@
+"""``syft-flwr send``: one request from the shell."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from syft_flwr.cli.options import EmailOption
+from syft_flwr.cli.output import errors_end_the_command, fail
+
+
+def send(  # noqa: PLR0917 - typer passes options by name
+    recipient: Annotated[str, typer.Argument(help="The address of who is to answer.", show_default=False)],
+    endpoint: Annotated[str, typer.Argument(help="The endpoint, such as messages.", show_default=False)],
+    app: Annotated[str, typer.Option(help="The app, such as flwr/diabetes.", show_default=False)],
+    file: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="The body; by default standard input.")
+    ] = None,
+    email: EmailOption = None,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the reply.")] = 120.0,
+) -> None:
+    """Send one request, and write the reply to standard output; without one in time the request is withdrawn."""
+    with errors_end_the_command():
+        from syft_flwr.cli.account import required_email
+        from syft_flwr.rpc import P2PFileRpc
+        from syft_flwr.wire import inbox_path
+
+        me = required_email(email)
+        inbox_path(me, recipient, app, endpoint)  # a name that can't be is told before anything else
+        if file is None and sys.stdin.isatty():
+            typer.echo("the body is read from here; Ctrl-D ends it", err=True)
+        with P2PFileRpc(me, app) as rpc:
+            body = sys.stdin.buffer.read() if file is None else file.read_bytes()
+            future_id = rpc.send(recipient, app, endpoint, body)
+            typer.echo(f"sent {len(body)} bytes, waiting for {recipient} (at most {timeout:g} s)", err=True)
+            try:
+                reply = rpc.wait([future_id], timeout)
+            finally:
+                rpc.delete_future(future_id)
+        if future_id not in reply:
+            fail(
+                f"{recipient} did not answer within {timeout:g} s, and the request is withdrawn; do they run? --timeout"
+            )
+        sys.stdout.buffer.write(reply[future_id])

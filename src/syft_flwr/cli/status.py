@@ -1,0 +1,79 @@
+"""``syft-flwr status``: how an account stands on this machine, without a call to Drive."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from syft_flwr.cli.options import EmailOption
+from syft_flwr.cli.output import duration, errors_end_the_command
+
+if TYPE_CHECKING:
+    from syft_flwr.cli.account_state import AccountState
+    from syft_flwr.cli.findings import Examination
+
+
+def status(
+    email: EmailOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object on stdout; times are Unix seconds.")] = False,
+) -> None:
+    """Tell how an account stands: what it has read, what waits, what it may spend. Drive is not asked."""
+    with errors_end_the_command():
+        from syft_flwr.cli.account import account_of
+        from syft_flwr.cli.account_state import read_state
+
+        exam = account_of(email)
+        state = read_state(exam.directory)
+        settings = exam.settings
+        if as_json:
+            account = {"email": exam.email, "drive": exam.endpoint.url, "directory": str(exam.directory)}
+            limits = {
+                "poll_interval": settings.poll_interval,
+                "quota_units_per_minute": settings.quota_units_per_minute,
+                "quota_units_per_day": settings.quota_units_per_day,
+            }
+            typer.echo(json.dumps({**account, **asdict(state), **limits}))
+            return
+        typer.echo(f"{exam.email} on {exam.endpoint.url}")
+        for name, words in lines(exam, state, time.time()):
+            typer.echo(f"  {name:<12}{words}")
+
+
+def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str, str]]:
+    """Return names and words of what there is to tell."""
+    limits = [
+        f"{limit:,} a {period}"
+        for limit, period in (
+            (exam.settings.quota_units_per_minute, "minute"),
+            (exam.settings.quota_units_per_day, "day"),
+        )
+        if limit is not None
+    ]
+    spent = "nothing is counted" if state.budget_units is None else f"{state.budget_units:,} on {state.budget_day}"
+    return [
+        ("state", f"{exam.directory}, open in {_count(state.processes, 'process')}"),
+        ("feed", f"page token stored {_ago(state.cursor_at, now)}"),
+        ("sweep", f"the last one began {_ago(state.swept_at, now)}"),
+        ("polls", f"every {exam.settings.poll_interval:g} s while messages flow, unless a process was told otherwise"),
+        ("waiting", f"{_count(state.pending, 'request')}{_oldest(state.oldest_pending_at, now)}"),
+        ("to send", _count(state.spooled, "answer")),
+        ("sent", f"{_count(state.awaited, 'request')} without an answer{_oldest(state.oldest_awaited_at, now)}"),
+        ("answered", f"{_count(state.answered, 'answer')} not taken yet"),
+        ("units", f"{spent} (Pacific time); budget: {' and '.join(limits) or 'none'}"),
+    ]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"
+
+
+def _ago(time: float | None, now: float) -> str:
+    return "never" if time is None else f"{duration(max(0.0, now - time))} ago"
+
+
+def _oldest(time: float | None, now: float) -> str:
+    return "" if time is None else f", the oldest since {duration(max(0.0, now - time))}"

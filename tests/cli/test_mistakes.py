@@ -1,0 +1,154 @@
+"""What people do wrong, what they are told, and the exit code. Nothing is begun, and no traceback is shown."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import pytest
+from typer.testing import CliRunner
+
+from syft_flwr.cli import account
+from syft_flwr.cli.main import app
+from syft_flwr.runtime import sharing
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+PARTIES = "--aggregator agg@example.com --datasite do1@example.com"
+NO_EMULATOR = {"DRIVE_EMULATOR_HOST": "127.0.0.1:9"}
+WATCH = "watch --email me@example.com"
+RECORD = "record --email me@example.com"
+SEND = "send you@example.com messages --email me@example.com"
+
+
+class Mistake(NamedTuple):
+    """A command line, what it is told with which exit code, and the environment."""
+
+    call: str
+    code: int
+    words: str
+    environment: Mapping[str, str] = MappingProxyType({})
+
+
+MISTAKES = [
+    # a wrong call
+    Mistake("", 2, "Usage: syft-flwr"),
+    Mistake("simulat digits", 2, "No such command 'simulat'. (Did you mean one of: 'emulator', 'simulate'?)"),
+    Mistake("peers ad you@example.com", 2, "No such command 'ad'. Did you mean 'add'?"),
+    Mistake("watch --emial me@example.com", 2, "No such option '--emial'. (Did you mean one of: '--email'"),
+    Mistake("watch --email", 2, "Option '--email' requires an argument"),
+    Mistake(f"{WATCH} --kind reqest", 2, "'reqest' is not one of 'change', 'request'"),
+    Mistake(f"{WATCH} --count 0", 2, "0 is not in the range x>=1"),
+    Mistake(f"{WATCH} --poll-interval 0", 2, "'--poll-interval': 0.0 is not in the range x>=0.01"),
+    Mistake("simulate", 2, "Missing argument 'PROJECT'"),
+    Mistake("simulate digits --datasites 0", 2, "'--datasites': 0 is not in the range"),
+    Mistake("simulate digits --datasites three", 2, "'three' is not a valid int"),
+    Mistake("simulate digits --min-available 9", 2, "there are only 3 data owners; see --datasites"),
+    Mistake("simulate digits --port 99999", 2, "99999 is not in the range 0<=x<=65535"),
+    Mistake("emulator --port abc", 2, "a port is between 0 and 65535, not abc"),
+    Mistake("replay feed.jsonl --speed 0", 2, "--speed: must be positive"),
+    Mistake("login", 2, "name the OAuth client file that the Cloud console let you download"),
+    Mistake("bootstrap digits --aggregator agg@example.com", 2, "Missing option '--datasite'"),
+    Mistake(RECORD, 2, "Missing option '--out'"),
+    Mistake(SEND, 2, "Missing option '--app'"),
+    Mistake("peers --email me@example.com list", 2, "put it behind list"),
+    # a file that is not what it should be
+    Mistake("simulate nowhere", 1, "nowhere is no directory; name the one that has the project's pyproject.toml"),
+    Mistake("simulate file", 1, "file is no directory; name the one that has the project's pyproject.toml"),
+    Mistake("simulate empty", 1, "empty is no Flower project: it has no pyproject.toml ('flwr new' makes one)"),
+    Mistake("simulate broken", 1, "broken is no Flower project: Expected ']'"),
+    Mistake("simulate plain", 1, "plain is no Flower project: Invalid pyproject.toml"),
+    Mistake("simulate digits --out file", 2, "'--out': Directory 'file' is a file"),
+    Mistake("simulate digits --data file", 2, "'--data': Directory 'file' is a file"),
+    Mistake("simulate digits --report empty", 2, "'--report': File 'empty' is a directory"),
+    Mistake(f"{RECORD} --out empty", 2, "'--out': File 'empty' is a directory"),
+    Mistake(f"{RECORD} --out no/where.jsonl", 1, "can't write no/where.jsonl: No such file or directory", NO_EMULATOR),
+    Mistake(f"{RECORD} --out file", 1, "file: line 1 is not JSON", NO_EMULATOR),
+    Mistake("replay nowhere.jsonl", 2, "File 'nowhere.jsonl' does not exist"),
+    Mistake("replay file", 1, "file: line 1 is not JSON"),
+    Mistake("bootstrap empty " + PARTIES, 1, "empty is no Flower project: it has no pyproject.toml"),
+    Mistake("login nowhere.json", 2, "File 'nowhere.json' does not exist"),
+    Mistake("login file", 1, "file is not JSON (line 1). Log in again, or download it again"),
+    Mistake("login client.json", 1, "the OAuth client file is malformed"),
+    Mistake(f"{SEND} --app x --file nowhere", 2, "File 'nowhere' does not exist"),
+    # settings
+    Mistake("watch", 1, "no account: pass --email, or set SYFTBOX_EMAIL"),
+    Mistake("run digits", 1, "no account: pass --email, or set SYFTBOX_EMAIL"),
+    Mistake("status", 1, "no account: pass --email, or set SYFTBOX_EMAIL"),
+    Mistake("logout", 1, "no account: pass --email, or set SYFTBOX_EMAIL"),
+    Mistake("watch --email me", 1, "not an e-mail address: 'me'"),
+    Mistake("send you messages --app x --email me@example.com", 1, "not an e-mail address: 'you'"),
+    Mistake("watch", 1, "not an e-mail address: 'me'", {"SYFTBOX_EMAIL": "me"}),
+    Mistake(WATCH, 1, "SYFT_FLWR_STATE_DIR names a file", {"SYFT_FLWR_STATE_DIR": "file"}),
+    Mistake(WATCH, 1, "DRIVE_EMULATOR_HOST must be host:port, for", {"DRIVE_EMULATOR_HOST": "localhost"}),
+    Mistake(WATCH, 1, "SYFT_FLWR_POLL_INTERVAL must be a positive", {"SYFT_FLWR_POLL_INTERVAL": "fast", **NO_EMULATOR}),
+    Mistake(
+        WATCH, 1, "quota_units_per_minute must be at least 400", {"SYFT_FLWR_QUOTA_PER_MINUTE": "5", **NO_EMULATOR}
+    ),
+    Mistake("clean --older-than yesterday", 1, "--older-than must be a number with a unit s, m, h, d or w"),
+    # credentials
+    Mistake(WATCH, 1, "no credentials for Google Drive: log in with: syft-flwr login CLIENT_FILE"),
+    Mistake(WATCH, 1, "can't read .*nowhere.json: No such file", {"GDRIVE_TOKEN_PATH": "nowhere.json"}),
+    Mistake(WATCH, 1, "is the OAuth client, not a token; unset", {"GDRIVE_TOKEN_PATH": "client.json"}),
+    Mistake("login --check", 1, "no account is logged in; log in with: syft-flwr login CLIENT_FILE"),
+    Mistake("logout --email me@example.com", 1, "me@example.com is not logged in; login --check shows who is"),
+    # Drive
+    Mistake(WATCH, 1, "can't connect to 127.0.0.1:9: .*; is the emulator running? Start it with: syft", NO_EMULATOR),
+    Mistake("peers --email me@example.com", 1, "is the emulator running?", NO_EMULATOR),
+    # a run
+    Mistake("run digits --email do1@example.com", 1, "names no aggregator: pass --aggregator, or write it"),
+    Mistake(f"run digits {PARTIES} --email do9@example.com", 1, "do9@example.com takes no part in this project: its"),
+    Mistake(f"run digits {PARTIES} --email agg@example.com --min-available 2", 1, "min_available is 2, but"),
+    Mistake(f"run digits {PARTIES} --email agg@example.com --out file", 2, "Directory 'file' is a file"),
+    Mistake(f"run digits {PARTIES} --email do1@example.com", 1, "not approved. Look at it, then add --approve"),
+    Mistake(f"run digits {PARTIES} --email do1@example.com --approve 00", 1, "name at least 12 digits of the hash"),
+    Mistake(f"run digits {PARTIES} --email do1@example.com --auto-approve --node-config x=", 1, "--node-config can't"),
+    Mistake(f"run digits {PARTIES} --email do1@example.com --poll-interval -1", 2, "'--poll-interval': -1.0 is not in"),
+    Mistake("simulate digits -c x=", 1, "--run-config can't be read at 'x='; write 'key=value key2=\"text\"'"),
+    Mistake("simulate digits -c num-server-round=2", 1, "unknown run-config key num-server-round; the"),
+    Mistake("bootstrap digits --aggregator agg --datasite do@example.com", 1, "not an e-mail address: 'agg'"),
+    Mistake("bootstrap digits --aggregator a@b.c --datasite a@b.c", 1, "can't be the aggregator and a data"),
+]
+
+
+@pytest.fixture
+def desk(plain_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a project, and with files of the wrong sorts."""
+    desk = tmp_path / "desk"
+    desk.mkdir()
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    for patience in (account, sharing):
+        monkeypatch.setattr(patience, "_PATIENCE", 0.0)
+    shutil.copytree(DIGITS, "digits", ignore=shutil.ignore_patterns("runs", "__pycache__"))
+    Path("empty").mkdir()
+    for project, text in (("broken", "[tool"), ("plain", "[project]\nname = 'x'\n")):
+        Path(project).mkdir()
+        Path(project, "pyproject.toml").write_text(text)
+    for file, text in (("file", "x\n"), ("feed.jsonl", ""), ("client.json", '{"installed": {}}')):
+        Path(file).write_text(text)
+        Path(file).chmod(0o600)
+    return desk
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: f"{m.call} {' '.join(m.environment)}".strip())
+def test_a_mistake_is_told_in_words_before_anything_begins(
+    desk: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in mistake.environment.items():
+        monkeypatch.setenv(name, value)
+    before = sorted(desk.rglob("*"))
+    done = CliRunner().invoke(app, mistake.call.split())
+    said = re.sub(r"[\s│╭╮╰╯─]+", " ", done.output)
+    assert done.exit_code == mistake.code, said
+    assert mistake.words in said or re.search(mistake.words.replace("?", r"\?"), said), said
+    assert "Traceback" not in said
+    assert "unexpected" not in said
+    if mistake.code == 1:
+        assert sum(line.startswith("error: ") for line in done.output.splitlines()) == 1
+    assert sorted(desk.rglob("*")) == before

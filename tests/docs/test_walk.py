@@ -1,0 +1,75 @@
+"""A newcomer's way, in an environment that holds nothing: no PATH, no variable, no state, no log-in."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_code_blocks import ROOT, blocks
+
+README = ROOT / "README.md"
+TUTORIAL = ROOT / "docs" / "tutorial" / "first-federation.md"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """What there is after the README's first line but for what it ran: the examples, and an environment in .venv."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("runs", "__pycache__"))
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    return tmp_path
+
+
+def walk(command: list[str], script: str, desk: Path) -> str:
+    done = subprocess.run(
+        command,
+        input=script,
+        env={"HOME": str(desk)},
+        cwd=desk,
+        text=True,
+        capture_output=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_two_set_ups_of_the_readme_are_a_line_each() -> None:
+    codes = [block.code for block in blocks(README) if block.language == "bash" and block.runs]
+    assert [code.count("\n") for code in codes] == [1, 1]
+
+
+def test_the_readmes_code_runs_as_it_is_written(desk: Path) -> None:
+    script = "".join(block.code for block in blocks(README) if block.language == "python")
+    said = walk([".venv/bin/python", "-"], script, desk)
+    assert said.splitlines()[0] == "None"
+    assert "b'442 patients'" in said
+
+
+def test_the_tutorial_leads_from_nothing_to_a_federation(desk: Path) -> None:
+    """Its only step that is not run here downloads packages."""
+    script = "".join(block.code for block in blocks(TUTORIAL) if block.language == "bash" and block.runs)
+    script = re.sub(r"\b8085\b", str(free_port()), script)
+    script = script.replace("simulate examples/digits", "simulate examples/digits --datasites 2 --rounds 1")
+    bash = shutil.which("bash")
+    assert bash is not None
+    said = walk([bash, "-euo", "pipefail"], script, desk)
+    result = json.loads((desk / "result" / "result.json").read_text())
+    assert len(result["rounds"]) >= 1
+    assert "✓ round trip: " in said
+    assert "hospital@example.com on http://127.0.0.1:" in said
+    assert "the state on an emulator that is gone" in said
+    assert not list((desk / ".local" / "state" / "syft-flwr").glob("*@*"))
