@@ -16,7 +16,7 @@ from typing import Any
 from syft_flwr.errors import ConfigurationError, StateError
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.printable import printable
-from syft_flwr.state.private import open_private, replace_private
+from syft_flwr.private import make_private_directory, open_private, write_private
 
 Config = Mapping[str, bool | float | int | str]
 
@@ -90,7 +90,8 @@ class Approvals:
             self._write(approvals)
 
     def _write(self, approvals: Mapping[str, Any]) -> None:
-        replace_private(self._path, json.dumps(approvals, indent=2).encode())
+        make_private_directory(self._path.parent)
+        write_private(self._path, json.dumps(approvals, indent=2).encode())
 
     def _read(self) -> dict[str, dict[str, dict[str, Any]]]:
         try:

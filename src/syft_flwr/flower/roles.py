@@ -22,9 +22,9 @@ from syft_flwr.flower.progress import Fanout, Progress
 from syft_flwr.flower.project import FlowerProject, read_files
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import Rpc
+from syft_flwr.private import make_private_directory
 from syft_flwr.runtime.sharing import state_directory
 from syft_flwr.settings import load_endpoint, state_root
-from syft_flwr.state.private import private_directory
 from syft_flwr.wire import same_address, validate_address
 
 Config = Mapping[str, bool | float | int | str]
@@ -197,12 +197,12 @@ def run_owner(
 
 def app_directory(project: FlowerProject, email: str) -> Path:
     """Return where an account keeps what it needs for a project; it exists afterwards."""
-    return private_directory(account_directory(email) / "flower" / quote(project.app_name, safe=""))
+    return make_private_directory(account_directory(email) / "flower" / quote(project.app_name, safe=""))
 
 
 def account_directory(email: str) -> Path:
     """Return the state directory of an account; it exists afterwards."""
-    return private_directory(state_directory(state_root(), email, load_endpoint().url))
+    return make_private_directory(state_directory(state_root(), email, load_endpoint().url))
 
 
 def _host(project: FlowerProject, plan: OwnerPlan, directory: Path) -> AppHost:

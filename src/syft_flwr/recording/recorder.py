@@ -18,6 +18,7 @@ from syft_flwr.errors import ConfigurationError, RecordingError
 from syft_flwr.inline import split
 from syft_flwr.models import ChangePage, DriveFile
 from syft_flwr.ports import Clock
+from syft_flwr.private import create_private, make_private_directory
 from syft_flwr.recording.entries import Header
 from syft_flwr.recording.reader import bodies_directory, read_recording
 from syft_flwr.recording.redaction import load_redactor
@@ -155,10 +156,12 @@ class Recorder:
     def _open(self, header: Header) -> int:
         """Begin the file, or go on with it."""
         if self._bodies is not None:
-            self._bodies.mkdir(mode=0o700, exist_ok=True)
+            make_private_directory(self._bodies)
             # Git may convert line ends in what it takes for text, and the checksum would not be right any more.
-            (self._bodies / ".gitattributes").write_text("* -text\n")
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            with create_private(self._bodies / ".gitattributes") as file:
+                file.write(b"* -text\n")
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        os.fchmod(descriptor, 0o600)
         try:
             if os.fstat(descriptor).st_size == 0:
                 self._offset = -self._clock.monotonic()
