@@ -6,6 +6,7 @@ The environment is read when something opens, never at import.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
@@ -23,6 +24,7 @@ from syft_flwr.wire import validate_address
 EMAIL_VARIABLE = "SYFTBOX_EMAIL"
 TOKEN_VARIABLE = "GDRIVE_TOKEN_PATH"  # noqa: S105 - the name of a variable, not a secret
 EMULATOR_VARIABLE = "DRIVE_EMULATOR_HOST"
+REMOTE_VARIABLE = "DRIVE_EMULATOR_READABLE_BY_THE_NETWORK"
 STATE_VARIABLE = "SYFT_FLWR_STATE_DIR"
 TIMEOUT_VARIABLE = "SYFT_FLWR_MSG_TIMEOUT"
 INTERVAL_VARIABLE = "SYFT_FLWR_POLL_INTERVAL"
@@ -176,7 +178,21 @@ def load_endpoint() -> Endpoint:
         return Endpoint(GOOGLE_URL, token_path, is_emulator=False)
     if not _is_host_and_port(host):
         raise ConfigurationError(f"{EMULATOR_VARIABLE} must be host:port, for example 127.0.0.1:8085; it is {host!r}")
+    if not is_loopback(f"http://{host}") and os.environ.get(REMOTE_VARIABLE) != "yes":
+        raise ConfigurationError(
+            f"{EMULATOR_VARIABLE} names {host}, which is not this machine: everything would go there readable and "
+            f"alterable by the network. For an emulator in a network of your own, set {REMOTE_VARIABLE}=yes"
+        )
     return Endpoint(f"http://{host}", token_path, is_emulator=True)
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether an address is this machine's own, by its name alone."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load_email(email: str | None = None) -> str | None:

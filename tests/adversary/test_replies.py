@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from flower_fakes import Events, FakeDrive, FakeRpc
 from flower_federation import Federation, zoo_project
+from flwr.common import Code, FitIns, FitRes, Status, ndarrays_to_parameters
+from flwr.compat.common.recorddict_compat import fitins_to_recorddict, fitres_to_recorddict
 from hostile import AGGREGATOR, OTHER, OWNER, RUN, arrays, instruction, pending, trained
 
 from syft_flwr.errors import NotFoundError, PermissionDeniedError, RateLimitedError
@@ -33,6 +35,7 @@ from syft_flwr.flower.node import node_id
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.protobuf import write_field
 from syft_flwr.flower.replies import read_reply
+from syft_flwr.flower.screening import sift
 
 DEEP = b"[" * 200_000
 
@@ -63,7 +66,6 @@ GARBAGE: dict[str, Callable[[], Array]] = {
     "a header that runs code": lambda: header("__import__('os').system('true')"),
     "another shape than it claims": lambda: npy(np.zeros((3, 2), np.float32), claims={"shape": (2, 3)}),
     "another type than it claims": lambda: npy(np.zeros((2, 3), np.float64), claims={"dtype": "float32"}),
-    "another shape than was asked": lambda: npy(np.zeros((2, 4), np.float32)),
 }
 
 
@@ -122,6 +124,59 @@ def test_an_honest_reply_stays_as_it_is() -> None:
     honest = trained()
     reply, _ = read_reply(pending(), answer(honest), 0.0)
     assert reply.content == honest
+
+
+def legacy_result(array: np.ndarray) -> RecordDict:
+    parameters = ndarrays_to_parameters([array])
+    return fitres_to_recorddict(FitRes(Status(Code.OK, ""), parameters, 10, {"loss": 0.5}), keep_input=True)
+
+
+def test_a_legacy_result_is_checked_as_far_as_flower_would_raise() -> None:
+    ins = FitIns(ndarrays_to_parameters([np.zeros((2, 3))]), {})
+    sent = pending(fitins_to_recorddict(ins, keep_input=True))
+    good, _ = read_reply(sent, answer(legacy_result(np.ones((2, 3)))), 0.0)
+    assert good.has_content()
+    other_shape = legacy_result(np.ones((3, 3)))
+    no_status, no_count, no_parameters = (legacy_result(np.ones((2, 3))) for _ in range(3))
+    del no_status["fitres.status"]
+    no_count["fitres.num_examples"] = MetricRecord({"num_examples": math.nan})
+    del no_parameters["fitres.parameters"]
+    bad_code = legacy_result(np.ones((2, 3)))
+    bad_code["fitres.status"] = ConfigRecord({"code": 99, "message": ""})
+    lists = legacy_result(np.ones((2, 3)))
+    lists["fitres.metrics"] = ConfigRecord({"loss": [1.0]})
+    for bad in (other_shape, no_status, no_count, no_parameters, bad_code, lists, RecordDict()):
+        reply, _ = read_reply(sent, answer(bad), 0.0)
+        assert reply.has_error(), bad
+
+
+def test_trees_are_flat_arrays_of_bytes_that_may_have_any_length() -> None:
+    def trees(size: int) -> RecordDict:
+        content = trained()
+        content["arrays"] = ArrayRecord({"0": Array(np.zeros(size, np.uint8))})
+        return content
+
+    sent = pending(trees(10))
+    replies = [read_reply(sent, answer(trees(size)), 0.0)[0] for size in (11, 12, 13)]
+    kept = sift(replies, with_arrays=True, weight="num-examples", asked=sent.asked, refuse=lambda *_: pytest.fail("no"))
+    assert [reply.content for reply in kept] == [trees(size) for size in (11, 12, 13)]
+
+
+def test_of_two_replies_that_do_not_go_together_the_one_like_the_instruction_counts() -> None:
+    other = trained()
+    other["arrays"] = ArrayRecord({"w": Array(np.zeros((9, 9)))})
+    sent = pending()
+    replies = [read_reply(sent, answer(content), 0.0)[0] for content in (other, trained())]
+    refused: list[Message] = []
+    kept = sift(
+        replies,
+        with_arrays=True,
+        weight="num-examples",
+        asked=sent.asked,
+        refuse=lambda reply, _: refused.append(reply),
+    )
+    assert [reply.has_content() for reply in kept] == [False, True]
+    assert refused == [replies[0]]
 
 
 def test_arrays_that_answer_no_array_of_the_instruction_may_have_any_shape() -> None:

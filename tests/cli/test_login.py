@@ -83,7 +83,7 @@ def test_a_log_out_revokes_the_token_for_good(client_file: Path, tmp_path: Path)
     done = syft_flwr("login", "--check")
 
     assert done.exit_code == 1
-    assert "revoked" in done.output
+    assert "no longer accepts the saved login (invalid_grant)" in done.output
 
 
 @pytest.mark.parametrize("whole_address", [True, False])
@@ -110,7 +110,7 @@ def test_a_log_in_as_another_account_is_refused_and_not_kept(client_file: Path) 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ("4/made-up", "log-in was refused: Malformed auth code"),
+        ("4/made-up", "log-in was refused: invalid_grant"),
         ("http://localhost:1/?error=access_denied", "log-in was refused"),
         ("http://localhost:1/", "log-in was refused"),
         ("http://localhost:1/?code=4/x&state=another", "log-in was refused"),

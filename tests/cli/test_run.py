@@ -48,10 +48,10 @@ def test_an_owner_is_shown_what_would_run_and_nothing_runs_without_approval(serv
 
 def test_an_approved_hash_is_remembered(served: list[Any]) -> None:
     digest = FlowerProject.load(DIGITS).code_hash()
-    wrong = run("--email", "do1@example.com", *PARTIES, "--approve", "0" * 12)
+    wrong = run("--email", "do1@example.com", *PARTIES, "--approve", "0" * 64)
     assert wrong.exit_code == 1
     assert "another hash" in wrong.output
-    for extra in (["--approve", digest[:12]], []):
+    for extra in (["--approve", digest.upper()], []):
         assert run("--email", "do1@example.com", *PARTIES, *extra).exit_code == 0
     assert [(email, plan.code_hash) for email, plan in served] == [("do1@example.com", digest)] * 2
 

@@ -23,7 +23,7 @@ from syft_flwr.flower.app_host import ForkedApps, InProcessApps
 from syft_flwr.flower.app_process import libraries
 from syft_flwr.flower.codec import decode, encode
 from syft_flwr.flower.job import AppSpec, Outcome, Task
-from syft_flwr.flower.project import FlowerProject, code_files
+from syft_flwr.flower.project import FlowerProject, read_files
 
 NODE = 42
 
@@ -209,7 +209,9 @@ def test_the_reply_is_there_whatever_the_app_leaves_open_and_nothing_stays(tmp_p
 
 def test_code_that_changed_since_it_was_approved_is_not_run(tmp_path: Path) -> None:
     project = FlowerProject.load(zoo_project(tmp_path, "fedavg", "counting"))
-    approved = AppSpec(str(project.directory), project.client_app, project.code_hash(), code_files(project.directory))
+    approved = AppSpec(
+        str(project.directory), project.client_app, project.code_hash(), read_files(project.directory).hashes
+    )
     with ForkedApps(approved, tmp_path / "jobs") as apps:
         assert count(apps.run(Task([message()], context()), 60.0)) == (1, 1)
         proof = tmp_path / "proof"

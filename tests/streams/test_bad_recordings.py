@@ -120,7 +120,7 @@ def test_time_that_is_no_number(path: Path) -> None:
     documents = lines(path)
     documents[5]["at"] = float("nan")
     write(path, documents)
-    assert refused(path, "line 6: time goes back") == 6
+    assert refused(path, "line 6: 'at' is nan, which is no time") == 6
 
 
 def test_polls_that_are_missing(path: Path) -> None:

@@ -18,10 +18,14 @@ def record(  # noqa: PLR0917 - typer passes options by name
     out: Annotated[Path, typer.Option(help="The file, JSON Lines; an existing recording goes on.", dir_okay=False)],
     email: EmailOption = None,
     bodies: Annotated[
-        bool, typer.Option("--bodies", help="Download messages' contents, too, into OUT.bodies; costs quota.")
+        bool,
+        typer.Option("--bodies", help="Download messages' contents, too, into OUT.bodies, 4 GiB at most; costs quota."),
     ] = False,
     redact: Annotated[
-        bool, typer.Option("--redact", help="Replace addresses and names, each always by the same other one.")
+        bool,
+        typer.Option(
+            "--redact", help="Replace addresses and names, each always by the same other one; no anonymisation."
+        ),
     ] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Record nothing: end OUT, whose recorder was killed, and say what is lost.")

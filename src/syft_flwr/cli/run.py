@@ -19,8 +19,6 @@ from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, limit_a
 
 if TYPE_CHECKING:
     from syft_flwr.flower.progress import Progress
-    from syft_flwr.flower.project import FlowerProject
-    from syft_flwr.flower.roles import Parties
 
 _LEFT_OVER = 75
 """Exit code, as of sysexits.h: to be tried again."""
@@ -64,7 +62,11 @@ def run(  # noqa: PLR0917 - typer passes options by name
         bool, typer.Option("--share-errors", help="Data owner: send the aggregator the tracebacks of its app's errors.")
     ] = False,
     approve: Annotated[
-        str | None, typer.Option(help="Data owner: let the project run whose code has this hash.", metavar="HASH")
+        str | None, typer.Option(help="Data owner: let the project run whose files have this hash.", metavar="HASH")
+    ] = None,
+    approve_config: Annotated[
+        list[str] | None,
+        typer.Option(help="Data owner: let the aggregator change the run config so: 'key=value …'.", metavar="TEXT"),
     ] = None,
     auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Data owner: run whatever is here.")] = False,
     once: Annotated[
@@ -89,6 +91,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
     """Take part in a federation: as its aggregator or as a data owner, as the account's address says."""
     with errors_end_the_command(), _reporting(events_fd, as_json) as progress:
         from syft_flwr.cli.account import required_email
+        from syft_flwr.cli.consent import Consent
         from syft_flwr.errors import ConfigurationError
         from syft_flwr.flower.aggregator import RunPlan
         from syft_flwr.flower.links import Polling
@@ -103,8 +106,11 @@ def run(  # noqa: PLR0917 - typer passes options by name
         parties = Parties.of(flower, aggregator, datasite or [])
         polling = Polling(poll_interval, max_poll_interval)
         if parties.role_of(address) == "owner":
+            consent = Consent(flower, parties, address, auto_approve=auto_approve)
+            consent.ask(approve, parse_config(approve_config or [], "--approve-config"))
             owner = OwnerPlan(
-                code_hash=_consent(flower, parties, address, approve, auto_approve),
+                code_hash=consent.code_hash,
+                lets_override=consent.lets_override,
                 node_config=parse_config(node_config or [], "--node-config"),
                 run_overrides=overrides,
                 in_process=in_process,
@@ -128,34 +134,6 @@ def run(  # noqa: PLR0917 - typer passes options by name
             result = run_aggregator(flower, parties, plan, progress, polling=polling)
         if as_json:
             typer.echo(json.dumps(result, default=str))
-
-
-def _consent(flower: FlowerProject, parties: Parties, email: str, given: str | None, auto_approve: bool) -> str:
-    """Show a data owner what will run and have it approved; return the hash that may run."""
-    from syft_flwr.errors import ConfigurationError
-    from syft_flwr.flower.consent import Approvals, ConsentRequest, matches
-    from syft_flwr.flower.roles import app_directory
-    from syft_flwr.flower.transport import ENDPOINT, wire_app_name
-
-    endpoint = f"{wire_app_name(flower.app_name)}/{ENDPOINT}"
-    request = ConsentRequest(flower, flower.code_hash(), parties.aggregator, endpoint)
-    approvals = Approvals(app_directory(flower, email) / "approvals.json")
-    for line in request.lines():
-        typer.echo(line, err=True)
-    if auto_approve or approvals.covers(request):
-        return request.code_hash
-    if given is not None:
-        if not matches(request, given):
-            raise ConfigurationError(f"the code here has another hash than {given}: {request.code_hash}")
-    elif not sys.stdin.isatty():
-        raise ConfigurationError(
-            f"this state of the project is not approved. Look at it, then add --approve {request.code_hash[:12]}; "
-            "for rehearsals there is --auto-approve"
-        )
-    elif not typer.confirm("Let this code run on this data?", err=True):
-        raise ConfigurationError("not approved; nothing of the project was run")
-    approvals.approve(request)
-    return request.code_hash
 
 
 def default_directory(app_name: str) -> Path:

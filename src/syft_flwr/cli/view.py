@@ -260,6 +260,7 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "working": lambda f: f"{f['owner']}: {_task(f)} …",
     "done": _done,
     "ignored": lambda f: f"{f['owner']}: a message was not acted on: {f['reason']}",
+    "overrides": lambda f: f"{f['owner']}: the aggregator changes the run config: {f['run_config']}",
     "stopped": lambda f: f"{f['owner']} leaves: {f['reason']}",
     "checkpoint": lambda f: f"checkpoint: {f['path']}",
     "interrupted": _interrupted,

@@ -24,7 +24,7 @@ from google.auth import environment_vars
 
 from syft_flwr.drive.tokens import token_file
 from syft_flwr.errors import CredentialsError
-from syft_flwr.settings import EMULATOR_VARIABLE, TOKEN_VARIABLE, Endpoint
+from syft_flwr.settings import EMULATOR_VARIABLE, TOKEN_VARIABLE, Endpoint, is_loopback
 from syft_flwr.wire import same_address
 
 _log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def load_credentials(endpoint: Endpoint, email: str) -> Any:
     """
     source = find_source(endpoint, email)
     if source.path is not None:
-        return credentials_of(read_credentials(source.path), email, source.path)
+        return credentials_of(read_credentials(source.path), email, source.path, endpoint)
     if source is EMULATORS_WAY:
         return google.oauth2.credentials.Credentials(token=email)  # type: ignore[no-untyped-call]
     if source is COLABS_WAY:
@@ -84,13 +84,15 @@ def load_credentials(endpoint: Endpoint, email: str) -> Any:
     return _from_environment(email)
 
 
-def credentials_of(info: Mapping[str, Any], email: str, path: Path) -> Any:
+def credentials_of(info: Mapping[str, Any], email: str, path: Path, endpoint: Endpoint) -> Any:
     """Return google-auth credentials made of a token file's content.
 
     Raises:
-        CredentialsError: It is neither an authorized user's nor a service account's; ``path`` is named.
+        CredentialsError: It is neither an authorized user's nor a service account's, or not for this Drive; ``path``
+            is named.
     """
     _refuse_client(info, path, TOKEN_VARIABLE)
+    check_addresses({"token_uri": _TOKEN_URI, **info}, path, endpoint)
     try:
         if info.get("type") == "service_account":
             factory: Any = google.oauth2.service_account.Credentials
@@ -102,6 +104,25 @@ def credentials_of(info: Mapping[str, Any], email: str, path: Path) -> Any:
             f"the token file {path} is malformed: {error}. It must be an authorized user's file as "
             f"google-auth writes it, with {', '.join(_USER_KEYS)}, or a service account's key."
         ) from error
+
+
+def check_addresses(info: Mapping[str, Any], path: Path, endpoint: Endpoint) -> None:
+    """Check where a file of credentials sends its secrets: to Google encrypted, or to an emulator on this machine.
+
+    Raises:
+        CredentialsError: An address of it is neither, or an emulator would get a token that is good elsewhere.
+    """
+    for name in ("token_uri", "auth_uri"):
+        if (address := info.get(name)) is None:
+            continue
+        is_local = isinstance(address, str) and is_loopback(address)
+        if not is_local and not str(address).startswith("https://"):
+            raise CredentialsError(f"the {name} in {path} must begin with https://, or be this machine's own")
+        if endpoint.is_emulator and not is_local:
+            raise CredentialsError(
+                f"{path} is for a Drive that is no emulator, and is not sent to the one at {endpoint.url}; unset "
+                f"{TOKEN_VARIABLE}, or unset DRIVE_EMULATOR_HOST"
+            )
 
 
 def read_credentials(path: Path) -> Mapping[str, Any]:

@@ -14,8 +14,9 @@ from urllib.parse import urlencode, urljoin
 import google.auth.exceptions
 import google.auth.transport.requests
 
-from syft_flwr.drive.auth import DRIVE_SCOPE, credentials_of, load_credentials, read_credentials
+from syft_flwr.drive.auth import DRIVE_SCOPE, check_addresses, credentials_of, load_credentials, read_credentials
 from syft_flwr.drive.gateway import HttpDriveGateway
+from syft_flwr.drive.mapping import oauth_code
 from syft_flwr.drive.tokens import save_token, token_file
 from syft_flwr.errors import CredentialsError
 from syft_flwr.settings import Endpoint
@@ -44,8 +45,8 @@ def log_in(file: Path, endpoint: Endpoint, email: str | None, *, ask: Callable[[
     if info.get("type") == "service_account":
         email = email or info.get("client_email", "")
     else:
-        info = _consent(_client(file, info), endpoint, email, ask)
-    address = _ask_drive(endpoint, credentials_of(info, email or "", file))
+        info = _consent(file, _client(file, info), endpoint, email, ask)
+    address = _ask_drive(endpoint, credentials_of(info, email or "", file, endpoint))
     if email is not None and not same_address(address, email):
         raise CredentialsError(f"you logged in as {address}, not as {email}; log in again and choose that account")
     save_token(endpoint, address, info)
@@ -75,7 +76,7 @@ def log_out(endpoint: Endpoint, email: str) -> None:
         raise CredentialsError(f"{email} is not logged in; login --check shows who is")
     info = read_credentials(path)
     if "refresh_token" in info:
-        credentials = credentials_of(info, email, path)
+        credentials = credentials_of(info, email, path, endpoint)
         _revoke(urljoin(credentials.token_uri, "revoke"), credentials.refresh_token, path)
     path.unlink()
 
@@ -93,7 +94,7 @@ def _client(file: Path, info: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _consent(
-    client: Mapping[str, Any], endpoint: Endpoint, email: str | None, ask: Callable[[str], str] | None
+    file: Path, client: Mapping[str, Any], endpoint: Endpoint, email: str | None, ask: Callable[[str], str] | None
 ) -> Mapping[str, Any]:
     from google_auth_oauthlib.flow import InstalledAppFlow
     from oauthlib.oauth2 import OAuth2Error
@@ -105,6 +106,7 @@ def _consent(
         raise CredentialsError(
             f"the OAuth client file is malformed: {str(error).rstrip('.')}; download it again"
         ) from error
+    check_addresses(client["installed"], file, endpoint)
     try:
         with closing(flow.oauth2session), _plain_http(endpoint):
             if ask is None:
@@ -119,7 +121,7 @@ def _consent(
     except Warning as error:  # oauthlib's way to say that other scopes were granted than asked for
         raise CredentialsError("the access to Drive was not granted; log in again and tick its box") from error
     except OAuth2Error as error:
-        raise CredentialsError(f"the log-in was refused: {error.description or error.error}; log in again") from error
+        raise CredentialsError(f"the log-in was refused: {oauth_code(error.error)}; log in again") from None
     except OSError as error:
         raise CredentialsError(f"can't reach the log-in's server: {error}") from error
     return document

@@ -8,6 +8,7 @@ from __future__ import annotations
 import email.utils
 import http.client
 import json
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from syft_flwr.errors import (
     RateLimitedError,
     StorageQuotaError,
 )
+from syft_flwr.printable import printable
 
 LONGEST_WAIT = 86_400.0
 """Seconds to leave Drive alone at most, whatever it asks for."""
@@ -36,6 +38,15 @@ _RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_L
 _PARKED_REASONS = frozenset({"sharingRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded"})
 _STORAGE_REASONS = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded"})
 _LONGEST_TEXT = 200
+_OAUTH_CODES = frozenset(
+    {
+        *("invalid_request", "invalid_client", "invalid_grant", "invalid_scope", "invalid_token"),
+        *("unauthorized_client", "unsupported_grant_type", "unsupported_response_type", "access_denied"),
+        *("server_error", "temporarily_unavailable", "slow_down", "internal_failure", "deleted_client"),
+        *("disabled_client", "org_internal", "admin_policy_enforced", "redirect_uri_mismatch"),
+    }
+)
+"""https://www.rfc-editor.org/rfc/rfc6749#section-5.2, and Google's own."""
 
 _ENABLE = (
     "The Google Drive API is not enabled in the Cloud project of this OAuth client: enable it at "
@@ -125,7 +136,7 @@ class TransportErrors:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, google.auth.exceptions.GoogleAuthError):
-            raise _auth_error(self._method, error) from error
+            raise _auth_error(self._method, error) from None  # its text may hold what the token endpoint answered
         if isinstance(error, urllib3.exceptions.HTTPError | http.client.HTTPException | OSError):
             raise DriveUnavailableError(f"{self._method}: no answer from Drive: {_in_words(error)}") from error
 
@@ -201,9 +212,24 @@ def _in_words(error: BaseException) -> str:
     return f"can't connect to {failure.pool.host}:{failure.pool.port}: {reason}"
 
 
+def oauth_code(*texts: object) -> str:
+    """Return the error code of OAuth's that begins one of these texts; nothing else of them is worth repeating.
+
+    What a token endpoint answers may hold secrets, and is never quoted.
+    """
+    for text in texts:
+        code = re.match("[a-z_]+", str(text))
+        if code is not None and code[0] in _OAUTH_CODES:
+            return code[0]
+    return "an answer that has no error code of OAuth's"
+
+
 def _auth_error(method: str, error: google.auth.exceptions.GoogleAuthError) -> Exception:
-    if error.retryable or isinstance(error, google.auth.exceptions.TransportError):
-        return DriveUnavailableError(f"{method}: can't reach Google's login: {error}")
-    detail = str(error.args[0]) if error.args else type(error).__name__
-    advice = next((advice for words, advice in _LOGIN_ADVICE.items() if words in str(error)), "")
-    return CredentialsError(f"Google does not accept the credentials ({detail}). {advice or 'Log in again'}.")
+    if isinstance(error, google.auth.exceptions.TransportError):
+        return DriveUnavailableError(f"{method}: can't reach Google's login: {printable(error)}")
+    told = [arg.get("error") if isinstance(arg, Mapping) else arg for arg in reversed(error.args)]
+    code = oauth_code(*told)
+    if error.retryable:
+        return DriveUnavailableError(f"{method}: Google's login does not work at the moment: {code}")
+    advice = next((advice for words, advice in _LOGIN_ADVICE.items() if words in str(error)), "Log in again")
+    return CredentialsError(f"Google does not accept the credentials ({code}). {advice}.")

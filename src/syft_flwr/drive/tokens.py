@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from syft_flwr.errors import CredentialsError
+from syft_flwr.errors import CredentialsError, StateError
+from syft_flwr.private import make_private_directory, write_private
 from syft_flwr.settings import Endpoint, login_root
 
 _SUFFIX = ".json"
@@ -32,13 +32,10 @@ def save_token(endpoint: Endpoint, email: str, document: Mapping[str, Any]) -> P
         CredentialsError: It can't be written.
     """
     path = token_file(endpoint, email)
-    temporary = path.with_suffix(f".{os.getpid()}")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file)
-        temporary.replace(path)
+        write_private(make_private_directory(path.parent) / path.name, json.dumps(document).encode())
+    except StateError as error:
+        raise CredentialsError(f"can't write the token file: {error}") from error
     except OSError as error:
         raise CredentialsError(f"can't write the token file {path}: {error.strerror}") from error
     return path

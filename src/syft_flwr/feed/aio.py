@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 async def aio(source: Observable[T], *, limit: int = 1000) -> AsyncIterator[T]:
-    """Let a stream be iterated over in asyncio: ``async for message in aio(runtime.messages)``.
+    """Let a stream be iterated over in asyncio, by ``async for``.
 
     Elements wait in order, at most ``limit`` of them; then the stream waits, too, and with it its other observers,
     while the feed goes on into the journal. Leaving the loop, or cancelling its task, ends the subscription; elements

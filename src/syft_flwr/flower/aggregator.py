@@ -29,6 +29,7 @@ from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.recorder import Recorder
 from syft_flwr.flower.tally import Tally
 from syft_flwr.flower.transport import Rpc
+from syft_flwr.private import make_directories, write_private
 from syft_flwr.wire import same_address
 
 logger = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class Aggregation:
             owners=list(plan.datasites),
             flwr=FLWR_VERSION,
         )
-        plan.out.mkdir(parents=True, exist_ok=True)
+        make_directories(plan.out)
         ending = "the run was interrupted"
         try:
             grid.greet()
@@ -159,11 +160,11 @@ class Aggregation:
     def save(self, extra: Mapping[str, Any]) -> tuple[Path, Path | None]:
         """Write ``result.json`` and, if there are arrays, ``arrays.npz``; return their paths."""
         out = self._plan.out
-        out.mkdir(parents=True, exist_ok=True)
+        make_directories(out)
         path = self._recorder.save(out / "arrays.npz")
         result = out / "result.json"
         content = {**self.result(), "arrays": path.name if path else None, **extra}
-        result.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+        write_private(result, json.dumps(content, indent=2, default=str).encode() + b"\n")
         return result, path
 
     def _gather(self, grid: FlowerGrid) -> None:

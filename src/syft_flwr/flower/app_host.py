@@ -28,6 +28,7 @@ from syft_flwr.errors import FlowerError, RuntimeClosedError
 from syft_flwr.flower import app_process
 from syft_flwr.flower.codec import decode
 from syft_flwr.flower.job import AppSpec, JobFiles, Outcome, Task, run_client_app
+from syft_flwr.private import make_private_directory
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +145,7 @@ class ForkedApps:
         """
         self._spec = spec
         self._directory = work_directory
-        work_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_directory(work_directory)
         self._turn = threading.Lock()
         self._lock = threading.Lock()
         self._apps: set[_App] = set()

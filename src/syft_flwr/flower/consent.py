@@ -1,18 +1,26 @@
-"""A data owner's consent: which states of which project it lets which aggregator run."""
+"""A data owner's consent: which states of which project, and which run config, it lets which aggregator run.
+
+What was approved runs with all the rights of the account's user: a consent is no sandbox.
+"""
 
 from __future__ import annotations
 
 import json
-import os
+import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from syft_flwr.errors import ConfigurationError, StateError
 from syft_flwr.flower.project import FlowerProject
+from syft_flwr.printable import printable
+from syft_flwr.private import make_private_directory, open_private, write_private
 
-_SHORTEST = 12  # hexadecimal digits: 48 bits
+Config = Mapping[str, bool | float | int | str]
+
+_HASH = re.compile("[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +33,37 @@ class ConsentRequest:
     endpoint: str
 
     def lines(self) -> list[str]:
-        """Return it for a human to read."""
+        """Return it for a human to read; whatever the project's author wrote moves no cursor and ends no line."""
+        project = self.project
+        uncovered = ", ".join(printable(name) for name in project.uncovered()) or "nothing"
+        directory = printable(project.directory, 4_096)
         return [
-            f"project     {self.project.name} {self.project.version} in {self.project.directory}",
-            f"code        {self.code_hash}",
-            f"runs        {self.project.client_app}, on each message",
-            f"asked by    {self.aggregator}, at {self.endpoint}",
+            f"project     {printable(project.name)} {printable(project.version)} in {directory}",
+            f"hash        {self.code_hash}, of all its files",
+            f"but not of  {uncovered} (code in them counts, but for version control, environments and caches)",
+            f"runs        {printable(project.client_app)}, on each message, with all rights of this user: no sandbox",
+            f"asked by    {printable(self.aggregator)}, at {printable(self.endpoint)}",
         ]
 
 
+def override_lines(project: FlowerProject, config: Config) -> list[str]:
+    """Return, for a human to read, what an aggregator changes in the run config."""
+    return [
+        f"run config  {printable(key)} = {printable(json.dumps(value))}, where the project has "
+        f"{printable(json.dumps(project.run_config.get(key)))}"
+        for key, value in sorted(config.items())
+    ]
+
+
 class Approvals:
-    """Approved hashes, in a file. An approval is for one aggregator."""
+    """Approved hashes and run configs, in a file for this user's eyes only. An approval is for one aggregator."""
 
     def __init__(self, path: Path) -> None:
+        """Name the file; its directory must be of its own.
+
+        Raises:
+            StateError: The file or its directory is somebody else's, or open to others.
+        """
         self._path = path
 
     def covers(self, request: ConsentRequest) -> bool:
@@ -46,30 +72,61 @@ class Approvals:
     def approve(self, request: ConsentRequest) -> None:
         """Write an approval down."""
         approvals = self._read()
-        approvals.setdefault(request.code_hash, {})[request.aggregator.lower()] = time.time()
-        temporary = self._path.with_suffix(".new")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(approvals, file, indent=2)
-        temporary.replace(self._path)
+        entry = approvals.setdefault(request.code_hash, {}).setdefault(request.aggregator.lower(), {"overrides": []})
+        entry["at"] = time.time()
+        self._write(approvals)
 
-    def _read(self) -> dict[str, dict[str, float]]:
+    def covers_overrides(self, request: ConsentRequest, config: Config) -> bool:
+        """Tell whether these changes of the run config were approved, for this state of the project."""
+        entry = self._read().get(request.code_hash, {}).get(request.aggregator.lower(), {})
+        return any(_canonical(config) == _canonical(approved) for approved in entry.get("overrides", []))
+
+    def approve_overrides(self, request: ConsentRequest, config: Config) -> None:
+        """Write down that an aggregator may change the run config so."""
+        self.approve(request)
+        if not self.covers_overrides(request, config):
+            approvals = self._read()
+            approvals[request.code_hash][request.aggregator.lower()]["overrides"].append(dict(config))
+            self._write(approvals)
+
+    def _write(self, approvals: Mapping[str, Any]) -> None:
+        make_private_directory(self._path.parent)
+        write_private(self._path, json.dumps(approvals, indent=2).encode())
+
+    def _read(self) -> dict[str, dict[str, dict[str, Any]]]:
         try:
-            approvals: Any = json.loads(self._path.read_text(encoding="utf-8"))
+            with open_private(self._path) as file:
+                approvals: Any = json.loads(file.read())
         except FileNotFoundError:
             return {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StateError(f"{self._path} is damaged ({error}); delete it and approve again") from error
-        if not isinstance(approvals, dict):
+        if not _is_sound(approvals):
             raise StateError(f"{self._path} is damaged; delete it and approve again")
-        return approvals
+        return approvals  # type: ignore[no-any-return]  # checked above
 
 
 def matches(request: ConsentRequest, given: str) -> bool:
-    """Tell whether a hash, or at least 12 digits of its beginning, names what is asked for.
+    """Tell whether a hash names what is asked for.
 
     Raises:
-        ConfigurationError: It is too short to mean anything.
+        ConfigurationError: It is not the whole hash: a beginning of it can be met by other files.
     """
-    if len(given) < _SHORTEST:
-        raise ConfigurationError(f"name at least {_SHORTEST} digits of the hash; {given!r} has {len(given)}")
-    return request.code_hash.startswith(given.lower())
+    if _HASH.fullmatch(given) is None:
+        raise ConfigurationError(
+            f"name the whole hash, 64 hexadecimal digits: a shorter one is soon met by other files; "
+            f"{printable(given, 80)!r} has {len(given)}"
+        )
+    return request.code_hash == given.lower()
+
+
+def _canonical(config: Config) -> str:
+    return json.dumps(dict(config), sort_keys=True)
+
+
+def _is_sound(approvals: object) -> bool:
+    return isinstance(approvals, dict) and all(
+        isinstance(aggregators, dict)
+        and all(isinstance(e, dict) and isinstance(e.get("overrides"), list) for e in aggregators.values())
+        for aggregators in approvals.values()
+    )

@@ -25,7 +25,7 @@ from syft_flwr.flower._compat import (
     set_task_identity,
 )
 from syft_flwr.flower.codec import Stamp, decode_file, encode_pieces
-from syft_flwr.flower.project import code_files, hash_of
+from syft_flwr.flower.project import FilesRead, hash_of, read_files
 from syft_flwr.printable import printable, printable_error, printable_traceback
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ _CHUNK = 1024 * 1024
 class AppSpec:
     """Which ClientApp to run, and how much to tell the aggregator when it fails.
 
-    ``code_hash`` is the state of the project that the data owner lets run, empty for any; ``files`` are the hashes of
-    its files, to say which one was changed.
+    ``code_hash`` is the state of the project that the data owner lets run, empty for any; ``files`` and ``signatures``
+    are those of :class:`~syft_flwr.flower.project.FilesRead`, and ``written`` as in a project.
     """
 
     project_dir: str
@@ -46,6 +46,8 @@ class AppSpec:
     code_hash: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     share_errors: bool = False
+    signatures: Mapping[str, list[int]] = field(default_factory=dict)
+    written: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +177,15 @@ def load_checked(spec: AppSpec) -> ClientApp:
         Exception: Whatever the project's module raises when imported.
     """
     directory = Path(spec.project_dir)
-    if spec.code_hash and hash_of(files := code_files(directory)) != spec.code_hash:
-        changed = sorted(name for name in {*files, *spec.files} if files.get(name) != spec.files.get(name))
-        raise LoadClientAppError(f"changed since the data owner started with the project: {', '.join(changed)}")
+    if spec.code_hash:
+        before = FilesRead(dict(spec.files), dict(spec.signatures))
+        if hash_of(before.hashes) != spec.code_hash:
+            raise LoadClientAppError("the project changed while the data owner started with it; start again")
+        if changed := read_files(directory, spec.written, before).changed(before):
+            raise LoadClientAppError(
+                f"changed since the data owner started with the project: {', '.join(changed)}. "
+                "An app that writes files names their directories in [tool.syft_flwr] as written = [...]"
+            )
     return load_client_app(spec.reference, directory)
 
 

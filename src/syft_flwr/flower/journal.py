@@ -34,7 +34,9 @@ class RunJournal:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+", encoding="utf-8")
+        self._file = os.fdopen(
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "a+", encoding="utf-8"
+        )
 
     def earlier(self) -> EarlierRun | None:
         """Return the run that the journal tells of; a last line that a crash cut off counts as absent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +45,7 @@ class OwnerConfig:
     """Who this data owner is and what its app gets.
 
     ``node_config`` is this owner's own, ``run_config`` the project's. ``run_overrides`` are this owner's changes of
-    it; they win over the aggregator's.
+    it; they win over the aggregator's, of which only those take effect that ``lets_override`` lets pass.
     """
 
     email: str
@@ -52,6 +53,7 @@ class OwnerConfig:
     run_config: Config = field(default_factory=dict)
     run_overrides: Config = field(default_factory=dict)
     project_hash: str = ""
+    lets_override: Callable[[Config], bool] = lambda _: True
 
 
 class DataOwner:
@@ -95,6 +97,7 @@ class DataOwner:
         self._warned: set[str] = set()
         self._objects: set[str] = set()
         """SHA-256 of those that the last message named."""
+        self._overrides: dict[str, bool] = {}
         events.on_request(ENDPOINT, self.handle, with_message=True)
 
     def run_forever(self) -> None:
@@ -129,11 +132,11 @@ class DataOwner:
             self._ignore(message, verdict.reason)
             return None
         if verdict.action is Action.REFUSE:
-            self._ignore(message, verdict.reason)
-            reply = failure_reply(message, ErrorCode.MESSAGE_UNAVAILABLE, f"the message was refused: {verdict.reason}")
-            return encode(reply, self._stamp(seen))
+            return self._refuse(message, verdict.reason, seen)
         if verdict.action is Action.STOP:
             return self._stop(message, seen)
+        if overrides := self._not_approved(stamp):
+            return self._refuse(message, f"this owner has not approved the run config {printable(overrides)}", seen)
         self._serve(message, stamp, situation)
         if verdict.action is Action.GREET:
             # Who says that it is there is given work, and a strategy's timeout begins.
@@ -237,6 +240,24 @@ class DataOwner:
     def _stamp(self, seen: float) -> Stamp:
         return Stamp(flwr=FLWR_VERSION, project=self._config.project_hash, seen=seen)
 
+    def _not_approved(self, stamp: Stamp) -> str:
+        """Return those of the aggregator's changes of the run config that would take effect and may not, as text."""
+        ours = self._config
+        config = {key: value for key, value in stamp.run_config.items() if key in ours.run_config}
+        config = {k: v for k, v in config.items() if k not in ours.run_overrides and not _same(v, ours.run_config[k])}
+        if not config:
+            return ""
+        text = json.dumps(config, sort_keys=True)
+        if text not in self._overrides:
+            self._progress("overrides", owner=ours.email, run_config=config)
+            self._overrides[text] = ours.lets_override(config)
+        return "" if self._overrides[text] else text
+
+    def _refuse(self, message: Message, reason: str, seen: float) -> bytes:
+        self._ignore(message, reason)
+        reply = failure_reply(message, ErrorCode.MESSAGE_UNAVAILABLE, f"the message was refused: {reason}")
+        return encode(reply, self._stamp(seen))
+
     def _ignore(self, message: Message, reason: str) -> None:
         kind, reason = printable(message.metadata.message_type), printable(reason)
         logger.warning("a %s message is not acted on: %s", kind, reason)
@@ -246,6 +267,10 @@ class DataOwner:
         if text not in self._warned:
             self._warned.add(text)
             logger.warning("%s", text)
+
+
+def _same(value: object, other: object) -> bool:
+    return type(value) is type(other) and value == other
 
 
 def _acknowledge(message: Message) -> Message:

@@ -15,7 +15,7 @@ Aggregator:
 Data owner:
     ``project`` (name, hash, aggregator, owner), ``ready`` (owner), ``working`` (owner, type, group),
     ``done`` (owner, type, group, seconds, error, bytes), ``ignored`` (owner, type, reason),
-    ``stopped`` (owner, reason), ``outage``, ``outage_over``, ``bill``, ``error``.
+    ``overrides`` (owner, run_config), ``stopped`` (owner, reason), ``outage``, ``outage_over``, ``bill``, ``error``.
 """
 
 from __future__ import annotations

@@ -17,9 +17,15 @@ from syft_flwr.settings import load_project
 ROUNDS_KEY = "num-server-rounds"
 """The run-config key for the number of rounds, as Flower's own templates name it."""
 
-_SKIPPED = {".git", ".hg", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "runs"}
+_UNSEEN = (".git", ".hg", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache")
+"""Directories, wherever they are, that no import reaches: the consent does not cover them."""
+_CACHE = "__pycache__"
+"""Bytecode, which is never read when an app runs here; all else in such a directory is covered."""
+_RESULTS = "runs"
+"""What runs leave behind, at the top of a project; code in it is covered."""
 
-_CODE = {".py", ".pyc", ".so", ".pyd", ".dylib", ".toml"}
+_CODE = {".py", ".pyc", ".so", ".pyd", ".dylib", ".dll", ".pth", ".toml"}
+_LARGE = 1_000_000  # bytes; larger files are hashed again only if they were touched
 
 _SETTING = re.compile(r"""(\S+?)=('[^']*'|"(?:[^"\\]|\\.)*"|\S+)""")  # as in flwr.common.config, and escaped quotes
 
@@ -31,7 +37,8 @@ class FlowerProject:
     """What is known of a project without importing anything of it.
 
     ``run_config`` is the project's own, flat, with dots between the names of nested tables.
-    ``app_name``, ``aggregator`` and ``datasites`` are from ``[tool.syft_flwr]``.
+    ``app_name``, ``aggregator``, ``datasites`` and ``written``, the directories that the app writes into, are from
+    ``[tool.syft_flwr]``.
     """
 
     directory: Path
@@ -43,6 +50,7 @@ class FlowerProject:
     app_name: str = ""
     aggregator: str = ""
     datasites: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, directory: Path) -> FlowerProject:
@@ -78,6 +86,7 @@ class FlowerProject:
             app_name=str(own.get("app_name") or document["project"]["name"]),
             aggregator=str(own.get("aggregator", "")),
             datasites=tuple(str(email) for email in own.get("datasites", ())),
+            written=tuple(str(name).strip("/") for name in own.get("written", ())),
         )
 
     def overrides(self, arguments: Sequence[str], rounds: int | None = None) -> dict[str, bool | float | int | str]:
@@ -107,22 +116,66 @@ class FlowerProject:
         return overrides
 
     def code_hash(self) -> str:
-        """Return the SHA-256 of the project's code, names and contents: what a data owner consents to.
+        """Return the SHA-256 of the project's files, names and contents: what a data owner consents to.
 
-        Code is what Python can import, and ``.toml``. Data, which an app may write while it runs, does not count, nor
-        do version control, virtual environments and ``runs``; ``__pycache__`` is never read when an app runs here.
+        Every file counts but those of :meth:`uncovered`.
         """
-        return hash_of(code_files(self.directory))
+        return hash_of(read_files(self.directory, self.written).hashes)
+
+    def uncovered(self) -> list[str]:
+        """Name the directories here whose files, other than code, the consent does not cover."""
+        found: set[str] = set()
+        for _, folders, _ in os.walk(self.directory):
+            found |= {name for name in folders if name in (*_UNSEEN, _CACHE)}
+            folders[:] = [name for name in folders if name not in _UNSEEN]
+        return sorted(found) + [name for name in (_RESULTS, *self.written) if (self.directory / name).is_dir()]
 
 
-def code_files(directory: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of code in a directory, by its relative path."""
-    paths = sorted(path for path in project_files(directory) if path.suffix in _CODE)
-    return {p.relative_to(directory).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in paths}
+@dataclass(frozen=True, slots=True)
+class FilesRead:
+    """SHA-256 and, to tell whether a file was touched since, number, size and times of each file by its path."""
+
+    hashes: dict[str, str] = field(default_factory=dict)
+    signatures: dict[str, list[int]] = field(default_factory=dict)
+
+    def changed(self, since: FilesRead) -> list[str]:
+        """Name what is not as it was; files that are new and no code, which an app may have written, are."""
+        names = {*self.hashes, *since.hashes}
+        return sorted(
+            name
+            for name in names
+            if self.hashes.get(name) != since.hashes.get(name) and (name in since.hashes or is_code(name))
+        )
+
+
+def is_code(path: str | Path) -> bool:
+    """Tell whether Python, or the project's tools, may take a file for code."""
+    return Path(path).suffix.lower() in _CODE
+
+
+def read_files(directory: Path, written: Sequence[str] = (), known: FilesRead | None = None) -> FilesRead:
+    """Read the files of a project that a consent covers.
+
+    Args:
+        directory: The project's.
+        written: Directories in it that the app writes into: only code in them is covered.
+        known: What was read before; a large file that was not touched since is not read again.
+    """
+    files = FilesRead()
+    for path in sorted(project_files(directory, written)):
+        name, status = path.relative_to(directory).as_posix(), path.stat()
+        signature = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+        if known is not None and status.st_size > _LARGE and known.signatures.get(name) == signature:
+            files.hashes[name] = known.hashes[name]
+        else:
+            with path.open("rb") as file:
+                files.hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        files.signatures[name] = signature
+    return files
 
 
 def hash_of(files: Mapping[str, str]) -> str:
-    """Return one hash for all files of code; see :meth:`FlowerProject.code_hash`."""
+    """Return one hash for all files; see :meth:`FlowerProject.code_hash`."""
     digest = hashlib.sha256()
     for path, content in files.items():
         name = path.encode()
@@ -168,8 +221,8 @@ def _read_value(key: str, text: str, option: str) -> bool | float | int | str:
     return value
 
 
-def project_files(directory: Path) -> Iterator[Path]:
-    """Yield a project's own files: not those of version control, virtual environments, caches and runs.
+def project_files(directory: Path, written: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield the files of a project that a consent covers; see :meth:`FlowerProject.uncovered` for the others.
 
     Directories behind symbolic links belong to it: Python imports from them.
     """
@@ -180,9 +233,14 @@ def project_files(directory: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if name not in _SKIPPED and not name.endswith(".egg-info")]
+        folders[:] = [name for name in folders if name not in _UNSEEN]
+        place = Path(parent).relative_to(directory)
+        is_cache = _CACHE in place.parts
+        is_left_out = is_cache or any(place.is_relative_to(name) for name in (_RESULTS, *written) if name)
         for name in files:
             path = Path(parent, name)
+            if is_left_out and (not is_code(name) or (is_cache and path.suffix == ".pyc")):
+                continue
             if path.is_file():
                 yield path
 

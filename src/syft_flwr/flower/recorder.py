@@ -32,6 +32,7 @@ from syft_flwr.flower._compat import (
 from syft_flwr.flower.file_array import park
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.screening import Outline, outline, sift
+from syft_flwr.private import create_private, make_directories
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class Recorder:
     def _keep(self, number: int, arrays: Callable[[], Arrays]) -> None:
         self._arrays = arrays
         if self._checkpoints is not None and number:
-            self._checkpoints.mkdir(parents=True, exist_ok=True)
+            make_directories(self._checkpoints)
             start = f"start-{self._start}-" if self._start > 1 else ""
             path = self._checkpoints / f"{start}round-{number}.npz"
             save_arrays(path, arrays())
@@ -297,7 +298,7 @@ def required_nodes(strategy: Any) -> int:
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write arrays as ``.npz``, complete or not at all."""
     temporary = path.with_name(f".{path.name}.new")
-    with zipfile.ZipFile(temporary, "w") as archive:
+    with create_private(temporary) as target, zipfile.ZipFile(target, "w") as archive:
         for name, array in arrays:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)

@@ -21,9 +21,10 @@ from syft_flwr.flower.journal import EarlierRun, JournaledRpc, RunJournal
 from syft_flwr.flower.links import Link, Polling
 from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.progress import Fanout, Progress
-from syft_flwr.flower.project import FlowerProject, code_files
+from syft_flwr.flower.project import FlowerProject, read_files
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import Rpc
+from syft_flwr.private import make_private_directory
 from syft_flwr.runtime.sharing import state_directory
 from syft_flwr.settings import load_endpoint, state_root
 from syft_flwr.wire import same_address, validate_address
@@ -153,11 +154,16 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class OwnerPlan:
-    """How a data owner serves a project. ``code_hash`` is the state of it that may run, empty for any."""
+    """How a data owner serves a project.
+
+    ``code_hash`` is the state of it that may run, empty for any. ``lets_override`` is asked whether the aggregator may
+    change these values of the run config.
+    """
 
     code_hash: str = ""
     node_config: Config = field(default_factory=dict)
     run_overrides: Config = field(default_factory=dict)
+    lets_override: Callable[[Config], bool] = lambda _: False
     in_process: bool = False
     share_errors: bool = False
     serving: Serving = Serving()
@@ -189,6 +195,7 @@ def run_owner(
         run_config=project.run_config,
         run_overrides=plan.run_overrides,
         project_hash=project_hash,
+        lets_override=plan.lets_override,
     )
     with _alone(directory, f"{email} and the project {project.name}"):
         apps = _host(project, plan, directory)
@@ -261,15 +268,25 @@ def limited(serving: Serving, activity: Activity, stop: Callable[[], None]) -> I
 
 def app_directory(project: FlowerProject, email: str) -> Path:
     """Return where an account keeps what it needs for a project; it exists afterwards."""
-    account = state_directory(state_root(), email, load_endpoint().url)
-    directory = account / "flower" / quote(project.app_name, safe="")
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return directory
+    return make_private_directory(account_directory(email) / "flower" / quote(project.app_name, safe=""))
+
+
+def account_directory(email: str) -> Path:
+    """Return the state directory of an account; it exists afterwards."""
+    return make_private_directory(state_directory(state_root(), email, load_endpoint().url))
 
 
 def _host(project: FlowerProject, plan: OwnerPlan, directory: Path) -> AppHost:
-    files = code_files(project.directory)
-    spec = AppSpec(str(project.directory), project.client_app, plan.code_hash, files, plan.share_errors)
+    files = read_files(project.directory, project.written)
+    spec = AppSpec(
+        str(project.directory),
+        project.client_app,
+        plan.code_hash,
+        files.hashes,
+        plan.share_errors,
+        files.signatures,
+        project.written,
+    )
     return InProcessApps(spec) if plan.in_process else ForkedApps(spec, directory / "jobs")
 
 

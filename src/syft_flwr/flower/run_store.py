@@ -15,12 +15,12 @@ in the Context counts it once.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from syft_flwr.errors import StateError
+from syft_flwr.private import make_private_directory, write_private
 
 _KEPT_RUNS = 20
 
@@ -38,7 +38,7 @@ class RunStore:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_directory(directory)
 
     def current(self) -> RunTag | None:
         """Return the run that was served last, if there is one."""
@@ -51,7 +51,7 @@ class RunStore:
             raise StateError(f"{self._directory / 'current'} is damaged ({error}); delete it") from error
 
     def set_current(self, run: RunTag) -> None:
-        _write(self._directory / "current", json.dumps(asdict(run)).encode())
+        write_private(self._directory / "current", json.dumps(asdict(run)).encode())
         self._prune()
 
     def context(self, run_id: int) -> bytes | None:
@@ -69,9 +69,9 @@ class RunStore:
     def save(self, run_id: int, message_id: str, context: bytes, reply: bytes) -> None:
         """Store the outcome of a message durably, in one step."""
         directory = self._run_directory(run_id)
-        directory.mkdir(exist_ok=True, mode=0o700)
-        _write(directory / "reply", reply)
-        _write(directory / "context", json.dumps({"message": message_id}).encode() + b"\n" + context)
+        make_private_directory(directory)
+        write_private(directory / "reply", reply)
+        write_private(directory / "context", json.dumps({"message": message_id}).encode() + b"\n" + context)
 
     def objects(self, run_id: int) -> Path:
         """Return the directory for array records of a run's messages; it exists afterwards."""
@@ -104,17 +104,3 @@ class RunStore:
         runs = sorted((p for p in self._directory.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
         for directory in runs[:-_KEPT_RUNS]:
             shutil.rmtree(directory, ignore_errors=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

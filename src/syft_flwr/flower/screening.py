@@ -1,8 +1,9 @@
 """What an owner's reply must fulfil before a strategy gets it: one that would end the run of all is a failure of one.
 
 Checked without loading arrays: each must be a NumPy array that can be read without pickle, of the size, type and shape
-that it claims; where it answers an array of the instruction, of that array's shape. What only the replies of a round
-together can tell, :func:`sift` checks where a strategy of Flower's would raise.
+that it claims. Shapes are compared where Flower would add arrays up, and raise: those of a legacy result with the
+instruction's, and by :func:`sift` those of a round with each other. Flat arrays of bytes, in which trees are sent, may
+have any length.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from syft_flwr.flower._compat import Array, ArrayRecord, ErrorCode, Message, RecordDict, error_in_place_of
+from syft_flwr.flower._compat import Array, ErrorCode, Message, RecordDict, error_in_place_of
 from syft_flwr.flower.file_array import FileArray
 from syft_flwr.printable import printable
 
 Shape = tuple[int, ...]
 Outline = Mapping[str, Mapping[str, Shape | None]]
-"""Shapes of the arrays of an instruction, by record and key; ``None`` for those that are not NumPy's."""
+"""Shapes of the arrays of an instruction, by record and key; ``None`` for those of which any will do."""
 
 _HEADER = 64 * 1024
 """Bytes of an array in which its header must end; NumPy itself reads 10,000 characters at most."""
@@ -45,15 +46,11 @@ def flaw_in(content: RecordDict, asked: Outline) -> str:
         for key, array in record.items():
             if flaw := _flaw_in_array(key, array):
                 return f"its array {printable(f'{name}/{key}', 80)} {flaw}"
-    for known in asked.values():
-        for name, record in content.array_records.items():
-            if set(record) == set(known) and (flaw := _flaw_in_shapes(name, record, known)):
-                return flaw
     for metrics in content.metric_records.values():
         for key in ("num-examples", "num_examples"):
             if key in metrics and not _is_weight(metrics[key]):
                 return f"its {key} is {printable(metrics[key], 40)}, and must be a positive number"
-    return next((flaw for name in asked if name in _LEGACY and (flaw := _legacy_flaw(content, *_LEGACY[name]))), "")
+    return next((flaw for name in asked if name in _LEGACY and (flaw := _legacy_flaw(content, name, asked[name]))), "")
 
 
 def sift(
@@ -123,7 +120,10 @@ def _is_weight(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
-def _flaw_in_shapes(name: str, record: ArrayRecord, known: Mapping[str, Shape | None]) -> str:
+def _flaw_in_shapes(name: str, content: RecordDict, known: Mapping[str, Shape | None]) -> str:
+    record = content.array_records[name]
+    if set(record) != set(known):
+        return ""  # a strategy that asks for other arrays than it gives
     for key, shape in known.items():
         if shape is not None and (got := _shape_of(record[key])) != shape:
             where = printable(f"{name}/{key}", 80)
@@ -157,7 +157,8 @@ def _shape_of(array: Array) -> Shape | None:
     if array.stype != "numpy.ndarray" or not _size(array):
         return None
     try:
-        return _header(array)[1]
+        dtype, shape, _ = _header(array)
+        return None if dtype == np.uint8 and len(shape) == 1 else shape
     except Exception:  # likewise
         return None
 
@@ -181,11 +182,14 @@ def _size(array: Array) -> int:
     return array.size if isinstance(array, FileArray) else len(array.data)
 
 
-def _legacy_flaw(content: RecordDict, result: str, with_arrays: bool) -> str:
+def _legacy_flaw(content: RecordDict, asked: str, shapes: Mapping[str, Shape | None]) -> str:
     """Check what Flower reads of a legacy result without asking whether it is there."""
+    result, with_arrays = _LEGACY[asked]
     metrics, configs = content.metric_records, content.config_records
     if with_arrays and f"{result}.parameters" not in content.array_records:
         return f"it has no {result}.parameters"
+    if with_arrays and (flaw := _flaw_in_shapes(f"{result}.parameters", content, shapes)):
+        return flaw
     for key in ("num_examples",) if with_arrays else ("num_examples", "loss"):
         record = metrics.get(f"{result}.{key}")
         if record is None or not isinstance(record.get(key), int | float):

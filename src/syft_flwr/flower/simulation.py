@@ -25,6 +25,7 @@ from typing import IO, Any, Self
 from syft_flwr.clock import SIGNAL_INTERVAL
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower.progress import Progress
+from syft_flwr.private import create_private, make_directories, write_private
 from syft_flwr.settings import EMAIL_VARIABLE, EMULATOR_VARIABLE, STATE_VARIABLE, TOKEN_VARIABLE
 
 logger = logging.getLogger(__name__)
@@ -173,7 +174,7 @@ class Simulation:
 
     def _read_output(self, stream: IO[bytes], log: Path) -> None:
         """Pass on what the ServerApp prints, and keep it in the aggregator's log."""
-        with stream, log.open("ab") as file:
+        with stream, create_private(log, append=True) as file:
             for line in stream:
                 file.write(line)
                 file.flush()
@@ -246,12 +247,12 @@ class Simulation:
         result["wall_seconds"] = round(seconds, 3)
         result["bill"] = {member.name: member.bill for member in self._members.values() if member.bill}
         result["directory"] = str(self._plan.out)
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_private(path, json.dumps(result, indent=2).encode() + b"\n")
         return result
 
     def _log_path(self, name: str) -> Path:
         directory = self._plan.out / "logs"
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directories(directory)
         return directory / f"{name}.log"
 
 
@@ -268,7 +269,7 @@ def _spawn(
     command = [sys.executable, "-S", "-E", str(_LEASH), str(os.getpid())]
     command += [sys.executable, "-P", "-m", "syft_flwr.cli.main", *arguments]
     logger.debug("starting %s", shlex.join(arguments))
-    with log.open("ab") as errors:
+    with create_private(log, append=True) as errors:
         return subprocess.Popen(  # noqa: S603 - our own command
             command,
             stdin=subprocess.DEVNULL,

@@ -34,10 +34,13 @@ from typing import Any
 
 from syft_flwr.errors import RecordingError
 from syft_flwr.models import ChangePage, DriveFile
+from syft_flwr.printable import printable, printable_error
 
 VERSION = 1
 MARK = "syft_flwr_feed"
 
+_LATEST = 1e11
+"""Unix seconds, and seconds of a recording, at most: some thousand years."""
 _CONFLICT = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -132,6 +135,7 @@ def parse_header(document: Mapping[str, Any]) -> Header:
             line=1,
         )
     _check(document, _HEADER, 1)
+    _check_time(document["time"], 1, "time")
     return Header(**{name: document[name] for name in _HEADER})
 
 
@@ -148,13 +152,17 @@ def parse_entry(document: Mapping[str, Any], line: int) -> Entry:
             line=line,
         )
     if kind is None:
-        raise RecordingError(f"line {line} is of no known kind: {', '.join(sorted(document)) or 'empty'}", line=line)
+        raise RecordingError(
+            f"line {line} is of no known kind: {printable(', '.join(sorted(document))) or 'empty'}", line=line
+        )
     _check(document, {"at": (int, float), kind: _KINDS[kind]}, line)
+    _check_time(document["at"], line, "at")
     raw = {name: value for name, value in document.items() if name != kind}
     try:
         value = _READERS[kind](document[kind], raw) if kind in _READERS else document[kind]
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise RecordingError(f"line {line}: a {kind!r} that can't be read: {error!r}", line=line) from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        told = printable_error(error)
+        raise RecordingError(f"line {line}: a {kind!r} that can't be read: {told}", line=line) from error
     return Entry(line, float(document["at"]), kind, value, raw)
 
 
@@ -163,6 +171,11 @@ def _check(document: Mapping[str, Any], fields: Mapping[str, type | tuple[type, 
         value = document.get(name)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise RecordingError(f"line {line}: {name!r} is missing or not what it should be", line=line)
+
+
+def _check_time(seconds: float, line: int, name: str) -> None:
+    if not 0 <= seconds <= _LATEST:
+        raise RecordingError(f"line {line}: {name!r} is {printable(seconds, 40)}, which is no time", line=line)
 
 
 def next_token(page: ChangePage) -> str:
@@ -204,7 +217,7 @@ def _read_upload(upload: Any, _: Mapping[str, Any]) -> Any:
 
 
 def _check_content(content: Mapping[str, Any]) -> None:
-    if content["size"] is not None and not isinstance(content["size"], int):
+    if content["size"] is not None and not (isinstance(content["size"], int) and 0 <= content["size"] < 2**63):
         raise TypeError("size")
     # It becomes a file name: nothing but a checksum will do.
     if content["sha256"] is not None and not _SHA256.fullmatch(content["sha256"]):

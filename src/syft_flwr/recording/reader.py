@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import hashlib
+import io
 import json
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,10 +48,31 @@ class Recording:
         """Return where the content with this checksum lies, or would."""
         return bodies_directory(self.path) / sha256
 
+    def open_body(self, sha256: str) -> io.BufferedReader:
+        """Open the content with this checksum for reading.
+
+        Raises:
+            OSError: It is not there, or no plain file.
+        """
+        return open_plain(self.body(sha256), os.O_NOFOLLOW)
+
 
 def bodies_directory(path: Path) -> Path:
     """Return the directory with the contents that belong to a recording."""
     return path.with_name(f"{path.name}.bodies")
+
+
+def open_plain(path: Path, flags: int = 0) -> io.BufferedReader:
+    """Open a file for reading; what is no plain file keeps nobody waiting.
+
+    Raises:
+        OSError: It can't be opened, or is a device, a pipe, a socket or a directory.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no plain file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def read_recording(path: str | Path, *, allow_cut_off: bool = False) -> Recording:
@@ -106,7 +131,7 @@ def _read(path: Path, lines: Iterator[str]) -> Recording:
 def _lines(path: Path, *, allow_cut_off: bool) -> Iterator[str]:
     """Yield the lines; an empty text stands for a last one that is not whole."""
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
+        with io.TextIOWrapper(open_plain(path), encoding="utf-8", newline="\n") as file:
             for number, text in enumerate(file, 1):
                 if text.endswith("\n"):
                     yield text
@@ -201,11 +226,10 @@ def _check_bodies(recording: Recording) -> None:
         if sha256 is None or sha256 in checked:
             continue
         checked.add(sha256)
-        body = recording.body(sha256)
         try:
-            with body.open("rb") as file:
+            with recording.open_body(sha256) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise RecordingError(f"line {entry.line}: its body can't be read: {error}", line=entry.line) from error
         if digest != sha256:
-            raise RecordingError(f"line {entry.line}: the body {body} is damaged", line=entry.line)
+            raise RecordingError(f"line {entry.line}: the body {recording.body(sha256)} is damaged", line=entry.line)

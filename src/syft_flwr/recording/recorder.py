@@ -18,10 +18,14 @@ from syft_flwr.errors import ConfigurationError, RecordingError
 from syft_flwr.inline import split
 from syft_flwr.models import ChangePage, DriveFile
 from syft_flwr.ports import Clock
+from syft_flwr.private import create_private, make_private_directory
 from syft_flwr.recording.entries import Header
 from syft_flwr.recording.reader import bodies_directory, read_recording
 from syft_flwr.recording.redaction import load_redactor
 from syft_flwr.recording.tap import GatewayTap
+
+MOST_BODIES = 4 * 1024**3
+"""Bytes of contents that a recording keeps unless told otherwise."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ class Recorder:
         clock: Gives the offsets.
         bodies: Whether to keep the contents of messages that the runtime downloads and uploads.
         redact: Whether to replace addresses and names, each always by the same other one.
+        max_bodies: Bytes of contents that are kept at most; of what comes beyond, the log tells, and the size is noted.
         report: Takes the error that ended the recording.
 
     Raises:
@@ -58,6 +63,7 @@ class Recorder:
         clock: Clock,
         bodies: bool = False,
         redact: bool = False,
+        max_bodies: int = MOST_BODIES,
         report: Callable[[Exception], None],
     ) -> None:
         if bodies and redact:
@@ -67,6 +73,7 @@ class Recorder:
         self._report = report
         self._clock = clock
         self._bodies = bodies_directory(path) if bodies else None
+        self._room = max_bodies
         self._redactor = load_redactor(path, account) if redact else None
         self._lock = threading.Lock()
         self._pages: list[Mapping[str, Any]] = []
@@ -155,10 +162,13 @@ class Recorder:
     def _open(self, header: Header) -> int:
         """Begin the file, or go on with it."""
         if self._bodies is not None:
-            self._bodies.mkdir(mode=0o700, exist_ok=True)
+            make_private_directory(self._bodies)
             # Git may convert line ends in what it takes for text, and the checksum would not be right any more.
-            (self._bodies / ".gitattributes").write_text("* -text\n")
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            with create_private(self._bodies / ".gitattributes") as file:
+                file.write(b"* -text\n")
+            self._room -= sum(body.lstat().st_size for body in self._bodies.iterdir())
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        os.fchmod(descriptor, 0o600)
         try:
             if os.fstat(descriptor).st_size == 0:
                 self._offset = -self._clock.monotonic()
@@ -209,7 +219,7 @@ class Recorder:
     def _keep(self, body: bytes | Path) -> tuple[int, str | None]:
         """Return a content's size and checksum, after keeping it; without bodies the size alone."""
         size = len(body) if isinstance(body, bytes) else body.stat().st_size
-        if self._bodies is None:
+        if self._bodies is None or not self._has_room(size):
             return size, None
         partial = self._bodies / f".{secrets.token_hex(8)}"
         try:
@@ -226,6 +236,13 @@ class Recorder:
             self._report(error)
             return size, None
         return size, sha256
+
+    def _has_room(self, size: int) -> bool:
+        with self._lock:
+            before, self._room = self._room, self._room - size
+            if self._room < 0 <= before:
+                _log.warning("%s: no more room for contents; from here on, only their sizes are recorded", self.path)
+            return self._room >= 0
 
 
 def _drop_bodies(document: Mapping[str, Any]) -> None:

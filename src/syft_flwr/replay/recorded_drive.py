@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from bisect import bisect_left
 from collections import defaultdict
@@ -151,13 +152,17 @@ class RecordedDrive:
         digest = self._contents.get(file_id)
         if digest is not None:
             try:
-                shutil.copyfile(self._recording.body(digest), target)
+                with self._recording.open_body(digest) as body, target.open("wb") as copy:
+                    shutil.copyfileobj(body, copy)
             except OSError as error:
                 raise self._fail(f"the body of file {file_id} can't be read: {error}") from error
         elif file_id in self._gone:
             raise NotFoundError(f"{file_id} was gone when the feed was recorded", status=404, reason="notFound")
         elif self._recording.header.redacted:
-            target.write_bytes(bytes(size or 0))
+            try:
+                os.truncate(target, size or 0)
+            except OSError as error:
+                raise self._fail(f"a body of {size} bytes can't stand in for that of {file_id}: {error}") from error
         else:
             raise self._fail(
                 f"the body of file {file_id} is asked for but was not recorded; record with bodies (--bodies), while a "
@@ -191,6 +196,7 @@ def recorded_uploads(recording: Recording) -> list[Upload]:
     uploads: dict[str, Upload] = {}  # one that was tried again counts once
     for entry in recording.entries:
         if entry.kind == "upload" and entry.value["sha256"] is not None:
-            body = recording.body(entry.value["sha256"]).read_bytes()
-            uploads[entry.value["id"]] = Upload(entry.value["name"], body, dict(entry.value.get("properties", {})))
+            with recording.open_body(entry.value["sha256"]) as body:
+                content = body.read()
+            uploads[entry.value["id"]] = Upload(entry.value["name"], content, dict(entry.value.get("properties", {})))
     return list(uploads.values())

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from syft_flwr.clock import SystemClock
-from syft_flwr.errors import ConfigurationError, RecordingError, SyftFlwrError
+from syft_flwr.errors import ConfigurationError, RecordingError, StateError, SyftFlwrError
+from syft_flwr.private import make_private_directory
 from syft_flwr.recording import GatewayTap
 from syft_flwr.runtime.engine import Engine, Stores, assemble, begin_anew_after_fork
 from syft_flwr.runtime.recorders import start_recording
@@ -140,7 +141,7 @@ def _record(engine: Engine) -> None:
     """Record the feed if the environment says so, one file for each account and process."""
     try:
         if (directory := record_directory()) is not None:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_directory(directory)
             path = directory / f"{readable_address(engine.parts.me)}-{os.getpid()}.jsonl"
             start_recording(engine, path, bodies=True, redact=False)
     except (OSError, SyftFlwrError) as error:
@@ -156,7 +157,7 @@ def _address(email: str | None) -> str:
 
 def _open_on_disk(address: str, endpoint: Endpoint, directory: Path, settings: Settings) -> Engine:
     with ExitStack() as stack:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(directory)
         holder = Holder(directory / "holders")
         stack.callback(holder.close)
         ledger = DiskStore(directory / "ledger")
@@ -165,6 +166,13 @@ def _open_on_disk(address: str, endpoint: Endpoint, directory: Path, settings: S
         stack.callback(folders.close)
         stores = Stores(ledger, folders, directory / "bodies", holder.id, partial(is_alive, directory / "holders"))
         return _assemble(address, endpoint, directory, stores, settings, stack=stack)
+
+
+def _make(directory: Path) -> None:
+    try:
+        make_private_directory(directory)
+    except OSError as error:
+        raise StateError(f"can't use the state directory {directory}: {error}") from error
 
 
 def _assemble(

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from syft_flwr.errors import StateError
-from syft_flwr.state.directories import make_private_directory, sync_directory
+from syft_flwr.private import make_private_directory, sync_directory
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _PART = ".part"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from syft_flwr.errors import StateError
-from syft_flwr.state.directories import make_directories, make_private_directory, sync_directory
+from syft_flwr.private import make_directories, make_private_directory, sync_directory
 
 _DATABASE = "cache.db"  # diskcache.core.DBNAME
 _STRANGE_ROWS = (

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from syft_flwr.errors import StateError
-from syft_flwr.state.directories import make_private_directory
+from syft_flwr.private import make_private_directory
 
 _ID = re.compile(r"[0-9]+-[0-9a-f]{16}")
 _ATTEMPTS = 100

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.flower.report.page import render_report
+from syft_flwr.private import make_directories, write_private
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +55,8 @@ def write_report(source: Path, path: Path) -> None:
     """
     page = render_report(json.loads(source.read_text(encoding="utf-8")))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        make_directories(path.parent)
+        write_private(path, page.encode())
     except OSError as error:
         raise ConfigurationError(
             f"the report can't be written to {path}: {error}; the result is in {source}"

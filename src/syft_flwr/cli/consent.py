@@ -1,0 +1,91 @@
+"""Asks a data owner what may run."""
+
+from __future__ import annotations
+
+import sys
+from urllib.parse import quote
+
+import typer
+
+from syft_flwr.errors import ConfigurationError
+from syft_flwr.flower.consent import Approvals, Config, ConsentRequest, matches, override_lines
+from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.roles import Parties, account_directory
+from syft_flwr.flower.transport import ENDPOINT, wire_app_name
+from syft_flwr.printable import printable
+
+
+class Consent:
+    """One owner's consent to one project: asked for on the terminal, or given on the command line."""
+
+    def __init__(self, project: FlowerProject, parties: Parties, email: str, *, auto_approve: bool) -> None:
+        """Look at the project; nothing of it is executed.
+
+        Raises:
+            FlowerError, OSError: It can't be read.
+        """
+        endpoint = f"{wire_app_name(project.app_name)}/{ENDPOINT}"
+        self._request = ConsentRequest(project, project.code_hash(), parties.aggregator, endpoint)
+        name = quote(project.app_name, safe="")
+        self._approvals = Approvals(account_directory(email) / "approvals" / f"{name}.json")
+        self._auto_approve = auto_approve
+
+    @property
+    def code_hash(self) -> str:
+        """The state of the project that was asked about."""
+        return self._request.code_hash
+
+    def ask(self, given: str | None, overrides: Config) -> None:
+        """Show what would run, and return if that is approved.
+
+        Args:
+            given: The hash that the command line approves.
+            overrides: The aggregator's changes of the run config that it approves.
+
+        Raises:
+            ConfigurationError: It is not approved.
+            StateError: What was approved before can't be trusted.
+        """
+        for line in self._request.lines():
+            typer.echo(line, err=True)
+        if self._auto_approve:
+            return
+        if not self._approvals.covers(self._request):
+            self._approve(given)
+        if overrides:
+            self._approvals.approve_overrides(self._request, overrides)
+
+    def lets_override(self, config: Config) -> bool:
+        """Tell whether the aggregator may change the run config so; on a terminal, ask."""
+        if self._auto_approve or self._approvals.covers_overrides(self._request, config):
+            return True
+        for line in override_lines(self._request.project, config):
+            typer.echo(line, err=True)
+        if not sys.stdin.isatty():
+            wanted = " ".join(f"{key}={_toml(value)}" for key, value in sorted(config.items()))
+            typer.echo(f"not approved; to let it pass, add --approve-config {printable(wanted, 1_000)!r}", err=True)
+            return False
+        if not typer.confirm(f"Let {printable(self._request.aggregator)} change the run config so?", err=True):
+            return False
+        self._approvals.approve_overrides(self._request, config)
+        return True
+
+    def _approve(self, given: str | None) -> None:
+        request = self._request
+        if given is not None:
+            if not matches(request, given):
+                raise ConfigurationError(f"the files here have another hash than {given}: {request.code_hash}")
+        elif not sys.stdin.isatty():
+            raise ConfigurationError(
+                f"this state of the project is not approved. Look at it, then add --approve {request.code_hash}; "
+                "for rehearsals there is --auto-approve"
+            )
+        elif not typer.confirm("Let this code run on this data?", err=True):
+            raise ConfigurationError("not approved; nothing of the project was run")
+        self._approvals.approve(request)
+
+
+def _toml(value: bool | float | str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else repr(value)
