@@ -77,7 +77,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.flower.project import FlowerProject, parse_config
         from syft_flwr.flower.report import report_of
         from syft_flwr.flower.roles import OwnerPlan, Parties, run_aggregator, run_owner
-        from syft_flwr.settings import EMAIL_VARIABLE, load_email
+        from syft_flwr.settings import EMAIL_VARIABLE, OUTPUT_VARIABLE, load_email
 
         flower = FlowerProject.load(project)
         overrides = flower.overrides(run_config or [], rounds)
@@ -104,6 +104,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
             patience=wait,
             checkpoints=checkpoints,
         )
+        os.environ.setdefault(OUTPUT_VARIABLE, str(plan.out.absolute()))  # apps of existing projects read it
         with report_of(plan.out, report):
             result = run_aggregator(flower, parties, plan, progress, polling=polling)
         if as_json:
