@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from syft_flwr import run
     from syft_flwr.flower.bootstrap import bootstrap
 
-__all__ = ["bootstrap"]
+__all__ = ["bootstrap", "run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,4 +19,8 @@ def __getattr__(name: str) -> Any:
         from syft_flwr.flower.bootstrap import bootstrap
 
         return bootstrap
+    if name == "run":
+        from importlib import import_module
+
+        return import_module("syft_flwr.run")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

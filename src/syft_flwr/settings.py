@@ -32,6 +32,8 @@ MINUTE_VARIABLE = "SYFT_FLWR_QUOTA_PER_MINUTE"
 DAY_VARIABLE = "SYFT_FLWR_QUOTA_PER_DAY"
 ALLOWED_VARIABLE = "SYFT_FLWR_ALLOWED_SENDERS"
 RECORD_VARIABLE = "SYFT_FLWR_RECORD_DIR"
+DATA_VARIABLE = "DATA_DIR"
+OUTPUT_VARIABLE = "OUTPUT_DIR"
 
 VARIABLES = {
     "poll_interval": INTERVAL_VARIABLE,
@@ -242,6 +244,16 @@ def record_directory() -> Path | None:
     """
     path = os.environ.get(RECORD_VARIABLE)
     return _path(path, RECORD_VARIABLE) if path else None
+
+
+def output_directory() -> Path | None:
+    """Return the directory that an aggregator's results are to go to (``OUTPUT_DIR``), if there is one.
+
+    Raises:
+        ConfigurationError: It starts with the home of an unknown user.
+    """
+    path = os.environ.get(OUTPUT_VARIABLE)
+    return _path(path, OUTPUT_VARIABLE) if path else None
 
 
 def load_project(project_dir: Path) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ import syft_flwr.rpc
 
 POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 EMPTY = inspect.Parameter.empty
+P2P = ("transport", "p2p")
 
 
 def parameters(function: Any) -> list[tuple[str, Any]]:
@@ -30,6 +31,7 @@ def test_the_public_names_are_these() -> None:
     assert set(syft_flwr.events.__all__) == {
         *("SyftFlwrEvents", "P2PFileEvents", "MessageHandler", "create_events_watcher"),
     }
+    assert set(syft_flwr.__all__) == {"bootstrap", "run"}
     for module in (syft_flwr, syft_flwr.client, syft_flwr.rpc, syft_flwr.events):
         assert all(hasattr(module, name) for name in module.__all__)
 
@@ -39,6 +41,10 @@ def test_the_public_names_are_these() -> None:
     [
         (syft_flwr.client.SyftP2PClient, [("email", EMPTY)]),
         (syft_flwr.client.SyftP2PClient.from_env, []),
+        (syft_flwr.bootstrap, [*((name, EMPTY) for name in ("flwr_project_dir", "aggregator", "datasites")), P2P]),
+        (syft_flwr.run, [("project_dir", EMPTY), ("mock_dataset_paths", EMPTY)]),
+        (syft_flwr.run.syftbox_run_flwr_client, [("flower_project_dir", EMPTY)]),
+        (syft_flwr.run.syftbox_run_flwr_server, [("flower_project_dir", EMPTY)]),
         (syft_flwr.client.SyftP2PClient.app_data, [("app_name", None), ("datasite", None)]),
         (syft_flwr.client.SyftP2PClient.get_client, []),
         (syft_flwr.client.create_client, [("transport", None), ("project_dir", None), ("email", None)]),

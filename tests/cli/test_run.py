@@ -20,6 +20,7 @@ PARTIES = ["--aggregator", "agg@example.com", "--datasite", "do1@example.com"]
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYFT_FLWR_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("DRIVE_EMULATOR_HOST", "127.0.0.1:9")
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path / "output"))
     monkeypatch.delenv("SYFTBOX_EMAIL", raising=False)
 
 

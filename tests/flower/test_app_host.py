@@ -151,6 +151,37 @@ def test_an_owner_that_is_killed_takes_its_apps_along(tmp_path: Path) -> None:
     until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
 
 
+HALF_INSTALLED = """
+import sys
+from pathlib import Path
+from syft_flwr.flower.app_host import ForkedApps
+from syft_flwr.flower.job import AppSpec, Task
+
+with ForkedApps(AppSpec(sys.argv[1], "zoo.clients:app"), Path(sys.argv[2])) as apps:
+    outcome = apps.run(Task(Path(sys.argv[3]).read_bytes(), Path(sys.argv[4]).read_bytes()), 60.0)
+print([outcome.error, outcome.crash])
+"""
+
+
+@pytest.mark.parametrize("failure", ["RuntimeError('numpy is too new')", "SystemExit(3)"])
+def test_a_library_that_fails_when_imported_keeps_no_app_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sklearn.py").write_text(f"raise {failure}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    project = zoo_project(tmp_path, "fedavg", "plain")
+    optional = "try:\n    import sklearn\nexcept (RuntimeError, SystemExit):\n    sklearn = None\n"
+    code = BUSY_APP.format(imports=optional, body="assert sklearn is None")
+    (project / "zoo" / "clients.py").write_text(code)
+    paths = [tmp_path / name for name in ("message", "context")]
+    for path, data in zip(paths, (message(), context()), strict=True):
+        path.write_bytes(data)
+    command = [sys.executable, "-c", HALF_INSTALLED, str(project), str(tmp_path / "jobs"), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "['', '']\n", done.stderr
+
+
 LEFT_OPEN = {
     "a bare thread": "threading.Thread(target=threading.Event().wait).start()",
     "an executor of threads": "pool = ThreadPoolExecutor(2); list(pool.map(abs, [-1, -2]))",

@@ -98,6 +98,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.flower.project import FlowerProject, parse_config
         from syft_flwr.flower.report import report_of
         from syft_flwr.flower.roles import OwnerPlan, Parties, Serving, run_aggregator, run_owner
+        from syft_flwr.settings import OUTPUT_VARIABLE
 
         flower = FlowerProject.load(project)
         limit_as_the_project_says(flower.directory)
@@ -130,6 +131,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
             patience=wait,
             checkpoints=checkpoints,
         )
+        os.environ.setdefault(OUTPUT_VARIABLE, str(plan.out.absolute()))  # apps of existing projects read it
         with report_of(plan.out, report):
             result = run_aggregator(flower, parties, plan, progress, polling=polling)
         if as_json:

@@ -102,7 +102,7 @@ class Responses:
         if future is not None and future.response is None and not self._is_polled():
             self._poll_if_stale()
             future = self._look(future_id)
-        return None if future is None or future.response is None else self._body(future.response)[0]
+        return None if future is None or future.response is None else self._load(future.response)
 
     def bodies(self, future_ids: Iterable[str]) -> Iterator[tuple[str, bytes, bool]]:
         """Yield future ID, body and whether it is an error reply of the futures that are answered, in this order.
@@ -303,13 +303,8 @@ class Responses:
         Raises:
             DriveUnavailableError, RateLimitedError: It can't be downloaded at the moment.
         """
-        kept = self._parts.bodies.path(_response_body(response.file_id))
-        if (body := _intact(kept, response)) is not None:
-            return body, response.is_error
-        partial = self._parts.bodies.partial(kept.name)
         try:
-            self._parts.fetch(response, partial)
-            partial.replace(kept)
+            return self._load(response), response.is_error
         except DamagedDownloadError:
             if not self._is_altered(response):
                 raise
@@ -319,9 +314,23 @@ class Responses:
         except DriveError as error:  # deleted, refused: it will not come back by itself
             told = f"the reply can't be had: {printable_error(error)}"
             return wire.error_body(told, self._parts.clock.time()), True
+
+    def _load(self, response: Response) -> bytes:
+        """Return a reply's body.
+
+        Raises:
+            DriveError: It can't be had.
+        """
+        kept = self._parts.bodies.path(_response_body(response.file_id))
+        if (body := _intact(kept, response)) is not None:
+            return body
+        partial = self._parts.bodies.partial(kept.name)
+        try:
+            self._parts.fetch(response, partial)
+            partial.replace(kept)
         finally:
             partial.unlink(missing_ok=True)
-        return kept.read_bytes(), response.is_error
+        return kept.read_bytes()
 
     def _is_altered(self, response: Response) -> bool:
         """Tell whether Drive by now says that a reply has other content than it had when it came."""

@@ -36,12 +36,14 @@ from flwr.proto.message_pb2 import Metadata as ProtoMetadata
 from flwr.proto.recorddict_pb2 import Array as ProtoArray
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from flwr.server.server import Server as LegacyServer
+from flwr.server.strategy import FedAvg as LegacyFedAvg
 from flwr.server.workflow import DefaultWorkflow
 from flwr.server.workflow.constant import MAIN_PARAMS_RECORD
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.server_app import LoadServerAppError
 from flwr.serverapp.strategy import FedAvg, Strategy
 from flwr.supercore.object_ref import load_app
+from flwr.supercore.object_ref import validate as check_reference
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supercore.version import package_version
@@ -63,6 +65,7 @@ __all__ = [
     "ErrorCode",
     "FedAvg",
     "Grid",
+    "LegacyFedAvg",
     "LegacyServer",
     "LoadClientAppError",
     "Message",
@@ -78,6 +81,7 @@ __all__ = [
     "UnknownFieldSet",
     "array_from_proto",
     "array_to_proto",
+    "check_reference",
     "context_from_bytes",
     "context_to_bytes",
     "crash_code",

@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Protocol, Self
 
 from syft_flwr.errors import FlowerError, RuntimeClosedError
-from syft_flwr.flower import app_process
+from syft_flwr.flower import app_process, preload
 from syft_flwr.flower.codec import decode
 from syft_flwr.flower.job import AppSpec, JobFiles, Outcome, Task, run_client_app
 from syft_flwr.private import make_private_directory
@@ -83,8 +83,8 @@ class InProcessApps:
 class _App:
     """A process for one message, with all that the app starts in it."""
 
-    def __init__(self, spec: AppSpec) -> None:
-        """Start the process, and the fork server if it does not run.
+    def __init__(self, spec: AppSpec, libraries: Sequence[str]) -> None:
+        """Start the process, and the fork server if it does not run, with these libraries imported.
 
         Raises:
             FlowerError: The fork server died.
@@ -92,7 +92,7 @@ class _App:
         context = get_context("forkserver")
         self._orders, theirs = context.Pipe()
         self._process: ForkServerProcess = context.Process(target=app_process.serve, args=(spec, theirs), daemon=False)
-        with theirs, _plain_start():
+        with theirs, _plain_start(libraries):
             try:
                 self._process.start()
             except (OSError, EOFError) as error:
@@ -151,8 +151,8 @@ class ForkedApps:
         self._apps: set[_App] = set()
         self._closed = False
         self._threads = ThreadPoolExecutor(thread_name_prefix="flower-app")
-        modules = [app_process.__name__, *app_process.libraries(Path(spec.project_dir))]
-        get_context("forkserver").set_forkserver_preload(modules)
+        self._libraries = app_process.libraries(Path(spec.project_dir))
+        get_context("forkserver").set_forkserver_preload([preload.__name__, app_process.__name__])
         self._next: Future[_App] = self._threads.submit(self._start)
 
     def warm_up(self) -> None:
@@ -194,7 +194,7 @@ class ForkedApps:
         self.close()
 
     def _start(self) -> _App:
-        app = _App(self._spec)
+        app = _App(self._spec, self._libraries)
         with self._lock:
             self._apps.add(app)
             if not self._closed:
@@ -223,17 +223,18 @@ class ForkedApps:
 
 
 @contextmanager
-def _plain_start() -> Iterator[None]:
+def _plain_start(libraries: Sequence[str]) -> Iterator[None]:
     """Keep from the process what this one's ``__main__`` is, which it would run again, and Flower's telemetry."""
     main, environment = sys.modules["__main__"], dict(os.environ)
     sys.modules["__main__"] = ModuleType("__main__")
     # Without the safe path, a project in the working directory could stand in for modules of the standard library.
-    os.environ.update(PYTHONSAFEPATH="1", FLWR_TELEMETRY_ENABLED="0")
+    ours = {"PYTHONSAFEPATH": "1", "FLWR_TELEMETRY_ENABLED": "0", preload.VARIABLE: ",".join(libraries)}
+    os.environ.update(ours)
     try:
         yield
     finally:
         sys.modules["__main__"] = main
-        for name in ("PYTHONSAFEPATH", "FLWR_TELEMETRY_ENABLED"):
+        for name in ours:
             os.environ.pop(name)
             if name in environment:
                 os.environ[name] = environment[name]

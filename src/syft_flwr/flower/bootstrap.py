@@ -15,9 +15,10 @@ from syft_flwr.wire import same_address, validate_address, validate_app
 
 
 def bootstrap(
-    project_dir: str | os.PathLike[str],
+    flwr_project_dir: str | os.PathLike[str],
     aggregator: str,
     datasites: Sequence[str],
+    transport: str = "p2p",
     *,
     app_name: str | None = None,
 ) -> Path:
@@ -26,9 +27,10 @@ def bootstrap(
     Repeating it with the same arguments changes nothing; with others, it replaces what was written before.
 
     Args:
-        project_dir: Directory of the project.
+        flwr_project_dir: Directory of the project.
         aggregator: The aggregator's address.
         datasites: The data owners' addresses.
+        transport: Only ``"p2p"`` can be served by this package.
         app_name: The app's name on the wire; by default the one that is there, else the project's name.
 
     Returns:
@@ -36,10 +38,12 @@ def bootstrap(
 
     Raises:
         FlowerError: The directory is no Flower project.
-        ConfigurationError: The aggregator is a data owner, too, or one is named twice.
+        ConfigurationError: The aggregator is a data owner, too, one is named twice, or the transport is another.
         InvalidNameError: An address or the app name can't go on the wire.
     """
-    path = Path(project_dir) / "pyproject.toml"
+    if transport != "p2p":
+        raise ConfigurationError(f"transport {transport!r} is not part of this package, which serves 'p2p' only")
+    path = Path(flwr_project_dir) / "pyproject.toml"
     try:
         text = path.read_bytes().decode()
         document: Any = tomlkit.parse(text)

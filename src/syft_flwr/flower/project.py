@@ -7,11 +7,13 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from syft_flwr.errors import FlowerError
-from syft_flwr.flower._compat import get_fused_config_from_dir, get_project_config, parse_config_args
+from syft_flwr.flower._compat import check_reference, get_fused_config_from_dir, get_project_config, parse_config_args
 from syft_flwr.settings import load_project
 
 ROUNDS_KEY = "num-server-rounds"
@@ -61,15 +63,9 @@ class FlowerProject:
             ConfigurationError: ``[tool.syft_flwr]`` can't be read.
         """
         directory = directory.expanduser().absolute()
-        if not directory.is_dir():
-            raise FlowerError(f"{directory} is no directory; name the one that has the project's pyproject.toml")
-        if not (directory / "pyproject.toml").is_file():
-            raise FlowerError(f"{directory} is no Flower project: it has no pyproject.toml ('flwr new' makes one)")
-        try:
-            document = get_project_config(directory)
+        document = load_document(directory)
+        with _naming(directory):
             run_config = get_fused_config_from_dir(directory, {})
-        except (ValueError, OSError, TypeError, AttributeError) as error:
-            raise FlowerError(f"{directory} is no Flower project: {_one_line(error)}") from error
         components = document["tool"]["flwr"]["app"]["components"]
         if missing := {"serverapp", "clientapp"} - set(components):
             raise FlowerError(
@@ -172,6 +168,37 @@ def read_files(directory: Path, written: Sequence[str] = (), known: FilesRead | 
                 files.hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
         files.signatures[name] = signature
     return files
+
+
+def load_document(directory: Path, *, check_module: bool = False) -> dict[str, Any]:
+    """Return the content of a project's ``pyproject.toml``, validated by Flower.
+
+    Args:
+        directory: The project's.
+        check_module: Whether the modules that hold the apps must exist; nothing is imported.
+
+    Raises:
+        FlowerError: It is no Flower project; the message says what is missing.
+    """
+    if not directory.is_dir():
+        raise FlowerError(f"{directory} is no directory; name the one that has the project's pyproject.toml")
+    if not (directory / "pyproject.toml").is_file():
+        raise FlowerError(f"{directory} is no Flower project: it has no pyproject.toml ('flwr new' makes one)")
+    with _naming(directory):
+        document = get_project_config(directory)
+        for reference in document["tool"]["flwr"]["app"]["components"].values():
+            valid, problem = check_reference(reference, check_module=check_module, project_dir=directory)
+            if not valid:
+                raise ValueError(problem)
+    return document
+
+
+@contextmanager
+def _naming(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OSError, TypeError, AttributeError) as error:
+        raise FlowerError(f"{directory} is no Flower project: {_one_line(error)}") from error
 
 
 def hash_of(files: Mapping[str, str]) -> str:

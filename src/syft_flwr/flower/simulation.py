@@ -26,7 +26,7 @@ from syft_flwr.clock import SIGNAL_INTERVAL
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower.progress import Progress
 from syft_flwr.private import create_private, make_directories, write_private
-from syft_flwr.settings import EMAIL_VARIABLE, EMULATOR_VARIABLE, STATE_VARIABLE, TOKEN_VARIABLE
+from syft_flwr.settings import DATA_VARIABLE, EMAIL_VARIABLE, EMULATOR_VARIABLE, STATE_VARIABLE, TOKEN_VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class SimulationPlan:
 
     ``port`` is the local Drive's, 0 for a free one; ``data`` keeps its files. ``run_options`` are options of
     ``syft-flwr run`` for everybody, ``aggregator_options`` for the aggregator only. ``poll_interval`` is in seconds.
+    ``datasets``, one for each owner, are what the apps find in ``DATA_DIR``; empty leaves the variable as it is.
     """
 
     project: Path
@@ -60,6 +61,7 @@ class SimulationPlan:
     run_options: tuple[str, ...] = ()
     aggregator_options: tuple[str, ...] = ()
     poll_interval: float = 0.25
+    datasets: tuple[Path, ...] = ()
 
 
 @dataclass(slots=True)
@@ -101,9 +103,10 @@ class Simulation:
         parties = [option for email in emails for option in ("--datasite", email)]
         for place, email in enumerate(emails):
             partition = f"partition-id={place} num-partitions={len(emails)}"
-            self._start_member(email, host, [*parties, "--auto-approve", "--node-config", partition])
+            data = {DATA_VARIABLE: str(self._plan.datasets[place])} if self._plan.datasets else {}
+            self._start_member(email, host, [*parties, "--auto-approve", "--node-config", partition], data)
         options = [*parties, *self._plan.aggregator_options, "--out", str(self._plan.out)]
-        self._start_member(AGGREGATOR, host, options)
+        self._start_member(AGGREGATOR, host, options, {})
         self._attend()
         return self._conclude(time.monotonic() - started)
 
@@ -149,14 +152,15 @@ class Simulation:
             reason = _last_line(log).removeprefix("error: ") or f"see {log}"
             raise FlowerError(f"the local Drive did not start: {reason}") from error
 
-    def _start_member(self, email: str, host: str, options: Sequence[str]) -> None:
+    def _start_member(self, email: str, host: str, options: Sequence[str], variables: Mapping[str, str]) -> None:
         read, write = os.pipe()
         plan = self._plan
         command = ["run", str(plan.project), "--aggregator", AGGREGATOR, *options, *plan.run_options]
         command += ["--poll-interval", str(plan.poll_interval), "--max-poll-interval", str(4 * plan.poll_interval)]
         command += ["--events-fd", str(write)]
         log = self._log_path(email)
-        environment = {EMAIL_VARIABLE: email, EMULATOR_VARIABLE: host, STATE_VARIABLE: self._state.name}
+        place = {EMAIL_VARIABLE: email, EMULATOR_VARIABLE: host, STATE_VARIABLE: self._state.name}
+        environment = {**place, **variables}
         stdout = subprocess.PIPE if email == AGGREGATOR else None
         try:
             process = _spawn(command, log, environment, stdout=stdout, pass_fds=(write,))
