@@ -49,6 +49,8 @@ class Files:
             raise invalid("mimeType", "A file of this type has no content of its own.")
         merge_properties({}, metadata.properties)
         merge_properties({}, metadata.app_properties)
+        if (shortcut := metadata.settings.get("shortcutDetails")) is not None:
+            self._access.find(account, shortcut["targetId"])
         parent = metadata.parents[0] if metadata.parents else "root"
         return self._target_folder(account, parent).id
 
@@ -83,7 +85,7 @@ class Files:
             original_name=None if content is None else metadata.original_name or name,
             properties=merge_properties({}, metadata.properties),
             app_properties=merge_properties({}, metadata.app_properties),
-            settings=dict(metadata.settings),
+            settings=self._settings(account, metadata),
         )
         insert_file(self._database, file, now)
         self._access.refresh(file)
@@ -245,6 +247,14 @@ class Files:
         file.content = content
         file.revision = new_file_id()
 
+    def _settings(self, account: Account, metadata: Metadata) -> dict[str, object]:
+        """Return what is kept as it was given; of a shortcut, Drive tells what kind of file it leads to."""
+        settings = dict(metadata.settings)
+        if (shortcut := settings.get("shortcutDetails")) is not None:
+            target = self._access.find(account, shortcut["targetId"])
+            settings["shortcutDetails"] = {**shortcut, "targetMimeType": target.mime_type}
+        return settings
+
     def _moved(self, account: Account, file: File, add: Collection[str], remove: Collection[str]) -> str | None:
         """Return the folder that the file shall lie in."""
         held = file.parent
@@ -259,7 +269,9 @@ class Files:
                 raise insufficient_file_permissions(file.id)
             # What has no folder any more lies in its owner's My Drive.
             return self._root_of(file.owner)
-        if len(new) > 1 or (held is not None and held not in removed and self._sees(account, held)):
+        # An owner's file moves; others must take it out of the folder that it lies in, and so must see that.
+        leaves = held is None or held in removed or file.owner == account.key
+        if len(new) > 1 or not leaves:
             raise forbidden("cannotAddParent", "Increasing the number of parents is not allowed")
         self._access.require(account, file, "writer")
         self._check_cycle(file, new[0])
@@ -269,7 +281,7 @@ class Files:
         ancestor: File | None = folder
         while ancestor is not None:
             if ancestor.id == file.id:
-                raise forbidden("cyclicParents", "A folder can't lie within itself.")
+                raise ApiError(400, "cyclicParents", "A folder can't lie within itself.")
             ancestor = None if ancestor.parent is None else load_file(self._database, ancestor.parent)
 
     def _target_folder(self, account: Account, folder_id: str) -> File:
@@ -282,10 +294,6 @@ class Files:
 
     def _can_edit(self, account: Account, file: File) -> bool:
         return self._access.role(account, file) in ("writer", "owner")
-
-    def _sees(self, account: Account, file_id: str) -> bool:
-        file = load_file(self._database, file_id)
-        return file is not None and self._access.role(account, file) is not None
 
     def _root_of(self, key: str) -> str | None:
         row = self._database.row("SELECT root_id FROM account WHERE key = ?", key)

@@ -60,6 +60,7 @@ _READ_ONLY = frozenset(
         "exportLinks",
     }
 )
+SHORTCUT_MIME_TYPE = "application/vnd.google-apps.shortcut"
 _MIME_TYPE = re.compile(r"[\x21-\x7e]+/[\x20-\x7e]+")
 
 
@@ -107,6 +108,8 @@ def parse_metadata(body: Any) -> Metadata:
     ):
         raise invalid("mimeType", "Invalid MIME type provided.")
     settings = {key: _typed(body, key, kind) for key, kind in _SETTINGS.items() if key in body}
+    if texts["mimeType"] == SHORTCUT_MIME_TYPE and "shortcutDetails" not in settings:
+        raise invalid("shortcutDetails.targetId", "A shortcut needs a target.")
     _check_shortcut(settings.get("shortcutDetails"))
     return Metadata(
         id=texts["id"],
@@ -153,13 +156,14 @@ def _time(body: Mapping[str, Any], key: str) -> int | None:
 
 
 def _parents(body: Mapping[str, Any]) -> tuple[str, ...] | None:
-    parents = _typed(body, "parents", list)
+    parents = body.get("parents")
+    parents = [parents] if isinstance(parents, str) else _typed(body, "parents", list)  # Google's parser is lenient
     if parents is None:
         return None
     if not all(isinstance(parent, str) for parent in parents):
         raise invalid("parents", "Invalid value for field parents: not a list of IDs.")
     if len(parents) > 1:
-        raise invalid("parents", "A file can have only one parent folder.")
+        raise forbidden("cannotAddParent", "Increasing the number of parents is not allowed")
     return tuple(parents)
 
 

@@ -9,6 +9,7 @@ in ``storage.py``); the connection needs `register_functions`. What is too much 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -80,7 +81,13 @@ def register_functions(connection: sqlite3.Connection) -> None:
     """Teach the connection to match words of names, and properties, as Drive does."""
     connection.create_function("contains_prefixes", 2, contains_prefixes, deterministic=True)
     connection.create_function("contains_words", 2, contains_words, deterministic=True)
+    connection.create_function("natural_key", 1, _natural_key, deterministic=True)
     connection.create_function("has_property", 3, _has_property, deterministic=True)
+
+
+def _natural_key(name: str) -> str:
+    """Return a key that sorts names as people do: numbers by value, letters without regard to case."""
+    return re.sub(r"[0-9]+", lambda digits: f"{len(digits[0].lstrip('0')):04d}{digits[0].lstrip('0')}", name.lower())
 
 
 def compile_sql(query: Query) -> SqlCondition:

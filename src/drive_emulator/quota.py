@@ -11,6 +11,7 @@ UNITS = {
     "about.get": 5,
     "changes.getStartPageToken": 5,
     "changes.list": 100,
+    "drives.list": 100,
     "files.copy": 50,
     "files.create": 50,
     "files.delete": 50,
@@ -93,19 +94,19 @@ class Meter:
 
 
 class RateLimiter:
-    """A budget of units in any 60 seconds, for each account."""
+    """A budget of units a minute for each account; a minute starts with the first request after the one before."""
 
     def __init__(self) -> None:
-        self._spent: dict[str, deque[tuple[float, int]]] = {}
+        self._spent: dict[str, tuple[float, int]] = {}
 
     def spend(self, account: str, units: int, limit: int, now: float) -> bool:
         """Take the units from the account's budget, or return ``False`` when they would exceed it."""
-        spent = self._spent.setdefault(account, deque())
-        while spent and spent[0][0] <= now - 60:
-            spent.popleft()
-        if sum(used for _, used in spent) + units > limit:
+        since, spent = self._spent.get(account, (now, 0))
+        if now >= since + 60:
+            since, spent = now, 0
+        if spent + units > limit:
             return False
-        spent.append((now, units))
+        self._spent[account] = since, spent + units
         return True
 
     def clear(self) -> None:

@@ -27,7 +27,7 @@ _ORDERS = {
     "modifiedByMeTime": "IFNULL(v.modified, 0)",
     "modifiedTime": "f.modified_ms",
     "name": "f.name COLLATE NOCASE",
-    "name_natural": "f.name COLLATE NOCASE",
+    "name_natural": "natural_key(f.name)",
     "quotaBytesUsed": "IFNULL(f.size, 0)",
     "recency": "MAX(f.modified_ms, IFNULL(v.viewed, 0))",
     "sharedWithMeTime": "IFNULL(v.shared_at, 0)",
@@ -214,9 +214,9 @@ def _parse_order(text: str) -> list[tuple[str, bool]]:
     keys = []
     for part in text.split(",") if text.strip() else []:
         name, *rest = part.split()[:3] or [""]
-        if name not in _ORDERS or rest not in ([], ["desc"]):
+        if name not in _ORDERS or rest not in ([], ["asc"], ["desc"]):
             raise invalid("orderBy")
-        keys.append((_ORDERS[name], bool(rest)))
+        keys.append((_ORDERS[name], rest == ["desc"]))
     return keys
 
 

@@ -34,6 +34,10 @@ class Tokens:
             if row is None or row[1] <= self._time():
                 raise unauthenticated()
             email = row[0]
+        return self.account(email)
+
+    def account(self, email: str) -> Account:
+        """Return the account of an address, which need not have called before."""
         if (account := self._accounts.get(email.lower())) is None:
             with self._database.transaction():
                 account = self._accounts.ensure(email)

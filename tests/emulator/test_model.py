@@ -114,7 +114,7 @@ def test_units_are_the_documented_ones() -> None:
     assert {method: UNITS[method] for method in documented} == documented
 
 
-def test_a_budget_holds_for_any_sixty_seconds() -> None:
+def test_a_budget_holds_for_the_minute_that_begins_with_a_request() -> None:
     limiter = RateLimiter()
 
     assert limiter.spend("a", 60, 100, now=0.0)
@@ -122,5 +122,6 @@ def test_a_budget_holds_for_any_sixty_seconds() -> None:
     assert not limiter.spend("a", 1, 100, now=59.9)
     assert limiter.spend("b", 100, 100, now=59.9)
     assert limiter.spend("a", 60, 100, now=60.0)
-    assert not limiter.spend("a", 1, 100, now=118.9)
-    assert limiter.spend("a", 40, 100, now=119.0)
+    assert limiter.spend("a", 40, 100, now=118.9)
+    assert not limiter.spend("a", 1, 100, now=119.9)
+    assert limiter.spend("a", 100, 100, now=120.0)

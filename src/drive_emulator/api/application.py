@@ -6,6 +6,7 @@ import logging
 from urllib.parse import quote
 
 from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,6 +27,7 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
     ("GET", "/drive/v3/changes", "changes.list", changes.list_changes),
     ("GET", "/drive/v3/changes/startPageToken", "changes.getStartPageToken", changes.get_start_page_token),
     ("GET", "/drive/v3/about", "about.get", about.get),
+    ("GET", "/drive/v3/drives", "drives.list", about.list_drives),
     ("POST", _FILES, "files.create", files.create),
     ("GET", _FILES, "files.list", files.list_files),
     ("GET", f"{_FILES}/generateIds", "files.generateIds", files.generate_ids),
@@ -46,6 +48,7 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
     ("PATCH", f"{_UPLOADS}/{{file_id}}", "files.update", uploads.upload),
     ("PUT", _UPLOADS, "uploads.put", uploads.put),
     ("PUT", f"{_UPLOADS}/{{file_id}}", "uploads.put", uploads.put),
+    ("POST", f"{_UPLOADS}/{{file_id}}", "uploads.put", uploads.put),
     ("DELETE", _UPLOADS, "uploads.cancel", uploads.cancel),
     ("DELETE", f"{_UPLOADS}/{{file_id}}", "uploads.cancel", uploads.cancel),
 ]
@@ -67,10 +70,15 @@ def create_application(service: Service, *, control: bool) -> ASGIApp:
     for path in ("/token", "/oauth2/v4/token"):
         router.routes.append(StrictRoute(path, token_endpoint(service), "POST"))
     router.routes.append(StrictRoute("/o/oauth2/auth", consent_endpoint(service), "GET"))
+    router.routes.append(StrictRoute("/health", _healthy, "GET"))
     router.routes.append(StrictRoute("/revoke", revoke_endpoint(service), "POST"))
     if control:
         router.routes.extend(control_routes(service))
     return application
+
+
+async def _healthy(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:

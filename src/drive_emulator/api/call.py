@@ -7,7 +7,8 @@ import json
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -23,6 +24,7 @@ from drive_emulator.service import Service
 
 MAX_JSON = 1_048_576
 """Largest JSON body, in bytes."""
+_PIECE = 65_536
 TRANSPORT = "drive_emulator.transport"
 """Where the server puts a request's connection in the ASGI scope's extensions."""
 _TOKEN_IN_QUERY = re.compile(r"access_token=[^&]*&?")
@@ -49,6 +51,10 @@ class Call:
         if "\x00" in value:
             raise invalid(name)
         return value
+
+    def page_size(self, default: int, highest: int) -> int:
+        """Return the parameter ``pageSize``; what is above the highest value counts as that."""
+        return min(self.number("pageSize", default, 1, 999_999_999), highest)
 
     def number(self, name: str, default: int, lowest: int, highest: int) -> int:
         """Return an integer parameter.
@@ -90,14 +96,19 @@ class Call:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes, no faster than the faults allow."""
         half = int(self.request.headers.get("content-length", "0")) // 2
+        is_gzip = self.request.headers.get("content-encoding", "").strip().lower() == "gzip"
+        unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if is_gzip else None
         async for chunk in self.request.stream():
             if chunk:
                 self.bytes_in += len(chunk)
                 await self.throttle(len(chunk))
-                yield chunk
+                for piece in _unzipped(unzip, chunk):
+                    yield piece
             if self.plan.during is not None and self.bytes_in > half:
                 await self.break_off(self.plan.during)
                 raise ConnectionBrokenError
+        if unzip is not None and not unzip.eof:
+            raise bad_body("The request body is no gzip stream, or is cut off.")
 
     async def throttle(self, size: int) -> None:
         if self.plan.bytes_per_second is not None:
@@ -128,6 +139,20 @@ class Call:
             if len(body) > MAX_JSON:
                 raise bad_body("The request body is too large.")
         return parse_json(bytes(body))
+
+
+def _unzipped(unzip: Any, chunk: bytes) -> Iterator[bytes]:
+    """Yield what a chunk of the body holds, in pieces of a bounded size."""
+    if unzip is None:
+        yield chunk
+        return
+    try:
+        while chunk:
+            if piece := unzip.decompress(chunk, _PIECE):
+                yield piece
+            chunk = unzip.unconsumed_tail
+    except zlib.error as error:
+        raise bad_body("The request body is no gzip stream.") from error
 
 
 def parse_json(body: bytes) -> Any:
@@ -165,10 +190,12 @@ def operation(service: Service, method: str, handler: Handler) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         media = request.query_params.get("alt") == "media" and f"{method}_media" in UNITS
         name = f"{method}_media" if media else method
+        if "upload_id" in request.query_params and method.startswith("files."):
+            name = "uploads.put"  # a piece by POST, which the call that began the upload has paid for
         units = UNITS.get(name, 0)
         account, call, status, response = "", None, 0, Response()
         try:
-            caller = service.tokens.authenticate(_token(request))
+            caller = _caller(service, request)
             account = caller.key
             plan = service.faults.plan(name, account, units, service.drive.clock.time())
             call = Call(service, request, method, caller, plan)
@@ -220,6 +247,14 @@ async def _end(call: Call, end: ApiError | End | None) -> None:
     if end is not None:
         await call.break_off(end)
         raise ConnectionBrokenError
+
+
+def _caller(service: Service, request: Request) -> Account:
+    """Return who calls; the URI of an upload session is known to the one who began it, and needs no token."""
+    session = request.query_params.get("upload_id")
+    if session and "authorization" not in request.headers:
+        return service.tokens.account(service.drive.uploads.find(session).account)
+    return service.tokens.authenticate(_token(request))
 
 
 def _token(request: Request) -> str:

@@ -19,7 +19,7 @@ async def list_changes(call: Call) -> Response:
     token = call.text("pageToken")
     if not token:
         raise required("pageToken", "Required parameter: pageToken")
-    size = call.number("pageSize", 100, 1, 1000)
+    size = call.page_size(100, 1000)
     page = call.drive.changes.page(
         call.account.key, token, size, include_removed=call.flag("includeRemoved", default=True)
     )

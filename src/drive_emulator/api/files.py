@@ -82,7 +82,7 @@ async def list_files(call: Call) -> Response:
         call.account,
         call.text("q"),
         call.text("orderBy"),
-        call.number("pageSize", 100, 1, _MOST_LISTED),
+        call.page_size(100, _MOST_LISTED),
         call.text("pageToken") or None,
     )
     wanted = costly_fields(mask, "files")

@@ -30,7 +30,7 @@ async def create(call: Call) -> Response:
 
 async def list_permissions(call: Call) -> Response:
     mask = call.mask()
-    size = call.number("pageSize", 100, 1, 100)
+    size = call.page_size(100, 100)
     offset = call.number("pageToken", 0, 0, 999_999_999)
     permissions = call.drive.permissions.list(call.account, call.path("file_id"))
     answer = {

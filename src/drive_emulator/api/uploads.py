@@ -18,17 +18,21 @@ from drive_emulator.model import Content, File
 from drive_emulator.multipart import MultipartError, RelatedUpload
 from drive_emulator.uploads import Session
 
-CHUNK_MULTIPLE = 256 * 1024
-"""Every piece of a resumable upload but the last is a multiple of this many bytes."""
+SMALLEST_PIECE = 256 * 1024
+"""Every piece of a resumable upload but the last has at least so many bytes."""
+_GOOG = "X-Goog-Upload-"
 MAX_SIZE = 5 * 1024**4
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.ASCII)
 
 
 async def upload(call: Call) -> Response:
     """Begin or do a ``files.create`` or ``files.update`` with content."""
+    if "upload_id" in call.request.query_params:  # Go's client and rclone send the pieces by POST
+        return await put(call)
+    protocol = call.request.headers.get(f"{_GOOG}protocol", "").lower()
     mask = call.mask()
     file_id = call.request.path_params.get("file_id")
-    kind = call.text("uploadType")
+    kind = {"raw": "media"}.get(protocol, protocol) or call.text("uploadType")
     if kind == "resumable":
         return await _begin(call, file_id)
     if kind not in ("media", "multipart"):
@@ -109,7 +113,8 @@ def _media_type(header: str | None) -> str | None:
 
 
 async def _begin(call: Call, file_id: str | None) -> Response:
-    size = call.request.headers.get("x-upload-content-length")
+    headers = call.request.headers
+    size = headers.get("x-upload-content-length", headers.get(f"{_GOOG}header-content-length"))
     if size is not None and not (size.isascii() and size.isdecimal() and len(size) < 18 and int(size) <= MAX_SIZE):
         raise ApiError(
             400, "invalid", "Invalid upload size.", location="X-Upload-Content-Length", location_type="header"
@@ -122,16 +127,22 @@ async def _begin(call: Call, file_id: str | None) -> Response:
             file_id=file_id,
             metadata=body,
             query=dict(call.request.query_params),
-            content_type=_media_type(call.request.headers.get("x-upload-content-type")),
+            content_type=_media_type(headers.get("x-upload-content-type", headers.get(f"{_GOOG}header-content-type"))),
             total=None if size is None else int(size),
         )
-    url = call.request.url.include_query_params(upload_id=session.id).remove_query_params("access_token")
-    return Response(status_code=200, headers={"Location": str(url), "X-GUploader-UploadID": session.id})
+    url = str(call.request.url.include_query_params(upload_id=session.id).remove_query_params("access_token"))
+    answer = {"Location": url, "X-GUploader-UploadID": session.id}
+    if f"{_GOOG}protocol" in headers:
+        granularity = str(SMALLEST_PIECE)
+        answer |= {f"{_GOOG}URL": url, f"{_GOOG}Status": "active", f"{_GOOG}Chunk-Granularity": granularity}
+    return Response(status_code=200, headers=answer)
 
 
 async def put(call: Call) -> Response:
     """Take a piece of a resumable upload, or say how far it has come."""
     session = _session(call)
+    if f"{_GOOG}command" in call.request.headers and "cancel" in _commands(call):
+        return await cancel(call)
     if session.lock.locked():
         raise ApiError(503, "backendError", "Another request of this upload is under way.")
     async with session.lock:
@@ -146,7 +157,7 @@ async def put(call: Call) -> Response:
         if total is not None:
             session.total = total
         if session.total is None or writer.size < session.total or (start is None and total is None):
-            return _incomplete(writer)
+            return _incomplete(call, writer)
         await writer.sync()
         return _complete(call, session, writer)
 
@@ -167,6 +178,8 @@ def _session(call: Call) -> Session:
 
 def _content_range(call: Call, session: Session) -> tuple[int | None, int | None, int | None]:
     """Return first byte, the one after the last (``None``: until the body ends), and the total if known."""
+    if f"{_GOOG}command" in call.request.headers:
+        return _goog_range(call)
     header = call.request.headers.get("content-range")
     if header is None:
         return 0, None, _declared_length(call)
@@ -182,12 +195,37 @@ def _content_range(call: Call, session: Session) -> tuple[int | None, int | None
     start, stop = int(first), int(last) + 1
     if stop <= start or (total is not None and stop > total):
         raise _bad_range()
-    if stop != total and (stop - start) % CHUNK_MULTIPLE:
-        raise _bad_range("A piece that is not the last must be a multiple of 262144 bytes.")
+    if stop != total and stop - start < SMALLEST_PIECE:
+        raise _bad_range(f"A piece that is not the last must have at least {SMALLEST_PIECE} bytes.")
     return start, stop, total
 
 
+def _commands(call: Call) -> set[str]:
+    return {command.strip().lower() for command in call.request.headers.get(f"{_GOOG}command", "").split(",")}
+
+
+def _goog_range(call: Call) -> tuple[int | None, int | None, int | None]:
+    """Read the same from the headers of Google's newer protocol, which Ruby's client speaks."""
+    commands = _commands(call)
+    if not commands <= {"upload", "finalize", "query"} or not commands:
+        raise ApiError(400, "invalid", "Invalid X-Goog-Upload-Command.", location_type="header")
+    if "query" in commands:
+        return None, None, None
+    offset = call.request.headers.get(f"{_GOOG}offset", "0")
+    length = _declared_length(call) or 0
+    if not (offset.isascii() and offset.isdecimal() and len(offset) < 18):
+        raise ApiError(400, "invalid", "Invalid X-Goog-Upload-Offset.", location_type="header")
+    start = int(offset)
+    if "upload" not in commands:
+        return None, None, start
+    if "finalize" not in commands and length < SMALLEST_PIECE:
+        raise _bad_range(f"A piece that is not the last must have at least {SMALLEST_PIECE} bytes.")
+    return start, start + length, start + length if "finalize" in commands else None
+
+
 def _declared_length(call: Call) -> int | None:
+    if call.request.headers.get("content-encoding"):
+        return None
     text = call.request.headers.get("content-length", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 18 else None
 
@@ -221,8 +259,14 @@ async def _bounded(call: Call, length: int | None) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _incomplete(writer: BlobWriter) -> Response:
+def _incomplete(call: Call, writer: BlobWriter) -> Response:
+    """Say how far an upload has come; some HTTP libraries would follow a 308, and ask for a 200 in its place."""
+    if f"{_GOOG}command" in call.request.headers:
+        headers = {f"{_GOOG}Status": "active", f"{_GOOG}Size-Received": str(writer.size)}
+        return Response(status_code=200, headers=headers)
     headers = {"Range": f"bytes=0-{writer.size - 1}"} if writer.size else {}
+    if call.request.headers.get("x-guploader-no-308", "").lower() == "yes":
+        return Response(status_code=200, headers={**headers, "X-HTTP-Status-Code-Override": "308"})
     return Response(status_code=308, headers=headers)
 
 
@@ -239,11 +283,18 @@ def _complete(call: Call, session: Session, writer: BlobWriter) -> Response:
         with call.drive.database.transaction():
             call.drive.uploads.cancel(session)
         raise
-    return file_answer(call, file, _mask(session))
+    return _final(call, session, file)
 
 
 def _done(call: Call, session: Session) -> Response:
-    return file_answer(call, call.drive.access.find(call.account, session.result or ""), _mask(session))
+    return _final(call, session, call.drive.access.find(call.account, session.result or ""))
+
+
+def _final(call: Call, session: Session, file: File) -> Response:
+    answer = file_answer(call, file, _mask(session))
+    if f"{_GOOG}command" in call.request.headers:
+        answer.headers[f"{_GOOG}Status"] = "final"
+    return answer
 
 
 def _mask(session: Session) -> Mask:

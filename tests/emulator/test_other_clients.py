@@ -1,0 +1,167 @@
+"""What clients other than Python's send: Go, rclone, Java, Ruby, R."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from emulator_steps import ALICE, BOB, FILES, create, folder, share
+
+from drive_emulator import DriveEmulator
+
+UPLOAD = "/upload/drive/v3/files"
+PIECE = 300_000  # no multiple of 262,144
+CONTENT = bytes(range(256)) * 3_000
+
+
+def begin(raw: Any, path: str = f"{UPLOAD}?uploadType=resumable", verb: str = "POST", **headers: str) -> str:
+    answer = raw(verb, path, {"name": "large"} if verb == "POST" else {}, headers)
+    assert answer.status == 200
+    parts = urlsplit(answer.headers["Location"])
+    return f"{parts.path}?{parts.query}"
+
+
+def send_pieces(raw: Any, uri: str, verb: str, headers: dict[str, str] | None = None) -> list[Any]:
+    total, answers = len(CONTENT), []
+    for start in range(0, total, PIECE):
+        piece = CONTENT[start : start + PIECE]
+        content_range = f"bytes {start}-{start + len(piece) - 1}/{total}"
+        answers.append(raw(verb, uri, piece, {"Content-Range": content_range, **(headers or {})}))
+    return answers
+
+
+def content(raw: Any, file_id: str) -> bytes:
+    body: bytes = raw("GET", f"{FILES}/{file_id}?alt=media").body
+    return body
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT"])
+def test_pieces_of_any_length_come_by_post_as_well(raw, emulator: DriveEmulator, verb: str) -> None:
+    alice = raw(ALICE)
+    answers = send_pieces(alice, begin(alice), verb)
+    assert [answer.status for answer in answers] == [308, 308, 200]
+    file_id = answers[-1].json["id"]
+    assert content(alice, file_id) == CONTENT
+    answers = send_pieces(alice, begin(alice, f"{UPLOAD}/{file_id}?uploadType=resumable", "PATCH"), verb)
+    assert (answers[-1].status, answers[-1].json["id"]) == (200, file_id)
+    pieces = [request for request in emulator.requests() if "upload_id" in request["query"]]
+    assert {(request["method"], request["units"]) for request in pieces} == {("uploads.put", 0)}
+
+
+def test_a_small_piece_that_is_not_the_last_is_refused(raw) -> None:
+    alice = raw(ALICE)
+    answer = alice("PUT", begin(alice), b"x" * 1000, {"Content-Range": "bytes 0-999/5000"})
+    assert answer.status == 400
+
+
+def test_a_client_may_ask_for_no_308(raw) -> None:
+    alice = raw(ALICE)
+    first, *_, last = send_pieces(alice, begin(alice), "POST", {"X-GUploader-No-308": "yes"})
+    assert (first.status, first.headers["X-HTTP-Status-Code-Override"]) == (200, "308")
+    assert first.headers["Range"] == f"bytes=0-{PIECE - 1}"
+    assert "X-HTTP-Status-Code-Override" not in last.headers
+    assert last.json["name"] == "large"
+
+
+def test_a_session_s_uri_needs_no_authorization(raw) -> None:
+    uri = begin(raw(ALICE))
+    assert send_pieces(raw(None), uri, "PUT")[-1].json["name"] == "large"
+    assert raw(None)("PUT", f"{UPLOAD}?upload_id=unknown", b"").status == 404
+
+
+def test_bodies_may_be_gzipped(raw) -> None:
+    alice, headers = raw(ALICE), {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    answer = alice("POST", FILES, gzip.compress(json.dumps({"name": "zipped"}).encode()), headers)
+    assert (answer.status, answer.json["name"]) == (200, "zipped")
+    uri = begin(alice)
+    answer = alice("PUT", uri, gzip.compress(CONTENT), {"Content-Encoding": "gzip"})
+    assert answer.status in (200, 308)
+    simple = alice("POST", f"{UPLOAD}?uploadType=media", gzip.compress(CONTENT), {"Content-Encoding": "gzip"})
+    assert content(alice, simple.json["id"]) == CONTENT
+
+
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}" * 1000)[:-9]])
+def test_a_body_that_is_no_gzip_is_refused(raw, body: bytes) -> None:
+    assert raw(ALICE)("POST", FILES, body, {"Content-Encoding": "gzip"}).status == 400
+
+
+def test_the_newer_upload_protocol_of_ruby_s_client(raw) -> None:
+    alice = raw(ALICE)
+    start = {"X-Goog-Upload-Protocol": "resumable", "X-Goog-Upload-Command": "start"}
+    answer = alice("POST", UPLOAD, {"name": "ruby"}, {**start, "X-Goog-Upload-Header-Content-Type": "text/x-ruby"})
+    assert (answer.status, answer.headers["X-Goog-Upload-Status"]) == (200, "active")
+    parts = urlsplit(answer.headers["X-Goog-Upload-URL"])
+    uri = f"{parts.path}?{parts.query}"
+    answer = alice("POST", uri, CONTENT[:PIECE], {"X-Goog-Upload-Command": "upload", "X-Goog-Upload-Offset": "0"})
+    assert (answer.status, answer.headers["X-Goog-Upload-Size-Received"]) == (200, str(PIECE))
+    answer = alice("POST", uri, None, {"X-Goog-Upload-Command": "query", "Content-Length": "0"})
+    assert answer.headers["X-Goog-Upload-Size-Received"] == str(PIECE)
+    finish = {"X-Goog-Upload-Command": "upload, finalize", "X-Goog-Upload-Offset": str(PIECE)}
+    answer = alice("POST", uri, CONTENT[PIECE:], finish)
+    assert (answer.headers["X-Goog-Upload-Status"], answer.json["mimeType"]) == ("final", "text/x-ruby")
+    assert content(alice, answer.json["id"]) == CONTENT
+
+
+def test_one_parent_may_stand_without_its_list(raw, alice) -> None:
+    parent = folder(alice, "parent")
+    answer = raw(ALICE)("POST", f"{FILES}?fields=parents", {"name": "from R", "parents": parent})
+    assert answer.json["parents"] == [parent]
+
+
+def test_files_are_ordered_as_asked(alice) -> None:
+    for name in ("n10", "N2", "n1", "m"):
+        create(alice, name)
+    query = {"q": "mimeType = 'text/plain'", "fields": "files(name)"}
+
+    def names(order: str) -> list[str]:
+        return [file["name"] for file in alice.files().list(orderBy=order, **query).execute()["files"]]
+
+    assert names("name_natural") == ["m", "n1", "N2", "n10"]
+    assert names("name_natural desc") == ["n10", "N2", "n1", "m"]
+    assert names("name asc") == names("name") == ["m", "n1", "n10", "N2"]
+
+
+def test_an_owner_s_file_moves_with_a_parent_added_and_a_stranger_s_does_not(raw, alice, bob) -> None:
+    here, there = folder(alice, "here"), folder(alice, "there")
+    file_id = create(alice, "f", here)
+    moved = raw(ALICE)("PATCH", f"{FILES}/{file_id}?addParents={there}&fields=parents", {})
+    assert moved.json["parents"] == [there]
+    share(alice, file_id, BOB)
+    own = folder(bob, "bob's")
+    refused = raw(BOB)("PATCH", f"{FILES}/{file_id}?addParents={own}", {})
+    assert (refused.status, refused.reason) == (403, "cannotAddParent")
+
+
+def test_a_file_has_one_parent_and_no_folder_lies_in_itself(raw, alice) -> None:
+    one, other = folder(alice, "one"), folder(alice, "other")
+    refused = raw(ALICE)("POST", FILES, {"name": "f", "parents": [one, other]})
+    assert (refused.status, refused.reason) == (403, "cannotAddParent")
+    below = folder(alice, "below", one)
+    assert raw(ALICE)("PATCH", f"{FILES}/{one}?addParents={below}", {}).status == 400
+
+
+def test_a_personal_account_has_no_shared_drives(raw) -> None:
+    assert raw(ALICE)("GET", "/drive/v3/drives").json["drives"] == []
+
+
+def test_a_shortcut_needs_a_target_and_tells_its_type(raw, alice) -> None:
+    shortcut = {"name": "s", "mimeType": "application/vnd.google-apps.shortcut"}
+    assert raw(ALICE)("POST", FILES, shortcut).status == 400
+    assert raw(ALICE)("POST", FILES, {**shortcut, "shortcutDetails": {"targetId": "none"}}).status == 404
+    target = create(alice, "target")
+    made = raw(ALICE)("POST", f"{FILES}?fields=shortcutDetails", {**shortcut, "shortcutDetails": {"targetId": target}})
+    assert made.json["shortcutDetails"] == {"targetId": target, "targetMimeType": "text/plain"}
+
+
+def test_a_page_above_the_maximum_is_as_large_as_there_is(raw, alice) -> None:
+    create(alice, "f")
+    assert raw(ALICE)("GET", f"{FILES}?pageSize=5000").status == 200
+    assert raw(ALICE)("GET", f"{FILES}?pageSize=0").status == 400
+
+
+def test_the_emulator_says_that_it_is_there(raw) -> None:
+    answer = raw(None)("GET", "/health")
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
