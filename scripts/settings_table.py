@@ -37,7 +37,7 @@ def flags(name: str) -> list[str]:
     """Return the commands that have a setting as an option."""
     group = typer.main.get_command(app)
     assert isinstance(group, click.Group)
-    flag = f"--{name.replace('_', '-')}"
+    flag = f"--{name.replace('_units', '').replace('_', '-')}"
     found = [
         command.name
         for command in group.commands.values()

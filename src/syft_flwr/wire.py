@@ -174,10 +174,9 @@ def unix_time(timestamp: str) -> float | None:
         return None
 
 
-def error_body(error: str, seconds: float, *, kind: str = "") -> bytes:
-    """Write an error reply of a time in Unix seconds, with the type of the exception if there was one."""
-    told = {"error": error, "timestamp": datetime.fromtimestamp(seconds, UTC).isoformat()}
-    return json.dumps(told | ({"type": kind} if kind else {})).encode()
+def error_body(error: str, seconds: float) -> bytes:
+    """Write an error reply of a time in Unix seconds."""
+    return json.dumps({"error": error, "timestamp": datetime.fromtimestamp(seconds, UTC).isoformat()}).encode()
 
 
 def new_future_id() -> str:

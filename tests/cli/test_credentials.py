@@ -90,7 +90,7 @@ def test_a_persons_revoked_credentials_are_told_with_the_way_to_new_ones(machine
     machine.use(kind)
     code, words = machine.check()
     assert code == 1
-    assert "Token has been expired or revoked" in words
+    assert "invalid_grant" in words
     assert "Log in again: syft-flwr login CLIENT_FILE" in words
     assert "last 7 days" in words
 

@@ -83,7 +83,7 @@ def test_a_log_out_revokes_the_token_for_good(client_file: Path, tmp_path: Path)
     done = syft_flwr("login", "--check")
 
     assert done.exit_code == 1
-    assert "no longer accepts the saved login (invalid_grant)" in done.output
+    assert "does not accept the credentials (invalid_grant)" in done.output
 
 
 @pytest.mark.parametrize("whole_address", [True, False])

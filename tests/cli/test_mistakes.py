@@ -85,9 +85,7 @@ MISTAKES = [
     Mistake(WATCH, 1, "SYFT_FLWR_STATE_DIR names a file", {"SYFT_FLWR_STATE_DIR": "file"}),
     Mistake(WATCH, 1, "DRIVE_EMULATOR_HOST must be host:port, for", {"DRIVE_EMULATOR_HOST": "localhost"}),
     Mistake(WATCH, 1, "SYFT_FLWR_POLL_INTERVAL must be a positive", {"SYFT_FLWR_POLL_INTERVAL": "fast", **NO_EMULATOR}),
-    Mistake(
-        WATCH, 1, "quota_units_per_minute must be at least 400", {"SYFT_FLWR_QUOTA_PER_MINUTE": "5", **NO_EMULATOR}
-    ),
+    Mistake(WATCH, 2, "it must be at least that", {"SYFT_FLWR_QUOTA_PER_MINUTE": "5", **NO_EMULATOR}),
     Mistake("clean --older-than yesterday", 1, "--older-than must be a number with a unit s, m, h, d or w"),
     # credentials
     Mistake(WATCH, 1, "no credentials for Google Drive: log in with: syft-flwr login CLIENT_FILE"),
@@ -104,7 +102,7 @@ MISTAKES = [
     Mistake(f"run digits {PARTIES} --email agg@example.com --min-available 2", 1, "min_available is 2, but"),
     Mistake(f"run digits {PARTIES} --email agg@example.com --out file", 2, "Directory 'file' is a file"),
     Mistake(f"run digits {PARTIES} --email do1@example.com", 1, "not approved. Look at it, then add --approve"),
-    Mistake(f"run digits {PARTIES} --email do1@example.com --approve 00", 1, "name at least 12 digits of the hash"),
+    Mistake(f"run digits {PARTIES} --email do1@example.com --approve 00", 1, "name the whole hash"),
     Mistake(f"run digits {PARTIES} --email do1@example.com --auto-approve --node-config x=", 1, "--node-config can't"),
     Mistake(f"run digits {PARTIES} --email do1@example.com --poll-interval -1", 2, "'--poll-interval': -1.0 is not in"),
     Mistake("simulate digits -c x=", 1, "--run-config can't be read at 'x='; write 'key=value key2=\"text\"'"),

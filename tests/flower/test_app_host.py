@@ -158,7 +158,7 @@ from syft_flwr.flower.app_host import ForkedApps
 from syft_flwr.flower.job import AppSpec, Task
 
 with ForkedApps(AppSpec(sys.argv[1], "zoo.clients:app"), Path(sys.argv[2])) as apps:
-    outcome = apps.run(Task(Path(sys.argv[3]).read_bytes(), Path(sys.argv[4]).read_bytes()), 60.0)
+    outcome = apps.run(Task([Path(sys.argv[3])], Path(sys.argv[4]).read_bytes()), 60.0)
 print([outcome.error, outcome.crash])
 """
 

@@ -108,7 +108,7 @@ def test_an_error_reply_is_returned_by_get_response_and_raised_by_wait(drive: Dr
         future_id = rpc.send(DO, APP, "messages", b"that")
         body = wait_until(lambda: rpc.get_response(future_id))
 
-        assert body.startswith(b'{"error": "can\'t do that"')
+        assert body.startswith(b'{"error": "ValueError: can\'t do that"')
         with pytest.raises(RemoteHandlerError, match="can't do that") as raised:
             rpc.wait([future_id])
         assert (raised.value.future_id, raised.value.body) == (future_id, body)

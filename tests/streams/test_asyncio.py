@@ -138,7 +138,5 @@ def test_asking_ends_in_time_and_names_the_future() -> None:
 def test_the_app_is_the_constructor_s_unless_another_is_named(events: P2PFileEvents) -> None:
     events.on_request("messages", lambda body: b"here")
     with serving(events), P2PFileRpc(DS, APP) as rpc:
-        future = rpc.send(DO, endpoint="messages", body=b"x")
+        future = rpc.send(DO, None, "messages", b"x")
         assert rpc.wait([future], 20)[future] == b"here"
-        with pytest.raises(TypeError, match="pass body"):
-            rpc.send(DO, endpoint="messages")

@@ -135,6 +135,8 @@ class TransportErrors:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, google.auth.exceptions.TransportError):
+            raise DriveUnavailableError(f"{self._method}: can't reach Google's login: {printable(error)}") from error
         if isinstance(error, google.auth.exceptions.GoogleAuthError):
             raise _auth_error(self._method, error) from None  # its text may hold what the token endpoint answered
         if isinstance(error, urllib3.exceptions.HTTPError | http.client.HTTPException | OSError):
@@ -225,8 +227,6 @@ def oauth_code(*texts: object) -> str:
 
 
 def _auth_error(method: str, error: google.auth.exceptions.GoogleAuthError) -> Exception:
-    if isinstance(error, google.auth.exceptions.TransportError):
-        return DriveUnavailableError(f"{method}: can't reach Google's login: {printable(error)}")
     told = [arg.get("error") if isinstance(arg, Mapping) else arg for arg in reversed(error.args)]
     code = oauth_code(*told)
     if error.retryable:

@@ -19,7 +19,7 @@ from syft_flwr.exchange.disposables import LARGE
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.work import Answer, Step, Work
 from syft_flwr.models import Message, Rejection, RejectionReason, Replied
-from syft_flwr.printable import printable, printable_traceback
+from syft_flwr.printable import printable_error, printable_traceback
 from syft_flwr.state.journal import Spooled
 
 _log = logging.getLogger(__name__)
@@ -161,8 +161,8 @@ class Responder:
             return Answer(as_body(work.route.handler(content, work.message)))
         except BaseException as error:  # whatever a handler raises becomes its reply; the feed goes on
             self._parts.streams.report("handler", error, work.message)
-            told = printable_traceback(error) if work.route.share_errors else printable(error) or type(error).__name__
-            return Answer(self._error_body(told, kind=type(error).__name__), is_error=True)
+            told = printable_traceback(error) if work.route.share_errors else printable_error(error)
+            return Answer(self._error_body(told), is_error=True)
 
     def give_up(self, work: Work, attempts: int) -> Answer:
         """Return the answer to a request that no handler survives."""
@@ -179,8 +179,8 @@ class Responder:
         """Note that a request has left this process, and is not over."""
         self._on_over(work)
 
-    def _error_body(self, error: str, *, kind: str = "") -> bytes:
-        return wire.error_body(error, self._parts.clock.time(), kind=kind)
+    def _error_body(self, error: str) -> bytes:
+        return wire.error_body(error, self._parts.clock.time())
 
     def _spool(self, work: Work) -> None:
         """Put the answer on disk: from here on the handler never runs again for this request."""

@@ -75,9 +75,9 @@ class P2PFileRpc(SyftFlwrRpc):
     def send(
         self,
         to_email: str,
-        app_name: str | None = None,
-        endpoint: str = "",
-        body: bytes | None = None,
+        app_name: str | None,
+        endpoint: str,
+        body: bytes,
         encrypt: bool = False,
         *,
         disposable: str = "",
@@ -88,9 +88,9 @@ class P2PFileRpc(SyftFlwrRpc):
 
         Args:
             to_email: The recipient's address.
-            app_name: Name of the application; by default that of the constructor.
-            endpoint: The endpoint, with or without a leading slash; it must be given.
-            body: What the handler will get; it must be given.
+            app_name: Name of the application; ``None`` for that of the constructor.
+            endpoint: The endpoint, with or without a leading slash.
+            body: What the handler will get.
             encrypt: Not supported: warns once for each recipient, and sends unencrypted.
             disposable: The name of what it is thrown away with (:meth:`DriveRuntime.disposable`).
 
@@ -101,8 +101,6 @@ class P2PFileRpc(SyftFlwrRpc):
             InvalidNameError: An argument can't go on the wire (it is a ``ValueError``, too).
             DriveError: Drive refused, or could not be reached in spite of retries.
         """
-        if body is None:
-            raise TypeError("a body is bytes, not None: pass body=b'' for an empty one")
         request = Request(to_email, self._app if app_name is None else app_name, endpoint, body, disposable)
         return self._send([request], encrypt=encrypt)[0]
 

@@ -17,7 +17,7 @@ from syft_flwr.exchange.objects import Disposable
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.waiting import Waiting
-from syft_flwr.feed.router import MessageRouter, from_start
+from syft_flwr.feed.router import from_start
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied, Replies
 from syft_flwr.recording import Recorder
 from syft_flwr.runtime.engine import Engine
@@ -119,8 +119,8 @@ class DriveRuntime:
         return self._engine.parts.streams.changes
 
     @property
-    def messages(self) -> MessageRouter:
-        """Every message to this account, once; after a restart the unfinished ones again. Hot, an ``Observable``."""
+    def messages(self) -> Observable[Message]:
+        """Every message to this account, once; after a restart the unfinished ones again. Hot."""
         return self._engine.parts.streams.messages
 
     @property
