@@ -124,7 +124,7 @@ def test_missing_credentials_are_told_with_their_place(machine: Machine, kind: s
 def test_without_any_credentials_the_ways_to_get_some_are_told(machine: Machine) -> None:
     code, told = machine.check()
     assert code == 1
-    assert "no credentials for Google Drive: log in with: syft-flwr login CLIENT_FILE" in told
+    assert "no credentials for Google Drive. Log in: syft-flwr login CLIENT_FILE" in told
     assert "DRIVE_EMULATOR_HOST" in told
 
 

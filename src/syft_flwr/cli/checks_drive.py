@@ -14,6 +14,8 @@ from syft_flwr.errors import DriveUnavailableError
 from syft_flwr.wire import same_address
 
 _LEAST_ROOM = 100 * 1024**2
+_CLOCK_ROUNDING = 3.0
+"""Seconds that Drive's dates, which have no fractions, and the network may make out."""
 _CLOCK_WARNING, _CLOCK_FAILURE = 30.0, 240.0
 """Seconds; Google refuses a service account's tokens when they are off by five minutes."""
 _FEED_PATIENCE = 60.0
@@ -62,6 +64,8 @@ def check_storage(exam: Examination) -> Finding:
 def check_clock(exam: Examination) -> Finding:
     """Compare this machine's clock with Drive's."""
     ahead = time.time() - exam.gateway.server_time()
+    if abs(ahead) < _CLOCK_ROUNDING:
+        return ok("as Drive's, to the second")
     found = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} Drive's"
     advice = "set this machine's clock, by NTP for example: timedatectl set-ntp true"
     if abs(ahead) > _CLOCK_FAILURE:
