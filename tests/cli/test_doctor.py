@@ -215,7 +215,7 @@ def test_a_clock_that_is_off_is_found(drive: DriveEmulator, seconds: int, standi
 def test_a_feed_that_does_not_show_a_new_file_is_found_and_nothing_is_left(
     drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks_drive, "_FEED_PATIENCE", 0.0)
+    monkeypatch.setattr(checks_drive, "FEED_PATIENCE", 0.0)
     with drive.behaviour(delay_seconds=3600.0):
         assert "the change feed did not show a new file" in trouble()["round trip"][1]
     assert drive.files() == []
