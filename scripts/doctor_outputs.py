@@ -76,7 +76,8 @@ def output(situation: Situation) -> str:
         said = CliRunner().invoke(app, ["doctor", "--email", EMAIL]).stdout
         for text, shown in ((drive.url, "https://www.googleapis.com"), (str(home), "/home/you")):
             said = said.replace(text, shown)
-        said = said.replace(f"127.0.0.1%3A{drive.port}", "www.googleapis.com")
+        house = f"127.0.0.1%3A{drive.port}"
+        said = said.replace(f"emulators/{house}/", "").replace(house, "www.googleapis.com")
     said = re.sub(r"(Python|syft-flwr-drive|flwr|google-api-python-client|google-auth|diskcache) [\d.]+", r"\1 …", said)
     said = re.sub(r"example\.com-[0-9a-f]{12}, \d+ GB", "example.com-…, … GB", said)
     return re.sub(r"\d+(?:\.\d)? s\b|\d+ units(?= *$)", "…", said, flags=re.MULTILINE)

@@ -80,7 +80,7 @@ def test_a_state_directory_that_is_a_file_is_found(
     drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     directory = account_of(DO).directory
-    directory.parent.mkdir()
+    directory.parent.mkdir(parents=True)
     directory.touch()
     found = trouble()
     assert "is a file, where a directory must be" in found["state directory"][1]
