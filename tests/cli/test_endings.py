@@ -65,6 +65,14 @@ def test_tracebacks_can_be_asked_for_on_either_side_of_the_command(place: list[s
     assert "Traceback" not in syft_flwr("watch").output
 
 
+def test_what_a_command_does_is_logged_on_demand_only(drive: DriveEmulator) -> None:
+    said = []
+    for options in ([], ["-v"], []):
+        with drive.fault("error", method="about.get", status=503, times=1):
+            said.append(syft_flwr("peers", "--email", "do@example.com", *options).stderr)
+    assert ["trying again after" in text for text in said] == [False, True, False]
+
+
 def test_an_interrupted_command_is_one_line_and_130() -> None:
     done = ending(KeyboardInterrupt())
     assert (done.exit_code, done.output) == (130, "interrupted\n")
