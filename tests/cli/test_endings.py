@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from accounts import PlainAccount
 from syft_flwr.cli.main import app
 from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.recording import recorder
 from syft_flwr.testing import DriveEmulator
 
 
@@ -142,6 +145,25 @@ def test_a_recording_to_a_full_disk_fails(drive: DriveEmulator) -> None:
     done = syft_flwr("record", "--out", "/dev/full", "--email", "do@example.com", "--for", "1")
     assert done.exit_code == 1
     assert "Traceback" not in done.output
+
+
+def test_a_recording_ends_when_the_disk_becomes_full(
+    drive: DriveEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, lines = recorder._append, []
+
+    def full_after_two(descriptor: int, document: Mapping[str, Any]) -> None:
+        lines.append(document)
+        if len(lines) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(descriptor, document)
+
+    monkeypatch.setattr(recorder, "_append", full_after_two)
+    with PlainAccount(drive, "do@example.com") as account:
+        account.folder("SyftBox")
+    done = syft_flwr("record", "--out", tmp_path / "feed", "--email", "do@example.com", "--poll-interval", "0.05")
+    assert done.exit_code == 1
+    assert "any more: No space left on device; --repair makes" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("arguments", [["version"], ["--version"]])
