@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError
@@ -108,6 +109,14 @@ def test_a_place_where_state_can_not_be_kept_is_found(
     finding = checks_here.check_state_directory(exam)
     assert finding.standing != "ok"
     assert words in f"{finding.found} → {finding.advice}"
+
+
+def test_an_error_of_the_system_is_found_at_its_step(drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disk_usage(_: Path) -> Any:
+        raise OSError(errno.EIO, "Input/output error", "/data")
+
+    monkeypatch.setattr(f"{checks_here.__name__}.shutil.disk_usage", disk_usage)
+    assert trouble()["state directory"][1].startswith("/data: Input/output error → ")
 
 
 def test_the_file_system_of_a_path_is_told() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from accounts import PlainAccount
+from syft_flwr.cli import output
 from syft_flwr.cli.main import app
 from syft_flwr.cli.output import errors_end_the_command
 from syft_flwr.recording import recorder
@@ -74,6 +76,20 @@ def test_what_a_command_does_is_logged_on_demand_only(drive: DriveEmulator) -> N
         with drive.fault("error", method="about.get", status=503, times=1):
             said.append(syft_flwr("peers", "--email", "do@example.com", *options).stderr)
     assert ["trying again after" in text for text in said] == [False, True, False]
+
+
+def test_a_wait_is_told_once_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, said = threading.Event(), []
+
+    def echo(text: str, **_: Any) -> None:
+        said.append(text)
+        told.set()
+
+    monkeypatch.setattr(output, "_SLOW", 0.0)
+    monkeypatch.setattr(typer, "echo", echo)
+    with output.told_if_slow("round trip"):
+        assert told.wait(30)
+    assert said == ["round trip: waiting …"]
 
 
 def test_an_interrupted_command_is_one_line_and_130() -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption, YesOption
-from syft_flwr.cli.output import advice_for_silence, errors_end_the_command
+from syft_flwr.cli.output import advice_for_silence, describe, errors_end_the_command, told_if_slow
 
 if TYPE_CHECKING:
     from syft_flwr.cli.findings import Examination, Finding
 
+_TELL_MORE = "syft-flwr doctor -vv tells more"
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 
 
@@ -113,7 +114,7 @@ def examine(exam: Examination, *, read_only: bool = False) -> Iterator[tuple[str
             if read_only and step == "round trip":
                 continue
             missing = [need for need in needs if need not in well]
-            finding = Finding("skipped", f"needs {missing[0]}") if missing else _carried_out(check, exam)
+            finding = Finding("skipped", f"needs {missing[0]}") if missing else _carried_out(step, check, exam)
             if finding.standing in ("ok", "warning"):
                 well.add(step)
             yield step, finding
@@ -122,14 +123,17 @@ def examine(exam: Examination, *, read_only: bool = False) -> Iterator[tuple[str
             close()
 
 
-def _carried_out(check: Callable[[Examination], Finding], exam: Examination) -> Finding:
+def _carried_out(step: str, check: Callable[[Examination], Finding], exam: Examination) -> Finding:
     from syft_flwr.cli.findings import failed
     from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 
     try:
-        return check(exam)
+        with told_if_slow(step):
+            return check(exam)
     except DriveUnavailableError as error:
         return failed(str(error), advice_for_silence())
     except SyftFlwrError as error:  # what it says tells what to do as well
         found, _, advice = str(error).partition(". ")
-        return failed(found, advice)
+        return failed(found, advice or _TELL_MORE)
+    except OSError as error:
+        return failed(describe(error), _TELL_MORE)
