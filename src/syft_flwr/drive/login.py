@@ -16,6 +16,7 @@ import google.auth.transport.requests
 
 from syft_flwr.drive.auth import DRIVE_SCOPE, credentials_of, load_credentials, read_credentials
 from syft_flwr.drive.gateway import HttpDriveGateway
+from syft_flwr.drive.mapping import login_advice
 from syft_flwr.drive.tokens import save_token, token_file
 from syft_flwr.errors import CredentialsError
 from syft_flwr.settings import Endpoint
@@ -119,7 +120,12 @@ def _consent(
     except Warning as error:  # oauthlib's way to say that other scopes were granted than asked for
         raise CredentialsError("the access to Drive was not granted; log in again and tick its box") from error
     except OAuth2Error as error:
-        raise CredentialsError(f"the log-in was refused: {error.description or error.error}; log in again") from error
+        reason = (error.description or error.error).rstrip(".")
+        if error.error == "mismatching_state":
+            reason = "the address is of another log-in, or not whole"
+        # A code is redeemed here, so that a dead grant is a mistyped code.
+        advice = "Log in again" if error.error == "invalid_grant" else login_advice(error.error)
+        raise CredentialsError(f"the log-in was refused: {reason}. {advice}.") from error
     except OSError as error:
         raise CredentialsError(f"can't reach the log-in's server: {error}") from error
     return document

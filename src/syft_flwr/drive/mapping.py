@@ -68,6 +68,10 @@ _LOGIN_ADVICE = {
     "invalid_client": "The OAuth client is gone: make a new one in the Cloud console, and log in with it",
     "disabled_client": "The OAuth client is disabled: enable it in the Cloud console",
     "admin_policy_enforced": _ASK_ADMINISTRATOR,
+    "org_internal": "The OAuth client serves its own Workspace domain only: its audience must be External",
+    "access_denied": (
+        "Log in again and allow the access. Is the account a test user of the app? In the Cloud console, see Audience"
+    ),
     "invalid_grant": (
         'Log in again: syft-flwr login CLIENT_FILE. An OAuth app whose publishing status is "Testing" gets logins that '
         "last 7 days; publish the app to end that"
@@ -189,6 +193,11 @@ def _read_details(content: bytes) -> _Details:
         return _Details()
 
 
+def login_advice(refusal: str) -> str:
+    """Return what to do about what an OAuth endpoint has refused."""
+    return next((advice for words, advice in _LOGIN_ADVICE.items() if words in refusal), "Log in again")
+
+
 def _in_words(error: BaseException) -> str:
     """Tell what a connection failed at: in short where none was made, else as the error says it."""
     failure = error.args[0] if error.args else None
@@ -205,5 +214,4 @@ def _auth_error(method: str, error: google.auth.exceptions.GoogleAuthError) -> E
     if error.retryable or isinstance(error, google.auth.exceptions.TransportError):
         return DriveUnavailableError(f"{method}: can't reach Google's login: {error}")
     detail = str(error.args[0]) if error.args else type(error).__name__
-    advice = next((advice for words, advice in _LOGIN_ADVICE.items() if words in str(error)), "")
-    return CredentialsError(f"Google does not accept the credentials ({detail}). {advice or 'Log in again'}.")
+    return CredentialsError(f"Google does not accept the credentials ({detail}). {login_advice(str(error))}.")
