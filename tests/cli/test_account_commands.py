@@ -39,6 +39,7 @@ def test_the_status_tells_what_waits_without_asking_drive(
         runtime.poll_once()
         drive.clear_log()
         here = json.loads(syft_flwr("status", "--email", DO, "--json").stdout)
+        assert here["drive"] == drive.url
         assert (here["processes"], here["pending"], here["spooled"], here["awaited"]) == (1, 2, 0, 0)
         assert here["swept_at"]
         assert here["cursor_at"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 import google.oauth2.credentials
 import pytest
@@ -17,6 +18,8 @@ from accounts import DO, DS
 from syft_flwr import settings
 from syft_flwr.cli.main import app
 from syft_flwr.drive.login import log_in
+from syft_flwr.drive.tokens import logged_in
+from syft_flwr.errors import CredentialsError
 from syft_flwr.testing import DriveEmulator
 
 SHORT_LIVED = "Invalid JWT: Token must be a short-lived token (60 minutes)"
@@ -124,7 +127,7 @@ def test_missing_credentials_are_told_with_their_place(machine: Machine, kind: s
 def test_without_any_credentials_the_ways_to_get_some_are_told(machine: Machine) -> None:
     code, told = machine.check()
     assert code == 1
-    assert "no credentials for Google Drive: log in with: syft-flwr login CLIENT_FILE" in told
+    assert "no credentials for Google Drive. Log in: syft-flwr login CLIENT_FILE" in told
     assert "DRIVE_EMULATOR_HOST" in told
 
 
@@ -219,3 +222,48 @@ def test_a_file_comes_before_a_log_in_and_a_log_in_before_the_default(
     assert machine.check()[0] == 0
     machine.use("file")
     assert machine.check()[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "words"),
+    [
+        (
+            200,
+            {**granted(DO, NARROW), "refresh_token": "1//r"},
+            "the access to Drive was not granted",
+        ),
+        (
+            401,
+            refused("deleted_client", "The OAuth client was deleted."),
+            "deleted. The OAuth client is gone",
+        ),
+        (403, refused("org_internal", "Not in this organization."), "its audience must be External"),
+        (400, refused("invalid_grant", "Malformed auth code."), "refused: Malformed auth code. Log in again."),
+    ],
+)
+def test_a_log_in_that_is_refused_keeps_nothing_and_says_what_to_do(
+    drive: DriveEmulator, tmp_path: Path, status: int, answer: dict[str, str], words: str
+) -> None:
+    path = drive.write_client_file(tmp_path / "client.json")
+    client = json.loads(path.read_text())
+    path.chmod(0o600)
+    with token_endpoint(status, **answer) as uri:
+        path.write_text(json.dumps({"installed": {**client["installed"], "token_uri": uri}}))
+        with pytest.raises(CredentialsError) as caught:
+            log_in(path, settings.load_endpoint(), DO, ask=end_of_browsing)
+    assert words in str(caught.value)
+    assert logged_in(settings.load_endpoint()) == []
+
+
+def test_an_account_that_does_not_allow_the_access_is_asked_whether_it_is_a_test_user(
+    drive: DriveEmulator, tmp_path: Path
+) -> None:
+    path = drive.write_client_file(tmp_path / "client.json")
+    path.chmod(0o600)
+
+    def refuse(address: str) -> str:
+        (state,) = parse_qs(urlsplit(address).query)["state"]
+        return f"http://localhost:1/?error=access_denied&state={state}"
+
+    with pytest.raises(CredentialsError, match="Is the account a test user of the app"):
+        log_in(path, settings.load_endpoint(), DO, ask=refuse)

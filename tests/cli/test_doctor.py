@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError
@@ -80,7 +81,7 @@ def test_a_state_directory_that_is_a_file_is_found(
     drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     directory = account_of(DO).directory
-    directory.parent.mkdir()
+    directory.parent.mkdir(parents=True)
     directory.touch()
     found = trouble()
     assert "is a file, where a directory must be" in found["state directory"][1]
@@ -108,6 +109,14 @@ def test_a_place_where_state_can_not_be_kept_is_found(
     finding = checks_here.check_state_directory(exam)
     assert finding.standing != "ok"
     assert words in f"{finding.found} → {finding.advice}"
+
+
+def test_an_error_of_the_system_is_found_at_its_step(drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def disk_usage(_: Path) -> Any:
+        raise OSError(errno.EIO, "Input/output error", "/data")
+
+    monkeypatch.setattr(f"{checks_here.__name__}.shutil.disk_usage", disk_usage)
+    assert trouble()["state directory"][1].startswith("/data: Input/output error → ")
 
 
 def test_the_file_system_of_a_path_is_told() -> None:
@@ -215,7 +224,7 @@ def test_a_clock_that_is_off_is_found(drive: DriveEmulator, seconds: int, standi
 def test_a_feed_that_does_not_show_a_new_file_is_found_and_nothing_is_left(
     drive: DriveEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks_drive, "_FEED_PATIENCE", 0.0)
+    monkeypatch.setattr(checks_drive, "FEED_PATIENCE", 0.0)
     with drive.behaviour(delay_seconds=3600.0):
         assert "the change feed did not show a new file" in trouble()["round trip"][1]
     assert drive.files() == []

@@ -8,6 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from syft_flwr.cli.main import app
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.runtime.sharing import emulator_root
+from syft_flwr.settings import state_root
+from syft_flwr.testing import DriveEmulator
 
 COMMAND = [sys.executable, "-m", "syft_flwr.cli.main"]
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
@@ -44,3 +51,21 @@ def test_without_the_extra_it_says_what_to_install(
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert done.stderr.endswith("pip install 'syft-flwr-drive[emulator]'\n")
+
+
+@pytest.mark.parametrize(("options", "stays"), [([], False), (["--data", "kept"], True)])
+def test_the_state_of_accounts_on_it_goes_with_it_unless_it_keeps_its_data(
+    plain_environment: None, monkeypatch: pytest.MonkeyPatch, options: list[str], stays: bool
+) -> None:
+    with DriveEmulator() as drive, DriveEmulator() as other:
+        for host in (drive.host, other.host):
+            monkeypatch.setenv("DRIVE_EMULATOR_HOST", host)
+            with DriveRuntime.open("do@example.com") as runtime:
+                runtime.poll_once()
+    directories = [emulator_root(state_root(), each.url) for each in (drive, other)]
+    monkeypatch.setattr("drive_emulator.__main__.main", lambda *_, **__: 0)
+
+    done = CliRunner().invoke(app, ["emulator", "--port", str(drive.port), *options])
+
+    assert done.exit_code == 0, done.output
+    assert [bool(list(directory.glob("*@*"))) for directory in directories] == [stays, True]

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from accounts import PlainAccount
+from syft_flwr.cli import output
 from syft_flwr.cli.main import app
 from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.recording import recorder
 from syft_flwr.testing import DriveEmulator
 
 
@@ -63,6 +68,28 @@ def test_a_mistake_of_ours_asks_for_a_report_and_shows_its_traceback_on_demand_o
 def test_tracebacks_can_be_asked_for_on_either_side_of_the_command(place: list[str], plain_environment: None) -> None:
     assert "Traceback" in syft_flwr(*place).output
     assert "Traceback" not in syft_flwr("watch").output
+
+
+def test_what_a_command_does_is_logged_on_demand_only(drive: DriveEmulator) -> None:
+    said = []
+    for options in ([], ["-v"], []):
+        with drive.fault("error", method="about.get", status=503, times=1):
+            said.append(syft_flwr("peers", "--email", "do@example.com", *options).stderr)
+    assert ["trying again after" in text for text in said] == [False, True, False]
+
+
+def test_a_wait_is_told_once_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, said = threading.Event(), []
+
+    def echo(text: str, **_: Any) -> None:
+        said.append(text)
+        told.set()
+
+    monkeypatch.setattr(output, "_SLOW", 0.0)
+    monkeypatch.setattr(typer, "echo", echo)
+    with output.told_if_slow("round trip"):
+        assert told.wait(30)
+    assert said == ["round trip: waiting …"]
 
 
 def test_an_interrupted_command_is_one_line_and_130() -> None:
@@ -134,6 +161,25 @@ def test_a_recording_to_a_full_disk_fails(drive: DriveEmulator) -> None:
     done = syft_flwr("record", "--out", "/dev/full", "--email", "do@example.com", "--for", "1")
     assert done.exit_code == 1
     assert "Traceback" not in done.output
+
+
+def test_a_recording_ends_when_the_disk_becomes_full(
+    drive: DriveEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, lines = recorder._append, []
+
+    def full_after_two(descriptor: int, document: Mapping[str, Any]) -> None:
+        lines.append(document)
+        if len(lines) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(descriptor, document)
+
+    monkeypatch.setattr(recorder, "_append", full_after_two)
+    with PlainAccount(drive, "do@example.com") as account:
+        account.folder("SyftBox")
+    done = syft_flwr("record", "--out", tmp_path / "feed", "--email", "do@example.com", "--poll-interval", "0.05")
+    assert done.exit_code == 1
+    assert "any more: No space left on device; --repair makes" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("arguments", [["version"], ["--version"]])

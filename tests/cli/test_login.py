@@ -113,7 +113,7 @@ def test_a_log_in_as_another_account_is_refused_and_not_kept(client_file: Path) 
         ("4/made-up", "log-in was refused: invalid_grant"),
         ("http://localhost:1/?error=access_denied", "log-in was refused"),
         ("http://localhost:1/", "log-in was refused"),
-        ("http://localhost:1/?code=4/x&state=another", "log-in was refused"),
+        ("http://localhost:1/?code=4/x&state=another", "the address is of another log-in"),
     ],
 )
 def test_a_refused_consent_is_told_in_words(client_file: Path, answer: str, words: str) -> None:

@@ -88,7 +88,9 @@ MISTAKES = [
     Mistake(WATCH, 2, "it must be at least that", {"SYFT_FLWR_QUOTA_PER_MINUTE": "5", **NO_EMULATOR}),
     Mistake("clean --older-than yesterday", 1, "--older-than must be a number with a unit s, m, h, d or w"),
     # credentials
-    Mistake(WATCH, 1, "no credentials for Google Drive: log in with: syft-flwr login CLIENT_FILE"),
+    Mistake(
+        WATCH, 1, "no credentials for Google Drive. Log in: syft-flwr login CLIENT_FILE; or try without an account"
+    ),
     Mistake(WATCH, 1, "can't read .*nowhere.json: No such file", {"GDRIVE_TOKEN_PATH": "nowhere.json"}),
     Mistake(WATCH, 1, "is the OAuth client, not a token; unset", {"GDRIVE_TOKEN_PATH": "client.json"}),
     Mistake("login --check", 1, "no account is logged in; log in with: syft-flwr login CLIENT_FILE"),

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from test_code_blocks import ROOT, blocks
 
+from syft_flwr.testing import DriveEmulator
+
 README = ROOT / "README.md"
+TWO_ACCOUNTS = ROOT / "docs" / "tutorial" / "two-accounts.md"
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-federation.md"
 
 
@@ -25,11 +28,11 @@ def desk(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def walk(command: list[str], script: str, desk: Path) -> str:
+def walk(command: list[str], script: str, desk: Path, **environment: str) -> str:
     done = subprocess.run(
         command,
         input=script,
-        env={"HOME": str(desk)},
+        env={"HOME": str(desk), **environment},
         cwd=desk,
         text=True,
         capture_output=True,
@@ -71,5 +74,28 @@ def test_the_tutorial_leads_from_nothing_to_a_federation(desk: Path) -> None:
     assert len(result["rounds"]) >= 1
     assert "✓ round trip: " in said
     assert "hospital@example.com on http://127.0.0.1:" in said
-    assert "the state on an emulator that is gone" in said
-    assert not list((desk / ".local" / "state" / "syft-flwr").glob("*@*"))
+    assert not list((desk / ".local" / "state" / "syft-flwr").rglob("*@*"))
+
+
+def test_two_accounts_log_in_talk_to_each_other_and_log_out(desk: Path) -> None:
+    """The emulator stands in for Google's Drive and its OAuth endpoints, and a script for the one who consents."""
+    script = "".join(block.code for block in blocks(TWO_ACCOUNTS) if block.language == "bash" and block.runs)
+    browser = desk / "browser"
+    browser.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom urllib.request import urlopen\nurlopen(sys.argv[1]).read()\n"
+    )
+    browser.chmod(0o700)
+    bash = shutil.which("bash")
+    assert bash is not None
+    with DriveEmulator() as drive:
+        drive.write_client_file(desk / "client_secret.json").chmod(0o600)
+        said = walk([bash, "-euo", "pipefail"], script, desk, DRIVE_EMULATOR_HOST=drive.host, BROWSER=f"{browser} %s &")
+        assert not [file for file in drive.files() if file.owner == "scientist@example.com" and "to_" in file.name]
+    assert "scientist@example.com is logged in" in said
+    assert said.count("✓ identity: Drive knows this account as") == 2
+    assert said.count("✓ scopes: https://www.googleapis.com/auth/drive") == 2
+    assert "✗" not in said
+    assert "hospital@example.com is logged out" in said
+    assert "asked: What do you have?" in said
+    assert "442 patients" in said
+    assert not list((desk / ".config" / "syft-flwr" / "tokens").rglob("*.json"))

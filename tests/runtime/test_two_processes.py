@@ -143,7 +143,7 @@ def test_a_damaged_ledger_is_set_aside_and_its_requests_are_found_by_a_sweep(
         runtime.poll_once()
         assert len(sender.answered(before, 20.0, enough=3)) == 3
     [future] = sender.send([Request(ME, "app", "messages", b"hello")])
-    [database] = (tmp_path / "state").glob(f"{ME}-*/ledger/cache.db")
+    [database] = (tmp_path / "state").rglob(f"{ME}-*/ledger/cache.db")
     database.write_bytes(b"this is no database" * 1_000)
 
     with caplog.at_level(logging.WARNING), DriveRuntime.open(ME) as runtime:

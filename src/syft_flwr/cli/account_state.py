@@ -19,7 +19,6 @@ class AccountState:
     """The state of an account on this machine. Times are Unix seconds; ``None`` stands for never, or for none.
 
     Attributes:
-        drive: The Drive that it is the account's state on.
         processes: How many processes have it open now.
         cursor_at: When the page token was stored last.
         swept_at: When the last sweep began.
@@ -33,7 +32,6 @@ class AccountState:
         budget_units: What was spent that day, if the account has a budget.
     """
 
-    drive: str | None = None
     processes: int = 0
     cursor_at: float | None = None
     swept_at: float | None = None
@@ -56,12 +54,11 @@ def read_state(directory: Path) -> AccountState:
     if not (directory / "ledger").is_dir():
         return AccountState()
     with closing(DiskStore(directory / "ledger")) as store:
-        binding, cursor, swept, work, futures = store.transact(_rows)
+        cursor, swept, work, futures = store.transact(_rows)
     waiting = [row for row in futures if row["response"] is None]
     day, units = _budget(directory / "budget")
     holders = directory / "holders"
     return AccountState(
-        drive=None if binding is None else binding["url"],
         processes=sum(is_alive(holders, path.stem) for path in holders.glob("*.lock")),
         cursor_at=None if cursor is None else cursor["obtained_at"],
         swept_at=swept or None,
@@ -76,9 +73,9 @@ def read_state(directory: Path) -> AccountState:
     )
 
 
-def _rows(tx: Transaction) -> tuple[JSON, JSON, JSON, list[JSON], list[JSON]]:
+def _rows(tx: Transaction) -> tuple[JSON, JSON, list[JSON], list[JSON]]:
     work, futures = ([row for _, row in tx.scan(prefix)] for prefix in ("work/", "future/"))
-    return tx.get("binding"), tx.get("cursor"), tx.get("swept"), work, futures
+    return tx.get("cursor"), tx.get("swept"), work, futures
 
 
 def _budget(path: Path) -> tuple[str | None, int | None]:

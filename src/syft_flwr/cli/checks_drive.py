@@ -9,14 +9,18 @@ from pathlib import Path
 from syft_flwr.cli.account import gateway_of
 from syft_flwr.cli.findings import Examination, Finding, failed, ok, warning
 from syft_flwr.cli.output import advice_for_silence, duration
+from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.drive.peers import find_peers
 from syft_flwr.errors import DriveUnavailableError
+from syft_flwr.models import DriveFile
 from syft_flwr.wire import same_address
 
 _LEAST_ROOM = 100 * 1024**2
+_CLOCK_ROUNDING = 3.0
+"""Seconds that Drive's dates, which have no fractions, and the network may make out."""
 _CLOCK_WARNING, _CLOCK_FAILURE = 30.0, 240.0
 """Seconds; Google refuses a service account's tokens when they are off by five minutes."""
-_FEED_PATIENCE = 60.0
+FEED_PATIENCE = 60.0
 _FEED_PAUSE = 1.0
 _NAME = "syft-flwr doctor"
 
@@ -62,6 +66,8 @@ def check_storage(exam: Examination) -> Finding:
 def check_clock(exam: Examination) -> Finding:
     """Compare this machine's clock with Drive's."""
     ahead = time.time() - exam.gateway.server_time()
+    if abs(ahead) < _CLOCK_ROUNDING:
+        return ok("as Drive's, to the second")
     found = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} Drive's"
     advice = "set this machine's clock, by NTP for example: timedatectl set-ntp true"
     if abs(ahead) > _CLOCK_FAILURE:
@@ -80,7 +86,7 @@ def check_round_trip(exam: Examination) -> Finding:
         began = time.monotonic()
         gateway.upload(file_id, _NAME, folder_id, content)
         uploaded = time.monotonic() - began
-        seen = _seconds_until_seen(exam, token, file_id)
+        seen = wait_for_change(gateway, token, file_id)
         with tempfile.TemporaryDirectory(prefix="syft-flwr-") as temporary:
             began = time.monotonic()
             gateway.download(file_id, Path(temporary) / "body", size=len(content), sha256=None)
@@ -90,19 +96,21 @@ def check_round_trip(exam: Examination) -> Finding:
     units = gateway.meter.snapshot().units - before
     if seen is None:
         return failed(
-            f"the change feed did not show a new file for {duration(_FEED_PATIENCE)}; {units} units",
+            f"the change feed did not show a new file for {duration(FEED_PATIENCE)}; {units} units",
             "try again in some minutes; Google tells of outages at https://www.google.com/appsstatus",
         )
-    return ok(f"up in {uploaded:.1f} s, in the feed after {seen:.1f} s, down in {downloaded:.1f} s; {units} units")
+    return ok(f"up in {uploaded:.1f} s, in the feed after {seen[0]:.1f} s, down in {downloaded:.1f} s; {units} units")
 
 
-def _seconds_until_seen(exam: Examination, token: str, file_id: str) -> float | None:
+def wait_for_change(gateway: HttpDriveGateway, token: str, file_id: str) -> tuple[float, DriveFile | None] | None:
+    """Return the seconds until an account's feed shows a file, and how; ``None`` when it does not in time."""
     began = time.monotonic()
     while True:
-        page = exam.gateway.list_changes(token)
-        if any(change.file_id == file_id for change in page.changes):
-            return time.monotonic() - began
-        if time.monotonic() - began > _FEED_PATIENCE:
+        page = gateway.list_changes(token)
+        for change in page.changes:
+            if change.file_id == file_id:
+                return time.monotonic() - began, change.file
+        if time.monotonic() - began > FEED_PATIENCE:
             return None
         token = page.next_page_token or page.new_start_page_token or token
         if page.next_page_token is None:

@@ -53,12 +53,13 @@ def clean(
 
 def abandoned(root: Path) -> Iterator[Path]:
     """Yield the state directories of accounts on emulators that do not answer, and that no process has open."""
+    from urllib.parse import unquote
+
     from syft_flwr.cli.account_state import read_state
 
-    for directory in sorted(root.glob("*@*")):
+    for directory in sorted(root.glob("emulators/*/*@*")):
         state = read_state(directory)
-        is_emulators = state.drive is not None and state.drive.startswith("http://")
-        if is_emulators and not state.processes and not _answers(state.drive or ""):
+        if not state.processes and not _answers(unquote(directory.parent.name)):
             yield directory
 
 
@@ -73,15 +74,17 @@ def old_messages(gateway: DriveGateway, before: float) -> Iterator[DriveFile]:
             yield file
 
 
-def _answers(url: str) -> bool:
-    import socket
-    from urllib.parse import urlsplit
+def _answers(host: str) -> bool:
+    from http.client import HTTPConnection, HTTPException
 
-    parts = urlsplit(url)
+    connection = HTTPConnection(host, timeout=1.0)
     try:
-        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=1.0).close()
-    except OSError:
+        connection.request("GET", "/", headers={"Connection": "close"})
+        connection.getresponse().read()
+    except (OSError, HTTPException):
         return False
+    finally:
+        connection.close()
     return True
 
 

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import advice_for_silence, errors_end_the_command
+from syft_flwr.cli.options import EmailOption, YesOption
+from syft_flwr.cli.output import advice_for_silence, describe, errors_end_the_command, told_if_slow
 
 if TYPE_CHECKING:
     from syft_flwr.cli.findings import Examination, Finding
 
+_TELL_MORE = "syft-flwr doctor -vv tells more"
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 
 
-def doctor(
+def doctor(  # noqa: PLR0917 - typer passes options by name
     email: EmailOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object on stdout.")] = False,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Write nothing into Drive: without the round trip, some 500 units.")
     ] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Put questions to Drive that no document answers, instead; it asks first.")
+    ] = False,
+    other: Annotated[
+        str | None, typer.Option("--with", help="With --probe: a second account that is logged in here.")
+    ] = None,
+    yes: YesOption = False,
 ) -> None:
     """Examine an account step by step; a step that fails says what to do next, and the exit code is 1."""
+    if probe:
+        _probe(email, other, as_json=as_json, yes=yes)
+        return
     with errors_end_the_command():
         from syft_flwr.cli.account import account_of
 
@@ -41,6 +54,32 @@ def doctor(
             typer.echo(json.dumps({"healthy": healthy, "steps": steps}, ensure_ascii=False))
         if not healthy:
             raise typer.Exit(1)
+
+
+def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) -> None:
+    with errors_end_the_command(), ExitStack() as stack:
+        from syft_flwr.cli.account import account_of, connected
+        from syft_flwr.cli.probe import COST, probe
+        from syft_flwr.errors import ConfigurationError
+        from syft_flwr.wire import same_address
+
+        exams = [account_of(email), *([] if other is None else [account_of(other)])]
+        gateways = []
+        for exam in exams:
+            gateways.append(stack.enter_context(connected(exam)))
+            if not same_address(address := gateways[-1].about().email, exam.email):
+                raise ConfigurationError(f"these credentials are {address}'s, not {exam.email}'s")
+        names = " and ".join(exam.email for exam in exams)
+        question = f"Write some files into the Drive of {names}, delete them again, and spend up to {COST:,} units?"
+        if not yes and not typer.confirm(question, err=True):
+            raise ConfigurationError("nothing was asked")
+        answers = []
+        for answer in probe(*gateways):
+            answers.append(asdict(answer))
+            if not as_json:
+                typer.echo(f"{answer.question} {answer.answer}")
+        if as_json:
+            typer.echo(json.dumps(answers))
 
 
 def examine(exam: Examination, *, read_only: bool = False) -> Iterator[tuple[str, Finding]]:
@@ -75,7 +114,7 @@ def examine(exam: Examination, *, read_only: bool = False) -> Iterator[tuple[str
             if read_only and step == "round trip":
                 continue
             missing = [need for need in needs if need not in well]
-            finding = Finding("skipped", f"needs {missing[0]}") if missing else _carried_out(check, exam)
+            finding = Finding("skipped", f"needs {missing[0]}") if missing else _carried_out(step, check, exam)
             if finding.standing in ("ok", "warning"):
                 well.add(step)
             yield step, finding
@@ -84,14 +123,17 @@ def examine(exam: Examination, *, read_only: bool = False) -> Iterator[tuple[str
             close()
 
 
-def _carried_out(check: Callable[[Examination], Finding], exam: Examination) -> Finding:
+def _carried_out(step: str, check: Callable[[Examination], Finding], exam: Examination) -> Finding:
     from syft_flwr.cli.findings import failed
     from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 
     try:
-        return check(exam)
+        with told_if_slow(step):
+            return check(exam)
     except DriveUnavailableError as error:
         return failed(str(error), advice_for_silence())
     except SyftFlwrError as error:  # what it says tells what to do as well
         found, _, advice = str(error).partition(". ")
-        return failed(found, advice)
+        return failed(found, advice or _TELL_MORE)
+    except OSError as error:
+        return failed(describe(error), _TELL_MORE)

@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
+import shutil
+
 import typer
+
+from syft_flwr.cli.output import errors_end_the_command
 
 
 def emulator(context: typer.Context) -> None:
-    """Serve a local Google Drive: the v3 API for any number of accounts, until Ctrl-C or SIGTERM."""
+    """Serve a local Google Drive: the v3 API for any number of accounts, until Ctrl-C or SIGTERM.
+
+    What the accounts on it have kept on this machine goes with it, unless it keeps its own data.
+    """
     from drive_emulator.__main__ import main
 
-    raise typer.Exit(main(context.args, program=context.command_path))
+    code = main(context.args, program=context.command_path)
+    if code == 0:
+        with errors_end_the_command():
+            _forget(context.args)
+    raise typer.Exit(code)
+
+
+def _forget(arguments: list[str]) -> None:
+    from syft_flwr.cli.clean import abandoned
+    from syft_flwr.runtime.sharing import emulator_root
+    from syft_flwr.settings import state_root
+
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--port", type=int, default=8085)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--data")
+    options, _ = parser.parse_known_args(arguments)
+    if options.data is None:
+        here = emulator_root(state_root(), f"http://{options.host}:{options.port}")
+        for directory in abandoned(state_root()):
+            if directory.parent == here:
+                shutil.rmtree(directory)

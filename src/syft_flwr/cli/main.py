@@ -75,6 +75,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     _version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
@@ -92,8 +93,18 @@ def main(
 ) -> None:
     """Train models together with Flower when all that you share is Google Drive."""
     if verbose:
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        logging.getLogger("syft_flwr").setLevel(logging.INFO if verbose == 1 else logging.DEBUG)
+        _log_to_stderr(context, logging.INFO if verbose == 1 else logging.DEBUG)
+
+
+def _log_to_stderr(context: typer.Context, level: int) -> None:
+    """Show what this package logs, until the command has ended."""
+    log, handler = logging.getLogger("syft_flwr"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(level)
+    context.call_on_close(lambda: log.removeHandler(handler))
+    context.call_on_close(lambda: log.setLevel(before))
 
 
 if __name__ == "__main__":

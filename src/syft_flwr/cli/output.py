@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import typer
 
 from syft_flwr.cli.entry import INTERRUPTED, end_at_once
 
+_SLOW = 3.0
 _TRACEBACKS_AT = 2
 """The least ``-v``s that show tracebacks."""
 
@@ -64,11 +66,23 @@ def errors_end_the_command() -> Iterator[None]:
 
         if verbosity() >= _TRACEBACKS_AT:
             traceback.print_exc()
-        fail(printable(_describe(error), 20_000))
+        fail(printable(describe(error), 20_000))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.stdout.flush()
+
+
+@contextmanager
+def told_if_slow(what: str) -> Iterator[None]:
+    """Say what is waited for, once, if the block takes longer than some seconds."""
+    timer = threading.Timer(_SLOW, lambda: typer.echo(f"{what}: waiting …", err=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def verbosity() -> int:
@@ -97,7 +111,8 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
+    """Say an error on one line, with what to do about it."""
     from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 
     if isinstance(error, DriveUnavailableError):

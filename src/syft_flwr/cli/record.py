@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command
 from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption
 from syft_flwr.cli.watch import follow, observing
+
+if TYPE_CHECKING:
+    from syft_flwr.models import FeedError
 
 
 def record(  # noqa: PLR0917 - typer passes options by name
@@ -45,17 +48,24 @@ def record(  # noqa: PLR0917 - typer passes options by name
 
             typer.echo(f"{out}: lost: {repair_recording(out)}")
         return
-    ended = threading.Event()
-    with (
-        errors_end_the_command(),
-        observing(email, poll_interval) as runtime,
-        runtime.record_to(out, bodies=bodies, redact=redact),
-    ):
+    with errors_end_the_command():
+        from syft_flwr.errors import RecordingError
         from syft_flwr.feed import failed, with_body
         from syft_flwr.feed.event_text import describe
+        from syft_flwr.runtime.recorders import RECORDING
 
-        runtime.errors.subscribe(lambda error: typer.echo(describe(error), err=True))
-        if bodies:  # what is downloaded is recorded
-            loaded = runtime.messages.pipe(with_body(runtime), failed)
-            loaded.subscribe(lambda error: typer.echo(describe(error), err=True))
-        follow(runtime, ended, f"recording the feed of {runtime.email} to {out} (Ctrl-C ends it)", seconds)
+        ended, lost = threading.Event(), list[str]()
+
+        def tell(error: FeedError) -> None:
+            typer.echo(describe(error), err=True)
+            if error.where == RECORDING:
+                lost.append(getattr(error.error, "strerror", None) or str(error.error))
+                ended.set()
+
+        with observing(email, poll_interval) as runtime, runtime.record_to(out, bodies=bodies, redact=redact):
+            runtime.errors.subscribe(tell)
+            if bodies:  # what is downloaded is recorded
+                runtime.messages.pipe(with_body(runtime), failed).subscribe(tell)
+            follow(runtime, ended, f"recording the feed of {runtime.email} to {out} (Ctrl-C ends it)", seconds)
+        if lost:
+            raise RecordingError(f"can't write {out} any more: {lost[0]}; --repair makes of it what can be read")

@@ -195,11 +195,13 @@ def _from_environment(email: str) -> Any:
     try:
         credentials, _ = default(scopes=[DRIVE_SCOPE])
     except google.auth.exceptions.GoogleAuthError as error:
+        # Of what was looked for nothing was there, or else what was there can't be used.
+        reason = "" if "were not found" in str(error) else f" ({error})"
         raise CredentialsError(
-            "no credentials for Google Drive: log in with: syft-flwr login CLIENT_FILE; or try without an account: run "
-            f"syft-flwr emulator, and set {EMULATOR_VARIABLE} as it says; or set {TOKEN_VARIABLE} to an authorized "
-            "user's token file; or run: gcloud auth application-default login --client-id-file=CLIENT_FILE "
-            f"--scopes={DRIVE_SCOPE},https://www.googleapis.com/auth/cloud-platform ({error})"
+            f"no credentials for Google Drive{reason}. Log in: syft-flwr login CLIENT_FILE; or try without an account: "
+            f"run syft-flwr emulator, and set {EMULATOR_VARIABLE} as it says; or set {TOKEN_VARIABLE} to a token file; "
+            f"or run: gcloud auth application-default login --client-id-file=CLIENT_FILE --scopes={DRIVE_SCOPE},"
+            "https://www.googleapis.com/auth/cloud-platform"
         ) from error
     return _delegated(credentials, email)
 

@@ -16,7 +16,7 @@ import google.auth.transport.requests
 
 from syft_flwr.drive.auth import DRIVE_SCOPE, check_addresses, credentials_of, load_credentials, read_credentials
 from syft_flwr.drive.gateway import HttpDriveGateway
-from syft_flwr.drive.mapping import oauth_code
+from syft_flwr.drive.mapping import login_advice, oauth_code
 from syft_flwr.drive.tokens import save_token, token_file
 from syft_flwr.errors import CredentialsError
 from syft_flwr.settings import Endpoint
@@ -121,7 +121,11 @@ def _consent(
     except Warning as error:  # oauthlib's way to say that other scopes were granted than asked for
         raise CredentialsError("the access to Drive was not granted; log in again and tick its box") from error
     except OAuth2Error as error:
-        raise CredentialsError(f"the log-in was refused: {oauth_code(error.error)}; log in again") from None
+        code = error.error
+        told = "the address is of another log-in, or not whole" if code == "mismatching_state" else oauth_code(code)
+        # A code is redeemed here, so that a dead grant is a mistyped code.
+        advice = "Log in again" if code == "invalid_grant" else login_advice(code)
+        raise CredentialsError(f"the log-in was refused: {told}. {advice}.") from None
     except OSError as error:
         raise CredentialsError(f"can't reach the log-in's server: {error}") from error
     return document

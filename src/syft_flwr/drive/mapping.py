@@ -79,6 +79,10 @@ _LOGIN_ADVICE = {
     "invalid_client": "The OAuth client is gone: make a new one in the Cloud console, and log in with it",
     "disabled_client": "The OAuth client is disabled: enable it in the Cloud console",
     "admin_policy_enforced": _ASK_ADMINISTRATOR,
+    "org_internal": "The OAuth client serves its own Workspace domain only: its audience must be External",
+    "access_denied": (
+        "Log in again and allow the access. Is the account a test user of the app? In the Cloud console, see Audience"
+    ),
     "invalid_grant": (
         'Log in again: syft-flwr login CLIENT_FILE. An OAuth app whose publishing status is "Testing" gets logins that '
         "last 7 days; publish the app to end that"
@@ -202,6 +206,11 @@ def _read_details(content: bytes) -> _Details:
         return _Details()
 
 
+def login_advice(refusal: str) -> str:
+    """Return what to do about what an OAuth endpoint has refused."""
+    return next((advice for words, advice in _LOGIN_ADVICE.items() if words in refusal), "Log in again")
+
+
 def _in_words(error: BaseException) -> str:
     """Tell what a connection failed at: in short where none was made, else as the error says it."""
     failure = error.args[0] if error.args else None
@@ -231,5 +240,4 @@ def _auth_error(method: str, error: google.auth.exceptions.GoogleAuthError) -> E
     code = oauth_code(*told)
     if error.retryable:
         return DriveUnavailableError(f"{method}: Google's login does not work at the moment: {code}")
-    advice = next((advice for words, advice in _LOGIN_ADVICE.items() if words in str(error)), "Log in again")
-    return CredentialsError(f"Google does not accept the credentials ({code}). {advice}.")
+    return CredentialsError(f"Google does not accept the credentials ({code}). {login_advice(str(error))}.")

@@ -8,6 +8,9 @@ from syft_flwr.errors import ConfigurationError
 from syft_flwr.recording import GatewayTap, Recorder
 from syft_flwr.runtime.engine import Engine
 
+RECORDING = "recording the feed"
+"""Where an error happened that ended a recording."""
+
 
 def start_recording(engine: Engine, path: Path, *, bodies: bool, redact: bool) -> Recorder:
     """Begin a recording, or continue the one at ``path``; it ends with the engine at the latest.
@@ -35,7 +38,7 @@ def start_recording(engine: Engine, path: Path, *, bodies: bool, redact: bool) -
             clock=parts.clock,
             bodies=bodies,
             redact=redact,
-            report=lambda error: parts.streams.report("recording the feed", error),
+            report=lambda error: parts.streams.report(RECORDING, error),
         )
     engine.keep(recorder)
     return recorder

@@ -15,6 +15,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import ConfigurationError, RecordingError, StateError, SyftFlwrError
@@ -134,7 +135,13 @@ def state_directory(root: Path, email: str, url: str) -> Path:
     """Return an account's state directory: readable, and distinct for every account and Drive."""
     readable = readable_address(email)
     digest = hashlib.sha256(f"{email.lower()}\n{url}".encode()).hexdigest()[:12]
-    return root / f"{readable}-{digest}"
+    return emulator_root(root, url) / f"{readable}-{digest}"
+
+
+def emulator_root(root: Path, url: str) -> Path:
+    """Return where the accounts on a Drive have their state: those on an emulator apart, since it comes and goes."""
+    parts = urlsplit(url)
+    return root / "emulators" / quote(parts.netloc) if parts.scheme == "http" else root
 
 
 def _record(engine: Engine) -> None:
