@@ -140,7 +140,6 @@ def test_retry_after_reaches_the_error() -> None:
         http.client.RemoteDisconnected("gone"),
         requests.ConnectionError("no such host"),
         google.auth.exceptions.TransportError("no way to the token endpoint"),
-        google.auth.exceptions.RefreshError("temporary", retryable=True),
     ],
 )
 def test_a_broken_connection_is_an_outage(raised: Exception) -> None:
@@ -150,10 +149,15 @@ def test_a_broken_connection_is_an_outage(raised: Exception) -> None:
     assert caught.value.__cause__ is raised
 
 
+def test_a_token_endpoint_that_fails_for_a_while_is_an_outage() -> None:
+    with pytest.raises(DriveUnavailableError, match="does not work at the moment"), TransportErrors("files.get"):
+        raise google.auth.exceptions.RefreshError("temporary", retryable=True)
+
+
 def test_invalid_grant_says_to_log_in_again() -> None:
     response: Any = {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
     text = "invalid_grant: Token has been expired or revoked."
-    with pytest.raises(CredentialsError, match=r"expired or revoked.*Log in again.*7 days"), TransportErrors("x"):
+    with pytest.raises(CredentialsError, match=r"invalid_grant.*Log in again.*7 days"), TransportErrors("x"):
         raise google.auth.exceptions.RefreshError(text, response)
 
 

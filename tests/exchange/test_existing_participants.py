@@ -51,4 +51,4 @@ def test_an_error_reply_is_a_body_like_any_other_to_it(drive: DriveEmulator) -> 
 
     with LegacyPeer(drive, DS) as legacy, serving(owner(fail)):
         future_id = legacy.send(DO, b"x")
-        assert wait_until(lambda: legacy.get_response(DO, future_id)).startswith(b'{"error": "broken"')
+        assert wait_until(lambda: legacy.get_response(DO, future_id)).startswith(b'{"error": "ValueError: broken"')

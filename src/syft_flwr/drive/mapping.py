@@ -37,7 +37,6 @@ PARKED = 3_600.0
 _RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"})
 _PARKED_REASONS = frozenset({"sharingRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded"})
 _STORAGE_REASONS = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded"})
-_LONGEST_TEXT = 200
 _OAUTH_CODES = frozenset(
     {
         *("invalid_request", "invalid_client", "invalid_grant", "invalid_scope", "invalid_token"),
@@ -100,6 +99,8 @@ class TransportErrors:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, google.auth.exceptions.TransportError):
+            raise DriveUnavailableError(f"{self._method}: can't reach Google's login: {printable(error)}") from error
         if isinstance(error, google.auth.exceptions.GoogleAuthError):
             raise _auth_error(self._method, error) from None  # its text may hold what the token endpoint answered
         if isinstance(error, urllib3.exceptions.HTTPError | http.client.HTTPException | OSError):
@@ -155,12 +156,12 @@ def _read_details(content: bytes) -> _Details:
     try:
         error: Any = json.loads(content)["error"]
         if not isinstance(error, dict):
-            return _Details(text=str(error)[:_LONGEST_TEXT])
+            return _Details(text=printable(error))
         first: Any = next(iter(error.get("errors") or error.get("details") or ()), {})
         return _Details(
             reason=str(first.get("reason") or error.get("status") or ""),
             location=str(first.get("location") or ""),
-            text=str(error.get("message") or first.get("message") or "")[:_LONGEST_TEXT],
+            text=printable(error.get("message") or first.get("message") or ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return _Details()
@@ -179,8 +180,6 @@ def oauth_code(*texts: object) -> str:
 
 
 def _auth_error(method: str, error: google.auth.exceptions.GoogleAuthError) -> Exception:
-    if isinstance(error, google.auth.exceptions.TransportError):
-        return DriveUnavailableError(f"{method}: can't reach Google's login: {printable(error)}")
     told = [arg.get("error") if isinstance(arg, Mapping) else arg for arg in reversed(error.args)]
     code = oauth_code(*told)
     if error.retryable:
