@@ -86,6 +86,14 @@ def test_directories_that_the_app_writes_into_are_named_in_the_project_and_shown
     assert project.code_hash() != before
 
 
+@pytest.mark.parametrize("written", ['"cache"', '["."]', '["/"]', '[""]', "[1]", "7"])
+def test_a_project_names_directories_of_its_own_as_written_or_is_refused(written: str, project: FlowerProject) -> None:
+    with (project.directory / "pyproject.toml").open("a") as file:
+        file.write(f"\n[tool.syft_flwr]\nwritten = {written}\n")
+    with pytest.raises(ConfigurationError, match="must list directories"):
+        FlowerProject.load(project.directory)
+
+
 def test_a_fifo_in_a_project_keeps_nobody_waiting(project: FlowerProject) -> None:
     before = project.code_hash()
     os.mkfifo(project.directory / "pipe")

@@ -172,7 +172,8 @@ def load_checked(spec: AppSpec) -> ClientApp:
         if changed := read_files(directory, spec.written, before).changed(before):
             raise LoadClientAppError(
                 f"changed since the data owner started with the project: {', '.join(changed)}. "
-                "An app that writes files names their directories in [tool.syft_flwr] as written = [...]"
+                "Logs, results and what the app writes belong outside the project, or into directories that its "
+                "[tool.syft_flwr] names: written = [...]"
             )
     return load_client_app(spec.reference, directory)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from syft_flwr.errors import FlowerError
+from syft_flwr.errors import ConfigurationError, FlowerError
 from syft_flwr.flower._compat import get_fused_config_from_dir, get_project_config, parse_config_args
 from syft_flwr.settings import load_project
 
@@ -86,7 +86,7 @@ class FlowerProject:
             app_name=str(own.get("app_name") or document["project"]["name"]),
             aggregator=str(own.get("aggregator", "")),
             datasites=tuple(str(email) for email in own.get("datasites", ())),
-            written=tuple(str(name).strip("/") for name in own.get("written", ())),
+            written=_directories(own.get("written", []), directory),
         )
 
     def overrides(self, arguments: Sequence[str], rounds: int | None = None) -> dict[str, bool | float | int | str]:
@@ -243,6 +243,17 @@ def project_files(directory: Path, written: Sequence[str] = ()) -> Iterator[Path
                 continue
             if path.is_file():
                 yield path
+
+
+def _directories(names: object, directory: Path) -> tuple[str, ...]:
+    """Return the directories that a project names as written.
+
+    Raises:
+        ConfigurationError: They are no list of names of directories in it.
+    """
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip("./") for name in names):
+        raise ConfigurationError(f"written in [tool.syft_flwr] of {directory} must list directories in the project")
+    return tuple(os.path.normpath(name) for name in names)
 
 
 def _one_line(error: object) -> str:
