@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from flower_fakes import Events, FakeDrive, FakeRpc
 from flower_federation import zoo_project
 from hostile import AGGREGATOR
 from test_owner import Owner, message
@@ -16,8 +17,10 @@ from typer.testing import CliRunner
 from syft_flwr.cli.consent import Consent
 from syft_flwr.cli.main import app
 from syft_flwr.errors import ConfigurationError, StateError
+from syft_flwr.flower._compat import Run, set_task_identity
 from syft_flwr.flower.codec import Stamp
 from syft_flwr.flower.consent import Approvals, ConsentRequest, matches, override_lines
+from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.job import AppSpec, load_checked
 from syft_flwr.flower.project import FlowerProject, read_files
 from syft_flwr.flower.roles import Parties
@@ -154,6 +157,21 @@ def test_the_owner_is_asked_once_for_each_run_config_and_its_own_values_need_no_
         owner.send(message(number), Stamp(run_started=1000.0, run_config={"epsilon": 2.0, "lr": 9.0}))
     assert asked == [{"epsilon": 2.0}]
     assert owner.apps.configs[-1][1] == {"epsilon": 2.0, "lr": 0.5}
+
+
+def test_the_aggregator_learns_at_the_greeting_what_was_not_approved(tmp_path: Path) -> None:
+    drive, events = FakeDrive(), Events()
+    owner = Owner(tmp_path, run_config={"epsilon": 1.0}, lets_override=lambda _: False)
+    set_task_identity(7, 1)
+    grid = FlowerGrid(FakeRpc(drive, AGGREGATOR), "x", [OWNER], run_config={"epsilon": 999.0}, progress=events)
+    grid.set_run(Run.create_empty(7))
+    grid.greet()
+    letter = drive.wait_for_request(OWNER)
+    drive.answer(letter.future_id, owner.owner.handle(letter.body, letter.wire()) or b"")
+    assert grid.presence.wait_for(1, 10.0)
+    [told] = [event["reason"] for event in events.named("owner") if event["state"] == "differs"]
+    assert "has not approved the run config" in told
+    grid.close()
 
 
 @pytest.fixture
