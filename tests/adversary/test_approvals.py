@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from syft_flwr.cli.consent import Consent
 from syft_flwr.cli.main import app
-from syft_flwr.errors import ConfigurationError, StateError
+from syft_flwr.errors import ConfigurationError, FlowerError, StateError
 from syft_flwr.flower._compat import Run, set_task_identity
 from syft_flwr.flower.codec import Stamp
 from syft_flwr.flower.consent import Approvals, ConsentRequest, matches, override_lines
 from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.job import AppSpec, load_checked
-from syft_flwr.flower.project import FlowerProject, read_files
+from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.project_files import read_files
 from syft_flwr.flower.roles import Parties
 
 OWNER = "do1@example.com"
@@ -95,6 +96,32 @@ def test_a_project_names_directories_of_its_own_as_written_or_is_refused(written
         file.write(f"\n[tool.syft_flwr]\nwritten = {written}\n")
     with pytest.raises(ConfigurationError, match="must list directories"):
         FlowerProject.load(project.directory)
+
+
+def test_data_behind_links_is_the_owners_and_code_behind_links_the_projects(
+    project: FlowerProject, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (project.directory / "data").symlink_to(data)
+    (project.directory / "rows.csv").symlink_to(tmp_path / "rows.csv")
+    before = project.code_hash()
+    (data / "huge.bin").write_bytes(b"x")
+    (tmp_path / "rows.csv").write_bytes(b"x")
+    assert project.code_hash() == before
+    shown = next(line for line in request_for(project).lines() if line.startswith("but not of"))
+    assert "data, rows.csv" in shown
+    (data / "code.py").write_bytes(b"x")
+    assert project.code_hash() != before
+
+
+def test_a_file_that_cannot_be_read_is_told(project: FlowerProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(FlowerError, match="can't be read"):
+        project.code_hash()
 
 
 def test_a_fifo_in_a_project_keeps_nobody_waiting(project: FlowerProject) -> None:

@@ -24,7 +24,7 @@ from syft_flwr.flower._compat import (
     set_task_identity,
 )
 from syft_flwr.flower.codec import Stamp, decode_file, encode_pieces
-from syft_flwr.flower.project import FilesRead, hash_of, read_files
+from syft_flwr.flower.project_files import FilesRead, hash_of, read_files
 from syft_flwr.printable import printable, printable_error, printable_traceback
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class AppSpec:
     """Which ClientApp to run, and how much to tell the aggregator when it fails.
 
     ``code_hash`` is the state of the project that the data owner lets run, empty for any; ``files`` and ``signatures``
-    are those of :class:`~syft_flwr.flower.project.FilesRead`, and ``written`` as in a project.
+    are those of :class:`~syft_flwr.flower.project_files.FilesRead`, and ``written`` as in a project.
     """
 
     project_dir: str
