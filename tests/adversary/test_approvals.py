@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from flower_fakes import Events, FakeDrive, FakeRpc
 from flower_federation import zoo_project
 from hostile import AGGREGATOR
 from test_owner import Owner, message
@@ -15,11 +16,14 @@ from typer.testing import CliRunner
 
 from syft_flwr.cli.consent import Consent
 from syft_flwr.cli.main import app
-from syft_flwr.errors import ConfigurationError, StateError
+from syft_flwr.errors import ConfigurationError, FlowerError, StateError
+from syft_flwr.flower._compat import Run, set_task_identity
 from syft_flwr.flower.codec import Stamp
 from syft_flwr.flower.consent import Approvals, ConsentRequest, matches, override_lines
+from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.job import AppSpec, load_checked
-from syft_flwr.flower.project import FlowerProject, read_files
+from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.project_files import read_files
 from syft_flwr.flower.roles import Parties
 
 OWNER = "do1@example.com"
@@ -86,6 +90,40 @@ def test_directories_that_the_app_writes_into_are_named_in_the_project_and_shown
     assert project.code_hash() != before
 
 
+@pytest.mark.parametrize("written", ['"cache"', '["."]', '["/"]', '[""]', "[1]", "7"])
+def test_a_project_names_directories_of_its_own_as_written_or_is_refused(written: str, project: FlowerProject) -> None:
+    with (project.directory / "pyproject.toml").open("a") as file:
+        file.write(f"\n[tool.syft_flwr]\nwritten = {written}\n")
+    with pytest.raises(ConfigurationError, match="must list directories"):
+        FlowerProject.load(project.directory)
+
+
+def test_data_behind_links_is_the_owners_and_code_behind_links_the_projects(
+    project: FlowerProject, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (project.directory / "data").symlink_to(data)
+    (project.directory / "rows.csv").symlink_to(tmp_path / "rows.csv")
+    before = project.code_hash()
+    (data / "huge.bin").write_bytes(b"x")
+    (tmp_path / "rows.csv").write_bytes(b"x")
+    assert project.code_hash() == before
+    shown = next(line for line in request_for(project).lines() if line.startswith("but not of"))
+    assert "data, rows.csv" in shown
+    (data / "code.py").write_bytes(b"x")
+    assert project.code_hash() != before
+
+
+def test_a_file_that_cannot_be_read_is_told(project: FlowerProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(FlowerError, match="can't be read"):
+        project.code_hash()
+
+
 def test_a_fifo_in_a_project_keeps_nobody_waiting(project: FlowerProject) -> None:
     before = project.code_hash()
     os.mkfifo(project.directory / "pipe")
@@ -146,6 +184,21 @@ def test_the_owner_is_asked_once_for_each_run_config_and_its_own_values_need_no_
         owner.send(message(number), Stamp(run_started=1000.0, run_config={"epsilon": 2.0, "lr": 9.0}))
     assert asked == [{"epsilon": 2.0}]
     assert owner.apps.configs[-1][1] == {"epsilon": 2.0, "lr": 0.5}
+
+
+def test_the_aggregator_learns_at_the_greeting_what_was_not_approved(tmp_path: Path) -> None:
+    drive, events = FakeDrive(), Events()
+    owner = Owner(tmp_path, run_config={"epsilon": 1.0}, lets_override=lambda _: False)
+    set_task_identity(7, 1)
+    grid = FlowerGrid(FakeRpc(drive, AGGREGATOR), "x", [OWNER], run_config={"epsilon": 999.0}, progress=events)
+    grid.set_run(Run.create_empty(7))
+    grid.greet()
+    letter = drive.wait_for_request(OWNER)
+    drive.answer(letter.future_id, owner.owner.handle(letter.body, letter.wire()) or b"")
+    assert grid.presence.wait_for(1, 10.0)
+    [told] = [event["reason"] for event in events.named("owner") if event["state"] == "differs"]
+    assert "has not approved the run config" in told
+    grid.close()
 
 
 @pytest.fixture

@@ -13,12 +13,18 @@ import pytest
 from test_printing import HOSTILE, assert_quiet
 from typer.testing import CliRunner
 
+from accounts import APP, DO, DS, PlainAccount, owner
 from syft_flwr.cli.main import app
 from syft_flwr.errors import RecordingError
+from syft_flwr.inline import to_properties
 from syft_flwr.recording import read_recording
 from syft_flwr.recording.recorder import Recorder
 from syft_flwr.recording.tap import GatewayTap
+from syft_flwr.replay import replay
 from syft_flwr.replay.recorded_drive import recorded_uploads
+from syft_flwr.rpc import P2PFileRpc
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive
 
@@ -145,3 +151,28 @@ def test_redaction_says_that_it_is_no_anonymisation() -> None:
     assert "no anonymisation" in " ".join(
         CliRunner().invoke(app, ["record", "--help"]).output.replace("│", " ").split()
     )
+
+
+def test_only_the_bodies_of_admitted_messages_are_kept(drive: DriveEmulator, tmp_path: Path) -> None:
+    path = tmp_path / "feed.jsonl"
+    strange = to_properties(b"strange body")
+    with PlainAccount(drive, "mallory@example.net") as mallory, P2PFileRpc(DS, APP) as rpc:
+        with DriveRuntime.open(DO) as runtime, runtime.record_to(path, bodies=True):
+            events = owner(bytes.upper, allowed_senders=[DS])
+            detach = events.attach(runtime)
+            runtime.poll_once()
+            folder = mallory.inbox(DS, DO)
+            mallory.put("00000000-0000-4000-8000-000000000001.request", folder, b"strange body", strange)
+            future = rpc.send(DO, APP, "messages", b"genuine body")
+            runtime.poll_once()
+            runtime.drain(20)
+            detach()
+        assert rpc.wait([future], 20)
+    kept = {body.read_bytes() for body in Path(f"{path}.bodies").iterdir() if not body.name.startswith(".")}
+    assert kept == {b"genuine body", b"GENUINE BODY"}
+    assert strange["b0"] not in path.read_text()
+    with replay(path) as replayed:
+        events = owner(bytes.upper, allowed_senders=[DS])
+        events.attach(replayed.runtime)
+        replayed.run()
+        assert [upload.body for upload in replayed.uploads] == [b"GENUINE BODY"]

@@ -162,6 +162,18 @@ def test_trees_are_flat_arrays_of_bytes_that_may_have_any_length() -> None:
     assert [reply.content for reply in kept] == [trees(size) for size in (11, 12, 13)]
 
 
+def test_an_array_that_numpy_does_not_read_is_odd_among_those_that_it_reads() -> None:
+    def trees(kind: str) -> RecordDict:
+        content = trained()
+        content["arrays"] = ArrayRecord({"0": npy(np.zeros(9, np.uint8), claims={"stype": kind})})
+        return content
+
+    sent = pending(trees("numpy.ndarray"))
+    replies = [read_reply(sent, answer(trees(kind)), 0.0)[0] for kind in ("evil", "numpy.ndarray")]
+    kept = sift(replies, with_arrays=True, weight="num-examples", asked=sent.asked, refuse=lambda *_: None)
+    assert [reply.has_content() for reply in kept] == [False, True]
+
+
 def test_of_two_replies_that_do_not_go_together_the_one_like_the_instruction_counts() -> None:
     other = trained()
     other["arrays"] = ArrayRecord({"w": Array(np.zeros((9, 9)))})

@@ -59,6 +59,7 @@ def test_an_approved_hash_is_remembered(served: list[Any]) -> None:
 
 def test_auto_approval_leaves_no_approval_behind(served: list[Any]) -> None:
     assert run("--email", "do1@example.com", *PARTIES, "--auto-approve").exit_code == 0
+    assert [plan.code_hash for _, plan in served] == [""], "whatever is here may run, also when it changes"
     assert run("--email", "do1@example.com", *PARTIES).exit_code == 1
 
 

@@ -23,7 +23,8 @@ from syft_flwr.flower.app_host import ForkedApps, InProcessApps
 from syft_flwr.flower.app_process import libraries
 from syft_flwr.flower.codec import decode, encode
 from syft_flwr.flower.job import AppSpec, Outcome, Task
-from syft_flwr.flower.project import FlowerProject, read_files
+from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.project_files import read_files
 
 NODE = 42
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from syft_flwr.models import Account, DriveFile
 from syft_flwr.ports import StateStore, Transaction
+from syft_flwr.printable import printable
 from syft_flwr.wire import fold_address
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,9 @@ class Identities:
         if fold_address(typed) == fold_address(account.email):
             return typed
         if self.canonical(typed) != account.email:
-            _log.warning("%s is known to Drive as %s: messages go there under that name", typed, account.email)
+            _log.warning(
+                "%s is known to Drive as %s: messages go there under that name", typed, printable(account.email)
+            )
             with self._lock:
                 self._aliases[fold_address(typed)] = account.email
             self._store.transact(lambda tx: tx.put(f"alias/{fold_address(typed)}", account.email))
@@ -112,7 +115,7 @@ class Identities:
             return False
         if fold_address(email) != key and (key, email) not in self._told:
             self._told.add((key, email))
-            _log.warning("%s is called %s now: the same account, by its permission ID", address, email)
+            _log.warning("%s is called %s now: the same account, by its permission ID", address, printable(email))
         return True
 
 

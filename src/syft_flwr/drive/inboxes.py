@@ -15,6 +15,7 @@ from syft_flwr.drive.query import any_of, quote
 from syft_flwr.errors import NotFoundError, PermissionDeniedError
 from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
 from syft_flwr.ports import Clock, DriveGateway, StateStore, Transaction
+from syft_flwr.printable import printable
 from syft_flwr.wire import InboxPath, fold_address, parse_inbox_root, same_address
 
 _log = logging.getLogger(__name__)
@@ -202,9 +203,9 @@ class InboxMaker:
             _log.warning(
                 "folder %s (%s) of %s can only be viewed here, not written to: messages to them go into a folder of "
                 "this account's own",
-                root.name,
+                printable(root.name),
                 root.id,
-                peer,
+                printable(peer),
             )
             return False
         self._verified[root.id] = now

@@ -37,7 +37,6 @@ PARKED = 3_600.0
 _RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"})
 _PARKED_REASONS = frozenset({"sharingRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded"})
 _STORAGE_REASONS = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded"})
-_LONGEST_TEXT = 200
 _OAUTH_CODES = frozenset(
     {
         *("invalid_request", "invalid_client", "invalid_grant", "invalid_scope", "invalid_token"),
@@ -195,12 +194,12 @@ def _read_details(content: bytes) -> _Details:
     try:
         error: Any = json.loads(content)["error"]
         if not isinstance(error, dict):
-            return _Details(text=str(error)[:_LONGEST_TEXT])
+            return _Details(text=printable(error))
         first: Any = next(iter(error.get("errors") or error.get("details") or ()), {})
         return _Details(
             reason=str(first.get("reason") or error.get("status") or ""),
             location=str(first.get("location") or ""),
-            text=str(error.get("message") or first.get("message") or "")[:_LONGEST_TEXT],
+            text=printable(error.get("message") or first.get("message") or ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return _Details()

@@ -17,6 +17,7 @@ from syft_flwr.feed.streams import Streams
 from syft_flwr.inline import from_properties
 from syft_flwr.models import DriveFile, Message, Rejection
 from syft_flwr.ports import Clock, DriveGateway
+from syft_flwr.recording import GatewayTap
 from syft_flwr.settings import Settings
 from syft_flwr.state.bodies import BodyFiles
 from syft_flwr.state.futures import Response
@@ -58,6 +59,8 @@ class Parts:
         body = from_properties(content.inlined, size=content.size, sha256=content.sha256)
         if body is not None:
             target.write_bytes(body)
+            if isinstance(self.gateway, GatewayTap):
+                self.gateway.taken(content.file_id, target)
         else:
             self.gateway.download(content.file_id, target, size=content.size, sha256=content.sha256)
 

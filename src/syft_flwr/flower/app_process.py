@@ -19,7 +19,7 @@ from pathlib import Path
 
 from syft_flwr.flower._compat import reseed
 from syft_flwr.flower.job import AppSpec, JobFiles, load_checked
-from syft_flwr.flower.project import project_files
+from syft_flwr.flower.project_files import project_files
 from syft_flwr.flower.sources import import_from_sources
 
 FORK_SAFE = frozenset({"numpy", "pandas", "scipy", "sklearn", "torch"})

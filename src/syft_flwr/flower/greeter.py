@@ -15,7 +15,7 @@ from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.presence import Presence
 from syft_flwr.flower.progress import Progress
 from syft_flwr.flower.replies import Pending
-from syft_flwr.printable import printable_error
+from syft_flwr.printable import printable, printable_error
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,10 @@ class Greeter:
     def _welcome(self, node: int, body: bytes) -> None:
         email, stamp = self._nodes.email(node), Stamp()
         try:
-            _, stamp = decode(body)
+            reply, stamp = decode(body)
+            if reply.has_error() and stamp.flwr:  # others' apps may not know the greeting
+                reason = f"{email} is here, but {printable(reply.error.reason)}"
+                self._progress("owner", owner=email, state="differs", reason=reason)
         except SyftFlwrError:
             logger.debug("%s answered the greeting in a way of its own", email)
         self._nodes.learn(node, stamp.can)

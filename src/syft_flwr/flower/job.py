@@ -25,7 +25,7 @@ from syft_flwr.flower._compat import (
     set_task_identity,
 )
 from syft_flwr.flower.codec import Stamp, decode_file, encode_pieces
-from syft_flwr.flower.project import FilesRead, hash_of, read_files
+from syft_flwr.flower.project_files import FilesRead, hash_of, read_files
 from syft_flwr.printable import printable, printable_error, printable_traceback
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class AppSpec:
     """Which ClientApp to run, and how much to tell the aggregator when it fails.
 
     ``code_hash`` is the state of the project that the data owner lets run, empty for any; ``files`` and ``signatures``
-    are those of :class:`~syft_flwr.flower.project.FilesRead`, and ``written`` as in a project.
+    are those of :class:`~syft_flwr.flower.project_files.FilesRead`, and ``written`` as in a project.
     """
 
     project_dir: str
@@ -184,7 +184,8 @@ def load_checked(spec: AppSpec) -> ClientApp:
         if changed := read_files(directory, spec.written, before).changed(before):
             raise LoadClientAppError(
                 f"changed since the data owner started with the project: {', '.join(changed)}. "
-                "An app that writes files names their directories in [tool.syft_flwr] as written = [...]"
+                "Logs, results and what the app writes belong outside the project, or into directories that its "
+                "[tool.syft_flwr] names: written = [...]"
             )
     return load_client_app(spec.reference, directory)
 

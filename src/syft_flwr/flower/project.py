@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tomllib
@@ -12,22 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syft_flwr.errors import FlowerError
+from syft_flwr.errors import ConfigurationError, FlowerError
 from syft_flwr.flower._compat import check_reference, get_fused_config_from_dir, get_project_config, parse_config_args
+from syft_flwr.flower.project_files import hash_of, read_files, uncovered
 from syft_flwr.settings import load_project
 
 ROUNDS_KEY = "num-server-rounds"
 """The run-config key for the number of rounds, as Flower's own templates name it."""
-
-_UNSEEN = (".git", ".hg", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache")
-"""Directories, wherever they are, that no import reaches: the consent does not cover them."""
-_CACHE = "__pycache__"
-"""Bytecode, which is never read when an app runs here; all else in such a directory is covered."""
-_RESULTS = "runs"
-"""What runs leave behind, at the top of a project; code in it is covered."""
-
-_CODE = {".py", ".pyc", ".so", ".pyd", ".dylib", ".dll", ".pth", ".toml"}
-_LARGE = 1_000_000  # bytes; larger files are hashed again only if they were touched
 
 _SETTING = re.compile(r"""(\S+?)=('[^']*'|"(?:[^"\\]|\\.)*"|\S+)""")  # as in flwr.common.config, and escaped quotes
 
@@ -82,7 +72,7 @@ class FlowerProject:
             app_name=str(own.get("app_name") or document["project"]["name"]),
             aggregator=str(own.get("aggregator", "")),
             datasites=tuple(str(email) for email in own.get("datasites", ())),
-            written=tuple(str(name).strip("/") for name in own.get("written", ())),
+            written=_directories(own.get("written", []), directory),
         )
 
     def overrides(self, arguments: Sequence[str], rounds: int | None = None) -> dict[str, bool | float | int | str]:
@@ -120,54 +110,7 @@ class FlowerProject:
 
     def uncovered(self) -> list[str]:
         """Name the directories here whose files, other than code, the consent does not cover."""
-        found: set[str] = set()
-        for _, folders, _ in os.walk(self.directory):
-            found |= {name for name in folders if name in (*_UNSEEN, _CACHE)}
-            folders[:] = [name for name in folders if name not in _UNSEEN]
-        return sorted(found) + [name for name in (_RESULTS, *self.written) if (self.directory / name).is_dir()]
-
-
-@dataclass(frozen=True, slots=True)
-class FilesRead:
-    """SHA-256 and, to tell whether a file was touched since, number, size and times of each file by its path."""
-
-    hashes: dict[str, str] = field(default_factory=dict)
-    signatures: dict[str, list[int]] = field(default_factory=dict)
-
-    def changed(self, since: FilesRead) -> list[str]:
-        """Name what is not as it was; files that are new and no code, which an app may have written, are."""
-        names = {*self.hashes, *since.hashes}
-        return sorted(
-            name
-            for name in names
-            if self.hashes.get(name) != since.hashes.get(name) and (name in since.hashes or is_code(name))
-        )
-
-
-def is_code(path: str | Path) -> bool:
-    """Tell whether Python, or the project's tools, may take a file for code."""
-    return Path(path).suffix.lower() in _CODE
-
-
-def read_files(directory: Path, written: Sequence[str] = (), known: FilesRead | None = None) -> FilesRead:
-    """Read the files of a project that a consent covers.
-
-    Args:
-        directory: The project's.
-        written: Directories in it that the app writes into: only code in them is covered.
-        known: What was read before; a large file that was not touched since is not read again.
-    """
-    files = FilesRead()
-    for path in sorted(project_files(directory, written)):
-        name, status = path.relative_to(directory).as_posix(), path.stat()
-        signature = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-        if known is not None and status.st_size > _LARGE and known.signatures.get(name) == signature:
-            files.hashes[name] = known.hashes[name]
-        else:
-            with path.open("rb") as file:
-                files.hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
-        files.signatures[name] = signature
-    return files
+        return uncovered(self.directory, self.written)
 
 
 def load_document(directory: Path, *, check_module: bool = False) -> dict[str, Any]:
@@ -199,15 +142,6 @@ def _naming(directory: Path) -> Iterator[None]:
         yield
     except (ValueError, OSError, TypeError, AttributeError) as error:
         raise FlowerError(f"{directory} is no Flower project: {_one_line(error)}") from error
-
-
-def hash_of(files: Mapping[str, str]) -> str:
-    """Return one hash for all files; see :meth:`FlowerProject.code_hash`."""
-    digest = hashlib.sha256()
-    for path, content in files.items():
-        name = path.encode()
-        digest.update(len(name).to_bytes(4, "big") + name + bytes.fromhex(content))
-    return digest.hexdigest()
 
 
 def parse_config(arguments: Sequence[str], option: str) -> dict[str, bool | float | int | str]:
@@ -248,28 +182,15 @@ def _read_value(key: str, text: str, option: str) -> bool | float | int | str:
     return value
 
 
-def project_files(directory: Path, written: Sequence[str] = ()) -> Iterator[Path]:
-    """Yield the files of a project that a consent covers; see :meth:`FlowerProject.uncovered` for the others.
+def _directories(names: object, directory: Path) -> tuple[str, ...]:
+    """Return the directories that a project names as written.
 
-    Directories behind symbolic links belong to it: Python imports from them.
+    Raises:
+        ConfigurationError: They are no list of names of directories in it.
     """
-    seen: set[str] = set()
-    for parent, folders, files in os.walk(directory, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if name not in _UNSEEN]
-        place = Path(parent).relative_to(directory)
-        is_cache = _CACHE in place.parts
-        is_left_out = is_cache or any(place.is_relative_to(name) for name in (_RESULTS, *written) if name)
-        for name in files:
-            path = Path(parent, name)
-            if is_left_out and (not is_code(name) or (is_cache and path.suffix == ".pyc")):
-                continue
-            if path.is_file():
-                yield path
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip("./") for name in names):
+        raise ConfigurationError(f"written in [tool.syft_flwr] of {directory} must list directories in the project")
+    return tuple(os.path.normpath(name) for name in names)
 
 
 def _one_line(error: object) -> str:

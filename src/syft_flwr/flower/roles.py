@@ -21,7 +21,8 @@ from syft_flwr.flower.journal import EarlierRun, JournaledRpc, RunJournal
 from syft_flwr.flower.links import Link, Polling
 from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.progress import Fanout, Progress
-from syft_flwr.flower.project import FlowerProject, read_files
+from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.project_files import FilesRead, hash_of, read_files
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_private_directory
@@ -187,7 +188,8 @@ def run_owner(
         ConfigurationError: The credentials or a setting are wrong, or another process serves this project here.
     """
     directory = app_directory(project, email)
-    project_hash = project.code_hash()
+    files = read_files(project.directory, project.written)
+    project_hash = hash_of(files.hashes)
     progress("project", name=project.name, hash=project_hash, aggregator=parties.aggregator, owner=email)
     config = OwnerConfig(
         email=email,
@@ -198,7 +200,7 @@ def run_owner(
         lets_override=plan.lets_override,
     )
     with _alone(directory, f"{email} and the project {project.name}"):
-        apps = _host(project, plan, directory)
+        apps = _host(project, plan, files, directory)
         link: Link | None = None
         try:
             link = Link(email, polling)
@@ -276,8 +278,7 @@ def account_directory(email: str) -> Path:
     return make_private_directory(state_directory(state_root(), email, load_endpoint().url))
 
 
-def _host(project: FlowerProject, plan: OwnerPlan, directory: Path) -> AppHost:
-    files = read_files(project.directory, project.written)
+def _host(project: FlowerProject, plan: OwnerPlan, files: FilesRead, directory: Path) -> AppHost:
     spec = AppSpec(
         str(project.directory),
         project.client_app,

@@ -22,8 +22,10 @@ from syft_flwr.flower.file_array import FileArray
 from syft_flwr.printable import printable
 
 Shape = tuple[int, ...]
-Outline = Mapping[str, Mapping[str, Shape | None]]
-"""Shapes of the arrays of an instruction, by record and key; ``None`` for those of which any will do."""
+Form = tuple[str, Shape | None]
+"""How an array is serialized, and its shape; ``None`` where any will do."""
+Outline = Mapping[str, Mapping[str, Form]]
+"""Forms of the arrays of an instruction, by record and key."""
 
 _HEADER = 64 * 1024
 """Bytes of an array in which its header must end; NumPy itself reads 10,000 characters at most."""
@@ -36,7 +38,7 @@ _CUSTOM_FLOATS = "V"  # bfloat16 and its kin are void to NumPy
 def outline(content: RecordDict) -> Outline:
     """Return what replies to this instruction are compared with."""
     return {
-        name: {key: _shape_of(array) for key, array in record.items()} for name, record in content.array_records.items()
+        name: {key: _form_of(array) for key, array in record.items()} for name, record in content.array_records.items()
     }
 
 
@@ -80,7 +82,7 @@ def sift(
     def rank(structure: tuple[Any, ...]) -> tuple[bool, int, bool]:
         records, metrics = structure
         is_usable = len(records) == with_arrays and len(metrics) == 1 and (weight, -1) in metrics[0][1]
-        return is_usable, count[structure], any(shapes in wanted for _, shapes in records)
+        return is_usable, count[structure], any(forms in wanted for _, forms in records)
 
     common = max(count, key=rank, default=None)
     kept: list[Message] = []
@@ -99,7 +101,7 @@ def sift(
 def _structure(content: RecordDict, with_arrays: bool) -> tuple[Any, ...]:
     """Return what must be the same in all replies that are averaged; it can be hashed."""
     arrays = tuple(
-        (name, tuple(sorted(((key, _shape_of(array)) for key, array in record.items()), key=repr)))
+        (name, tuple(sorted(((key, _form_of(array)) for key, array in record.items()), key=repr)))
         for name, record in sorted(content.array_records.items())
     )
     metrics = tuple(
@@ -120,14 +122,14 @@ def _is_weight(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
-def _flaw_in_shapes(name: str, content: RecordDict, known: Mapping[str, Shape | None]) -> str:
+def _flaw_in_forms(name: str, content: RecordDict, known: Mapping[str, Form]) -> str:
     record = content.array_records[name]
     if set(record) != set(known):
         return ""  # a strategy that asks for other arrays than it gives
-    for key, shape in known.items():
-        if shape is not None and (got := _shape_of(record[key])) != shape:
+    for key, form in known.items():
+        if (got := _form_of(record[key])) != form:
             where = printable(f"{name}/{key}", 80)
-            return f"its array {where} has the shape {printable(got, 60)}, the instruction's has {shape}"
+            return f"its array {where} has the form {printable(got, 80)}, the instruction's has {printable(form, 80)}"
     return ""
 
 
@@ -151,6 +153,10 @@ def _flaw_in_array(key: str, array: Array) -> str:
     if dtype.kind != _CUSTOM_FLOATS and array.dtype != str(dtype):
         return f"claims to be of {printable(array.dtype, 20)} and is of {dtype}"
     return ""
+
+
+def _form_of(array: Array) -> Form:
+    return array.stype, _shape_of(array)
 
 
 def _shape_of(array: Array) -> Shape | None:
@@ -182,13 +188,13 @@ def _size(array: Array) -> int:
     return array.size if isinstance(array, FileArray) else len(array.data)
 
 
-def _legacy_flaw(content: RecordDict, asked: str, shapes: Mapping[str, Shape | None]) -> str:
+def _legacy_flaw(content: RecordDict, asked: str, forms: Mapping[str, Form]) -> str:
     """Check what Flower reads of a legacy result without asking whether it is there."""
     result, with_arrays = _LEGACY[asked]
     metrics, configs = content.metric_records, content.config_records
     if with_arrays and f"{result}.parameters" not in content.array_records:
         return f"it has no {result}.parameters"
-    if with_arrays and (flaw := _flaw_in_shapes(f"{result}.parameters", content, shapes)):
+    if with_arrays and (flaw := _flaw_in_forms(f"{result}.parameters", content, forms)):
         return flaw
     for key in ("num_examples",) if with_arrays else ("num_examples", "loss"):
         record = metrics.get(f"{result}.{key}")

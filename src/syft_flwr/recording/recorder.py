@@ -43,7 +43,7 @@ class Recorder:
         account: The account's address.
         start: What the account knows now; see :mod:`syft_flwr.recording.entries`.
         clock: Gives the offsets.
-        bodies: Whether to keep the contents of messages that the runtime downloads and uploads.
+        bodies: Whether to keep the contents of messages that the runtime asks for, which it has admitted, and uploads.
         redact: Whether to replace addresses and names, each always by the same other one.
         max_bodies: Bytes of contents that are kept at most; of what comes beyond, the log tells, and the size is noted.
         report: Takes the error that ended the recording.
@@ -148,8 +148,7 @@ class Recorder:
     # -- inside -----------------------------------------------------------------------------------------------
 
     def _header(self, account: str, start: Mapping[str, Any]) -> Header:
-        if self._bodies is None:
-            _drop_bodies({"sweep": start.get("pending", ())})
+        _drop_bodies({"sweep": start.get("pending", ())})
         header = Header(
             account=account,
             time=self._clock.time(),
@@ -202,8 +201,7 @@ class Recorder:
             if self._closed:
                 return
             try:
-                if self._bodies is None:
-                    _drop_bodies(document)
+                _drop_bodies(document)
                 if self._redactor is not None:
                     document = self._redactor.line(document)
                 self._lines += 1
@@ -246,7 +244,10 @@ class Recorder:
 
 
 def _drop_bodies(document: Mapping[str, Any]) -> None:
-    """Take the bodies out of files' properties, in place: what was read from the files keeps its own."""
+    """Take the bodies out of files' properties, in place: what was read from the files keeps its own.
+
+    Whose they are is not known yet; the body of a message that was admitted is kept when it is asked for.
+    """
     pages = (page for page in document.get("poll", ()))
     changes = (change for page in pages for change in page.get("changes", ()))
     shown = [change.get("file") for change in changes]
