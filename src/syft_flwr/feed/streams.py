@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from syft_flwr.errors import DriveUnavailableError
 from syft_flwr.feed.router import MessageRouter, ShowWaiting
 from syft_flwr.feed.subject import IsolatedSubject
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
@@ -54,9 +55,12 @@ class Streams:
         self.rejected.tell(rejection)
 
     def report(self, where: str, error: BaseException, message: Message | None = None) -> None:
-        """Log and emit an error that was contained."""
+        """Log and emit an error that was contained; an outage is no defect, and the poll loop tells of it once."""
         subject = "" if message is None else f" (future {message.future_id}, file {message.file_id})"
-        _log.error("%s: %s%s", where, describe(error), subject, exc_info=error)
+        if isinstance(error, DriveUnavailableError):
+            _log.info("%s: %s%s", where, describe(error), subject)
+        else:
+            _log.error("%s: %s%s", where, describe(error), subject, exc_info=error)
         self.errors.tell(FeedError(where, error, message))
 
     def fail(self, error: Exception) -> None:
