@@ -89,6 +89,15 @@ def test_an_outage_in_mid_round_costs_a_line_when_it_begins_and_one_when_it_ends
         assert not [line for line in party.log if "Traceback" in line], party.story()
 
 
+def test_an_owner_is_ready_only_when_drive_has_answered(start: Start, drive_emulator: DriveEmulator) -> None:
+    with drive_emulator.fault("error", status=503):
+        owner = start(OWNERS[0])
+        owner.wait_for("outage")
+        assert "ready" not in {event["event"] for event in owner.events}
+    owner.wait_for("outage_over")
+    owner.wait_for("ready")
+
+
 def test_an_aggregator_killed_between_rounds_says_that_it_starts_anew_and_the_owners_follow(
     start: Start, tmp_path: Path, hold: Path
 ) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Self
 
-from syft_flwr.errors import SyftFlwrError
+from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 from syft_flwr.flower._compat import Array, Message
 from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.replies import Pending
@@ -39,7 +39,8 @@ class Outbox:
             future_id = self._rpc.send(pending.email, self._app, ENDPOINT, body, min(until, pending.expires_at))
         except (SyftFlwrError, OSError) as error:
             logger.warning("message to %s could not be sent: %s", pending.email, error)
-            return replace(pending, failure=f"the message to {pending.email} could not be sent: {error}")
+            reason = f"the message to {pending.email} could not be sent: {error}"
+            return replace(pending, failure=reason, outage=isinstance(error, DriveUnavailableError))
         return replace(pending, future_id=future_id, size=len(body))
 
 

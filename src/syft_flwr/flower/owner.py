@@ -66,7 +66,7 @@ class DataOwner:
         drive_time: Callable[[], float] = time.time,
         progress: Progress = silent,
     ) -> None:
-        """Connect the parts.
+        """Connect the parts, once Drive has told its time.
 
         Args:
             config: Who this is.
@@ -85,7 +85,6 @@ class DataOwner:
         self._progress = progress
         self._started = drive_time()
         self._run = store.current()
-        self._served_here = False
         self._warned: set[str] = set()
         events.on_request(ENDPOINT, self.handle, with_message=True)
 
@@ -106,7 +105,6 @@ class DataOwner:
         situation = Situation(
             node=self._node,
             run=self._run,
-            served_here=self._served_here,
             age=max(0.0, now - _written_at(wire, message)),  # Drive tells its time in whole seconds
             uptime=now - self._started,
         )
@@ -160,7 +158,6 @@ class DataOwner:
                 logger.info("run %d replaces run %d", tag.run_id, self._run.run_id)
             self._run = tag
             self._store.set_current(tag)
-        self._served_here = True
         if stamp.flwr and stamp.flwr != FLWR_VERSION:
             self._warn(
                 f"the aggregator runs flwr {stamp.flwr}, this owner {FLWR_VERSION}; install the same if it fails"

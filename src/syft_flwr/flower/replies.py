@@ -18,7 +18,7 @@ class Pending:
 
     ``instruction`` is without content. ``expires_at`` is Unix seconds of this clock, which also wrote ``created_at``,
     so clocks of other participants do not matter. ``future_id`` is empty when sending failed;
-    ``failure`` then says why.
+    ``failure`` then says why, and ``outage`` whether it was for want of Drive.
     """
 
     message_id: str
@@ -29,6 +29,7 @@ class Pending:
     sent_at: float
     future_id: str = ""
     failure: str = ""
+    outage: bool = False
 
     @property
     def node(self) -> int:

@@ -175,11 +175,11 @@ def run_owner(
         try:
             link = Link(email, polling)
             with link:
+                link.connect(progress)
                 events = link.events(project.app_name, parties.aggregator)
                 owner = DataOwner(
                     config, events, apps, RunStore(directory), drive_time=link.drive_time, progress=progress
                 )
-                link.connect(progress)
                 owner.run_forever()
         finally:
             # The link first: the reply of an app that is ended here would not be the app's.
