@@ -23,17 +23,15 @@ def stop(run: int = 7) -> Message:
     return message("system", run=run, action="stop")
 
 
-def situation(
-    run: RunTag | None = None, *, served_here: bool = False, age: float = 1.0, uptime: float = 100.0
-) -> Situation:
-    return Situation(NODE, run, served_here, age, uptime, time.time())
+def situation(run: RunTag | None = None, *, age: float = 1.0, uptime: float = 100.0) -> Situation:
+    return Situation(NODE, run, age, uptime, time.time())
 
 
 RUN = RunTag(7, started=1000.0)
 
 
 def test_a_message_of_the_run_that_is_served_is_run() -> None:
-    assert decide(message(), Stamp(run_started=1000.0), situation(RUN, served_here=True)).action is Action.RUN
+    assert decide(message(), Stamp(run_started=1000.0), situation(RUN)).action is Action.RUN
 
 
 def test_the_first_message_decides_which_run_is_served() -> None:
@@ -61,20 +59,20 @@ def test_a_clock_that_differs_does_not_matter_as_drive_dates_the_message() -> No
 
 
 def test_a_stop_ends_the_run_that_is_served_and_no_other() -> None:
-    assert decide(stop(), Stamp(), situation(RUN, served_here=True)).action is Action.STOP
-    assert decide(stop(run=6), Stamp(), situation(RUN, served_here=True)).action is Action.IGNORE
+    assert decide(stop(), Stamp(), situation(RUN)).action is Action.STOP
+    assert decide(stop(run=6), Stamp(), situation(RUN)).action is Action.IGNORE
     assert decide(stop(), Stamp(), situation()).action is Action.IGNORE
 
 
 @pytest.mark.parametrize(("age", "action"), [(99.0, Action.STOP), (101.0, Action.IGNORE)])
-def test_a_restarted_owner_follows_a_stop_only_if_it_was_written_since(age: float, action: Action) -> None:
+def test_an_owner_follows_a_stop_only_if_it_was_written_since_it_started(age: float, action: Action) -> None:
     assert decide(stop(), Stamp(), situation(RUN, age=age, uptime=100.0)).action is action
 
 
 def test_a_stop_in_the_form_of_existing_participants_counts() -> None:
     final = message("system")
     final.metadata.group_id = "final"
-    assert decide(final, Stamp(), situation(RUN, served_here=True)).action is Action.STOP
+    assert decide(final, Stamp(), situation(RUN)).action is Action.STOP
 
 
 def test_the_hello_is_answered_and_unknown_actions_are_refused() -> None:

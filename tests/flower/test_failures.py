@@ -68,6 +68,36 @@ def test_an_owner_whose_laptop_sleeps_is_waited_for(start: Start, tmp_path: Path
     assert [first.finish()[0], second.finish()[0]] == [0, 0]
 
 
+def test_an_outage_in_mid_round_costs_a_line_when_it_begins_and_one_when_it_ends(
+    start: Start, drive_emulator: DriveEmulator, tmp_path: Path, hold: Path
+) -> None:
+    aggregator = start(AGGREGATOR, "--out", str(tmp_path / "out"))
+    everybody = [aggregator, *(start(owner) for owner in OWNERS)]
+    everybody[1].wait_for("working", group="2")
+    with drive_emulator.fault("error", status=503):
+        hold.unlink()
+        for party in everybody:
+            assert "503" in party.wait_for("outage")["reason"]
+    for party in everybody:
+        assert party.wait_for("outage_over")["seconds"] > 0
+    code, result = aggregator.finish()
+    assert code == 0, aggregator.story()
+    assert [row["train"]["count"] for row in result["rounds"]] == [1.0, 2.0, 3.0]
+    for party in everybody:
+        assert party is aggregator or party.finish()[0] == 0
+        assert [event["event"] for event in party.events if "outage" in event["event"]] == ["outage", "outage_over"]
+        assert not [line for line in party.log if "Traceback" in line], party.story()
+
+
+def test_an_owner_is_ready_only_when_drive_has_answered(start: Start, drive_emulator: DriveEmulator) -> None:
+    with drive_emulator.fault("error", status=503):
+        owner = start(OWNERS[0])
+        owner.wait_for("outage")
+        assert "ready" not in {event["event"] for event in owner.events}
+    owner.wait_for("outage_over")
+    owner.wait_for("ready")
+
+
 def test_an_aggregator_killed_between_rounds_says_that_it_starts_anew_and_the_owners_follow(
     start: Start, tmp_path: Path, hold: Path
 ) -> None:

@@ -362,6 +362,36 @@ def test_a_greeting_that_could_not_be_sent_is_sent_again(
         drive.wait_for_request(owner)
 
 
+def test_an_outage_of_the_aggregators_own_network_is_not_told_as_the_owners(
+    flaky: tuple[FlowerGrid, FlakyRpc], drive: FakeDrive, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid, rpc = flaky
+    monkeypatch.setattr(greeter, "_PAUSE", 0.01)
+    rpc.left = 8
+    grid.greet()
+    for owner in OWNERS:
+        letter = drive.wait_for_request(owner)
+        drive.answer(letter.future_id, b"here")
+    assert grid.presence.wait_for(len(OWNERS), 10.0)
+    assert {event["state"] for event in events.named("owner")} == {"present"}
+    assert len(events.named("outage")) >= 1
+
+
+def test_a_greeting_that_nobody_answers_is_replaced_after_pauses_that_grow(grid: FlowerGrid, drive: FakeDrive) -> None:
+    now = [0.0]
+    grid._greeter._clock = lambda: now[0]
+    grid.greet()
+    found = [drive.wait_for_request(OWNERS[0])]
+    for pause in (600.0, 1200.0):
+        now[0] += pause - 1.0
+        assert drive.inbox(OWNERS[0]) == []
+        now[0] += 1.0
+        found.append(drive.wait_for_request(OWNERS[0]))
+        assert found[-2].future_id in drive.deleted
+    drive.answer(found[-1].future_id, b"here")
+    until(lambda: OWNERS[0] not in grid.presence.missing())
+
+
 def test_a_strategy_that_wants_more_owners_than_there_are_is_told_of_at_once(grid: FlowerGrid, events: Events) -> None:
     grid.require(3)
     assert events.named("short") == []

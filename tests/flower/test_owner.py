@@ -161,6 +161,22 @@ def test_a_stop_is_acknowledged_ends_the_loop_and_forgets_the_run(tmp_path: Path
     assert RunStore(tmp_path / "runs").current() is None
 
 
+@pytest.mark.parametrize("order", [("hello", "stop"), ("stop", "hello"), ("hello", "stop", "hello")])
+def test_what_a_run_left_behind_that_was_interrupted_ends_no_owner_that_starts_later(
+    tmp_path: Path, order: tuple[str, ...]
+) -> None:
+    left = [message(number, kind="system", action=action) for number, action in enumerate(order)]
+    for each in left:
+        each.metadata.created_at -= 60.0
+    owner = Owner(tmp_path)
+    for each in left:
+        owner.send(each)
+    assert owner.progress.named("stopped") == []
+    assert counted(owner.send(message(9, run=8), Stamp(run_started=2000.0))) == 1
+    owner.send(message(10, run=8, kind="system", action="stop"), Stamp(run_started=2000.0))
+    assert len(owner.progress.named("stopped")) == 1
+
+
 def test_another_version_of_flower_and_another_state_of_the_project_are_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

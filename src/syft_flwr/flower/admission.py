@@ -39,14 +39,12 @@ class Verdict:
 class Situation:
     """What the decision depends on beside the message.
 
-    ``run`` is the run being served, ``served_here`` whether this process has had a message of it, ``age`` the seconds
-    since the message was written and ``uptime`` those since this process started, both by Drive's clock, which says
-    ``now`` (Unix seconds).
+    ``run`` is the run being served, ``age`` the seconds since the message was written and ``uptime`` those since this
+    process started, both by Drive's clock, which says ``now`` (Unix seconds).
     """
 
     node: int
     run: RunTag | None
-    served_here: bool
     age: float
     uptime: float
     now: float
@@ -61,7 +59,8 @@ def decide(message: Message, stamp: Stamp, situation: Situation) -> Verdict:
     """Decide about a message whose sender is known to be the aggregator.
 
     A stop counts only for the run that is served: one that an earlier run left behind must not end this one's loop.
-    For the same reason a process that was restarted follows a stop only if it was written since.
+    For the same reason a process follows a stop only if it was written since it started: an interrupted run leaves
+    greetings and stops behind, which are found in any order.
     A run that started later replaces the one that is served; messages of the older one are refused from then on.
     """
     metadata = message.metadata
@@ -122,7 +121,7 @@ def _stop(run_id: int, situation: Situation) -> Verdict:
     run = situation.run
     if run is None or run.run_id != run_id:
         return Verdict(Action.IGNORE, f"it ends run {run_id}, which is not served here")
-    if not situation.served_here and situation.age > situation.uptime:
+    if situation.age > situation.uptime:
         return Verdict(Action.IGNORE, f"it ended run {run_id} before this process started")
     return Verdict(Action.STOP)
 

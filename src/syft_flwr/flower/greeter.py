@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from syft_flwr.errors import DriveError, SyftFlwrError
 from syft_flwr.flower._compat import FLWR_VERSION, SYSTEM_MESSAGE, ConfigRecord, Message, RecordDict
@@ -22,14 +23,22 @@ logger = logging.getLogger(__name__)
 _STEP = 0.5  # seconds of a wait, after which the thread looks whether it is to end
 _PAUSE = 5.0  # seconds after a failure, at first
 _LONGEST_PAUSE = 300.0
+_PATIENCE = 600.0  # seconds until a greeting that nobody answers is replaced, at first
+_LONGEST_PATIENCE = 6 * 3600.0  # within its ttl
 _JOIN = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Greeting:
+    node: int
+    until: float
 
 
 class Greeter:
     """Greets owners, and tells :class:`Presence` of those that answer. Thread-safe.
 
-    A thread of its own sends greetings, again if they can't be sent, and waits for the answers; when all have answered,
-    it costs no calls.
+    A thread of its own sends greetings, again if they can't be sent, and waits for the answers; one that nobody answers
+    is replaced after pauses that grow, without an end. When all have answered, it costs no calls.
     """
 
     def __init__(
@@ -39,7 +48,10 @@ class Greeter:
         presence: Presence,
         send: Callable[[Iterable[Message]], list[Pending]],
         progress: Progress,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._rpc = rpc
         self._nodes = nodes
         self._presence = presence
@@ -47,7 +59,8 @@ class Greeter:
         self._progress = progress
         self._lock = threading.Lock()
         self._due: dict[int, tuple[float, float]] = {}  # node -> when it is to be greeted, and the pause before
-        self._waiting: dict[str, int] = {}  # future ID of an unanswered greeting -> node
+        self._waiting: dict[str, _Greeting] = {}  # future ID -> what nobody has answered
+        self._patience: dict[int, float] = {}
         self._greeted = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -78,7 +91,7 @@ class Greeter:
     def _run(self) -> None:
         while not self._closing.is_set():
             with self._lock:
-                now = time.monotonic()
+                now = self._clock()
                 due = {node: pause for node, (at, pause) in self._due.items() if at <= now}
                 waiting = dict(self._waiting)
                 if not waiting and not self._due:
@@ -92,25 +105,28 @@ class Greeter:
                     self._closing.wait(_STEP if self._due else 0.0)
                     continue
                 for future_id in self._rpc.answered(list(waiting), _STEP):
-                    self._take(waiting[future_id], future_id)
+                    self._take(waiting[future_id].node, future_id)
+                self._replace_stale()
             except SyftFlwrError as error:
                 logger.warning("can't look for data owners at the moment: %s", error)
                 self._closing.wait(_PAUSE)
 
     def _send_to(self, due: Mapping[int, float]) -> None:
         """Greet nodes; those that can't be reached are greeted again after a pause, which grows."""
-        content = RecordDict({"config": ConfigRecord({"action": "hello"})})
+        now, content = self._clock(), RecordDict({"config": ConfigRecord({"action": "hello"})})
         sent = self._send(Message(content, node, SYSTEM_MESSAGE, group_id="hello") for node in due)
         with self._lock:
-            self._waiting |= {pending.future_id: pending.node for pending in sent if pending.future_id}
             for pending in sent:
                 pause = due[pending.node]
                 if pending.failure:
-                    self._due[pending.node] = (time.monotonic() + pause, min(2 * pause, _LONGEST_PAUSE))
+                    self._due[pending.node] = (now + pause, pause if pending.outage else min(2 * pause, _LONGEST_PAUSE))
                 else:
                     self._due.pop(pending.node, None)
+                    patience = self._patience.get(pending.node, _PATIENCE)
+                    self._patience[pending.node] = min(2 * patience, _LONGEST_PATIENCE)
+                    self._waiting[pending.future_id] = _Greeting(pending.node, now + patience)
         for pending in sent:
-            if pending.failure:
+            if pending.failure and not pending.outage:  # or it would be the owner's fault that we have no network
                 self._presence.unreachable(pending.node, pending.failure)
 
     def _take(self, node: int, future_id: str) -> None:
@@ -131,6 +147,21 @@ class Greeter:
             self._presence.unreachable(node, failure)
         self._rpc.delete_future(future_id)
 
+    def _replace_stale(self) -> None:
+        """Withdraw greetings that nobody has answered for long, and greet anew."""
+        now = self._clock()
+        with self._lock:
+            stale = {future: greeting.node for future, greeting in self._waiting.items() if greeting.until <= now}
+        for future_id in stale:
+            self._forget(future_id)
+        if stale:
+            self.greet(list(stale.values()))
+
+    def _forget(self, future_id: str) -> None:
+        with self._lock:
+            self._waiting.pop(future_id, None)
+        self._rpc.delete_future(future_id)
+
     def _welcome(self, node: int, body: bytes) -> None:
         email, stamp = self._nodes.email(node), Stamp()
         try:
@@ -145,4 +176,5 @@ class Greeter:
             reason = f"{email} runs flwr {stamp.flwr}, the aggregator {FLWR_VERSION}; install the same if apps fail"
             logger.warning("%s", reason)
             self._progress("owner", owner=email, state="differs", reason=reason, flwr=stamp.flwr, project=stamp.project)
+        self._patience.pop(node, None)
         self._presence.arrived(node)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from syft_flwr.clock import SystemClock
+from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.flower.outage import Outages
 from syft_flwr.flower.progress import Progress
 from syft_flwr.flower.transport import Disposable, Events, Rpc, wire_app_name
+from syft_flwr.models import FeedError
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import load_settings
@@ -21,6 +24,7 @@ from syft_flwr.settings import load_settings
 _LONGEST_PAUSE = 15.0
 _LARGEST_MODEL = 2 * 1024**3
 """Bytes of a message: what one protobuf can hold. The participants of a run are known."""
+_JOIN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Link:
             email, poll_interval=self._interval, max_poll_interval=self._longest, max_message_size=_LARGEST_MODEL
         )
         self._rpc: P2PFileRpc | None = None
+        self._closing = threading.Event()
+        self._watcher: threading.Thread | None = None
 
     def rpc(self, app_name: str) -> Rpc:
         """Return the requesting side; closed with the link."""
@@ -68,14 +74,28 @@ class Link:
         )
 
     def connect(self, progress: Progress) -> None:
-        """Wait until Drive answers.
+        """Wait until Drive answers, and tell of outages from now on.
 
         Raises:
             DriveError: It refuses, and no retry will help.
         """
-        outages, never = Outages(progress), threading.Event()
+        outages = Outages(progress)
+        self._wait_for_drive(outages)
+        self._runtime.errors.subscribe(lambda failure: self._note(failure, outages))
+
+    def _note(self, failure: FeedError, outages: Outages) -> None:
+        if isinstance(failure.error, DriveUnavailableError) and outages.began(failure.error):
+            self._watcher = threading.Thread(target=self._watch, args=(outages,), name="flower-outage", daemon=True)
+            self._watcher.start()
+
+    def _watch(self, outages: Outages) -> None:
+        with suppress(SyftFlwrError):  # closed, or refused: the poll loop ends with that, too
+            self._wait_for_drive(outages)
+
+    def _wait_for_drive(self, outages: Outages) -> None:
         while outages.attempt(self._runtime.poll_once, None) is None:
-            SystemClock().wait(never, self._longest)
+            if SystemClock().wait(self._closing, self._longest):
+                return
 
     def drive_time(self) -> float:
         """Return Drive's clock, Unix seconds."""
@@ -87,9 +107,12 @@ class Link:
 
     def close(self) -> None:
         """Close the connection; what is unfinished stays for the next one. Idempotent."""
+        self._closing.set()
         if self._rpc is not None:
             self._rpc.close()
         self._runtime.close()
+        if self._watcher is not None:
+            self._watcher.join(_JOIN)
 
     def __enter__(self) -> Self:
         return self
@@ -115,10 +138,15 @@ class _DriveEvents(P2PFileEvents):
 
 
 class _DriveRpc:
-    """``P2PFileRpc`` with a way to learn of replies without loading them: models are large."""
+    """``P2PFileRpc`` with a way to learn of replies without loading them: models are large.
+
+    While Drive can't be reached, looking for replies raises that, where the runtime would wait and say nothing.
+    """
 
     def __init__(self, rpc: P2PFileRpc) -> None:
         self._rpc = rpc
+        self._is_down = threading.Event()
+        rpc.runtime.errors.subscribe(self._note)
 
     def send(
         self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False, *, disposable: str = ""
@@ -126,13 +154,28 @@ class _DriveRpc:
         return self._rpc.send(to_email, app_name, endpoint, body, encrypt, disposable=disposable)
 
     def get_response(self, future_id: str) -> bytes | None:
+        self._reach()
         return self._rpc.get_response(future_id)
 
     def answered(self, future_ids: Collection[str], timeout: float) -> set[str]:
-        return self._rpc.runtime.answered(future_ids, timeout, enough=1)
+        self._reach()
+        answered = self._rpc.runtime.answered(future_ids, timeout, enough=1)
+        if not answered:
+            self._reach()
+        return answered
 
     def delete_future(self, future_id: str) -> None:
         self._rpc.delete_future(future_id)
 
     def disposable(self, name: str) -> Disposable:
         return self._rpc.runtime.disposable(name)
+
+    def _note(self, failure: FeedError) -> None:
+        if isinstance(failure.error, DriveUnavailableError):
+            self._is_down.set()
+
+    def _reach(self) -> None:
+        """Raise DriveUnavailableError if there is an outage that goes on."""
+        if self._is_down.is_set():
+            self._rpc.runtime.poll_once()
+            self._is_down.clear()

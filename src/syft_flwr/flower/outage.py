@@ -35,12 +35,14 @@ class Outages:
         self.ended()
         return result
 
-    def began(self, error: DriveError) -> None:
+    def began(self, error: DriveError) -> bool:
+        """Note that Drive can't be reached; return whether that is news."""
         with self._lock:
             if self._since is not None:
-                return
+                return False
             self._since = time.monotonic()
         self._progress("outage", reason=str(error))
+        return True
 
     def ended(self) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Self
 
-from syft_flwr.errors import SyftFlwrError
+from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 from syft_flwr.exchange.disposables import LARGE
 from syft_flwr.flower._compat import SYSTEM_MESSAGE
 from syft_flwr.flower.node import Nodes
@@ -62,7 +62,8 @@ class Outbox:
             )
         except (SyftFlwrError, OSError) as error:
             logger.warning("message to %s could not be sent: %s", pending.email, error)
-            return replace(pending, failure=f"the message to {pending.email} could not be sent: {error}")
+            reason = f"the message to {pending.email} could not be sent: {error}"
+            return replace(pending, failure=reason, outage=isinstance(error, DriveUnavailableError))
         return replace(pending, future_id=future_id, size=len(body))
 
     def _disposable_for(self, pending: Pending, size: int) -> str:

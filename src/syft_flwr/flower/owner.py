@@ -72,7 +72,7 @@ class DataOwner:
         drive_time: Callable[[], float] = time.time,
         progress: Progress = silent,
     ) -> None:
-        """Connect the parts.
+        """Connect the parts, once Drive has told its time.
 
         Args:
             config: Who this is.
@@ -93,7 +93,6 @@ class DataOwner:
         self._run = store.current()
         if self._run is not None and self._run.started > self._started:  # of an aggregator whose clock was ahead
             self._run = replace(self._run, started=self._started)
-        self._served_here = False
         self._warned: set[str] = set()
         self._objects: set[str] = set()
         """SHA-256 of those that the last message named."""
@@ -122,7 +121,6 @@ class DataOwner:
         situation = Situation(
             node=self._node,
             run=self._run,
-            served_here=self._served_here,
             age=max(0.0, now - _written_at(wire, message)),  # Drive tells its time in whole seconds
             uptime=now - self._started,
             now=now,
@@ -202,7 +200,6 @@ class DataOwner:
                 logger.info("run %d replaces run %d", tag.run_id, self._run.run_id)
             self._run = tag
             self._store.set_current(tag)
-        self._served_here = True
         if stamp.flwr and stamp.flwr != FLWR_VERSION:
             self._warn(
                 f"the aggregator runs flwr {stamp.flwr}, this owner {FLWR_VERSION}; install the same if it fails"

@@ -23,7 +23,8 @@ class Pending:
 
     ``instruction`` is without content. ``expires_at`` is Unix seconds of this clock, which also wrote ``created_at``,
     so clocks of other participants do not matter. ``future_id`` is empty when sending failed;
-    ``failure`` then says why. ``asked`` is what replies are compared with.
+    ``failure`` then says why, and ``outage`` whether it was for want of Drive. ``asked`` is what replies are compared
+    with.
     """
 
     message_id: str
@@ -34,6 +35,7 @@ class Pending:
     sent_at: float
     future_id: str = ""
     failure: str = ""
+    outage: bool = False
     asked: Outline = field(default_factory=dict)
 
     @property

@@ -205,6 +205,8 @@ def run_owner(
         try:
             link = Link(email, polling)
             with link:
+                if not plan.serving.once:  # else the next visit comes anyway
+                    link.connect(progress)
                 events = link.events(project.app_name, parties.aggregator)
                 activity = Activity(progress)
                 owner = DataOwner(
@@ -212,7 +214,6 @@ def run_owner(
                 )
                 if plan.serving.once:
                     return owner.run_once(plan.serving.at_most)
-                link.connect(progress)
                 with limited(plan.serving, activity, events.stop):
                     owner.run_forever()
                 return True
