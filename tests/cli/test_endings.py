@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,6 +77,22 @@ def test_what_a_command_does_is_logged_on_demand_only(drive: DriveEmulator) -> N
         with drive.fault("error", method="about.get", status=503, times=1):
             said.append(syft_flwr("peers", "--email", "do@example.com", *options).stderr)
     assert ["trying again after" in text for text in said] == [False, True, False]
+
+
+def test_what_a_person_reads_is_folded_between_words_and_addresses_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "https://console.cloud.google.com/apis/library/drive-googleapis.com/" + "x" * 40
+    text = f"error: the API is not enabled in the project of this client: enable it at {address} and wait some minutes"
+    lines = output.folded(text, 60).splitlines()
+    assert [line for line in lines if len(line) > 60] == [f"    {address}"]
+    assert " ".join(line.strip() for line in lines) == text
+
+    said: list[str] = []
+    monkeypatch.setattr(typer, "echo", lambda line, **_: said.append(line))
+    monkeypatch.setenv("COLUMNS", "60")
+    for is_terminal in (True, False):
+        monkeypatch.setattr(output.sys, "stdout", SimpleNamespace(isatty=lambda is_terminal=is_terminal: is_terminal))
+        output.say(text)
+    assert [line.count("\n") for line in said] == [len(lines) - 1, 0]
 
 
 def test_a_wait_is_told_once_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption, YesOption
-from syft_flwr.cli.output import advice_for_silence, describe, errors_end_the_command, told_if_slow
+from syft_flwr.cli.output import advice_for_silence, describe, errors_end_the_command, say, told_if_slow
 
 if TYPE_CHECKING:
     from syft_flwr.cli.findings import Examination, Finding
@@ -46,9 +46,9 @@ def doctor(  # noqa: PLR0917 - typer passes options by name
             found = {"standing": finding.standing, "found": finding.found, "advice": finding.advice}
             steps.append({"step": step, **found})
             if not as_json:
-                typer.echo(f"{_MARKS[finding.standing]} {step}: {finding.found}")
+                say(f"{_MARKS[finding.standing]} {step}: {finding.found}")
                 if finding.advice:
-                    typer.echo(f"    → {finding.advice}")
+                    say(f"    → {finding.advice}")
         healthy = not any(step["standing"] == "failed" for step in steps)
         if as_json:
             typer.echo(json.dumps({"healthy": healthy, "steps": steps}, ensure_ascii=False))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 import traceback
 from collections.abc import Iterator
@@ -35,9 +37,22 @@ _REASONS = {
 }
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line, folded between words where a person reads it; programs that read a pipe get it whole."""
+    stream = sys.stderr if err else sys.stdout
+    typer.echo(folded(text, shutil.get_terminal_size().columns) if stream.isatty() else text, err=err)
+
+
+def folded(text: str, width: int) -> str:
+    """Fold lines to a width between words alone, so that addresses and paths stay whole."""
+    indent = " " * 4
+    fold = textwrap.TextWrapper(width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(fold.fill(line) for line in text.splitlines())
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print an error and end the command."""
-    typer.echo(f"error: {message}", err=True)
+    say(f"error: {message}", err=True)
     raise typer.Exit(code)
 
 
