@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from syft_flwr import run
     from syft_flwr.flower.bootstrap import bootstrap
+    from syft_flwr.run import run
 
 __all__ = ["bootstrap", "run"]
 

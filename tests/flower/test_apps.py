@@ -153,7 +153,8 @@ def test_a_server_app_that_raises_fails_the_run_and_the_owners_leave(
     for thread in owners.owners:
         thread.join(10)
         assert not thread.is_alive()
-    assert "forgot its keys" in owners.progress["do1@example.com"].named("stopped")[0]["reason"]
+    reason = owners.progress["do1@example.com"].named("stopped")[0]["reason"]
+    assert reason == "the run failed; its aggregator knows why"
 
 
 def test_the_aggregators_overrides_of_the_run_config_reach_the_owners(

@@ -392,6 +392,22 @@ def test_a_greeting_that_nobody_answers_is_replaced_after_pauses_that_grow(grid:
     until(lambda: OWNERS[0] not in grid.presence.missing())
 
 
+def test_owners_that_have_another_state_of_the_project_are_named(drive: FakeDrive, events: Events) -> None:
+    set_task_identity(RUN, 1)
+    grid = FlowerGrid(FakeRpc(drive, "agg@example.com"), "digits", OWNERS, project_hash="aa" * 32, progress=events)
+    grid.set_run(Run.create_empty(RUN))
+    grid.greet()
+    for owner, project in zip(OWNERS, ("aa" * 32, "bb" * 32, ""), strict=True):
+        letter = drive.wait_for_request(owner)
+        hello, _ = decode(letter.body)
+        drive.answer(letter.future_id, encode(Message(RecordDict(), reply_to=hello), Stamp(project=project)))
+    assert grid.presence.wait_for(len(OWNERS), 10.0)
+    grid.close()
+    (differs,) = [event for event in events.named("owner") if event["state"] == "differs"]
+    assert differs["owner"] == OWNERS[1]
+    assert "another state of the project (bbbbbbbbbbbb) than the aggregator (aaaaaaaaaaaa)" in differs["reason"]
+
+
 def test_a_strategy_that_wants_more_owners_than_there_are_is_told_of_at_once(grid: FlowerGrid, events: Events) -> None:
     grid.require(3)
     assert events.named("short") == []

@@ -137,8 +137,8 @@ class Aggregation:
             for kind, reasons in self._tally.failed_types().items():
                 self._progress("failed", type=kind, reasons=reasons)
             ending = "the run is complete"
-        except FlowerError as error:
-            ending = f"the run failed: {error}"
+        except FlowerError:
+            ending = "the run failed; its aggregator knows why"  # the error itself may tell of other owners
             raise
         finally:
             self._dismiss(grid, ending)

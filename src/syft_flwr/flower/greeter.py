@@ -49,8 +49,10 @@ class Greeter:
         send: Callable[[Iterable[Message]], list[Pending]],
         progress: Progress,
         *,
+        project_hash: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._project_hash = project_hash
         self._clock = clock
         self._rpc = rpc
         self._nodes = nodes
@@ -172,8 +174,17 @@ class Greeter:
         except SyftFlwrError:
             logger.debug("%s answered the greeting in a way of its own", email)
         self._nodes.learn(node, stamp.can)
+        reasons = []
         if stamp.flwr and stamp.flwr != FLWR_VERSION:
-            reason = f"{email} runs flwr {stamp.flwr}, the aggregator {FLWR_VERSION}; install the same if apps fail"
+            reasons.append(
+                f"{email} runs flwr {stamp.flwr}, the aggregator {FLWR_VERSION}; install the same if apps fail"
+            )
+        if stamp.project and self._project_hash and stamp.project != self._project_hash:
+            reasons.append(
+                f"{email} has another state of the project ({stamp.project[:12]}) than the aggregator "
+                f"({self._project_hash[:12]}) and runs its own"
+            )
+        for reason in reasons:
             logger.warning("%s", reason)
             self._progress("owner", owner=email, state="differs", reason=reason, flwr=stamp.flwr, project=stamp.project)
         self._patience.pop(node, None)

@@ -92,7 +92,9 @@ class FlowerGrid(Grid):
         self._run: Run | None = None
         self._pending: dict[str, Pending] = {}
         self._lock = threading.Lock()
-        self._greeter = Greeter(self._rpc, self.nodes, self.presence, self._send_greetings, progress)
+        self._greeter = Greeter(
+            self._rpc, self.nodes, self.presence, self._send_greetings, progress, project_hash=project_hash
+        )
 
     def set_run(self, run: Run) -> None:
         if not isinstance(run, Run):
