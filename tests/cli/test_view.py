@@ -41,10 +41,22 @@ def test_lines_tell_who_trains_the_round_and_the_metrics() -> None:
     assert len(shown.splitlines()) == 5
 
 
+def test_a_wait_tells_who_is_missing_why_and_when_they_were_last_seen() -> None:
+    out = console(300)
+    missing = {"do2@example.com": "did not answer in time", "do3@example.com": "has not answered the greeting"}
+    fields = {"present": ["do1@example.com"], "missing": missing, "needed": 3, "seconds": 75.0, "why": "they train"}
+    Lines(out)("waiting", **fields, last_seen={"do2@example.com": 720.0})
+    assert (
+        "waiting for 75 s: 1 of 3 data owners here; missing do2@example.com (did not answer in time; last seen 12 min "
+        "ago), do3@example.com (has not answered the greeting); they train"
+    ) in text(out)
+
+
 def test_the_board_shows_what_everybody_does() -> None:
     board = Board()
     missing = {"do2@example.com": "has not answered the greeting"}
-    board("waiting", present=["do1@example.com"], missing=missing, needed=2, seconds=5.0, why="the run starts then")
+    wait = {"missing": missing, "last_seen": {}, "needed": 2, "seconds": 5.0, "why": "the run starts then"}
+    board("waiting", present=["do1@example.com"], **wait)
     board("ready", owner="do1@example.com")
     board("round", round=2, of=3)
     board("working", owner="do2@example.com", type="train", group="2")

@@ -436,3 +436,6 @@ def test_a_wait_is_told_with_who_is_missing_and_why_after_pauses_that_grow() -> 
         OWNERS[2]: "has not answered the greeting",
     }
     assert presence.last_seen(node_id(OWNERS[0])) == 60.0
+    presence.lost(node_id(OWNERS[0]))
+    presence.remind(70.0, 3, "the run starts when they are here")
+    assert [event["last_seen"] for event in events.named("waiting")] == [{}, {OWNERS[0]: 60.0}]

@@ -212,7 +212,8 @@ def _interrupted(fields: Mapping[str, Any]) -> str:
 def _waiting(fields: Mapping[str, Any]) -> str:
     here = len(fields["present"])
     count = f"{here} data owners" if fields["needed"] is None else f"{here} of {fields['needed']} data owners"
-    missing = ", ".join(f"{owner} ({reason})" for owner, reason in fields["missing"].items())
+    seen = {owner: f"; last seen {duration(seconds)} ago" for owner, seconds in fields["last_seen"].items()}
+    missing = ", ".join(f"{owner} ({reason}{seen.get(owner, '')})" for owner, reason in fields["missing"].items())
     return (
         f"waiting for {duration(fields['seconds'])}: {count} here{missing and '; missing '}{missing}; {fields['why']}"
     )

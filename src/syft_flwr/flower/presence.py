@@ -125,10 +125,13 @@ class Presence:
             needed: How many owners there must be, if that is known.
             why: What they are awaited for.
         """
+        missing = self.missing()
+        seen = {self._nodes.email(node): self.last_seen(node) for node in self._nodes}
         self._progress(
             "waiting",
             present=[self._nodes.email(n) for n in self.node_ids()],
-            missing=self.missing(),
+            missing=missing,
+            last_seen={email: seen[email] for email in missing if seen[email] is not None},
             needed=needed,
             seconds=waited,
             why=why,
