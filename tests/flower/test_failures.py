@@ -109,7 +109,9 @@ def test_an_aggregator_killed_between_rounds_says_that_it_starts_anew_and_the_ow
     again = start(AGGREGATOR, "--out", str(tmp_path / "out2"))
     code, result = again.finish()
     assert code == 0, again.story()
-    assert again.wait_for("interrupted")["round"] == 2
+    interrupted = again.wait_for("interrupted")
+    assert interrupted["round"] == 2
+    assert (Path(interrupted["out"]) / "checkpoints" / "round-1.npz").exists()
     assert [row["train"]["count"] for row in result["rounds"]] == [1.0, 2.0, 3.0]
     assert [first.finish()[0], second.finish()[0]] == [0, 0]
 

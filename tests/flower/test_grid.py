@@ -135,6 +135,7 @@ def test_without_a_timeout_the_ttl_ends_the_wait_with_an_error_reply(grid: Flowe
     assert reply.error.code == ErrorCode.MESSAGE_UNAVAILABLE
     assert reply.metadata.src_node_id == node_id(OWNERS[0])
     assert reply.metadata.ttl >= 0
+    assert reply.error.reason == f"no reply of {OWNERS[0]} within the message's ttl of 0.1 s"
 
 
 def test_a_reply_is_taken_once_and_its_request_deleted(grid: FlowerGrid, drive: FakeDrive) -> None:
