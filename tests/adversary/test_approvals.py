@@ -222,7 +222,7 @@ def test_approvals_that_others_could_have_written_approve_nothing(
     consent: Callable[[], Consent], project: FlowerProject, tmp_path: Path
 ) -> None:
     consent().ask(project.code_hash(), {})
-    [path] = (tmp_path / "state").glob("*/approvals/*.json")
+    [path] = (tmp_path / "state").glob("**/approvals/*.json")
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     for place in (path, path.parent):

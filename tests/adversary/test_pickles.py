@@ -45,7 +45,7 @@ def state(drive: DriveEmulator, tmp_path: Path) -> Path:
         assert rpc.wait([rpc.send(DO, APP, "messages", b"x" * 30_000)], 20)
     with P2PFileRpc(DO, APP, quota_units_per_day=1_000_000) as rpc:
         rpc.send(DS, APP, "messages", b"unanswered")
-    return next(path for path in (tmp_path / "state").iterdir() if path.name.startswith(DO))
+    return next(path for path in (tmp_path / "state" / "emulators").glob("*/*") if path.name.startswith(DO))
 
 
 def use(drive: DriveEmulator) -> None:

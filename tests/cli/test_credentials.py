@@ -235,10 +235,10 @@ def test_a_file_comes_before_a_log_in_and_a_log_in_before_the_default(
         (
             401,
             refused("deleted_client", "The OAuth client was deleted."),
-            "deleted. The OAuth client is gone",
+            "deleted_client. The OAuth client is gone",
         ),
         (403, refused("org_internal", "Not in this organization."), "its audience must be External"),
-        (400, refused("invalid_grant", "Malformed auth code."), "refused: Malformed auth code. Log in again."),
+        (400, refused("invalid_grant", "Malformed auth code."), "refused: invalid_grant. Log in again."),
     ],
 )
 def test_a_log_in_that_is_refused_keeps_nothing_and_says_what_to_do(

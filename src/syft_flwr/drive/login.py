@@ -121,7 +121,7 @@ def _consent(
     except Warning as error:  # oauthlib's way to say that other scopes were granted than asked for
         raise CredentialsError("the access to Drive was not granted; log in again and tick its box") from error
     except OAuth2Error as error:
-        code = error.error
+        code = error.error or ""
         told = "the address is of another log-in, or not whole" if code == "mismatching_state" else oauth_code(code)
         # A code is redeemed here, so that a dead grant is a mistyped code.
         advice = "Log in again" if code == "invalid_grant" else login_advice(code)
