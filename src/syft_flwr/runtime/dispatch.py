@@ -354,10 +354,11 @@ class Dispatch:
     def _step(self) -> bool:
         """Do what has been brought, and look at one batch of rows; return whether there was anything to do."""
         did = self._do_posted()
-        takings = {route: route.backlog.takings for route in self._routes.all()}
         with self._changed:
             batch = [self._again[index] for index in range(min(len(self._again), _BATCH))]
             cursor, last = self._cursor, self._last
+        # Behind the batch: all of it has been taken by now, and what is taken again from here on is not settled by it.
+        takings = {route: route.backlog.takings for route in self._routes.all()}
         routes = dict(batch)
         if batch:
             rows = self._parts.ledger.journal.rows(sorted(routes))
