@@ -28,7 +28,9 @@ from syft_flwr.exchange.work import Work
 from syft_flwr.models import Account, ChangePage, DriveFile, Message, Rejection, Unreadable
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
+from syft_flwr.runtime.handle import engine_of
 from syft_flwr.runtime.loop import PollLoop
+from syft_flwr.state.ledger import Ledger
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
 
@@ -386,3 +388,30 @@ def test_a_list_of_grouped_parents_that_finds_nothing_or_a_part_loses_nothing(
         serve(runtime, handler.route)
         runtime.poll_once()
     assert sorted(handler.seen) == [DS.encode(), OTHER.encode(), b"third@example.com"]
+
+
+def test_a_request_that_another_process_takes_at_the_last_moment_is_taken_over_when_that_dies(
+    drive, clock, tmp_path, monkeypatch
+) -> None:
+    ask(drive, clock, tmp_path, b"1", b"2", b"3")
+    state, handler = State(tmp_path / "state"), Handler()
+    other = Ledger(state.ledger, clock, holder="other", is_alive=state.alive.__contains__, max_processed=100)
+    with runtime_on(drive.gateway(ME), state, clock, ME, inline=True) as runtime:
+        ledger = engine_of(runtime).parts.ledger
+
+        def lose(requests: Any, others: Any) -> Any:
+            """Find no room, and have the other process claim all before this one looks again."""
+            found = settle([(number, message, False) for number, message, _ in requests], others)
+            other.journal.claim([(number, message, True) for number, message, _ in requests])
+            return found
+
+        settle = ledger.settle
+        state.alive.add("other")
+        monkeypatch.setattr(ledger, "settle", lose)
+        serve(runtime, handler.route)
+        runtime.poll_once()
+        assert handler.seen == []
+        monkeypatch.setattr(ledger, "settle", settle)
+        state.alive.discard("other")
+        runtime.poll_once()
+    assert handler.seen == [b"1", b"2", b"3"]

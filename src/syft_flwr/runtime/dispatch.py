@@ -257,7 +257,8 @@ class Dispatch:
             self._handed_over = route
             return True
         number = self._parts.ledger.journal.number_of(message)
-        return number is not None and self._place(number, message, route)
+        has = (Claim.TAKEN, Claim.FREE, Claim.COPY)
+        return number is not None and self._place(number, message, route).claim in has
 
     def defer(self, message: Message, deadline: float, when_late: WhenLate) -> bool:
         """Let a pipeline answer a request later (:class:`DeferredReplies`); ``False`` when it can't be had."""
@@ -548,7 +549,7 @@ class Dispatch:
         elif standing.claim is Claim.TAKEN:
             self._offer(Work(number, message, route), route)
         elif route is not None:
-            self._place(number, message, route)
+            self._place_or_park(number, message, route)
         elif number not in self._work:  # a pipeline may have taken it, to answer it later
             self._park(("endpoint", (message.app, message.endpoint)), number)
             if is_new and self._routes.expects_handlers():
@@ -584,8 +585,13 @@ class Dispatch:
         self._work[work.number] = work
         self.responder.upload(work)
 
-    def _place(self, number: int, message: Message, route: Route) -> bool:
-        """Claim a request for a route, or have it wait for room there; ``False`` when it can't be had."""
+    def _place_or_park(self, number: int, message: Message, route: Route) -> None:
+        placed = self._place(number, message, route)
+        if placed.claim is Claim.ELSEWHERE:  # another process was quicker; should it die, this one takes over
+            self._park(("holder", placed.by), number, None if route.endpoint else route)
+
+    def _place(self, number: int, message: Message, route: Route) -> Standing:
+        """Claim a request for a route, or have it wait for room there; return how it stands."""
         fits = _Room().takes(route, number, message)
         [standing] = self._parts.ledger.journal.claim([(number, message, fits)])
         if standing.claim is Claim.TAKEN:
@@ -594,9 +600,7 @@ class Dispatch:
             self._wait_for_room(route, message.sender, number)
         elif standing.claim is Claim.COPY:
             self._park(("message", standing.by), number, route)
-        else:
-            return False
-        return True
+        return standing
 
     def _offer(self, work: Work, route: Route | None) -> None:
         assert route is not None and route.lane is not None  # noqa: S101, PT018 - it was claimed for one that is open
