@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from runtimes import serve
+from runtimes import State, runtime_on, serve
 
 from drive_emulator.metadata import Metadata
 from syft_flwr.exchange.requester import Request
@@ -13,9 +14,11 @@ from syft_flwr.exchange.routes import Route
 from syft_flwr.feed.schedule import SweepKind
 from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.testing import DriveEmulator
+from syft_flwr.testing.clock import ManualClock
+from syft_flwr.testing.memory_drive import MemoryDrive
 from syft_flwr.wire import inbox_root_name
 
-ME = "do@example.com"
+ME, DS = "do@example.com", "ds@example.com"
 ENDPOINTS = ("messages", "evaluate", "status")
 
 
@@ -115,3 +118,37 @@ def test_a_file_in_a_folder_never_seen_costs_a_few_calls_once_and_never_again(em
     serve_all(again)
     again.poll_once()
     assert calls(emulator)["files.get"] <= 1, "access to the inbox is looked after"
+
+
+def test_a_round_trip_takes_at_most_fifteen_transactions(tmp_path: Path) -> None:
+    clock = ManualClock()
+    drive = MemoryDrive(clock)
+    states = [State(tmp_path / email) for email in (ME, DS)]
+    counted: list[str] = []
+    for state in states:
+
+        def transact(work, transact=state.ledger.transact):
+            counted.append(work.__qualname__)
+            return transact(work)
+
+        state.ledger.transact = transact
+    with (
+        runtime_on(drive.gateway(ME), states[0], clock, ME, inline=True) as owner,
+        runtime_on(drive.gateway(DS), states[1], clock, DS, inline=True) as requester,
+    ):
+        serve(owner, Route("flwr/app", "messages", lambda body, _: body))
+
+        def round_trip() -> None:
+            sent = requester.send([Request(ME, "flwr/app", "messages", b"body")])
+            for runtime in (owner, requester):
+                runtime.poll_once()
+            assert requester.wait(sent, 0.0) == {sent[0]: b"body"}
+            requester.delete_future(*sent)
+            for runtime in (owner, requester):
+                runtime.poll_once()
+
+        round_trip()
+        counted.clear()
+        round_trip()
+        assert drive.files() == []
+        assert 10 <= len(counted) <= 15, "\n".join(counted)

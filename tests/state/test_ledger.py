@@ -85,8 +85,12 @@ def commit(ledger: Ledger, *changes: Change, answers: tuple[Message, ...] = ()) 
     return committed
 
 
+def numbers_of(committed: Committed) -> list[int]:
+    return [*committed.changed, *(row.number for row in committed.rows)]
+
+
 def take(ledger: Ledger, *files: DriveFile) -> list[int]:
-    return ledger.take(files, {}).changed
+    return numbers_of(ledger.take(files, {}))
 
 
 def claim(ledger: Ledger, number: int, request: Message | None = None, *, wanted: bool = True) -> Standing:
@@ -210,7 +214,7 @@ def test_a_request_that_is_withdrawn_while_it_is_handled_is_answered_all_the_sam
 def test_a_request_that_is_withdrawn_and_comes_back_is_a_new_one_behind_the_others(one) -> None:
     take(one, file(1), file(2, future=2))
     commit(one, seen(file(1, trashed=True)))
-    assert commit(one, seen(file(1))).changed == [3]
+    assert numbers_of(commit(one, seen(file(1)))) == [3]
     assert unfinished(one) == ["file2", "file1"]
 
 
@@ -230,7 +234,7 @@ def test_replies_fall_due_in_the_order_of_their_times_and_leave_nothing_behind(a
     assert one.own.due(now) == []
     assert [deletion.file_id for deletion in one.own.due(now + 20.0)] == ["reply1", "reply2"]
     assert [deletion.file_id for deletion in one.own.due(now + 99.0, limit=1)] == ["reply1"]
-    one.own.deleted([f"reply{number}" for number in range(3)])
+    one.own.deleted([f"reply{number}" for number in range(3)], now)
     assert rows(account, "own/", "due/", "watch/") == []
 
 
@@ -240,9 +244,9 @@ def test_a_deletion_that_was_refused_comes_later_and_knows_how_often_it_failed(a
     for failures in range(3):
         [deletion] = one.own.due(now + 100 * failures)
         assert deletion == Deletion("reply", failures)
-        one.own.deleted([], later=[(deletion, now + 100 * (failures + 1))])
+        one.own.deleted([], now, later=[(deletion, now + 100 * (failures + 1))])
         assert one.own.due(now + 100 * failures) == []
-    one.own.deleted(["reply"])
+    one.own.deleted(["reply"], now)
     assert rows(account, "own/", "due/", "watch/") == []
 
 
@@ -250,22 +254,22 @@ def test_what_was_handled_is_not_journaled_again_however_it_is_seen(one) -> None
     take(one, file())
     one.journal.finish(1, message())
     assert take(one, file()) == []
-    assert commit(one, seen(file(name="renamed.request")), seen(file())).changed == []
+    assert numbers_of(commit(one, seen(file(name="renamed.request")), seen(file()))) == []
     assert unfinished(one) == []
 
 
 def test_a_row_has_the_number_of_its_arrival_and_keeps_it_when_its_file_changes(one) -> None:
     assert take(one, file(3, future=3), file(1)) == [1, 2]
-    assert commit(one, seen(file(2, future=2)), seen(file(1))).changed == [3]
+    assert numbers_of(commit(one, seen(file(2, future=2)), seen(file(1)))) == [3]
     changed = commit(one, seen(file(1, size=2)))
-    assert (changed.changed, changed.new, changed.last) == ([2], [], 3)
+    assert (changed.changed, changed.rows, changed.new, changed.last) == ([2], [], [], 3)
     assert [(row.number, row.file.id) for row in one.journal.after(1, 10)] == [(2, "file1"), (3, "file2")]
     assert [row.number for row in one.journal.rows([3, 9, 1])] == [3, 1]
 
 
 def test_one_s_own_files_and_other_files_are_no_candidates(one) -> None:
     others = [file(owned_by_me=True), file(trashed=True), DriveFile(id="note", name="note.txt")]
-    assert commit(one, *map(seen, others)).changed == []
+    assert numbers_of(commit(one, *map(seen, others))) == []
     assert take(one, *others) == []
 
 
@@ -367,7 +371,7 @@ def test_a_second_response_to_one_future_is_no_news_and_is_over(one) -> None:
 def test_a_response_that_answers_no_future_waits_for_its_verdict_in_the_journal(one, answer) -> None:
     ask(one, 1, app="another")
     committed = commit(one, seen(file(name=f"{uuid.UUID(int=1)}.response")), answers=(answer,))
-    assert (committed.responses, committed.answered, committed.changed) == ([], [], [1])
+    assert (committed.responses, committed.answered, numbers_of(committed)) == ([], [], [1])
 
 
 def test_all_that_follows_from_a_batch_of_rows_is_settled_at_once(one) -> None:

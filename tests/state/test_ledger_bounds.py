@@ -15,7 +15,7 @@ from syft_flwr import wire
 from syft_flwr.models import Change, ChangePage, DriveFile, Message
 from syft_flwr.ports import StateStore, Transaction
 from syft_flwr.state.journal import Claim
-from syft_flwr.state.ledger import Ledger
+from syft_flwr.state.ledger import Committed, Ledger
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.state.processed import LIST_LAG
 from syft_flwr.state.store import DiskStore
@@ -49,6 +49,10 @@ class OneTransaction:
 
     def close(self) -> None:
         pass
+
+
+def numbers_of(committed: Committed) -> list[int]:
+    return [*committed.changed, *(row.number for row in committed.rows)]
 
 
 def request(number: int) -> tuple[DriveFile, Message]:
@@ -86,8 +90,8 @@ def process(ledger: Ledger, numbers: range, *, again: bool = False) -> int:
     batch = [request(number) for number in numbers]
     page = ChangePage(tuple(Change(file.id, file=file) for file, _ in batch), new_start_page_token=str(numbers.stop))
     committed, _ = ledger.commit(page, stored=ledger.cursor() or "", answers={})
-    new = committed.changed
-    new += ledger.take((file for file, _ in batch), {}).changed if again else []
+    new = numbers_of(committed)
+    new += numbers_of(ledger.take((file for file, _ in batch), {})) if again else []
     messages = {file.id: message for file, message in batch}
     for row in ledger.journal.rows(new):
         ledger.journal.finish(row.number, messages[row.file.id])
@@ -171,33 +175,33 @@ def test_memory_does_not_grow_with_what_was_processed() -> None:
 
 def test_a_request_that_waits_is_not_touched_by_its_folder_s_watermark(ledger: Ledger) -> None:
     waiting, message = request(0)
-    [number] = ledger.take([waiting], {}).changed
+    [number] = numbers_of(ledger.take([waiting], {}))
     for start in range(1, 1_000, 100):
         process(ledger, range(start, start + 100))
         ledger.mark_swept(START + 1_000_000)
     assert ledger.marks()["folder0"] > waiting.created_time
     assert [row.file for row in ledger.journal.unfinished()] == [waiting]
     changed = DriveFile.from_api({**waiting.to_api(), "size": "2"})
-    assert ledger.take([changed], {}).changed == [number]
+    assert numbers_of(ledger.take([changed], {})) == [number]
     assert [standing.claim for standing in ledger.journal.claim([(number, message, True)])] == [Claim.TAKEN]
 
 
 def test_a_request_that_finishes_late_is_not_handled_again_either(ledger: Ledger) -> None:
     waiting, message = request(0)
-    [number] = ledger.take([waiting], {}).changed
+    [number] = numbers_of(ledger.take([waiting], {}))
     process(ledger, range(1, 301))
     ledger.mark_swept(START + 1_000_000)
     ledger.journal.finish(number, message)
-    assert ledger.take([waiting], {}).changed == []
+    assert numbers_of(ledger.take([waiting], {})) == []
     process(ledger, range(301, 601))
     ledger.mark_swept(START + 1_000_000)
-    assert ledger.take([waiting], {}).changed == []
+    assert numbers_of(ledger.take([waiting], {})) == []
 
 
 def test_refused_files_count_and_are_given_up_like_the_others(ledger: Ledger) -> None:
     for start in range(0, 1_000, 50):
         files = [request(number)[0] for number in range(start, start + 50)]
-        for number in ledger.take(files, {}).changed:
+        for number in numbers_of(ledger.take(files, {})):
             assert ledger.refuse(number, "folder")
         ledger.mark_swept(START + 1_000_000)
     assert len(ledger.snapshot()["done"]) <= 100
@@ -206,10 +210,10 @@ def test_refused_files_count_and_are_given_up_like_the_others(ledger: Ledger) ->
 def test_without_a_full_sweep_no_id_is_given_up(ledger: Ledger) -> None:
     process(ledger, range(300))
     assert ledger.marks() == {}
-    assert ledger.wants_sweep()
+    assert ledger.take([], {}).wants_sweep
     assert process(ledger, range(300), again=True) == 0
-    ledger.mark_swept(START + 1_000_000)
-    assert not ledger.wants_sweep()
+    assert not ledger.mark_swept(START + 1_000_000)
+    assert not ledger.take([], {}).wants_sweep
     assert process(ledger, range(300), again=True) == 0
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Collection
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 
@@ -37,11 +38,18 @@ class Deletions:
         self._rng = rng
         self._round = threading.Lock()
         self._asked = False
+        self._due: deque[str] = deque()
 
-    def run_soon(self) -> None:
-        """Delete the files whose time has come, if clean-up is on; however many ask, one thread is busy with it."""
-        if not self._asked and self._parts.settings.cleanup:
-            self._submit()
+    def run_soon(self, due: Iterable[str] = ()) -> None:
+        """Delete the files whose time has come, if clean-up is on; however many ask, one thread is busy with it.
+
+        Args:
+            due: Files that have just become due, so that the round need not ask for them.
+        """
+        if self._parts.settings.cleanup:
+            self._due.extend(due)
+            if not self._asked:
+                self._submit()
 
     def finish(self, timeout: float) -> None:
         """Do what is due, for ``timeout`` seconds at most; the rest is the next run's."""
@@ -87,7 +95,10 @@ class Deletions:
 
     def _delete_all(self) -> None:
         own = self._parts.ledger.own
-        while due := own.due(self._parts.clock.time(), limit=_NOTED_AT_ONCE):
+        due = [Deletion(self._due.popleft(), 0) for _ in range(min(len(self._due), _NOTED_AT_ONCE))]
+        self._due.clear()  # what did not fit is on record
+        due = due or own.due(self._parts.clock.time(), limit=_NOTED_AT_ONCE)
+        while due:
             deleted: list[str] = []
             later: list[tuple[Deletion, float]] = []
             with self._parts.own_writes.writing() as wrote:
@@ -99,9 +110,7 @@ class Deletions:
                         later.append((deletion, self._parts.clock.time() + pause))
                         self._later(pause, self.run_soon)
             # Should it not come to this, they are deleted once more, which does no harm.
-            own.deleted(deleted, later=later)
-            if len(due) < _NOTED_AT_ONCE:
-                return
+            due = own.deleted(deleted, self._parts.clock.time(), later=later, limit=_NOTED_AT_ONCE)
 
     def _delete(self, deletion: Deletion, wrote: Callable[[], None]) -> bool:
         """Delete a file; return whether it is gone, or given up."""

@@ -36,7 +36,7 @@ class Responses:
         is_polled: Tells whether the poll loop runs.
         interval: Returns the longest pause (seconds) between polls while somebody waits.
         check_open: Raises when all is closed.
-        on_deletion: Called when files of our own became due for deletion.
+        on_deletion: Called with files of our own that became due for deletion.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Responses:
         is_polled: Callable[[], bool],
         interval: Callable[[], float],
         check_open: Callable[[], None],
-        on_deletion: Callable[[], None],
+        on_deletion: Callable[[Iterable[str]], None],
     ) -> None:
         self._parts = parts
         self._poll = poll
@@ -181,7 +181,7 @@ class Responses:
         """Drop futures and the local copies of their replies; with clean-up on, their request files go soon."""
         cleanup = self._parts.settings.cleanup
         disposables = self._parts.disposables
-        dropped = self._parts.ledger.futures.forget(
+        dropped, due = self._parts.ledger.futures.forget(
             future_ids, deletes=lambda future: cleanup and not disposables.keep(future)
         )
         with self._lock:
@@ -191,7 +191,7 @@ class Responses:
             if future.response is not None:
                 self._parts.bodies.delete(_response_body(future.response.file_id))
         if dropped and cleanup:
-            self._on_deletion()
+            self._on_deletion(due)
 
     def age(self) -> None:
         """Drop the futures whose answers came longer ago than the clean-up expiry."""

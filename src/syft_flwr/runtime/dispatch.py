@@ -22,7 +22,7 @@ from syft_flwr.feed.schedule import pause_after
 from syft_flwr.models import ChangePage, Message, Rejection, RejectionReason
 from syft_flwr.state.futures import Answer
 from syft_flwr.state.journal import Claim, Row, Standing
-from syft_flwr.state.ledger import Verdict
+from syft_flwr.state.ledger import Committed, Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +99,8 @@ class Dispatch:
         self._changed = threading.Condition()
         self._cursor = 0
         self._last = 0
+        self._fresh: list[Row] | None = None
+        """The rows between the two; ``None`` when they have to be read."""
         self._again: deque[_Ticket] = deque()
         self._posted: deque[Callable[[], None]] = deque()
         self._pages: deque[ChangePage] = deque()
@@ -124,11 +126,33 @@ class Dispatch:
 
     # -- what others bring ------------------------------------------------------------------------------------
 
-    def journaled(self, last: int, changed: Iterable[int] = ()) -> None:
-        """Note the journal's last number, and rows that have changed; those that wait are looked at again."""
+    def journaled(self, last: int) -> None:
+        """Note the journal's last number: what is behind the cursor has to be read."""
         with self._changed:
-            self._again.extend((number, None) for number in changed if number <= self._cursor)
+            self._fresh = None
             self._last = max(self._last, last)
+            self._changed.notify_all()
+
+    def took(self, committed: Committed) -> None:
+        """Take up what came into the journal; the rows that come next are not read back from disk."""
+        with self._changed:
+            if self._cursor == self._last:
+                self._fresh = []
+            follows = committed.first == self._last and all(number <= self._cursor for number in committed.changed)
+            if self._fresh is not None and follows and len(self._fresh) + len(committed.rows) <= _BATCH:
+                self._fresh += committed.rows
+            else:
+                self._fresh = None
+            self._last = max(self._last, committed.last)
+            if not self._fresh and self._fresh is not None:
+                self._cursor = self._last
+            self._again.extend((number, None) for number in committed.changed if number <= self._cursor)
+            self._changed.notify_all()
+
+    def look_again(self, number: int) -> None:
+        """Look at a row again."""
+        with self._changed:
+            self._again.append((number, None))
             self._changed.notify_all()
 
     def page(self, page: ChangePage) -> None:
@@ -358,12 +382,15 @@ class Dispatch:
         with self._changed:
             batch = [self._again[index] for index in range(min(len(self._again), _BATCH))]
             cursor, last = self._cursor, self._last
+            fresh = None if self._fresh is None else list(self._fresh)
         # Behind the batch: all of it has been taken by now, and what is taken again from here on is not settled by it.
         takings = {route: route.backlog.takings for route in self._routes.all()}
         routes = dict(batch)
         if batch:
             rows = self._parts.ledger.journal.rows(sorted(routes))
             self._unshown.difference_update(routes.keys() - {row.number for row in rows})
+        elif cursor < last and fresh is not None:
+            rows = fresh
         elif cursor < last:
             rows = self._parts.ledger.journal.after(cursor, _BATCH)
             last = rows[-1].number if len(rows) == _BATCH else max([last, *(row.number for row in rows)])
@@ -377,6 +404,8 @@ class Dispatch:
                 self._again.popleft()
             if not batch:
                 self._cursor = last
+                if fresh is not None and self._fresh is not None:
+                    del self._fresh[: len(fresh)]
         for candidate, standing in candidates:
             self._pass_on(candidate, standing)
         for route in self._routes.all() if batch else ():
@@ -500,7 +529,7 @@ class Dispatch:
                 return route, None
         except Exception as error:  # a user's predicate; the request waits
             self._parts.streams.report("allowed_senders", error, message)
-            self.later(60.0, lambda: self.journaled(0, [number]))
+            self.later(60.0, lambda: self.look_again(number))
             return None, None
         detail = f"{message.sender} is not among the allowed senders; kept, should it be allowed later"
         return None, Rejection.of(RejectionReason.SENDER_NOT_ALLOWED, message, detail)
@@ -614,7 +643,7 @@ class Dispatch:
         if self._routes.is_open(route):
             self._wait_for_room(route, sender, work.number)
         else:
-            self.journaled(0, [work.number])
+            self.look_again(work.number)
 
     def _wait_for_room(self, route: Route, sender: str, number: int) -> None:
         route.backlog.add(sender, number)

@@ -209,7 +209,7 @@ class Engine:
             is_polled=lambda: self.loop.is_running,
             interval=self.least_interval,
             check_open=self.check_open,
-            on_deletion=lambda: self.deletions.run_soon(),  # noqa: PLW0108 - it is made below
+            on_deletion=lambda due: self.deletions.run_soon(due),  # noqa: PLW0108 - it is made below
         )
         self.dispatch = Dispatch(
             parts,

@@ -94,6 +94,7 @@ class Follower:
         """When the last sweep and the last full one began, and before when no later one looks, on Drive's clock."""
         self._cleaned_at = float("-inf")
         self._traffic = False
+        self._wants_sweep = False
         self.polled_at = float("-inf")
         """When the last poll ended, on the monotonic clock."""
 
@@ -331,9 +332,10 @@ class Follower:
         self._responses.came(committed.answered)
         for message in committed.responses:
             self._dispatch.post(partial(self._dispatch.show_response, message))
-        self._dispatch.journaled(committed.last, committed.changed)
+        self._dispatch.took(committed)
+        self._wants_sweep = committed.wants_sweep
         if committed.deletable:
-            self._deletions.run_soon()
+            self._deletions.run_soon(committed.deletable)
 
     def _answers(self, files: Iterable[DriveFile]) -> dict[str, Message]:
         """Return those responses whose place is known, so that they answer their futures with the page's commit."""
@@ -355,7 +357,7 @@ class Follower:
         if self._folders_version != self._parts.folders.version:
             self._folders_version = self._parts.folders.version
             self._schedule.roots_seen(self._parts.folders.inbox_roots(), self._now())
-        kind = self._schedule.due(self._now(), wanted=self._parts.ledger.wants_sweep())
+        kind = self._schedule.due(self._now(), wanted=self._wants_sweep)
         if kind is None:
             return
         try:
@@ -382,7 +384,7 @@ class Follower:
         if missed:
             _log.info("a sweep found %d messages that the feed missed", missed)
         if kind is not SweepKind.GLANCE:
-            self._parts.ledger.mark_swept(began)
+            self._wants_sweep = self._parts.ledger.mark_swept(began)
             # What a full sweep may have missed because lists lag, the next sweep finds; then that time is done with.
             self._floor = began - LIST_LAG if kind is SweepKind.FULL else max(self._floor, self._full_at)
             self._full_at = began if kind is SweepKind.FULL else self._full_at

@@ -82,20 +82,22 @@ class FutureTable:
         """Return every future that was not forgotten."""
         return self._store.transact(lambda tx: [_as_future(row) for _, row in tx.scan("future/")])
 
-    def forget(self, future_ids: Iterable[str], *, deletes: Callable[[Future], bool]) -> list[Future]:
-        """Drop futures, and return those that were known; the request files that ``deletes`` tells are due now."""
+    def forget(self, future_ids: Iterable[str], *, deletes: Callable[[Future], bool]) -> tuple[list[Future], list[str]]:
+        """Drop futures; return those that were known, and those of their files that ``deletes`` made due now."""
         wanted = list(future_ids)
 
-        def work(tx: Transaction) -> list[Future]:
+        def work(tx: Transaction) -> tuple[list[Future], list[str]]:
             dropped: list[Future] = []
+            due: list[str] = []
             for future_id in wanted:
                 row = tx.get(f"future/{future_id}")
                 if row is not None:
                     tx.delete(f"future/{future_id}")
                     dropped.append(_as_future(row))
                     if deletes(dropped[-1]):
-                        self._own.add(tx, dropped[-1].request_id, at=0.0)
-            return dropped
+                        due.append(dropped[-1].request_id)
+                        self._own.add(tx, due[-1], at=0.0)
+            return dropped, due
 
         return self._store.transact(work)
 

@@ -252,21 +252,22 @@ class Journal:
 
     # -- inside a transaction ---------------------------------------------------------------------------------
 
-    def add(self, tx: Transaction, file: DriveFile, now: float) -> int | None:
-        """Add a candidate; return the number of a row that is new or has changed."""
+    def add(self, tx: Transaction, file: DriveFile, now: float) -> Row | None:
+        """Add a candidate; return its row if that is new or has changed."""
         number = tx.get(f"file/{file.id}")
         if number is not None:
             row = tx.get(numbered("work", number))
             if row is None or row["file"] == file.to_api():
                 return None
-            tx.put(numbered("work", number), {**row, "file": file.to_api()})
-            return int(number)
+            row = {**row, "file": file.to_api()}
+            tx.put(numbered("work", number), row)
+            return _as_row(int(number), row)
         if self._processed.below_mark(tx, file.parents, file.created_time):
             return None
         number = self.next_number(tx)
         tx.put(numbered("work", number), {"file": file.to_api(), "seen_at": now, "attempts": 0})
         tx.put(f"file/{file.id}", number)
-        return number
+        return Row(number, file, now, 0, None)
 
     def holds(self, tx: Transaction, number: int) -> bool:
         """Tell whether a row is unfinished."""

@@ -16,7 +16,7 @@ from syft_flwr.errors import StateMismatchError
 from syft_flwr.models import ChangePage, DriveFile, Message
 from syft_flwr.ports import JSON, Clock, StateStore, Transaction
 from syft_flwr.state.futures import Answer, FutureTable
-from syft_flwr.state.journal import Journal, Standing
+from syft_flwr.state.journal import Journal, Row, Standing
 from syft_flwr.state.own_files import OwnFiles
 from syft_flwr.state.processed import ProcessedFiles
 
@@ -33,20 +33,25 @@ class Committed:
     """What a page of the feed, or a part of a sweep, came to in the journal.
 
     Attributes:
-        last: The last number that the journal has given, by whichever process.
-        changed: Numbers of unfinished rows that are new or have changed.
+        first, last: The last number that the journal had given before, and has given now, by whichever process.
+        rows: The rows of the numbers in between; what else took a number is over.
+        changed: Numbers of earlier rows that are unfinished and have changed.
         new: When each candidate that the journal did not know was created (RFC 3339).
         answered: Future IDs that have an answer now, new or not.
         responses: Those responses that answered a future just now.
-        deletable: Whether files of our own became due for deletion.
+        deletable: Files of our own that became due for deletion.
+        wants_sweep: Whether more processed files are kept than wanted, for lack of a recent sweep.
     """
 
+    first: int = 0
     last: int = 0
+    rows: list[Row] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
     responses: list[Message] = field(default_factory=list)
-    deletable: bool = False
+    deletable: list[str] = field(default_factory=list)
+    wants_sweep: bool = False
 
 
 class Verdict(Enum):
@@ -148,21 +153,21 @@ class Ledger:
         now = self._clock.time()
 
         def work(tx: Transaction) -> tuple[Committed, str]:
-            result = Committed()
+            result = Committed(first=tx.get("numbers") or 0)
             touched = False
             for change in page.changes:
                 file = change.file
                 if change.removed or file is None:
                     touched = True
                     self.journal.withdraw(tx, change.file_id)
-                    result.deletable |= self.own.peer_file_gone(tx, change.file_id)
+                    result.deletable += self.own.peer_file_gone(tx, change.file_id)
                 elif file.trashed:  # it may come back; a reply to it is kept
                     touched = True
                     self.journal.withdraw(tx, change.file_id)
                 elif is_candidate(file):
                     touched = True
                     self._take(tx, file, now, answers, result)
-            result.last = tx.get("numbers") or 0
+            self._sum_up(tx, result)
             cursor = tx.get("cursor")
             moved = token and (cursor is None or cursor["token"] == stored or not self._is_alive(cursor["holder"]))
             if moved and (touched or cursor is None or now - cursor["obtained_at"] >= _STALE_TOKEN):
@@ -192,10 +197,10 @@ class Ledger:
         now = self._clock.time()
 
         def work(tx: Transaction) -> Committed:
-            result = Committed()
+            result = Committed(first=tx.get("numbers") or 0)
             for file in found:
                 self._take(tx, file, now, answers, result)
-            result.last = tx.get("numbers") or 0
+            self._sum_up(tx, result)
             return result
 
         return self._store.transact(work)
@@ -251,7 +256,7 @@ class Ledger:
 
         def work(tx: Transaction) -> bool:
             self.journal.withdraw(tx, file_id)
-            return self.own.peer_file_gone(tx, file_id)
+            return bool(self.own.peer_file_gone(tx, file_id))
 
         return self._store.transact(work)
 
@@ -259,9 +264,17 @@ class Ledger:
         """Plan to delete a file of our own at a Unix time, or when the peer's file ``watch`` is gone."""
         self._store.transact(lambda tx: self.own.add(tx, file_id, at=at, watch=watch))
 
-    def mark_swept(self, server_time: float) -> None:
-        """Note that a sweep which began at ``server_time`` (Drive's clock, Unix seconds) is in the journal."""
-        self._store.transact(lambda tx: self._processed.mark_swept(tx, server_time))
+    def mark_swept(self, server_time: float) -> bool:
+        """Note that a sweep which began at ``server_time`` (Drive's clock, Unix seconds) is in the journal.
+
+        Returns whether more processed files are kept than wanted all the same.
+        """
+
+        def work(tx: Transaction) -> bool:
+            self._processed.mark_swept(tx, server_time)
+            return self._processed.wants_sweep(tx)
+
+        return self._store.transact(work)
 
     def swept_at(self) -> float:
         """Return when (Drive's clock, Unix seconds) the last sweep began that is in the journal; 0 for never."""
@@ -274,10 +287,6 @@ class Ledger:
     def start_token_distrusted_until(self) -> float:
         """Return what :meth:`distrust_start_token` noted; 0 when nothing was."""
         return float(self._store.transact(lambda tx: tx.get("start_token_distrusted") or 0.0))
-
-    def wants_sweep(self) -> bool:
-        """Tell whether more processed files are kept than wanted, for lack of a recent sweep."""
-        return self._store.transact(self._processed.wants_sweep)
 
     def marks(self) -> dict[str, str]:
         """Return each folder's watermark: messages created up to then (RFC 3339) are done."""
@@ -333,12 +342,16 @@ class Ledger:
                 return
         elif message is not None and self.futures.is_answered(tx, message.future_id):  # by another process
             result.answered.append(message.future_id)
-        last = tx.get("numbers") or 0
-        number = self.journal.add(tx, file, now)
-        if number is not None:
-            result.changed.append(number)
-            if number > last:
-                result.new.append(file.created_time)
+        row = self.journal.add(tx, file, now)
+        if row is not None and row.number > result.first:
+            result.rows.append(row)
+            result.new.append(file.created_time)
+        elif row is not None:
+            result.changed.append(row.number)
+
+    def _sum_up(self, tx: Transaction, result: Committed) -> None:
+        result.last = tx.get("numbers") or 0
+        result.wants_sweep = self._processed.wants_sweep(tx)
 
     def _settle_other(self, tx: Transaction, number: int, verdict: Verdict | Message, folder_id: str) -> Answer | bool:
         if verdict is Verdict.NOT_OURS:

@@ -33,39 +33,43 @@ class OwnFiles:
         if watch is not None:
             tx.put(f"watch/{watch}", file_id)
 
-    def peer_file_gone(self, tx: Transaction, file_id: str) -> bool:
-        """Make due what was watching this file; return whether anything was."""
+    def peer_file_gone(self, tx: Transaction, file_id: str) -> list[str]:
+        """Make due what was watching this file; return it."""
         own = tx.get(f"watch/{file_id}")
         if own is None:
-            return False
+            return []
         self.add(tx, own, at=0.0)
-        return True
+        return [own]
 
     def due(self, now: float, *, limit: int = 1_000) -> list[Deletion]:
         """Return what to delete now (Unix seconds), what is due for longest first."""
-
-        def work(tx: Transaction) -> list[Deletion]:
-            # Not later than now: the keys sort by time.
-            last = _due_key(now, "\U0010ffff")
-            ids = [row for key, row in tx.scan("due/", limit=limit) if key < last]
-            return [Deletion(file_id, (tx.get(f"own/{file_id}") or {}).get("failures", 0)) for file_id in ids]
-
-        return self._store.transact(work)
+        return self._store.transact(lambda tx: self._due(tx, now, limit))
 
     def watched(self) -> list[str]:
         """Return the peers' files whose end we wait for."""
         return self._store.transact(lambda tx: [key.removeprefix("watch/") for key, _ in tx.scan("watch/")])
 
-    def deleted(self, file_ids: Iterable[str], *, later: Iterable[tuple[Deletion, float]] = ()) -> None:
-        """Note that these files are gone, and when (Unix seconds) to try those ``later`` that were refused."""
+    def deleted(
+        self, file_ids: Iterable[str], now: float, *, later: Iterable[tuple[Deletion, float]] = (), limit: int = 1_000
+    ) -> list[Deletion]:
+        """Note that these files are gone, and when (Unix seconds) to try those ``later`` that were refused.
 
-        def work(tx: Transaction) -> None:
+        Returns what is due ``now``, as :meth:`due` does.
+        """
+
+        def work(tx: Transaction) -> list[Deletion]:
             for file_id in file_ids:
                 self._remove(tx, file_id)
             for deletion, at in later:
                 self.add(tx, deletion.file_id, at=at, failures=deletion.failures + 1)
+            return self._due(tx, now, limit)
 
-        self._store.transact(work)
+        return self._store.transact(work)
+
+    def _due(self, tx: Transaction, now: float, limit: int) -> list[Deletion]:
+        last = _due_key(now, "\U0010ffff")  # the keys sort by time
+        ids = [row for key, row in tx.scan("due/", limit=limit) if key < last]
+        return [Deletion(file_id, (tx.get(f"own/{file_id}") or {}).get("failures", 0)) for file_id in ids]
 
     def _remove(self, tx: Transaction, file_id: str) -> None:
         row = tx.get(f"own/{file_id}")
