@@ -202,11 +202,11 @@ def test_a_download_that_contradicts_drive_is_tried_again_for_minutes_and_then_i
         [message] = messages
         work = Work(engine.parts.ledger.journal.number_of(message), message, handler.route)
         engine.parts.ledger.journal.claim([(work.number, message, True)])
-        while pause := engine.dispatch.responder.prepare(work):
+        while pause := engine.dispatch.placement.responder.prepare(work):
             assert not answers(drive)
             clock.advance(pause)
         assert clock.monotonic() >= min(seconds, 120.0)
-        engine.dispatch.responder.handle(work)
+        engine.dispatch.placement.responder.handle(work)
     [answer] = answers(drive)
     assert reply in answer
     assert [rejection.reason for rejection in rejections] == ([] if reply == b"x" else ["damaged"])

@@ -80,7 +80,7 @@ def test_two_hundred_requests_from_five_senders_are_answered_exactly_once(
             me.poll_once()
             if handled.wait_for(200, 0.05):
                 break
-        assert me._engine.dispatch.responder.wait_for_uploads(20.0)
+        assert me._engine.dispatch.placement.responder.wait_for_uploads(20.0)
 
         def answered() -> int:
             emulator.advance(1.0)

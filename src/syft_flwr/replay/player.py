@@ -73,7 +73,7 @@ class RecordingPlayer:
             case "poll":
                 self.engine.follower.follow_from(entry.raw["token"])
                 self.engine.follower.follow()
-                self.engine.dispatch.run()
+                self.engine.dispatch.thread.run()
             case "restart":
                 self._parts.ledger.restart_cursor(entry.value)
             case "sweep":
@@ -101,7 +101,7 @@ class RecordingPlayer:
         self._parts.folders.retry_invisible()
         self._parts.folders.add(file for file in files if file.is_folder)
         self.engine.follower.take(file for file in files if not file.is_folder)
-        self.engine.dispatch.run()
+        self.engine.dispatch.thread.run()
 
     def _expect_answer(self, upload: Mapping[str, Any]) -> None:
         """Wait for the answer, if the account sent a request here."""

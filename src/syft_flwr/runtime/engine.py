@@ -218,8 +218,8 @@ class Engine:
             on_deletion=lambda: self.deletions.run_soon(),  # noqa: PLW0108 - it is made below
             threaded=threaded,
         )
-        parts.streams.emit_with(self.dispatch.post, self.dispatch.show_waiting)
-        self.deletions = Deletions(parts, later=self.dispatch.later, rng=rng)
+        parts.streams.emit_with(self.dispatch.thread.post, self.dispatch.show_waiting)
+        self.deletions = Deletions(parts, later=self.dispatch.thread.later, rng=rng)
         self.requester = Requester(
             parts, on_sent=self._on_sent, closed=self._closed, patience=_SEND_PATIENCE if threaded else 0.0
         )
@@ -287,18 +287,18 @@ class Engine:
         try:
             return self.follower.poll()
         finally:
-            self.dispatch.run(_PASS_ON_TIMEOUT)
+            self.dispatch.thread.run(_PASS_ON_TIMEOUT)
 
     def drain(self, timeout: float | None) -> bool:
         """Poll once, and wait until all that waits for handlers here is answered; return whether that is so."""
         self.poll_once()
-        is_done = self.dispatch.wait_until_done(timeout)
+        is_done = self.dispatch.thread.wait_for(self.dispatch.placement.is_idle, timeout)
         self.deletions.finish(_DELETE_TIMEOUT)
         return is_done
 
     def _poll_for_caller(self) -> None:
         self.follower.poll()
-        self.dispatch.run(_STOP_TIMEOUT)
+        self.dispatch.thread.run(_STOP_TIMEOUT)
 
     def _step(self) -> float:
         self.check_open()
@@ -316,7 +316,7 @@ class Engine:
     @property
     def is_active(self) -> bool:
         """Whether the last poll brought messages, or work is going on, or somebody waits for an answer."""
-        return self.follower.brought_messages or self.responses.is_awaited() or self.dispatch.in_hand() > 0
+        return self.follower.brought_messages or self.responses.is_awaited() or self.dispatch.placement.in_hand() > 0
 
     # -- messages ---------------------------------------------------------------------------------------------
 
@@ -344,15 +344,15 @@ class Engine:
         self.follower.want_inboxes((sender, route.app, route.endpoint) for sender in known_senders)
         route.lane = self._make_lane(
             f"{route.app}/{route.endpoint}",
-            steps=self.dispatch.responder,
+            steps=self.dispatch.placement.responder,
             pool=self.parts.pool,
             threads=_shared_threads,
-            later=self.dispatch.later,
+            later=self.dispatch.thread.later,
             capacity=max(self.parts.settings.lane_capacity, route.concurrency),
             concurrency=route.concurrency,
-            on_room=lambda: self.dispatch.has_room(route),
+            on_room=lambda: self.dispatch.placement.has_room(route),
         )
-        self.dispatch.open_route(route)
+        self.dispatch.placement.open_route(route)
 
     def disposable(self, name: str) -> Disposable:
         """Return what is thrown away together under a name."""
@@ -362,7 +362,7 @@ class Engine:
     def withdraw(self, routes: Collection[Route]) -> None:
         """Stop handlers; waits up to a second for what they are doing, and for the replies under way."""
         for route in routes:
-            self.dispatch.close_route(route)
+            self.dispatch.placement.close_route(route)
         self._wait_for_handlers(routes)
 
     def consume(self, message: Message) -> None:
@@ -407,18 +407,18 @@ class Engine:
         self.loop.end()
         routes = self.routes.all()
         for route in routes:
-            self.dispatch.close_route(route)
+            self.dispatch.placement.close_route(route)
         self._wait_for_handlers(routes)
-        self.dispatch.responder.interrupt()
+        self.dispatch.placement.responder.interrupt()
         self.deletions.finish(_DELETE_TIMEOUT)
         self.parts.gateway.close()
         self.loop.join(_STOP_TIMEOUT)
         self.responses.close()
         for resource in self._resources:
             resource.close()
-        self.dispatch.run(_STOP_TIMEOUT)
-        self.dispatch.stop()
-        self.dispatch.join(_STOP_TIMEOUT)
+        self.dispatch.thread.run(_STOP_TIMEOUT)
+        self.dispatch.thread.stop()
+        self.dispatch.thread.join(_STOP_TIMEOUT)
         self.follower.finish()
         self.parts.streams.complete()
         _shared_threads.discharge()
@@ -429,7 +429,7 @@ class Engine:
         for route in routes:
             if route.lane is not None:
                 route.lane.stop(max(0.0, deadline - self.parts.clock.monotonic()))
-        self.dispatch.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
+        self.dispatch.placement.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
 
     def _fetch_body(self, message: Message) -> bytes:
         partial = self.parts.bodies.partial(f"stream-{message.file_id}")

@@ -276,7 +276,7 @@ class Follower:
         self._schedule.begin(self._now(), ledger.swept_at() - self._parts.clock.time())
         self._responses.resume()
         self._dispatch.journaled(ledger.last_number())
-        kept = self._dispatch.responder.kept_bodies() | self._responses.kept_bodies()
+        kept = self._dispatch.placement.responder.kept_bodies() | self._responses.kept_bodies()
         self._parts.bodies.sweep(kept, min_age=_ABANDONED)
         self._deletions.run_soon()
         self._begun = True
@@ -326,12 +326,12 @@ class Follower:
         moved = self._parts.folders.take_moved()
         if moved:
             self._schedule.look_everywhere()
-        self._dispatch.look_around(moved=moved)
+        self._dispatch.parked.look_around(moved=moved)
 
     def _took(self, committed: Committed) -> None:
         self._responses.came(committed.answered)
         for message in committed.responses:
-            self._dispatch.post(partial(self._dispatch.show_response, message))
+            self._dispatch.thread.post(partial(self._dispatch.show_response, message))
         self._dispatch.took(committed)
         self._wants_sweep = committed.wants_sweep
         if committed.deletable:

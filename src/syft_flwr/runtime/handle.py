@@ -426,7 +426,7 @@ class DriveRuntime:
             TypeError: The body is something else.
         """
         self._check_open()
-        return self._engine.dispatch.deferred.reply(message, body)
+        return self._engine.dispatch.placement.deferred.reply(message, body)
 
     def waiting(self) -> Waiting:
         """Return the requests that wait in the journal, oldest first: for a handler, a pipeline, or another process.
@@ -483,13 +483,13 @@ class DriveRuntime:
         route = Route("pipeline", "", function, concurrency=concurrency, on_over=on_over)
         self._engine.serve(route)
         return (
-            lambda message: self._engine.dispatch.hand_over(route, message),
+            lambda message: self._engine.dispatch.placement.hand_over(route, message),
             lambda: self._engine.withdraw([route]),
         )
 
     def _defer(self, message: Message, deadline: float, when_late: WhenLate) -> bool:
         self._check_open()
-        return self._engine.dispatch.defer(message, deadline, when_late)
+        return self._engine.dispatch.placement.defer(message, deadline, when_late)
 
     # -- inside -----------------------------------------------------------------------------------------------
 

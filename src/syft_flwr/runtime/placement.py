@@ -1,0 +1,280 @@
+"""Hands requests to who takes them: a handler's lane, or a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from syft_flwr.errors import RuntimeClosedError
+from syft_flwr.exchange.deferred import DeferredReplies, WhenLate
+from syft_flwr.exchange.parts import Parts
+from syft_flwr.exchange.responder import Responder
+from syft_flwr.exchange.routes import Route, Routes
+from syft_flwr.exchange.work import Step, Work
+from syft_flwr.models import Message, Rejection, RejectionReason
+from syft_flwr.runtime.dispatch_thread import DispatchThread
+from syft_flwr.runtime.parked import ParkedRows, Ticket
+from syft_flwr.state.journal import Claim, Row, Standing
+
+_LOOK_AGAIN = 60.0
+"""Seconds after which a user's predicate that raised is asked again."""
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A request that is being looked at."""
+
+    row: Row
+    message: Message
+    route: Route | None
+    is_new: bool
+    """Whether observers have not seen it."""
+    take: bool
+    refusal: Rejection | None = None
+    """Why its handler does not take it: it is kept, should the sender be allowed some day."""
+
+
+class Room:
+    """The room in lanes as a batch finds it: what fits must not depend on how fast they drain meanwhile."""
+
+    def __init__(self) -> None:
+        self._left: dict[Route, int] = {}
+        self._taken: set[int] = set()
+
+    def takes(self, route: Route, number: int, message: Message) -> bool:
+        """Tell whether a request may go into a lane now; then it has a place there."""
+        left = self._left.setdefault(route, 0 if route.lane is None else route.lane.room())
+        if left <= 0 or route.backlog.is_before(message.sender, number, beside=self._taken):
+            return False
+        self._left[route] = left - 1
+        self._taken.add(number)
+        return True
+
+
+class Placement:
+    """The requests that this process has in hand, and the way into it.
+
+    Args:
+        parts: The account's parts.
+        routes: Who takes requests.
+        thread: The dispatch thread.
+        parked: Takes what has to wait.
+        look_at: Has rows looked at again.
+        show_again: Has a row looked at as if observers had not seen it.
+        on_deletion: Called when files of our own became due for deletion.
+
+    Attributes:
+        responder: Brings requests to their end.
+        deferred: The requests that pipelines answer later.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        routes: Routes,
+        *,
+        thread: DispatchThread,
+        parked: ParkedRows,
+        look_at: Callable[[Iterable[Ticket]], None],
+        show_again: Callable[[int], None],
+        on_deletion: Callable[[], None],
+    ) -> None:
+        self._parts = parts
+        self._routes = routes
+        self._thread = thread
+        self._parked = parked
+        self._look_at = look_at
+        self._work: dict[int, Work] = {}
+        self._showing: Candidate | None = None
+        self._handed_over: Route | None = None
+        self.responder = Responder(parts, later=thread.later, on_over=self._on_over, on_deletion=on_deletion)
+        self.deferred = DeferredReplies(parts, self.responder, later=thread.later, show_again=show_again)
+
+    def holds(self, number: int) -> bool:
+        """Tell whether this process is working on a row."""
+        return number in self._work
+
+    def in_hand(self) -> int:
+        """Return how many requests this process is working on."""
+        return len(self._work)
+
+    def is_idle(self) -> bool:
+        """Tell whether every request that has a handler here is over."""
+        return not (self._work or any(route.backlog.has_any() for route in self._routes.all()))
+
+    # -- routes -----------------------------------------------------------------------------------------------
+
+    def open_route(self, route: Route) -> None:
+        """Let a handler take requests, those that wait for it first.
+
+        Raises:
+            ValueError: The endpoint has a handler already.
+        """
+        self._routes.open(route)
+        if route.key is not None:
+            self._parked.unpark(("endpoint", route.key))
+            self._parked.unpark(("unlisted", route.key))
+
+    def close_route(self, route: Route) -> None:
+        """Stop a handler; what it has not begun stays unfinished. Call the lane's ``stop`` to wait for the rest."""
+        self._routes.close(route)
+        left = [] if route.lane is None else route.lane.stop(0.0)
+        numbers = [*route.backlog.clear(), *(work.number for work in left)]
+        for work in left:
+            with suppress(RuntimeClosedError):  # the claim ends with this process
+                self.responder.release(work)
+        self._look_at((number, None) for number in sorted(numbers))
+
+    def has_room(self, route: Route) -> None:
+        """Take up what waited for room in a route's lane."""
+        numbers = route.backlog.take(max(1, self._parts.settings.lane_capacity // 2))
+        self._look_at((number, _taker(route)) for number in numbers)
+
+    def settled(self, numbers: Collection[int], takings: dict[Route, int]) -> None:
+        """Note that rows were looked at; ``takings`` are the backlogs' before that (:meth:`Backlog.settled`)."""
+        for route in self._routes.all():
+            route.backlog.settled(numbers, takings.get(route, 0))
+            self._take_more(route)
+
+    def hand_over(self, route: Route, message: Message) -> bool:
+        """Give a request to a pipeline's route, for good; ``False`` when it is over or somebody else has it."""
+        if not self._routes.is_open(route):
+            return False
+        showing = self._showing
+        if showing is not None and self._thread.runs_here() and showing.message.file_id == message.file_id:
+            if self._handed_over is not None:
+                return False
+            self._handed_over = route
+            return True
+        number = self._parts.ledger.journal.number_of(message)
+        has = (Claim.TAKEN, Claim.FREE, Claim.COPY)
+        return number is not None and self._place(number, message, route).claim in has
+
+    def defer(self, message: Message, deadline: float, when_late: WhenLate) -> bool:
+        """Let a pipeline answer a request later (:class:`DeferredReplies`); ``False`` when it can't be had."""
+        work = self.deferred.take(message, deadline, when_late)
+        if work is not None:
+            self._keep(work)
+        return work is not None
+
+    # -- one request ------------------------------------------------------------------------------------------
+
+    def route_of(self, taker: Route | None, number: int, message: Message) -> tuple[Route | None, Rejection | None]:
+        """Return who takes a request: the pipeline that has it, or its endpoint's handler; and why that may not."""
+        route = taker or self._routes.at(message)
+        if route is None:
+            return None, None
+        try:
+            if any(route.allowed(address) for address in self._parts.identities.spellings(message.sender)):
+                return route, None
+        except Exception as error:  # a user's predicate; the request waits
+            self._parts.streams.report("allowed_senders", error, message)
+            self._thread.later(_LOOK_AGAIN, lambda: self._look_at([(number, None)]))
+            return None, None
+        detail = f"{message.sender} is not among the allowed senders; kept, should it be allowed later"
+        return None, Rejection.of(RejectionReason.SENDER_NOT_ALLOWED, message, detail)
+
+    def pass_on(self, candidate: Candidate, standing: Standing) -> bool:
+        """Show a request to who observes, and hand it to who takes it; ``False`` when it waits unseen."""
+        message, number = candidate.message, candidate.row.number
+        if standing.claim is Claim.ELSEWHERE:
+            self._parked.park(("holder", standing.by), number)
+            return False
+        if standing.claim is Claim.COPY:
+            self._parked.park(("message", standing.by), number, candidate.route)
+            return False
+        if standing.claim in (Claim.TAKEN, Claim.FREE):
+            if candidate.row.spooled is not None:
+                work = Work(number, message, step=Step.SPOOLED, spooled=candidate.row.spooled)
+                self._keep(work)
+                self.responder.upload(work)
+            elif candidate.refusal is not None:
+                self._parked.park(("unlisted", (message.app, message.endpoint)), number)
+                if candidate.is_new:
+                    self._parts.streams.reject(candidate.refusal)
+            else:
+                self._hand_on(candidate, standing)
+        return True
+
+    def _hand_on(self, candidate: Candidate, standing: Standing) -> None:
+        message, number = candidate.message, candidate.row.number
+        route = self._show(candidate) if candidate.is_new else candidate.route
+        if self._parts.observes:
+            self._parts.ledger.journal.finish(number, message)
+        elif standing.claim is Claim.TAKEN:
+            self._offer(Work(number, message, route), route)
+        elif route is not None:
+            placed = self._place(number, message, route)
+            if placed.claim is Claim.ELSEWHERE:  # another process was quicker; should it die, this one takes over
+                self._parked.park(("holder", placed.by), number, _taker(route))
+        elif not self.holds(number):  # a pipeline may have taken it, to answer it later
+            self._parked.park(("endpoint", (message.app, message.endpoint)), number)
+            if candidate.is_new and self._routes.expects_handlers():
+                detail = f"no handler for endpoint {message.endpoint!r} of app {message.app!r}; kept for a later one"
+                self._parts.streams.reject(Rejection.of(RejectionReason.UNKNOWN_ENDPOINT, message, detail))
+
+    def _show(self, candidate: Candidate) -> Route | None:
+        """Emit a request; return its route, which is a pipeline's if one took it."""
+        outer = self._showing, self._handed_over
+        self._showing, self._handed_over = candidate, None
+        try:
+            self._parts.streams.messages.on_next(candidate.message)
+            return self._handed_over or candidate.route
+        finally:
+            self._showing, self._handed_over = outer
+
+    def _place(self, number: int, message: Message, route: Route) -> Standing:
+        """Claim a request for a route, or have it wait for room there; return how it stands."""
+        fits = Room().takes(route, number, message)
+        [standing] = self._parts.ledger.journal.claim([(number, message, fits)])
+        if standing.claim is Claim.TAKEN:
+            self._offer(Work(number, message, route), route)
+        elif standing.claim is Claim.FREE:
+            self._wait_for_room(route, message.sender, number)
+        elif standing.claim is Claim.COPY:
+            self._parked.park(("message", standing.by), number, route)
+        return standing
+
+    def _offer(self, work: Work, route: Route | None) -> None:
+        assert route is not None and route.lane is not None  # noqa: S101, PT018 - it was claimed for one that is open
+        work.route = route
+        self._keep(work)
+        sender = work.message.sender
+        if not route.backlog.is_before(sender, work.number) and route.lane.offer(work):
+            route.backlog.placed(sender, work.number)
+            return
+        self.responder.release(work)  # somebody else took its place, or closed the lane
+        if self._routes.is_open(route):
+            self._wait_for_room(route, sender, work.number)
+        else:
+            self._look_at([(work.number, None)])
+
+    def _wait_for_room(self, route: Route, sender: str, number: int) -> None:
+        route.backlog.add(sender, number)
+        self._take_more(route)
+
+    def _take_more(self, route: Route) -> None:
+        """Take up what waits for a lane that is half empty already, and would not say so again."""
+        lane, capacity = route.lane, self._parts.settings.lane_capacity
+        if lane is not None and route.backlog.has_waiting() and 2 * lane.room() >= capacity:
+            self.has_room(route)
+
+    def _keep(self, work: Work) -> None:
+        with self._thread.changed:
+            self._work[work.number] = work
+
+    def _on_over(self, work: Work) -> None:
+        """Forget a request that has left this process; called on any thread."""
+        with self._thread.changed:
+            self._work.pop(work.number, None)
+            self._thread.changed.notify_all()
+        self._parked.unpark(("message", work.number))
+        route = work.route
+        if work.step is Step.OVER and route is not None:
+            self._thread.post(lambda: route.on_over(work.message.file_id))
+
+
+def _taker(route: Route) -> Route | None:
+    """Return the route if it is a pipeline's: what it has taken is not its endpoint's."""
+    return None if route.endpoint else route
