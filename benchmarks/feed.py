@@ -75,8 +75,8 @@ def main() -> None:
                     serve(runtime, Route(APP, endpoint, lambda body, _: body))
                 report(start, runtime.poll_once)
                 report("idle poll", runtime.poll_once)
-                report("ordinary sweep", lambda: runtime._engine.follower._sweep(SweepKind.RECENT))  # noqa: SLF001
-                report("full sweep", lambda: runtime._engine.follower._sweep(SweepKind.FULL))  # noqa: SLF001
+                report("ordinary sweep", lambda: runtime._engine.follower.sweeps.run(SweepKind.RECENT))  # noqa: SLF001
+                report("full sweep", lambda: runtime._engine.follower.sweeps.run(SweepKind.FULL))  # noqa: SLF001
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def measure(name: str, files: int) -> None:
             units, seconds = cost(lambda: runtime.drain(5.0))
             stored = size_of(directory) - before
             poll, _ = cost(runtime.poll_once)
-            sweep, swept = cost(lambda: engine_of(runtime).follower._sweep(SweepKind.FULL))  # noqa: SLF001
+            sweep, swept = cost(lambda: engine_of(runtime).follower.sweeps.run(SweepKind.FULL))
             detach()
         print(
             f"| {name} | {units / files:.1f} | {1000 * seconds / files:.1f} ms | {stored / files:.0f} B "

@@ -115,9 +115,9 @@ def test_an_inbox_that_a_third_party_made_is_part_of_one_sweep_at_most(drive, cl
         drive.move(root.id, name=f"syft_outbox_inbox_{DS}_to_{ME}")  # now it claims to be somebody else's
         runtime.poll_once()
         follower = engine_of(runtime).follower
-        follower._sweep(SweepKind.FULL)
+        follower.sweeps.run(SweepKind.FULL)
         gateway.brought = 0
-        follower._sweep(SweepKind.FULL)
+        follower.sweeps.run(SweepKind.FULL)
         assert gateway.brought == 0
 
 

@@ -86,9 +86,9 @@ def test_a_thousand_senders_cost_one_call_a_poll_few_a_sweep_and_nothing_after_a
         assert runtime.poll_once() == 0
     assert calls(emulator) == {"changes.getStartPageToken": 5}
 
-    runtime._engine.follower._sweep(SweepKind.FULL)
+    runtime._engine.follower.sweeps.run(SweepKind.FULL)
     assert calls(emulator).total() < 60
-    runtime._engine.follower._sweep(SweepKind.RECENT)
+    runtime._engine.follower.sweeps.run(SweepKind.RECENT)
     assert calls(emulator).total() < 10
 
     runtime.close()
@@ -109,7 +109,7 @@ def test_a_file_in_a_folder_never_seen_costs_a_few_calls_once_and_never_again(em
         sender.send([Request(ME, "flwr/app", "messages", b"hello")])
         calls(emulator)
         serve_all(runtime)
-        runtime._engine.follower._sweep(SweepKind.RECENT)
+        runtime._engine.follower.sweeps.run(SweepKind.RECENT)
     once = calls(emulator)
     assert once["files.get"] <= 4
 

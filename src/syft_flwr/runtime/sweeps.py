@@ -1,0 +1,111 @@
+"""When to look beside the feed, and from when on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from syft_flwr import wire
+from syft_flwr.errors import DriveError
+from syft_flwr.exchange.deletions import Deletions
+from syft_flwr.exchange.parts import Parts
+from syft_flwr.exchange.routes import Routes
+from syft_flwr.feed.schedule import SweepKind, SweepSchedule
+from syft_flwr.feed.sweep import Sweeper
+from syft_flwr.models import DriveFile
+from syft_flwr.runtime.intake import Intake
+from syft_flwr.state.processed import LIST_LAG
+
+_log = logging.getLogger(__name__)
+
+_FEED_LAG = 10.0
+"""Seconds by which an entry of the feed may ordinarily trail the write."""
+
+
+class Sweeps:
+    """The safety net beside the feed; called by the account's follower, under the follower's lock.
+
+    Args:
+        parts: The account's parts.
+        routes: Tell which names to sweep for.
+        intake: Takes what is found.
+        deletions: Hears which of the peers' files are gone.
+        schedule: Says when.
+    """
+
+    def __init__(
+        self, parts: Parts, *, routes: Routes, intake: Intake, deletions: Deletions, schedule: SweepSchedule
+    ) -> None:
+        self._parts = parts
+        self._routes = routes
+        self._intake = intake
+        self._deletions = deletions
+        self._schedule = schedule
+        self._sweeper = Sweeper(parts.gateway, parts.folders, parts.me, is_genuine=parts.vouches_for)
+        self._folders_version = -1
+        self._swept_at: float | None = None
+        self._full_at = self._floor = 0.0
+        """When the last sweep and the last full one began, and before when no later one looks, on Drive's clock."""
+
+    def run_if_due(self) -> None:
+        """Sweep if it is time to; one that fails is reported and comes again."""
+        if self._folders_version != self._parts.folders.version:
+            self._folders_version = self._parts.folders.version
+            self._schedule.roots_seen(self._parts.folders.inbox_roots(), self._parts.clock.monotonic())
+        kind = self._schedule.due(self._parts.clock.monotonic(), wanted=self._intake.wants_sweep)
+        if kind is None:
+            return
+        try:
+            self.run(kind)
+        except DriveError as error:  # the feed goes on meanwhile
+            self._schedule.failed(self._parts.clock.monotonic(), error)
+            self._parts.streams.report("sweeping", error)
+
+    def run(self, kind: SweepKind) -> None:
+        """Sweep.
+
+        Raises:
+            DriveError: What came before counts.
+        """
+        began = self._parts.gateway.server_time()
+        gone = False
+        if kind is SweepKind.FULL:
+            self._sweeper.find_folders(self._names())
+            if not self._intake.remembers:
+                self._intake.note_replies(self._sweeper.own_replies())
+                self._intake.remember()
+            listed: set[str] = set()
+            new = self._intake.take(_noting(self._sweeper.messages(self._parts.ledger.marks(), began), listed))
+            gone = self._deletions.confirm_gone(listed)
+        else:
+            new = self._intake.take(self._sweeper.recent(self._since(kind), began))
+        overdue = wire.timestamp(began - _FEED_LAG)
+        missed = 0 if self._swept_at is None else sum(created < overdue for created in new)
+        if missed:
+            _log.info("a sweep found %d messages that the feed missed", missed)
+        if kind is not SweepKind.GLANCE:
+            self._intake.wants_sweep = self._parts.ledger.mark_swept(began)
+            # What a full sweep may have missed because lists lag, the next sweep finds; then that time is done with.
+            self._floor = began - LIST_LAG if kind is SweepKind.FULL else max(self._floor, self._full_at)
+            self._full_at = began if kind is SweepKind.FULL else self._full_at
+            self._swept_at = began
+        self._schedule.swept(kind, self._parts.clock.monotonic(), missed=missed)
+        self._intake.look_around()
+        if gone:
+            self._deletions.run_soon()
+
+    def _since(self, kind: SweepKind) -> float:
+        """Return the time (Drive's clock) from which on a sweep looks: two minutes before the last one, for lag."""
+        last = self._swept_at or 0.0
+        return last if kind is SweepKind.GLANCE else max(self._floor, last - LIST_LAG)
+
+    def _names(self) -> set[str]:
+        used = {(route.app, route.endpoint) for route in self._routes.endpoints()}
+        used |= {(future.app, future.endpoint) for future in self._parts.ledger.futures.all()}
+        return {name for pair in used for name in pair}
+
+
+def _noting(files: Iterable[DriveFile], ids: set[str]) -> Iterator[DriveFile]:
+    for file in files:
+        ids.add(file.id)
+        yield file
