@@ -25,11 +25,13 @@ from syft_flwr.errors import (
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.work import Work
+from syft_flwr.feed import reply_with
 from syft_flwr.models import Account, ChangePage, DriveFile, Message, Rejection, Unreadable
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.handle import engine_of
 from syft_flwr.runtime.loop import PollLoop
+from syft_flwr.state.journal import Journal
 from syft_flwr.state.ledger import Ledger
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
@@ -415,3 +417,35 @@ def test_a_request_that_another_process_takes_at_the_last_moment_is_taken_over_w
         state.alive.discard("other")
         runtime.poll_once()
     assert handler.seen == [b"1", b"2", b"3"]
+
+
+def test_requests_that_a_full_disk_keeps_from_their_handler_come_again_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    drive = MemoryDrive(clock)
+    claim, refused, handled = Journal.claim, [], []
+
+    def fails_once(journal: Journal, wanted: Any) -> Any:
+        if not refused:
+            refused.append(wanted)
+            raise StateError("disk full")
+        return claim(journal, wanted)
+
+    def handle(body: bytes, _: Message) -> bytes:
+        handled.append(body)
+        return body
+
+    with (
+        runtime_on(drive.gateway(ME), State(tmp_path / "me"), clock, ME, inline=True) as me,
+        runtime_on(drive.gateway(DS), State(tmp_path / "ds"), clock, DS, inline=True) as ds,
+    ):
+        me.messages.pipe(reply_with(me, handle)).subscribe()
+        sent = ds.send([Request(ME, APP, "echo", body) for body in (b"one", b"two", b"three")])
+        monkeypatch.setattr(Journal, "claim", fails_once)
+        with pytest.raises(StateError, match="disk full"):  # a dispatch thread would report it, and try again
+            me.poll_once()
+        me.poll_once()
+        assert handled == [b"one", b"two", b"three"]
+        ds.poll_once()
+        assert list(ds.wait(sent, 0.0).values()) == handled

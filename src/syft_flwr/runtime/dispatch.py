@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
 
 from syft_flwr.drive.folders import Unresolved
 from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.routes import Route, Routes
-from syft_flwr.feed.schedule import pause_after
 from syft_flwr.models import ChangePage, Message, Rejection, RejectionReason
 from syft_flwr.runtime.dispatch_thread import DispatchThread
 from syft_flwr.runtime.parked import ParkedRows, Ticket
 from syft_flwr.runtime.placement import Candidate, Placement, Room
 from syft_flwr.state.futures import Answer
-from syft_flwr.state.journal import Row, Standing
+from syft_flwr.state.journal import Claim, Row, Standing
 from syft_flwr.state.ledger import Committed, Verdict
 
 _BATCH = 100
@@ -202,17 +200,23 @@ class Dispatch:
         return True
 
     def _pass_on(self, candidates: Iterable[tuple[Candidate, Standing]]) -> None:
+        failure: Exception | None = None
         for candidate, standing in candidates:
             number = candidate.row.number
+            if failure is not None and standing.claim is not Claim.TAKEN:  # it must not overtake what failed
+                self._look_at([(number, None)])
+                continue
             try:
                 if self.placement.pass_on(candidate, standing):
                     self._unshown.discard(number)
             except RuntimeClosedError:
                 raise
-            except Exception as error:  # a full disk; the others go on
+            except Exception as error:  # such as a full disk
+                failure = error
                 self._unshown.discard(number)
-                self._parts.streams.report("passing on a request", error, candidate.message)
-                self.thread.later(pause_after(1, error), partial(self._look_at, [(number, None)]))
+                self._look_at([(number, candidate.route)])
+        if failure is not None:
+            raise failure
 
     def _settle(self, rows: Iterable[Row], takers: Mapping[int, Route | None]) -> list[tuple[Candidate, Standing]]:
         """Judge rows, and bring all that follows for the journal into one transaction; return the requests."""

@@ -199,7 +199,9 @@ class Placement:
 
     def _hand_on(self, candidate: Candidate, standing: Standing) -> None:
         message, number = candidate.message, candidate.row.number
-        route = self._show(candidate) if candidate.is_new else candidate.route
+        if candidate.is_new:
+            self._show(candidate)
+        route = candidate.route
         if self._parts.observes:
             self._parts.ledger.journal.finish(number, message)
         elif standing.claim is Claim.TAKEN:
@@ -214,13 +216,13 @@ class Placement:
                 detail = f"no handler for endpoint {message.endpoint!r} of app {message.app!r}; kept for a later one"
                 self._parts.streams.reject(Rejection.of(RejectionReason.UNKNOWN_ENDPOINT, message, detail))
 
-    def _show(self, candidate: Candidate) -> Route | None:
-        """Emit a request; return its route, which is a pipeline's if one took it."""
+    def _show(self, candidate: Candidate) -> None:
+        """Emit a request; if a pipeline takes it, that is its route."""
         outer = self._showing, self._handed_over
         self._showing, self._handed_over = candidate, None
         try:
             self._parts.streams.messages.on_next(candidate.message)
-            return self._handed_over or candidate.route
+            candidate.route = self._handed_over or candidate.route
         finally:
             self._showing, self._handed_over = outer
 
