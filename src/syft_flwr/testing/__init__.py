@@ -1,4 +1,4 @@
-"""Public helpers for tests: a local Google Drive, clocks and recorded feeds.
+"""Public helpers for tests: a local Google Drive, one in memory, clocks and recorded feeds.
 
 The pytest plugin lives here, so nothing is imported before it is used.
 """
@@ -12,16 +12,31 @@ if TYPE_CHECKING:
     from drive_emulator import DriveEmulator, StoredFile
     from syft_flwr.replay import Replay, ReplayEvent, replay
     from syft_flwr.testing.clock import ManualClock
+    from syft_flwr.testing.memory_drive import MemoryDrive
+    from syft_flwr.testing.runtimes import MemoryState, runtime_on
 
-__all__ = ["DriveEmulator", "ManualClock", "Replay", "ReplayEvent", "StoredFile", "replay"]
+__all__ = [
+    "DriveEmulator",
+    "ManualClock",
+    "MemoryDrive",
+    "MemoryState",
+    "Replay",
+    "ReplayEvent",
+    "StoredFile",
+    "replay",
+    "runtime_on",
+]
 
 _HOMES = {
     "DriveEmulator": "drive_emulator",
     "ManualClock": "syft_flwr.testing.clock",
+    "MemoryDrive": "syft_flwr.testing.memory_drive",
+    "MemoryState": "syft_flwr.testing.runtimes",
     "Replay": "syft_flwr.replay",
     "ReplayEvent": "syft_flwr.replay",
     "StoredFile": "drive_emulator",
     "replay": "syft_flwr.replay",
+    "runtime_on": "syft_flwr.testing.runtimes",
 }
 
 
