@@ -18,7 +18,7 @@ from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.synchronous import SynchronousExecutor, SynchronousLane
 from syft_flwr.runtime import DriveRuntime
-from syft_flwr.runtime.engine import Stores, assemble
+from syft_flwr.runtime.assembly import Stores, assemble
 from syft_flwr.runtime.handle import engine_of
 from syft_flwr.settings import Settings
 from syft_flwr.state.memory import MemoryStore

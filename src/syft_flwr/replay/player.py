@@ -15,7 +15,7 @@ from syft_flwr.exchange.synchronous import SynchronousExecutor, SynchronousLane
 from syft_flwr.models import DriveFile
 from syft_flwr.recording import Recording
 from syft_flwr.replay.recorded_drive import RecordedDrive
-from syft_flwr.runtime.engine import Stores, assemble
+from syft_flwr.runtime.assembly import Stores, assemble
 from syft_flwr.runtime.handle import DriveRuntime
 from syft_flwr.settings import Settings
 from syft_flwr.state.futures import Future

@@ -7,38 +7,23 @@ import os
 import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from concurrent.futures import Future
 from typing import Any, Protocol
 
-from syft_flwr.clock import DriveClock
-from syft_flwr.drive.folders import FolderIndex
-from syft_flwr.drive.identities import Identities
-from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.errors import ConfigurationError, RuntimeClosedError
 from syft_flwr.exchange.deletions import Deletions
-from syft_flwr.exchange.disposables import Disposables
-from syft_flwr.exchange.ids import IdPool
 from syft_flwr.exchange.lane import HandlerThreads, Lane
 from syft_flwr.exchange.objects import Disposable, Objects
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import MessageLane, Route, Routes
-from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.schedule import PollInterval
-from syft_flwr.feed.streams import Streams
 from syft_flwr.models import Message
-from syft_flwr.ports import Clock, DriveGateway, StateStore
 from syft_flwr.runtime.dispatch import Dispatch
 from syft_flwr.runtime.follower import Follower
 from syft_flwr.runtime.loop import PollLoop
 from syft_flwr.settings import Settings
-from syft_flwr.state.bodies import BodyFiles
-from syft_flwr.state.ledger import Ledger
 
 _log = logging.getLogger(__name__)
 
@@ -59,104 +44,6 @@ def begin_anew_after_fork() -> None:
     """Leave the threads of the parent process to it."""
     global _shared_threads  # noqa: PLW0603 - what a forked child inherits is dead
     _shared_threads = HandlerThreads()
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """Where an engine keeps its state, and as whom.
-
-    Attributes:
-        ledger: The durable rows.
-        folders: Known folders; losing it costs calls.
-        bodies: Directory for message bodies.
-        holder: This process's name in leases.
-        is_alive: Tells whether the process behind a holder's name still lives.
-    """
-
-    ledger: StateStore
-    folders: StateStore
-    bodies: Path
-    holder: str
-    is_alive: Callable[[str], bool]
-
-
-def assemble(
-    me: str,
-    gateway: DriveGateway,
-    stores: Stores,
-    *,
-    settings: Settings,
-    clock: Clock,
-    rng: random.Random,
-    url: str,
-    meter: Any = None,
-    executor: Executor | None = None,
-    make_lane: Callable[..., MessageLane] = Lane,
-    observes: bool = False,
-    on_close: Callable[[], None] = lambda: None,
-) -> Engine:
-    """Put an engine together: the one place, for live runtimes, replays and tests.
-
-    Args:
-        me: The account's address.
-        gateway: The account's Drive.
-        stores: The account's state.
-        settings: How it behaves.
-        clock: Time.
-        rng: Source of jitter.
-        url: The Drive that the state is bound to.
-        meter: What the gateway books its calls in.
-        executor: Runs transfers; by default a pool of threads of its own. With a synchronous one, the engine has no
-            threads at all.
-        make_lane: Makes the lanes of handlers.
-        observes: Whether messages are only shown, since other processes of the account take them.
-        on_close: Closes what was passed.
-    """
-    threaded = executor is None
-    clock = DriveClock(clock, gateway.server_time)
-    with ExitStack() as stack:
-        stack.callback(on_close)
-        if executor is None:
-            executor = ThreadPoolExecutor(settings.max_connections, thread_name_prefix=f"syft-transfer-{me}")
-        stack.callback(executor.shutdown, wait=True, cancel_futures=True)
-        ids = IdPool(gateway)
-        folders = FolderIndex(gateway, stores.folders, me)
-        identities = Identities(stores.ledger)
-        ledger = Ledger(
-            stores.ledger,
-            clock,
-            holder=stores.holder,
-            is_alive=stores.is_alive,
-            max_processed=settings.max_processed_requests,
-        )
-        parts = Parts(
-            me=me,
-            settings=settings,
-            clock=clock,
-            gateway=gateway,
-            ledger=ledger,
-            bodies=BodyFiles(stores.bodies),
-            folders=folders,
-            inboxes=InboxMaker(
-                gateway, folders, stores.folders, me, identities=identities, clock=clock, reserve=ids.take
-            ),
-            identities=identities,
-            ids=ids,
-            streams=Streams(),
-            own_writes=OwnWrites(partial(gateway.peek, polls=False), clock.monotonic),
-            disposables=Disposables(ledger, settings, clock),
-            pool=executor,
-            observes=observes,
-        )
-        return Engine(
-            parts,
-            url=url,
-            meter=meter,
-            rng=rng,
-            threaded=threaded,
-            make_lane=make_lane,
-            on_close=stack.pop_all().close,
-        )
 
 
 class Resource(Protocol):

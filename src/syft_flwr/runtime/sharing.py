@@ -21,7 +21,8 @@ from syft_flwr.clock import SystemClock
 from syft_flwr.errors import ConfigurationError, RecordingError, StateError, SyftFlwrError
 from syft_flwr.private import make_private_directory
 from syft_flwr.recording import GatewayTap
-from syft_flwr.runtime.engine import Engine, Stores, assemble, begin_anew_after_fork
+from syft_flwr.runtime.assembly import Stores, assemble
+from syft_flwr.runtime.engine import Engine, begin_anew_after_fork
 from syft_flwr.runtime.recorders import start_recording
 from syft_flwr.settings import (
     EMAIL_VARIABLE,

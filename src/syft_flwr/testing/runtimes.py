@@ -13,7 +13,7 @@ from syft_flwr.exchange.lane import Lane
 from syft_flwr.exchange.synchronous import SynchronousExecutor, SynchronousLane
 from syft_flwr.ports import Clock, DriveGateway, StateStore
 from syft_flwr.runtime import DriveRuntime
-from syft_flwr.runtime.engine import Stores, assemble
+from syft_flwr.runtime.assembly import Stores, assemble
 from syft_flwr.settings import Settings
 from syft_flwr.state.memory import MemoryStore
 
