@@ -221,7 +221,7 @@ def test_an_owner_that_dies_in_mid_round_ends_the_simulation_with_a_word(
     assert gone(processes)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_no_process_outlives_the_simulation(
     tmp_path: Path, running: Callable[..., Running], how: signal.Signals
 ) -> None:

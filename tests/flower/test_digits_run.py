@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from flower_fakes import Events
 from flower_federation import DIGITS, Federation
 
 
+@pytest.mark.slow
 def test_the_digits_example_learns(federation: Callable[..., Federation], tmp_path: Path, progress: Events) -> None:
     start = time.monotonic()
     owners = federation(DIGITS, 3)

@@ -30,11 +30,11 @@ def errors(result: dict[str, Any]) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("server", "client", "metric"),
     [
-        ("fedprox", "plain", "distance"),
-        ("fedadam", "plain", "distance"),
+        pytest.param("fedprox", "plain", "distance", marks=pytest.mark.slow),
+        pytest.param("fedadam", "plain", "distance", marks=pytest.mark.slow),
         ("legacy", "legacy", "loss"),
-        ("secret", "secret", "loss"),
-        ("private", "clipping", "distance"),
+        pytest.param("secret", "secret", "loss", marks=pytest.mark.slow),
+        pytest.param("private", "clipping", "distance", marks=pytest.mark.slow),
     ],
 )
 def test_strategies_privacy_tools_and_legacy_apps_learn(tmp_path: Path, server: str, client: str, metric: str) -> None:
