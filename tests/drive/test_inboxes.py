@@ -7,6 +7,7 @@ import pytest
 from runtimes import serve
 
 from syft_flwr import wire
+from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
@@ -37,13 +38,15 @@ def store() -> MemoryStore:
 
 
 def maker_on(gateway: MemoryGateway, store: MemoryStore, me: str = ME) -> InboxMaker:
+    clock, index = ManualClock(), FolderIndex(gateway, store, me)
     return InboxMaker(
         gateway,
-        FolderIndex(gateway, store, me),
+        index,
+        FolderFinder(gateway, index, clock),
         store,
         me,
         identities=Identities(store),
-        clock=ManualClock(),
+        clock=clock,
         reserve=IdPool(gateway).take,
     )
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from syft_flwr import wire
+from syft_flwr.drive.paging import LIST_LAG
 from syft_flwr.models import Change, ChangePage, DriveFile, Message
 from syft_flwr.ports import StateStore, Transaction
 from syft_flwr.state.journal import Claim
 from syft_flwr.state.ledger import Committed, Ledger
 from syft_flwr.state.memory import MemoryStore
-from syft_flwr.state.processed import LIST_LAG
 from syft_flwr.state.store import DiskStore
 from syft_flwr.testing.clock import ManualClock
 

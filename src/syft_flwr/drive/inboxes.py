@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from syft_flwr import wire
+from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.identities import Identities
-from syft_flwr.drive.query import any_of, quote
 from syft_flwr.errors import NotFoundError, PermissionDeniedError
-from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
+from syft_flwr.models import DriveFile
 from syft_flwr.ports import Clock, DriveGateway, StateStore, Transaction
 from syft_flwr.printable import printable
 from syft_flwr.wire import InboxPath, fold_address, parse_inbox_root, same_address
@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 _VERIFIED_FOR = 900.0
 """Seconds for which access to a root is believed, unless the feed or a refusal says that something has changed."""
+
+_FOUND_FOR = 60.0
+"""Seconds for which what was not found counts as not there."""
 
 
 class _OtherAddressError(Exception):
@@ -34,6 +37,7 @@ class InboxMaker:
     Args:
         gateway: The account's Drive.
         index: What is known of the folders already.
+        finder: Finds others.
         store: Remembers reserved IDs, so that no folder is made twice, by whichever process.
         me: The account's address.
         identities: Tell whom Drive attests, and by which address it knows a peer.
@@ -45,6 +49,7 @@ class InboxMaker:
         self,
         gateway: DriveGateway,
         index: FolderIndex,
+        finder: FolderFinder,
         store: StateStore,
         me: str,
         *,
@@ -54,6 +59,7 @@ class InboxMaker:
     ) -> None:
         self._gateway = gateway
         self._index = index
+        self._finder = finder
         self._store = store
         self._me = me
         self._identities = identities
@@ -162,13 +168,13 @@ class InboxMaker:
 
     def _ensure(self, paths: Sequence[InboxPath], peer: str, disposable: str) -> list[str]:
         parties = (self._me, peer)
-        self._look_up_roots({path.root for path in paths}, parties)
+        levels = len(InboxPath._fields)
+        self._look_up(paths, parties, levels - 1 if disposable else levels)
         parents = [self._root(path.root, parties, peer) for path in paths]
-        for depth in range(1, len(InboxPath._fields)):
+        for depth in range(1, levels):
             wanted = [(parent, path[depth]) for parent, path in zip(parents, paths, strict=True)]
-            if disposable and depth == len(InboxPath._fields) - 1:
+            if disposable and depth == levels - 1:
                 return [self._disposable_folder(parent, name, disposable) for parent, name in wanted]
-            self._look_up_children(wanted, parties)
             parents = [self._child(parent, name, parties) for parent, name in wanted]
         return parents
 
@@ -245,36 +251,27 @@ class InboxMaker:
     def _oldest(self, folders: Iterable[DriveFile], parties: Sequence[str]) -> DriveFile | None:
         return next(iter(self._ours(folders, parties)), None)
 
-    def _look_up_roots(self, names: set[str], parties: Sequence[str]) -> None:
-        """Ask Drive once for the roots that are not known; they may stand anywhere, so only their names find them."""
-        missing = {
-            name
-            for name in names
-            if name not in self._looked_for and self._oldest(self._index.roots_named(name), parties) is None
-        }
-        if not missing:
-            return
-        condition = any_of("name = {}", missing)
-        if self._syftbox() is None:
-            condition += f" or (name = {quote(wire.SYFTBOX_FOLDER)} and 'root' in parents)"
-        self._list(condition)
-        self._looked_for |= missing
+    def _look_up(self, paths: Sequence[InboxPath], parties: Sequence[str], depth: int) -> None:
+        """Ask Drive once for the folders of these paths, down to a depth, that are not known.
 
-    def _look_up_children(self, wanted: Sequence[tuple[str, str]], parties: Sequence[str]) -> None:
-        missing = {
-            (parent, name)
-            for parent, name in wanted
-            if parent not in self._all_children_known
-            and self._oldest(self._index.children_named(parent, name), parties) is None
-        }
-        if missing:
-            parents = any_of("{} in parents", {parent for parent, _ in missing})
-            names = any_of("name = {}", {name for _, name in missing})
-            self._list(f"({parents}) and ({names})")
+        For each root it is asked once only; below, also what was made since then may have been missed.
+        """
+        if any(self._misses(path[:depth], parties) for path in paths):
+            self._finder.find(
+                {name for path in paths for name in path[1:depth]}, since=self._clock.monotonic() - _FOUND_FOR
+            )
+            self._looked_for.update(path.root for path in paths)
 
-    def _list(self, condition: str) -> None:
-        query = f"mimeType = {quote(FOLDER_MIME_TYPE)} and trashed = false and ({condition})"
-        self._index.add(list(self._gateway.list_files(query)))
+    def _misses(self, path: Sequence[str], parties: Sequence[str]) -> bool:
+        folders = self._ours(self._index.roots_named(path[0]), parties)
+        if not folders:
+            return path[0] not in self._looked_for
+        for name in path[1:]:
+            children = [child for f in folders for child in self._ours(self._index.children_named(f.id, name), parties)]
+            if not children:
+                return not self._all_children_known.issuperset(folder.id for folder in folders)
+            folders = children
+        return False
 
     def _create(self, parent: str | None, name: str, disposable: str = "") -> DriveFile:
         """Create a folder under the ID that this account's processes have reserved for it.

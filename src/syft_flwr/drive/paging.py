@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from syft_flwr.errors import ListingError
 
+LIST_LAG = 120.0
+"""Seconds by which Drive's lists may trail a write."""
 _EMPTY_PAGES = 50
 """Empty pages in a row that a list may have; Drive answers with some where it filters late."""
 

@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
+from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex, Location
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
@@ -41,6 +42,7 @@ class Parts:
     ledger: Ledger
     bodies: BodyFiles
     folders: FolderIndex
+    finder: FolderFinder
     inboxes: InboxMaker
     identities: Identities
     ids: IdPool

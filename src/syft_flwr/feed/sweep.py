@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import islice
 
 from syft_flwr import wire
+from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex, Location
-from syft_flwr.drive.query import any_of, quote
+from syft_flwr.drive.paging import LIST_LAG
+from syft_flwr.drive.query import quote
 from syft_flwr.errors import NotFoundError
 from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
 from syft_flwr.ports import DriveGateway
-from syft_flwr.state.processed import LIST_LAG
 
 _log = logging.getLogger(__name__)
 
 _PARENTS_PER_QUERY = 100
-_NAMES_PER_QUERY = 100
-_ASKED_SINGLY = 3
+_ASKED_SINGLY = 2
 """Folders that a full sweep asks singly, at most."""
+_FEW = 1_000
+"""Files of others, up to which all of them are listed, wherever they are: as many as a page has."""
 
 
 class Sweeper:
@@ -27,34 +31,44 @@ class Sweeper:
     Args:
         gateway: The account's Drive.
         index: Known folders.
+        finder: Finds others.
         me: The account's address.
         is_genuine: Tells whether an inbox is what its name says; others are looked at once.
     """
 
     def __init__(
-        self, gateway: DriveGateway, index: FolderIndex, me: str, *, is_genuine: Callable[[Location], bool]
+        self,
+        gateway: DriveGateway,
+        index: FolderIndex,
+        finder: FolderFinder,
+        me: str,
+        *,
+        is_genuine: Callable[[Location], bool],
     ) -> None:
         self._gateway = gateway
         self._index = index
+        self._finder = finder
         self._me = me
         self._is_genuine = is_genuine
         self._foreign: set[str] = set()
         """Folders of inboxes that are not what their names say, and whose files were listed once, to be refused."""
-        self.asked_singly: set[str] = set()
+        self._asked_singly: set[str] = set()
         """Folders whose messages were listed by a query that named no other."""
+        self._has_few = True
+        """Whether others have few files that this account can see."""
 
-    def find_folders(self, names: Iterable[str]) -> None:
+    def find_folders(self, names: Collection[str], *, since: float) -> None:
         """List the folders of the inboxes.
 
-        They are found by their names: walking down the levels would cost a call or more for each sender. Only where
-        that leaves no endpoint below an app, the endpoint's name is unknown here, and the app is asked for its
-        endpoints.
+        They are found by their names. Only where that leaves no endpoint below an app, the endpoint's name is unknown
+        here, and the app is asked for its endpoints.
 
         Args:
             names: App and endpoint names to look for, beside the inbox roots.
+            since: Monotonic time from which on an earlier look is good enough.
         """
         self._index.retry_invisible()
-        self._list_folders({wire.RPC_FOLDER, *names})
+        self._finder.find(names, since=since)
         for chunk in _chunks(sorted(self._index.childless(wire.RPC_FOLDER)), _PARENTS_PER_QUERY):
             self._index.add(list(self._subfolders(chunk)))
 
@@ -62,8 +76,9 @@ class Sweeper:
         """List every message file in the known inboxes, those of a hundred endpoint folders at a time, oldest first.
 
         Drive sometimes finds nothing, or a part, where a query names several parents
-        (https://github.com/rclone/rclone/issues/3114): some of the folders are asked singly as well, other ones each
-        time, those first that have brought nothing.
+        (https://github.com/rclone/rclone/issues/3114). So what others own is listed as well without naming any, where
+        that is no more than a page; else some of the folders are asked singly, other ones each time, those first that
+        have brought nothing.
 
         Args:
             marks: For each folder, the time (RFC 3339) up to which its messages are done and need no listing.
@@ -74,17 +89,27 @@ class Sweeper:
         folders = sorted({place.folder_id for place in places} - (foreign & self._foreign))
         brought: set[str] = set()
         if len(folders) <= _ASKED_SINGLY:
-            self.asked_singly.difference_update(folders)
+            self._asked_singly.difference_update(folders)
         else:
             for chunk in _chunks(folders, _PARENTS_PER_QUERY):
                 for file in self._in_folders(chunk, marks, until):
                     brought.update(file.parents)
                     yield file
-        doubted = sorted(set(folders) - self.asked_singly, key=lambda folder: (folder in brought, folder))
+            if self._has_few:
+                yield from self._anywhere(until, besides=foreign & self._foreign)
+                folders = [] if self._has_few else folders
+        doubted = sorted(set(folders) - self._asked_singly, key=lambda folder: (folder in brought, folder))
         for folder in doubted[:_ASKED_SINGLY]:
             yield from self._in_folders([folder], marks, until)
-            self.asked_singly.add(folder)
+            self._asked_singly.add(folder)
         self._foreign = foreign
+
+    def _anywhere(self, until: float, *, besides: AbstractSet[str]) -> Iterator[DriveFile]:
+        """List what others own, if that is no more than a page."""
+        listed = self._gateway.list_files(f"trashed = false and {self._by_others(until)}", oldest_first=True)
+        files = list(islice(listed, _FEW))
+        self._has_few = len(files) < _FEW
+        yield from (file for file in files if besides.isdisjoint(file.parents))
 
     def own_replies(self) -> Iterator[tuple[DriveFile, Location]]:
         """List this account's own message files, and where they lie: in every known inbox of somebody else."""
@@ -110,23 +135,6 @@ class Sweeper:
             else:
                 yield file
 
-    def _list_folders(self, names: set[str]) -> None:
-        written_by = wire.timestamp(self._gateway.server_time() - LIST_LAG)
-        listed: set[str] = set()
-        for chunk in _chunks(sorted(names), _NAMES_PER_QUERY):
-            found = list(
-                self._gateway.list_files(
-                    f"mimeType = {quote(FOLDER_MIME_TYPE)} and trashed = false and "
-                    f"(name contains {quote(wire.INBOX_PREFIX.rstrip('_'))} or {any_of('name = {}', chunk)})"
-                )
-            )
-            self._index.add(found)
-            listed.update(folder.id for folder in found)
-        # Renamed, trashed or deleted while the feed had a gap? A list's silence proves nothing.
-        for folder in self._index.with_names(names):
-            if folder.id not in listed and folder.created_time < written_by:
-                self._index.refresh(folder.id)
-
     def _subfolders(self, folders: Sequence[str]) -> Iterator[DriveFile]:
         kind = f"mimeType = {quote(FOLDER_MIME_TYPE)}"
         return self._list_in(folders, kind, lambda folder: f"{quote(folder)} in parents")
@@ -137,8 +145,10 @@ class Sweeper:
                 return f"{quote(folder)} in parents"
             return f"({quote(folder)} in parents and createdTime > {quote(marks[folder])})"
 
-        kind = f"mimeType != {quote(FOLDER_MIME_TYPE)} and {_made_by(until)} and not {quote(self._me)} in owners"
-        return self._list_in(folders, kind, condition)
+        return self._list_in(folders, self._by_others(until), condition)
+
+    def _by_others(self, until: float) -> str:
+        return f"mimeType != {quote(FOLDER_MIME_TYPE)} and {_made_by(until)} and not {quote(self._me)} in owners"
 
     def _list_in(self, folders: Sequence[str], kind: str, condition: Callable[[str], str]) -> Iterator[DriveFile]:
         conditions = " or ".join(condition(folder) for folder in folders)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from syft_flwr.flower.transport import Disposable, Events, Rpc, wire_app_name
 from syft_flwr.models import FeedError
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
+from syft_flwr.runtime.handle import engine_of
 from syft_flwr.settings import load_settings
 
 _LONGEST_PAUSE = 15.0
@@ -80,7 +81,7 @@ class Link:
             DriveError: It refuses, and no retry will help.
         """
         outages = Outages(progress)
-        self._wait_for_drive(outages)
+        self._wait_for_drive(outages, engine_of(self._runtime).follower.identify)
         self._runtime.errors.subscribe(lambda failure: self._note(failure, outages))
 
     def _note(self, failure: FeedError, outages: Outages) -> None:
@@ -90,10 +91,10 @@ class Link:
 
     def _watch(self, outages: Outages) -> None:
         with suppress(SyftFlwrError):  # closed, or refused: the poll loop ends with that, too
-            self._wait_for_drive(outages)
+            self._wait_for_drive(outages, self._runtime.poll_once)
 
-    def _wait_for_drive(self, outages: Outages) -> None:
-        while outages.attempt(self._runtime.poll_once, None) is None:
+    def _wait_for_drive(self, outages: Outages, ask: Callable[[], object]) -> None:
+        while not outages.attempt(lambda: bool(ask() or True), False):
             if SystemClock().wait(self._closing, self._longest):
                 return
 

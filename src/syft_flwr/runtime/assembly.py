@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from syft_flwr.clock import DriveClock
+from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
@@ -89,6 +90,7 @@ def assemble(
         stack.callback(executor.shutdown, wait=True, cancel_futures=True)
         ids = IdPool(gateway)
         folders = FolderIndex(gateway, stores.folders, me)
+        finder = FolderFinder(gateway, folders, clock)
         identities = Identities(stores.ledger)
         ledger = Ledger(
             stores.ledger,
@@ -105,8 +107,9 @@ def assemble(
             ledger=ledger,
             bodies=BodyFiles(stores.bodies),
             folders=folders,
+            finder=finder,
             inboxes=InboxMaker(
-                gateway, folders, stores.folders, me, identities=identities, clock=clock, reserve=ids.take
+                gateway, folders, finder, stores.folders, me, identities=identities, clock=clock, reserve=ids.take
             ),
             identities=identities,
             ids=ids,

@@ -127,7 +127,7 @@ class Follower:
         with self._lock:
             self._begin()
             self._inboxes.make()
-            if self._is_new and not self._intake.remembers:  # what waits comes before what the feed brings
+            if self._is_new and not self.sweeps.has_begun:  # what waits comes before what the feed brings
                 self.sweeps.run_if_due()
             changes, failure = 0, None
             try:
@@ -223,11 +223,10 @@ class Follower:
         if self._begun:
             return
         self.identify()
-        self._inboxes.make()
         ledger = self._parts.ledger
         self._token = ledger.cursor()
         self._stored = self._token or ""
-        self._dispatch.hold_older_than(wire.timestamp(self._parts.clock.time()))
+        self._intake.begin(wire.timestamp(self._parts.clock.time()))
         if self._token is None:
             self._is_new = True
             self._restart()
@@ -235,7 +234,9 @@ class Follower:
         self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), self._now() - listed_ago)
         self._schedule.begin(self._now(), ledger.swept_at() - self._parts.clock.time())
         self._responses.resume()
-        self._dispatch.journaled(ledger.last_number())
+        last = ledger.last_number()
+        self._intake.must_remember = self._is_new and last > 0  # what an observer was told to begin with
+        self._dispatch.journaled(last)
         kept = self._dispatch.placement.responder.kept_bodies() | self._responses.kept_bodies()
         self._parts.bodies.sweep(kept, min_age=_ABANDONED)
         self._deletions.run_soon()
@@ -244,9 +245,9 @@ class Follower:
     def _restart(self) -> None:
         """Obtain a new start token. A sweep follows, and only then is nothing lost."""
         token = self._parts.gateway.get_start_page_token()
+        self.sweeps.token_restarted()
         self._parts.ledger.restart_cursor(token)
         self._token = self._stored = token
-        self._schedule.token_restarted(self._now())
         _log.info("following the change feed from a new start token")
 
     # -- clean-up ---------------------------------------------------------------------------------------------

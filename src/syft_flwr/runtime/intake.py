@@ -38,7 +38,8 @@ class Intake:
         brought_messages: Whether messages came since this was last reset.
         wants_sweep: Whether the journal keeps more than wanted, for lack of a recent sweep.
         remembers: Whether it is known which requests have a reply in Drive, also if the state is new or came from a
-            backup.
+            backup. Until then, those that are older than the start wait.
+        must_remember: Whether there are any.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Intake:
         self.brought_messages = False
         self.wants_sweep = False
         self.remembers = False
+        self.must_remember = False
+        self._held_before = ""
 
     def take_page(self, page: ChangePage, stored: str) -> str:
         """Learn the folders of a page, journal the page, and only then let anyone know.
@@ -124,9 +127,14 @@ class Intake:
             self._schedule.look_everywhere()
         self._dispatch.parked.look_around(moved=moved)
 
+    def begin(self, started: str) -> None:
+        """Hold the requests that were created before the start (RFC 3339), until :meth:`remember`."""
+        self._held_before = started
+        self._dispatch.hold_older_than(started)
+
     def remember(self) -> None:
         """Let all requests go on: it is on record which of them are answered."""
-        self.remembers = True
+        self.remembers, self.must_remember = True, False
         self._dispatch.hold_older_than("")
 
     def note_replies(self, replies: Iterable[tuple[DriveFile, Location]]) -> None:
@@ -163,6 +171,10 @@ class Intake:
         self._responses.came(committed.answered)
         for message in committed.responses:
             self._dispatch.thread.post(partial(self._dispatch.show_response, message))
+        self.must_remember |= not self.remembers and any(
+            row.file.created_time < self._held_before and wire.message_kind(row.file.name) == "request"
+            for row in committed.rows
+        )
         self._dispatch.took(committed)
         self.wants_sweep = committed.wants_sweep
         if committed.deletable:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 
 from syft_flwr import wire
+from syft_flwr.drive.paging import LIST_LAG
 from syft_flwr.errors import DriveError
 from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.parts import Parts
@@ -14,7 +15,6 @@ from syft_flwr.feed.schedule import SweepKind, SweepSchedule
 from syft_flwr.feed.sweep import Sweeper
 from syft_flwr.models import DriveFile
 from syft_flwr.runtime.intake import Intake
-from syft_flwr.state.processed import LIST_LAG
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +41,24 @@ class Sweeps:
         self._intake = intake
         self._deletions = deletions
         self._schedule = schedule
-        self._sweeper = Sweeper(parts.gateway, parts.folders, parts.me, is_genuine=parts.vouches_for)
+        self._sweeper = Sweeper(parts.gateway, parts.folders, parts.finder, parts.me, is_genuine=parts.vouches_for)
         self._folders_version = -1
         self._swept_at: float | None = None
+        """When the last sweep began, on Drive's clock."""
+        self._restarted_at: float | None = None
+        """When the feed was begun anew, monotonic, if no full sweep has followed yet."""
         self._full_at = self._floor = 0.0
         """When the last sweep and the last full one began, and before when no later one looks, on Drive's clock."""
+
+    def token_restarted(self) -> None:
+        """Look everywhere at once, and again shortly: the feed has a gap before the new token."""
+        self._restarted_at = self._parts.clock.monotonic()
+        self._schedule.token_restarted(self._restarted_at)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was a sweep."""
+        return self._swept_at is not None
 
     def run_if_due(self) -> None:
         """Sweep if it is time to; one that fails is reported and comes again."""
@@ -53,10 +66,11 @@ class Sweeps:
             self._folders_version = self._parts.folders.version
             self._schedule.roots_seen(self._parts.folders.inbox_roots(), self._parts.clock.monotonic())
         kind = self._schedule.due(self._parts.clock.monotonic(), wanted=self._intake.wants_sweep)
-        if kind is None:
-            return
         try:
-            self.run(kind)
+            if kind is not None:
+                self.run(kind)
+            if self._intake.must_remember:
+                self._remember()
         except DriveError as error:  # the feed goes on meanwhile
             self._schedule.failed(self._parts.clock.monotonic(), error)
             self._parts.streams.report("sweeping", error)
@@ -70,15 +84,16 @@ class Sweeps:
         began = self._parts.gateway.server_time()
         gone = False
         if kind is SweepKind.FULL:
-            self._sweeper.find_folders(self._names())
-            if not self._intake.remembers:
-                self._intake.note_replies(self._sweeper.own_replies())
-                self._intake.remember()
+            restarted = self._restarted_at
+            self._sweeper.find_folders(
+                self._names(), since=self._parts.clock.monotonic() if restarted is None else restarted
+            )
+            self._restarted_at = None
             listed: set[str] = set()
-            new = self._intake.take(_noting(self._sweeper.messages(self._parts.ledger.marks(), began), listed))
+            new = self._intake.take(self._noting(self._sweeper.messages(self._parts.ledger.marks(), began), listed))
             gone = self._deletions.confirm_gone(listed)
         else:
-            new = self._intake.take(self._sweeper.recent(self._since(kind), began))
+            new = self._intake.take(self._noting(self._sweeper.recent(self._since(kind), began), set()))
         overdue = wire.timestamp(began - _FEED_LAG)
         missed = 0 if self._swept_at is None else sum(created < overdue for created in new)
         if missed:
@@ -104,8 +119,14 @@ class Sweeps:
         used |= {(future.app, future.endpoint) for future in self._parts.ledger.futures.all()}
         return {name for pair in used for name in pair}
 
+    def _noting(self, files: Iterable[DriveFile], ids: set[str]) -> Iterator[DriveFile]:
+        """Pass on what is listed, and note it; before the first request, look which have a reply, if need be."""
+        for file in files:
+            ids.add(file.id)
+            if not self._intake.remembers and wire.message_kind(file.name) == "request":
+                self._remember()
+            yield file
 
-def _noting(files: Iterable[DriveFile], ids: set[str]) -> Iterator[DriveFile]:
-    for file in files:
-        ids.add(file.id)
-        yield file
+    def _remember(self) -> None:
+        self._intake.note_replies(self._sweeper.own_replies())
+        self._intake.remember()

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from syft_flwr import wire
+from syft_flwr.drive.paging import LIST_LAG
 from syft_flwr.models import Message
 from syft_flwr.ports import Transaction
 from syft_flwr.state.rows import numbered
 
-LIST_LAG = 120.0
-"""Seconds by which Drive's lists may trail a write."""
 AHEAD = 600.0
 """Seconds that a file may claim to be made after it was seen: who uploads a file can name any time."""
 
