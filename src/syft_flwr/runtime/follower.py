@@ -226,9 +226,9 @@ class Follower:
         ledger = self._parts.ledger
         self._token = ledger.cursor()
         self._stored = self._token or ""
-        self._intake.begin(wire.timestamp(self._parts.clock.time()))
-        if self._token is None:
-            self._is_new = True
+        self._is_new = self._token is None
+        self._intake.begin(wire.timestamp(self._parts.clock.time()), is_new=self._is_new)
+        if self._is_new:
             self._restart()
         listed_ago = float("inf") if self._is_new else self._parts.clock.time() - ledger.cursor_obtained_at()
         self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), self._now() - listed_ago)

@@ -61,6 +61,7 @@ class Intake:
         self.remembers = False
         self.must_remember = False
         self._held_before = ""
+        self._is_new = False
 
     def take_page(self, page: ChangePage, stored: str) -> str:
         """Learn the folders of a page, journal the page, and only then let anyone know.
@@ -78,7 +79,7 @@ class Intake:
             self._parts.streams.reject(Rejection(RejectionReason.UNREADABLE, entry.file_id, detail))
         self._parts.folders.observe(page.changes)
         files = [change.file for change in page.changes if change.file is not None]
-        if not self.remembers:
+        if not (self.remembers or self._is_new):
             self.note_replies(self._own_replies(files))
         committed, stored = self._parts.ledger.commit(page, stored=stored, answers=self._answers(files))
         self.brought_messages |= bool(committed.new)
@@ -127,9 +128,12 @@ class Intake:
             self._schedule.look_everywhere()
         self._dispatch.parked.look_around(moved=moved)
 
-    def begin(self, started: str) -> None:
-        """Hold the requests that were created before the start (RFC 3339), until :meth:`remember`."""
-        self._held_before = started
+    def begin(self, started: str, *, is_new: bool) -> None:
+        """Hold the requests that were created before the start (RFC 3339), until :meth:`remember`.
+
+        A state that is not new meets the replies in the feed that it has missed.
+        """
+        self._held_before, self._is_new = started, is_new
         self._dispatch.hold_older_than(started)
 
     def remember(self) -> None:
