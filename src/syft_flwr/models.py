@@ -37,10 +37,10 @@ def _user(email: str | None, permission_id: str | None) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may write into a folder: this account, and the users of these permission IDs (``None``: not shown)."""
+    """Who may write into a folder: this account, and others by permission ID and address (``None``: not shown)."""
 
     can_write: bool
-    writers: frozenset[str] | None = None
+    writers: Mapping[str, str] | None = None
 
     def lets_in(self, permission_id: str | None) -> bool:
         """Tell whether a user may write, as far as Drive shows it."""

@@ -155,7 +155,7 @@ def test_redaction_says_that_it_is_no_anonymisation() -> None:
 
 def test_only_the_bodies_of_admitted_messages_are_kept(drive: DriveEmulator, tmp_path: Path) -> None:
     path = tmp_path / "feed.jsonl"
-    strange = to_properties(b"strange body")
+    [strange] = to_properties(b"strange body")
     with PlainAccount(drive, "mallory@example.net") as mallory, P2PFileRpc(DS, APP) as rpc:
         with DriveRuntime.open(DO) as runtime, runtime.record_to(path, bodies=True):
             events = owner(bytes.upper, allowed_senders=[DS])

@@ -21,7 +21,6 @@ from syft_flwr.errors import (
     StateError,
     TransferError,
 )
-from syft_flwr.inline import to_properties
 
 OpenGateway = Callable[..., HttpDriveGateway]
 
@@ -70,7 +69,7 @@ def test_a_small_body_goes_in_one_request(server: ScriptedServer, gateway: HttpD
         "name": "n",
         "parents": ["p"],
         "mimeType": "application/octet-stream",
-        "properties": {"status": "error", **to_properties(b"a\r\nb\0")},
+        "properties": {"status": "error"},
     }
     assert media.partition(b"\n\n")[2] == b"a\r\nb\0\n"
 

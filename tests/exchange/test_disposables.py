@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,48 @@ def test_a_name_that_makes_no_sense_is_refused_here_and_ignored_from_a_peer(driv
         with pytest.raises(ValueError, match="letters, digits and hyphens"):
             owner.disposable(name)
         assert engine_of(owner).parts.disposables.of_request({"disposable": name}) == ""
+
+
+@pytest.mark.parametrize("size", [2_500, 5_000, 8_000])
+def test_a_body_of_some_kilobytes_is_spread_over_files_that_are_looked_at_instead_of_a_download(
+    drive, clock, tmp_path: Path, size: int
+) -> None:
+    body = random.Random(0).randbytes(size)
+    with (
+        runtime_on(drive.gateway(OWNER), State(tmp_path / "o"), clock, OWNER, inline=True) as owner,
+        runtime_on(drive.gateway(ASKER), State(tmp_path / "a"), clock, ASKER, inline=True) as asker,
+    ):
+        serve(owner, route(body), known_senders=(ASKER,))
+        assert round_trip(asker, owner, body) == body
+        asker.disposable(RUN).dispose()
+        asker.poll_once()
+        owner.poll_once()
+        owner.poll_once()
+    assert "files.get_media" not in [method for _, method in drive.calls]
+    assert drive.files() == []
+
+
+@pytest.mark.parametrize("harm", ["deleted", "of another body", "unnamed"])
+def test_where_such_a_file_is_missing_or_another_s_the_body_is_downloaded(
+    drive, clock, tmp_path: Path, harm: str
+) -> None:
+    body = random.Random(0).randbytes(5_000)
+    with (
+        runtime_on(drive.gateway(OWNER), State(tmp_path / "o"), clock, OWNER, inline=True) as owner,
+        runtime_on(drive.gateway(ASKER), State(tmp_path / "a"), clock, ASKER, inline=True) as asker,
+    ):
+        serve(owner, Route("app", ENDPOINT, lambda body, _: body), known_senders=(ASKER,))
+        [future] = asker.send([Request(OWNER, "app", ENDPOINT, body, RUN)])
+        with drive.edited() as files:
+            [more] = [file for file in files if file.name.endswith(".more")]
+            [request] = [file for file in files if file.name.endswith(".request")]
+            if harm == "unnamed":
+                request.properties = {name: value for name, value in request.properties.items() if name != "more"}
+            elif harm == "of another body":
+                more.properties = request.properties
+        if harm == "deleted":
+            drive.remove(more.id)
+        owner.poll_once()
+        asker.poll_once()
+        assert asker.get_response(future) == body
+    assert [method for account, method in drive.calls if account == OWNER].count("files.get_media") == 1

@@ -83,7 +83,9 @@ def gateway(drive: MemoryDrive) -> BadDay:
 
 
 def ask(drive: MemoryDrive, clock: ManualClock, tmp_path: Path, *bodies: bytes, sender: str = DS) -> list[str]:
-    with runtime_on(drive.gateway(sender), State(tmp_path / sender), clock, sender, inline=True) as asker:
+    with runtime_on(
+        drive.gateway(sender), State(tmp_path / sender), clock, sender, inline=True, inline_bodies=False
+    ) as asker:
         return asker.send([Request(ME, "app", "messages", body) for body in bodies])
 
 

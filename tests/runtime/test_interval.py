@@ -15,7 +15,7 @@ from syft_flwr.drive.quota import QuotaMeter, units_of
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.runtime import DriveRuntime
-from syft_flwr.settings import Settings, load_endpoint
+from syft_flwr.settings import load_endpoint
 from syft_flwr.testing.clock import ManualClock
 
 ME = "do@example.com"
@@ -53,7 +53,6 @@ def open_here(emulator, clock, meter, tmp_path):
         gateway = HttpDriveGateway(
             load_endpoint(),
             load_credentials(load_endpoint(), ME),
-            settings=Settings(**settings),
             clock=clock,
             meter=meter,
             rng=random.Random(1),

@@ -61,4 +61,4 @@ def gateway_of(exam: Examination) -> HttpDriveGateway:
     if minute is not None or day is not None:
         exam.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         budget = AccountBudget(per_minute=minute, per_day=day, path=exam.directory / "budget")
-    return HttpDriveGateway(exam.endpoint, exam.credentials, settings=exam.settings, patience=_PATIENCE, budget=budget)
+    return HttpDriveGateway(exam.endpoint, exam.credentials, patience=_PATIENCE, budget=budget)

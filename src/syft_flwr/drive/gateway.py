@@ -29,10 +29,9 @@ from syft_flwr.errors import (
     NotFoundError,
     TransferError,
 )
-from syft_flwr.inline import to_properties
 from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import Clock
-from syft_flwr.settings import Endpoint, Settings
+from syft_flwr.settings import Endpoint
 
 try:
     import googleapiclient.discovery
@@ -68,7 +67,6 @@ class HttpDriveGateway:
     Args:
         endpoint: Which Drive.
         credentials: google-auth credentials with the ``drive`` scope.
-        settings: Of which ``inline_bodies`` is used here.
         clock: Time for waits and rates.
         meter: Where calls are booked; a new one by default.
         rng: Source of jitter.
@@ -82,7 +80,6 @@ class HttpDriveGateway:
         endpoint: Endpoint,
         credentials: Any,
         *,
-        settings: Settings | None = None,
         clock: Clock | None = None,
         meter: QuotaMeter | None = None,
         rng: random.Random | None = None,
@@ -91,7 +88,6 @@ class HttpDriveGateway:
         budget: AccountBudget | None = None,
     ) -> None:
         clock = clock or SystemClock()
-        self._inlines = settings is None or settings.inline_bodies
         self.meter = meter or QuotaMeter()
         self._url = endpoint.url.rstrip("/")
         self._stopped = threading.Event()
@@ -237,9 +233,8 @@ class HttpDriveGateway:
         properties: Mapping[str, str] | None = None,
     ) -> None:
         metadata: dict[str, Any] = {"id": file_id, "name": name, "parents": [parent], "mimeType": _MEDIA_TYPE}
-        inlined = to_properties(body) if self._inlines and isinstance(body, bytes) else {}
-        if properties or inlined:
-            metadata["properties"] = {**(properties or {}), **inlined}
+        if properties:
+            metadata["properties"] = dict(properties)
         with Body(body) as content:
             stored: int | None
             try:
@@ -342,8 +337,9 @@ def _text(value: Any) -> str:
 
 def _read_access(raw: Mapping[str, Any]) -> Access:
     shown = raw.get("permissions")
-    writers = None if shown is None else frozenset(one["id"] for one in shown if one["role"] in _WRITING_ROLES)
-    return Access(can_write=bool(raw["capabilities"]["canAddChildren"]), writers=writers)
+    writers = [one for one in shown or () if one["role"] in _WRITING_ROLES]
+    known = None if shown is None else {one["id"]: one.get("emailAddress") or "" for one in writers}
+    return Access(can_write=bool(raw["capabilities"]["canAddChildren"]), writers=known)
 
 
 def _nothing(content: Any) -> None:

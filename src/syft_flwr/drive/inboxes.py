@@ -202,6 +202,9 @@ class InboxMaker:
             return False
         access = self._gateway.access(root.id)
         if root.owned_by_me:
+            for permission_id, address in (access.writers or {}).items():
+                if same_address(address, peer):
+                    self._identities.pin(peer, permission_id)
             if not access.lets_in(self._identities.pinned(peer)):
                 self._share(root, peer)
         elif not access.can_write:

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from syft_flwr.errors import DriveError, NotFoundError, PermissionDeniedError, RuntimeClosedError
 from syft_flwr.exchange.parts import Parts
+from syft_flwr.feed.own_writes import Wrote
 from syft_flwr.state.own_files import Deletion
 
 _log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class Deletions:
             # Should it not come to this, they are deleted once more, which does no harm.
             due = own.deleted(deleted, self._parts.clock.time(), later=later, limit=_NOTED_AT_ONCE)
 
-    def _delete(self, deletion: Deletion, wrote: Callable[[], None]) -> bool:
+    def _delete(self, deletion: Deletion, wrote: Wrote) -> bool:
         """Delete a file; return whether it is gone, or given up."""
         try:
             if self._parts.gateway.delete(deletion.file_id):

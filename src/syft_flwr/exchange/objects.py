@@ -53,8 +53,7 @@ class Objects:
         self._parts.disposables.used(disposable, folder)
         file_id = self._parts.ids.take()
         with self._parts.own_writes.writing() as wrote:
-            self._parts.pool.submit(self._parts.gateway.upload, file_id, name, folder, content).result()
-            wrote()
+            wrote(self._parts.pool.submit(self._parts.write, file_id, name, folder, content, spread=True).result())
         return file_id
 
     def fetch(self, file_id: str, target: Path, *, size: int, sha256: str) -> None:
@@ -67,9 +66,7 @@ class Objects:
         waited, failures = 0.0, 0
         while True:
             try:
-                self._parts.pool.submit(
-                    self._parts.gateway.download, file_id, target, size=size, sha256=sha256
-                ).result()
+                self._parts.pool.submit(self._parts.fetch, file_id, target, size=size, sha256=sha256).result()
             except NotFoundError:
                 raise
             except (DriveUnavailableError, RateLimitedError) as error:
@@ -120,4 +117,5 @@ class Disposable:
     def dispose(self) -> None:
         """Delete this account's folders of this name, with all that is in them. The peers' follow."""
         self._parts.disposables.dispose(self.name)
+        self._parts.announced.end(self.name)
         self._on_deletion()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +12,14 @@ from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex, Location
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
+from syft_flwr.errors import DriveError
 from syft_flwr.exchange.admission import admit
+from syft_flwr.exchange.announced import Announced
 from syft_flwr.exchange.disposables import Disposables
 from syft_flwr.exchange.ids import IdPool
 from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.streams import Streams
-from syft_flwr.inline import from_properties
+from syft_flwr.inline import LARGEST, MORE, MOST_FILES, from_properties, split, to_properties
 from syft_flwr.models import DriveFile, Message, Rejection
 from syft_flwr.ports import Clock, DriveGateway
 from syft_flwr.recording import GatewayTap
@@ -49,22 +53,83 @@ class Parts:
     streams: Streams
     own_writes: OwnWrites
     disposables: Disposables
+    announced: Announced
     pool: Executor
     observes: bool = False
 
-    def fetch(self, content: Message | Response, target: Path) -> None:
-        """Write a body to a file: as the file's properties hold it, or else by a download.
+    def write(
+        self,
+        file_id: str,
+        name: str,
+        folder: str,
+        body: bytes | Path,
+        *,
+        properties: Mapping[str, str] | None = None,
+        spread: bool = False,
+    ) -> int:
+        """Write a file, and its content into properties as well where it is small enough (:mod:`syft_flwr.inline`).
+
+        Args:
+            file_id: A reserved ID.
+            name: The file's name.
+            folder: Where it lies.
+            body: Its content.
+            properties: Others that it bears.
+            spread: Whether the content may go on in further files, which nobody deletes: they go with their folder.
+
+        Returns:
+            How many files that made.
+
+        Raises:
+            DriveError: It can't be written.
+        """
+        if isinstance(body, Path) and body.stat().st_size <= LARGEST:
+            body = body.read_bytes()
+        inlined: list[dict[str, str]] = []
+        if isinstance(body, bytes) and self.settings.inline_bodies:
+            inlined = to_properties(body, files=MOST_FILES if spread else 1)
+        more: list[str] = []
+        for further in inlined[1:]:
+            more.append(self.ids.take())
+            self.gateway.upload(more[-1], f"{name}.{MORE}", folder, b"", properties=further)
+        borne = {**(properties or {}), **(inlined[0] if inlined else {}), **({MORE: ",".join(more)} if more else {})}
+        self.gateway.upload(file_id, name, folder, body, properties=borne)
+        return 1 + len(more)
+
+    def fetch_body(self, content: Message | Response, target: Path) -> None:
+        """Write a message's body to a file (:meth:`fetch`)."""
+        self.fetch(content.file_id, target, size=content.size, sha256=content.sha256, inlined=content.inlined)
+
+    def fetch(
+        self, file_id: str, target: Path, *, size: int, sha256: str | None, inlined: Mapping[str, str] | None = None
+    ) -> None:
+        """Write a file's content to a local one: as properties hold it, or else by a download.
+
+        Args:
+            file_id: The file in Drive.
+            target: Where to write.
+            size: Bytes of the content.
+            sha256: Its SHA-256, if Drive tells it.
+            inlined: Those of the file's properties that hold the content; by default Drive is asked for them.
 
         Raises:
             DriveError: It can't be downloaded.
         """
-        body = from_properties(content.inlined, size=content.size, sha256=content.sha256)
-        if body is not None:
-            target.write_bytes(body)
-            if isinstance(self.gateway, GatewayTap):
-                self.gateway.taken(content.file_id, target)
-        else:
-            self.gateway.download(content.file_id, target, size=content.size, sha256=content.sha256)
+        body: bytes | None = None
+        if size <= LARGEST:
+            with suppress(DriveError):  # the download tells better what is wrong
+                own = self._inlined(file_id) if inlined is None else inlined
+                further = [self._inlined(more) for more in own.get(MORE, "").split(",")[: MOST_FILES - 1] if more]
+                body = from_properties([own, *further], size=size, sha256=sha256)
+        if body is None:
+            self.gateway.download(file_id, target, size=size, sha256=sha256)
+            return
+        target.write_bytes(body)
+        if isinstance(self.gateway, GatewayTap):
+            self.gateway.taken(file_id, target)
+
+    def _inlined(self, file_id: str) -> dict[str, str]:
+        return split(self.gateway.get_file(file_id, patient=False).properties)[0]
 
     def admit(self, file: DriveFile, location: Location) -> Message | Rejection | None:
         """Judge a file of an inbox; see :func:`~syft_flwr.exchange.admission.admit`."""

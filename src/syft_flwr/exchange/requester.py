@@ -13,6 +13,7 @@ from syft_flwr import wire
 from syft_flwr.errors import DriveError, DriveUnavailableError, InvalidNameError, PartlySentError, RateLimitedError
 from syft_flwr.exchange.disposables import PROPERTY, check_name
 from syft_flwr.exchange.parts import Parts
+from syft_flwr.feed.own_writes import Wrote
 from syft_flwr.feed.schedule import pause_after
 from syft_flwr.state.futures import Future
 
@@ -72,24 +73,30 @@ class Requester:
         routes = dict.fromkeys((r.recipient, r.app, r.endpoint) for r in checked)
         folders = self._run({route: partial(self._make_folders, route) for route in routes})
         reachable = [request for request in checked if folders[request[:3]].exception() is None]
-        futures = [
-            Future(
-                future_id=wire.new_future_id(),
-                recipient=self._parts.identities.canonical(request.recipient),
-                app=request.app,
-                endpoint=request.endpoint,
-                request_id=self._parts.ids.take(),
-                sent_at=self._parts.clock.time(),
-                disposable=request.disposable if self._parts.settings.cleanup else "",
+        futures: list[Future] = []
+        announcements: list[dict[str, str]] = []
+        for request in reachable:
+            recipient = self._parts.identities.canonical(request.recipient)
+            disposable = request.disposable if self._parts.settings.cleanup else ""
+            request_id, announcement = self._parts.announced.step("request", recipient, disposable)
+            announcements.append(announcement)
+            futures.append(
+                Future(
+                    future_id=wire.new_future_id(),
+                    recipient=recipient,
+                    app=request.app,
+                    endpoint=request.endpoint,
+                    request_id=request_id,
+                    sent_at=self._parts.clock.time(),
+                    disposable=disposable,
+                )
             )
-            for request in reachable
-        ]
         self._parts.ledger.futures.add(futures)
         with self._parts.own_writes.writing() as wrote:
             uploads = self._run(
                 {
-                    future: partial(self._upload, future, request.body, wrote)
-                    for future, request in zip(futures, reachable, strict=True)
+                    future: partial(self._upload, future, request.body, wrote, announcement)
+                    for future, request, announcement in zip(futures, reachable, announcements, strict=True)
                 }
             )
         failed = [future.future_id for future, upload in uploads.items() if upload.exception() is not None]
@@ -151,18 +158,18 @@ class Requester:
         inbox = wire.inbox_path(recipient, self._parts.me, app, endpoint)
         self._parts.inboxes.ensure([outbox, inbox], peer=recipient)
 
-    def _upload(self, future: Future, body: bytes, wrote: Callable[[], None]) -> None:
+    def _upload(self, future: Future, body: bytes, wrote: Wrote, announcement: Mapping[str, str]) -> None:
         name = wire.message_file_name("request", future.future_id)
         outbox = wire.inbox_path(self._parts.me, future.recipient, future.app, future.endpoint)
 
         name_of_all = future.disposable
-        properties = {PROPERTY: name_of_all} if name_of_all else None
+        properties = {PROPERTY: name_of_all, **announcement} if name_of_all else None
 
         def put(folder: str) -> None:
-            self._parts.gateway.upload(future.request_id, name, folder, body, properties=properties)
+            spread = bool(name_of_all)
+            wrote(self._parts.write(future.request_id, name, folder, body, properties=properties, spread=spread))
 
         folder = self._parts.inboxes.deliver(outbox, peer=future.recipient, put=put, disposable=name_of_all)
-        wrote()
         if name_of_all:
             self._parts.disposables.used(name_of_all, folder)
 

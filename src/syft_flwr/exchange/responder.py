@@ -64,9 +64,11 @@ class Responder:
         message = work.message
         target = None
         try:
-            work.reply_id = work.reply_id or self._parts.ids.take()
+            if not work.reply_id:
+                disposable = self._parts.disposables.of_request(message.properties)
+                work.reply_id, work.announcement = self._parts.announced.step("response", message.sender, disposable)
             target = self._parts.bodies.partial(f"request-{message.file_id}")
-            self._parts.fetch(message, target)
+            self._parts.fetch_body(message, target)
             work.body, target = target, None
             work.advance(Step.PREPARED)
         except NotFoundError:
@@ -221,16 +223,19 @@ class Responder:
         path = wire.inbox_path(message.recipient, message.sender, message.app, message.endpoint)
         name = wire.message_file_name("response", message.future_id)
         body = self._parts.bodies.path(_reply_body(message)) if spooled.body is None else spooled.body
-        properties = wire.ERROR_STATUS if spooled.is_error else None
-
-        def put(folder: str) -> None:
-            self._parts.gateway.upload(spooled.reply_id, name, folder, body, properties=properties)
-
+        properties = {**work.announcement, **(wire.ERROR_STATUS if spooled.is_error else {})}
         disposables = self._parts.disposables
         disposable = disposables.of_request(message.properties)
         with self._parts.own_writes.writing() as wrote:
+
+            def put(folder: str) -> None:
+                wrote(
+                    self._parts.write(
+                        spooled.reply_id, name, folder, body, properties=properties, spread=bool(disposable)
+                    )
+                )
+
             folder = self._parts.inboxes.deliver(path, peer=message.sender, put=put, disposable=disposable)
-            wrote()
         settings = self._parts.settings
         expires_at = self._parts.clock.time() + settings.cleanup_expiry if settings.cleanup else None
         if disposable:

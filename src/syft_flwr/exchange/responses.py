@@ -326,7 +326,7 @@ class Responses:
             return body
         partial = self._parts.bodies.partial(kept.name)
         try:
-            self._parts.fetch(response, partial)
+            self._parts.fetch_body(response, partial)
             partial.replace(kept)
         finally:
             partial.unlink(missing_ok=True)

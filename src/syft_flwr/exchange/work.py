@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -49,6 +50,7 @@ class Work:
         route: Its handler; ``None`` when only the upload of its answer is left.
         body: Its downloaded body, once PREPARED.
         reply_id: Reserved file ID of the reply.
+        announcement: Properties of the reply that announce the one after it.
         answer: What the handler gave back, once HANDLED.
         spooled: The answer as it is on disk, once SPOOLED.
         failures: Failed attempts at the present step.
@@ -61,6 +63,7 @@ class Work:
     step: Step = Step.QUEUED
     body: Path | None = None
     reply_id: str = ""
+    announcement: Mapping[str, str] = field(default_factory=dict, repr=False)
     answer: Answer | None = None
     spooled: Spooled | None = field(default=None, repr=False)
     failures: int = 0

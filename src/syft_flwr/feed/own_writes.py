@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from syft_flwr.errors import DriveError
 
@@ -15,8 +16,16 @@ _SURE = 15.0
 """Seconds for which a token that has moved by as many as there were writes needs no list."""
 _LIKELY = 1.0
 """Likewise for one that has moved otherwise, in so short a time that hardly anything else can have come."""
+_REST = 10.0
+"""Likewise for one that has moved for an awaited message, which was found by its ID, and maybe for others."""
 _SHORT = 0.5
 """Seconds, for that, from the first write to the last."""
+
+
+class Wrote(Protocol):
+    """Notes files that were written."""
+
+    def __call__(self, files: int = 1) -> None: ...
 
 
 class OwnWrites:
@@ -24,7 +33,8 @@ class OwnWrites:
 
     Where the token has moved by as many as there were writes, nothing else is new, and no list is needed. Where it has
     moved in another way, since Drive counts otherwise or a message came just then, the list waits a second: as a rule
-    the next message has come by then, and one list serves for both.
+    the next message has come by then, and one list serves for both. Messages that were announced and found by their IDs
+    (:mod:`syft_flwr.exchange.announced`) let it wait longer.
 
     Args:
         peek: Asks for the start token.
@@ -36,6 +46,8 @@ class OwnWrites:
         self._now = now
         self._lock = threading.Lock()
         self._read: str | None = None
+        self._list_at = float("inf")
+        """When to list what came beside awaited messages."""
         self._explained: tuple[str, float] = ("", 0.0)
         self._before: str | None = None
         self._began = 0.0
@@ -45,6 +57,7 @@ class OwnWrites:
         """Note up to where the feed has been read; ``None`` when start tokens tell nothing."""
         with self._lock:
             self._read = token
+            self._list_at = float("inf")
 
     def explain(self, start_token: str) -> bool:
         """Tell whether the feed has nothing behind what was read but this process's own writes."""
@@ -52,8 +65,18 @@ class OwnWrites:
             token, until = self._explained
             return start_token == token and self._now() < until
 
+    def explain_partly(self, start_token: str) -> bool:
+        """Note that an awaited message is among what is new; tell whether a list for the rest can wait."""
+        with self._lock:
+            now = self._now()
+            self._list_at = min(self._list_at, now + _REST)
+            if now >= self._list_at:
+                return False
+            self._explained = start_token, self._list_at
+            return True
+
     @contextmanager
-    def writing(self) -> Iterator[Callable[[], None]]:
+    def writing(self) -> Iterator[Wrote]:
         """Frame writes that change one entry of the feed each; call what it gives after each that succeeded."""
         with self._lock:
             self._under_way += 1
@@ -73,9 +96,9 @@ class OwnWrites:
             if ends and (after := self._ask()) is not None:
                 self._compare(after)
 
-    def _wrote(self) -> None:
+    def _wrote(self, files: int = 1) -> None:
         with self._lock:
-            self._count += 1
+            self._count += files
 
     def _ask(self) -> str | None:
         with self._lock:
@@ -98,7 +121,8 @@ class OwnWrites:
             if _distance(self._before or "", after) == self._count:
                 self._explained = after, self._now() + _SURE
             elif self._now() - self._began <= _SHORT:
-                self._explained = after, self._now() + _LIKELY
+                rest = self._list_at if self._list_at < float("inf") else 0.0
+                self._explained = after, max(self._now() + _LIKELY, rest)
 
 
 def _distance(before: str, after: str) -> int | None:

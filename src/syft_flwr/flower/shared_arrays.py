@@ -17,13 +17,11 @@ from syft_flwr.flower.codec import ObjectReference, splice
 from syft_flwr.flower.content import write_record
 from syft_flwr.flower.file_array import FileArray
 from syft_flwr.flower.transport import Disposable
-from syft_flwr.inline import to_properties
+from syft_flwr.inline import LARGEST, to_properties
 
 logger = logging.getLogger(__name__)
 
 _PREFIX = "object-"
-_MAY_BE_SMALL = 64 * 1024
-"""Bytes of a record up to which it is tried whether it rides in the feed: then it needs no file of its own."""
 
 
 @dataclass(slots=True)
@@ -143,7 +141,7 @@ class SharedArrays:
             for piece in pieces:
                 digest.update(piece)
                 size += len(piece)
-            if size <= _MAY_BE_SMALL and to_properties(b"".join(pieces)):
+            if size <= LARGEST and to_properties(b"".join(pieces)):
                 size = 0
             self._digests[key] = held, (digest.hexdigest(), size)
         return self._digests[key][1]

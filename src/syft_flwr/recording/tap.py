@@ -109,6 +109,11 @@ class GatewayTap:
             listener.got(file_id, file)
         return file
 
+    def found(self, files: Sequence[DriveFile]) -> None:
+        """Tell of messages that were found beside the feed, one by one."""
+        for listener in self._listeners:
+            listener.listed(files, by_feed=True)
+
     def generate_ids(self, count: int) -> Sequence[str]:
         return self._inner.generate_ids(count)
 

@@ -16,6 +16,7 @@ from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
+from syft_flwr.exchange.announced import Announced
 from syft_flwr.exchange.disposables import Disposables
 from syft_flwr.exchange.ids import IdPool
 from syft_flwr.exchange.lane import Lane
@@ -116,6 +117,7 @@ def assemble(
             streams=Streams(),
             own_writes=OwnWrites(partial(gateway.peek, polls=False), clock.monotonic),
             disposables=Disposables(ledger, settings, clock),
+            announced=Announced(gateway, ids.take),
             pool=executor,
             observes=observes,
         )

@@ -321,7 +321,7 @@ class Engine:
     def _fetch_body(self, message: Message) -> bytes:
         partial = self.parts.bodies.partial(f"stream-{message.file_id}")
         try:
-            self.parts.fetch(message, partial)
+            self.parts.fetch_body(message, partial)
             return partial.read_bytes()
         finally:
             partial.unlink(missing_ok=True)

@@ -114,6 +114,9 @@ class Follower:
             self._parts.ledger.bind(self._url, account.permission_id)
             self._parts.identities.pin(account.email, account.permission_id)
             self._identified = True
+            if self._parts.ledger.cursor() is None:
+                with suppress(DriveError):  # the first poll asks again; folders found from here on it need not look for
+                    self._restart()
 
     def poll(self) -> int:
         """Poll once and do what has come due; return the number of changes.
@@ -163,8 +166,8 @@ class Follower:
             paging.advance(self._token, is_empty=False)
             try:
                 asked = peek and self._peek.is_enough(self._now(), self._parts.clock.time())
-                if asked and self._is_up_to_date():
-                    return 0
+                if asked and (known := self._peek_at_drive()) is not None:
+                    return known
                 while True:
                     page = self._parts.gateway.list_changes(self._token)
                     self._stored = self._intake.take_page(page, self._stored)
@@ -180,13 +183,20 @@ class Follower:
                 self.polled_at = self._now()
                 self._intake.look_around()
 
-    def _is_up_to_date(self) -> bool:
-        """Ask for the start token; tell whether there is nothing new, or nothing but this process's own writes."""
+    def _peek_at_drive(self) -> int | None:
+        """Ask for the start token; return how many messages came, if there is nothing else, and ``None`` for a list.
+
+        What is new may be this process's own writes, and messages that peers have announced.
+        """
         assert self._token is not None  # noqa: S101 - it has begun
         start_token = self._parts.gateway.peek()
         if self._peek.denies(self._token, start_token, self._parts.clock.time()):
-            return True
-        return self._parts.own_writes.explain(start_token)
+            return 0
+        if self._parts.own_writes.explain(start_token):
+            return 0
+        found = self._parts.announced.look()
+        self._intake.take(found)
+        return len(found) if found and self._parts.own_writes.explain_partly(start_token) else None
 
     def _listed(self, times: list[float], *, asked: bool) -> None:
         if self._peek.listed(self._now(), self._parts.clock.time(), times, asked=asked):
@@ -226,9 +236,9 @@ class Follower:
         ledger = self._parts.ledger
         self._token = ledger.cursor()
         self._stored = self._token or ""
-        self._is_new = self._token is None
+        self._is_new = ledger.swept_at() == 0.0
         self._intake.begin(wire.timestamp(self._parts.clock.time()), is_new=self._is_new)
-        if self._is_new:
+        if self._token is None:
             self._restart()
         listed_ago = float("inf") if self._is_new else self._parts.clock.time() - ledger.cursor_obtained_at()
         self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), self._now() - listed_ago)

@@ -174,6 +174,7 @@ class Intake:
     def _took(self, committed: Committed) -> None:
         self._responses.came(committed.answered)
         for message in committed.responses:
+            self._parts.announced.expect(message)
             self._dispatch.thread.post(partial(self._dispatch.show_response, message))
         self.must_remember |= not self.remembers and any(
             row.file.created_time < self._held_before and wire.message_kind(row.file.name) == "request"

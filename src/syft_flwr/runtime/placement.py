@@ -243,6 +243,7 @@ class Placement:
         work.route = route
         self._keep(work)
         sender = work.message.sender
+        self._parts.announced.expect(work.message)
         if not route.backlog.is_before(sender, work.number) and route.lane.offer(work):
             route.backlog.placed(sender, work.number)
             return

@@ -208,9 +208,7 @@ def _assemble(
         who=_name_of_process(),
     )
     stack.callback(budget.close)
-    gateway = HttpDriveGateway(
-        endpoint, credentials, settings=settings, clock=clock, rng=rng, patience=_PATIENCE, budget=budget
-    )
+    gateway = HttpDriveGateway(endpoint, credentials, clock=clock, rng=rng, patience=_PATIENCE, budget=budget)
     stack.callback(gateway.close)
     return assemble(
         address,

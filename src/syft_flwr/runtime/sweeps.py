@@ -123,7 +123,8 @@ class Sweeps:
         """Pass on what is listed, and note it; before the first request, look which have a reply, if need be."""
         for file in files:
             ids.add(file.id)
-            if not self._intake.remembers and wire.message_kind(file.name) == "request":
+            is_request = wire.message_kind(file.name) == "request"
+            if is_request and not (self._intake.remembers or self._parts.ledger.knows(file.id)):
                 self._remember()
             yield file
 

@@ -224,6 +224,10 @@ class Ledger:
 
         return self._store.transact(work)
 
+    def knows(self, file_id: str) -> bool:
+        """Tell whether a file is in the journal, or over."""
+        return self._store.transact(lambda tx: tx.get(f"file/{file_id}") is not None)
+
     def refuse(self, number: int, folder_id: str) -> bool:
         """Set a file aside for good; return whether this is news."""
         return self._store.transact(lambda tx: self.journal.refuse(tx, number, folder_id))

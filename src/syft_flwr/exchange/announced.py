@@ -1,0 +1,99 @@
+"""The message that a peer writes next, looked for by its ID: that costs a twentieth of a list of the feed."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from syft_flwr import wire
+from syft_flwr.errors import DriveError
+from syft_flwr.models import DriveFile, Message
+from syft_flwr.ports import DriveGateway
+from syft_flwr.recording import GatewayTap
+
+PROPERTY = "next"
+"""Public property of a message: the ID of the file that its sender writes next to this peer, in this conversation."""
+_ID = re.compile(r"[A-Za-z0-9_-]{10,80}")
+_MOST = 10
+"""Announcements up to which to look for each costs less than to list the feed."""
+_PATIENCE = 4
+"""Looks in vain after which an announcement is not believed any more."""
+
+
+@dataclass(slots=True)
+class _Expected:
+    file_id: str
+    missed: int = 0
+
+
+class Announced:
+    """What this account announces, and what its peers have announced to it. Thread-safe.
+
+    Parties of a conversation that is thrown away whole (:class:`Disposables`) tell each other with every message under
+    which ID the next one comes. Nothing depends on it: what was found is journaled as what a sweep finds, and where the
+    start token moves for any other reason, the feed is listed; at the latest ten seconds later.
+
+    Args:
+        gateway: The account's Drive.
+        reserve: Returns a fresh reserved file ID.
+    """
+
+    def __init__(self, gateway: DriveGateway, reserve: Callable[[], str]) -> None:
+        self._gateway = gateway
+        self._reserve = reserve
+        self._lock = threading.Lock()
+        self._own: dict[tuple[str, str, str], str] = {}
+        self._expected: dict[tuple[str, str, str, str], _Expected] = {}
+
+    def step(self, kind: str, peer: str, disposable: str) -> tuple[str, dict[str, str]]:
+        """Return the ID for the next message of a conversation, and the properties that announce the one after it.
+
+        Without a name in ``disposable`` there is no such conversation: nothing is announced.
+        """
+        if not disposable:
+            return self._reserve(), {}
+        key = (kind, wire.fold_address(peer), disposable)
+        following = self._reserve()
+        with self._lock:
+            own, self._own[key] = self._own.get(key), following
+        return own or self._reserve(), {PROPERTY: following}
+
+    def end(self, disposable: str) -> None:
+        """Announce nothing more in a conversation."""
+        with self._lock:
+            self._own = {key: file_id for key, file_id in self._own.items() if key[2] != disposable}
+
+    def expect(self, message: Message) -> None:
+        """Take note of what an admitted message announces."""
+        following = message.properties.get(PROPERTY, "")
+        if _ID.fullmatch(following):
+            key = (message.kind, wire.fold_address(message.sender), message.app, message.endpoint)
+            with self._lock:
+                self._expected[key] = _Expected(following)
+
+    def look(self) -> list[DriveFile]:
+        """Look for what peers have announced; return what is there."""
+        with self._lock:
+            wanted = dict(self._expected)
+        if len(wanted) > _MOST:
+            return []
+        found: list[DriveFile] = []
+        for key, expected in wanted.items():
+            file = self._get(expected.file_id)
+            with self._lock:
+                expected.missed = expected.missed + 1 if file is None else 0
+                if (file is not None or expected.missed >= _PATIENCE) and self._expected.get(key) is expected:
+                    del self._expected[key]
+            if file is not None:
+                found.append(file)
+        if found and isinstance(self._gateway, GatewayTap):
+            self._gateway.found(found)
+        return found
+
+    def _get(self, file_id: str) -> DriveFile | None:
+        try:
+            return self._gateway.get_file(file_id, patient=False)
+        except DriveError:  # not there yet, as a rule; whatever it is, a list tells
+            return None
