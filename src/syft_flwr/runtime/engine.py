@@ -28,6 +28,7 @@ from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import MessageLane, Route, Routes
+from syft_flwr.feed.bodies_shared import SharedBodies
 from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.schedule import PollInterval
 from syft_flwr.feed.streams import Streams
@@ -201,6 +202,7 @@ class Engine:
         self._closed = threading.Event()
         self._pid = os.getpid()
         _shared_threads.enlist()
+        self.bodies = SharedBodies(self._begin_body)
         self.routes = Routes()
         self.responses = Responses(
             parts,
@@ -372,11 +374,6 @@ class Engine:
             error = ConfigurationError("a handler has this request: it is not consumed, and will be answered")
             self.parts.streams.report("consume", error, message)
 
-    def fetch_body(self, message: Message) -> Future[bytes]:
-        """Begin to download a message's body, which is not kept; the transfers of the account take turns."""
-        self.check_open()
-        return self.parts.pool.submit(self._fetch_body, message)
-
     # -- the end ----------------------------------------------------------------------------------------------
 
     def check_open(self) -> None:
@@ -430,6 +427,10 @@ class Engine:
             if route.lane is not None:
                 route.lane.stop(max(0.0, deadline - self.parts.clock.monotonic()))
         self.dispatch.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
+
+    def _begin_body(self, message: Message) -> Future[bytes]:
+        self.check_open()
+        return self.parts.pool.submit(self._fetch_body, message)
 
     def _fetch_body(self, message: Message) -> bytes:
         partial = self.parts.bodies.partial(f"stream-{message.file_id}")
