@@ -16,6 +16,7 @@ from syft_flwr.feed import (
     from_sender,
     in_inbox,
     latest_per,
+    named,
     quorum,
     received,
     reply_with,
@@ -110,6 +111,11 @@ def that_gather(runtime: DriveRuntime) -> None:
     assert_type(runtime.messages.pipe(requests, dedupe_by(sender_of)), Observable[Message])
     batches = runtime.messages.pipe(with_body(runtime), received, windowed_bytes(1_000_000, 5.0))
     assert_type(batches, Observable[list[Received]])
+
+
+def that_have_a_name(runtime: DriveRuntime) -> None:
+    assert_type(runtime.messages.pipe(requests, named(runtime, "watch")), Observable[Message])
+    assert_type(runtime.messages.pipe(with_body(runtime), received, named(runtime, "watch")), Observable[Received])
 
 
 def that_try_again(runtime: DriveRuntime, letters: list[DeadLetter[Received]]) -> None:

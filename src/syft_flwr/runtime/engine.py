@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from reactivex.disposable import SerialDisposable
+
 from syft_flwr.clock import DriveClock
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.identities import Identities
@@ -202,6 +204,7 @@ class Engine:
         self._closed = threading.Event()
         self._pid = os.getpid()
         _shared_threads.enlist()
+        self.named: dict[str, SerialDisposable] = {}
         self.bodies = SharedBodies(self._begin_body)
         self.routes = Routes()
         self.responses = Responses(

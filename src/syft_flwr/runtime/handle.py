@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, Unpack
 
 from reactivex import Observable, abc
+from reactivex.disposable import SerialDisposable
 
 from syft_flwr.errors import DriveError, RemoteHandlerError, RuntimeClosedError
 from syft_flwr.exchange.deferred import WhenLate
@@ -472,6 +473,10 @@ class DriveRuntime:
     def _bodies(self) -> SharedBodies:
         self._check_open()
         return self._engine.bodies
+
+    @property
+    def _named(self) -> dict[str, SerialDisposable]:
+        return self._engine.named
 
     def _report(self, where: str, error: BaseException, message: Message | None = None) -> None:
         self._engine.parts.streams.report(where, error, message)
