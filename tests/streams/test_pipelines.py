@@ -27,6 +27,7 @@ from syft_flwr.feed import (
     responses,
     with_body,
 )
+from syft_flwr.feed.bodies_shared import SharedBodies
 from syft_flwr.models import FeedError, Message, Received, Replied
 from syft_flwr.replay import Replay
 from syft_flwr.rpc import P2PFileRpc
@@ -231,12 +232,15 @@ class Bodies:
     _is_synchronous = False
 
     def __init__(self) -> None:
+        self._bodies = SharedBodies(self._fetch_body)
         self.asked: dict[str, Future[bytes]] = {}
+        self.count = 0
         self.reported: list[str] = []
         self.asked_more = threading.Condition()
 
     def _fetch_body(self, message: Message) -> Future[bytes]:
         with self.asked_more:
+            self.count += 1
             self.asked[message.file_id] = Future()
             self.asked_more.notify_all()
             return self.asked[message.file_id]
@@ -288,6 +292,73 @@ def test_the_bodies_in_memory_are_bounded_in_bytes_whatever_their_number() -> No
     release.set()
     bodies.wait_for("file-0", "file-1", "file-2", "file-3", "file-4", "file-5")
     subscription.dispose()
+
+
+def test_a_body_that_two_pipelines_want_is_downloaded_once_while_it_is_kept() -> None:
+    source, bodies = Subject[Message](), Bodies()
+    got: list[bytes] = []
+    came, release = threading.Event(), threading.Event()
+
+    def slow(element: Received) -> None:
+        came.set()
+        assert release.wait(PATIENCE)
+        got.append(element.body)
+
+    subscriptions = [source.pipe(with_body(bodies, parallel=1), received).subscribe(slow)]
+    subscriptions.append(source.pipe(with_body(bodies), received).subscribe(lambda element: got.append(element.body)))
+    for number in range(3):
+        source.on_next(message(number))
+    bodies.wait_for("file-0", "file-1", "file-2")
+    for file_id, future in bodies.asked.items():
+        future.set_result(file_id.encode())
+    assert came.wait(PATIENCE)
+    wait_until(lambda: len(got) == 3)  # the fast one is done with all
+    release.set()
+    wait_until(lambda: len(got) == 6)
+    bodies.wait_for("file-0", "file-1", "file-2")
+    assert bodies.count == 3
+    wait_until(lambda: not bodies._bodies._kept and not bodies._bodies._wanted)
+    for subscription in subscriptions:
+        subscription.dispose()
+
+
+def test_a_body_that_one_of_two_pipelines_gives_up_still_comes_to_the_other() -> None:
+    source, bodies = Subject[Message](), Bodies()
+    got: list[bytes] = []
+    leaving = source.pipe(with_body(bodies)).subscribe(lambda _: None)
+    staying = source.pipe(with_body(bodies), received).subscribe(lambda element: got.append(element.body))
+    source.on_next(message(0))
+    bodies.wait_for("file-0")
+    leaving.dispose()
+    bodies.asked["file-0"].set_result(b"0")
+    wait_until(lambda: got == [b"0"])
+    staying.dispose()
+
+
+def test_bodies_that_wait_for_a_slow_pipeline_are_kept_up_to_so_many_bytes() -> None:
+    bodies = Bodies()
+    messages = [message(number, size=20 * 1024 * 1024) for number in range(2)]
+    for each in messages * 2:
+        bodies._bodies.want(each)
+    for each in messages:
+        bodies._bodies.get(each)
+    assert list(bodies._bodies._kept) == ["file-1"]
+    for each in messages:
+        bodies._bodies.get(each)
+    assert bodies.count == 4  # the older one anew, which left no room for the newer one
+
+
+@pytest.mark.usefixtures("drive")
+def test_a_large_body_that_two_pipelines_want_costs_one_call(drive: DriveEmulator) -> None:
+    got: list[int] = []
+    with Observed(DO) as live, P2PFileRpc(DS, APP) as rpc:
+        for _ in range(2):
+            live.runtime.messages.pipe(with_body(live.runtime), received).subscribe(lambda r: got.append(len(r.body)))
+        rpc.send(DO, APP, "messages", bytes(200_000))
+        with drive.fault("latency", method="files.get_media", seconds=0.2):
+            live.runtime.poll_once()
+            wait_until(lambda: got == [200_000] * 2)
+    assert drive.stats()[DO]["files.get_media"]["calls"] == 1
 
 
 def test_a_body_that_can_t_be_had_is_an_error_in_its_place() -> None:

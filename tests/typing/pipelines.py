@@ -8,14 +8,22 @@ from reactivex import Observable
 from reactivex import operators as ops
 
 from syft_flwr.feed import (
+    DeadLetter,
     at_endpoint,
+    dead_letters,
+    dedupe_by,
     failed,
     from_sender,
     in_inbox,
+    latest_per,
+    named,
+    quorum,
     received,
     reply_with,
     requests,
     responses,
+    retrying,
+    windowed_bytes,
     with_body,
 )
 from syft_flwr.models import Change, FeedError, Message, Received, Rejection, Replied
@@ -88,3 +96,29 @@ def with_operators_of_reactivex(runtime: DriveRuntime, replay: Replay) -> None:
         ops.buffer_with_time(5.0, scheduler=replay.scheduler),
     )
     assert_type(batches, Observable[list[Received]])
+
+
+def sender_of(message: Message) -> str:
+    return message.sender
+
+
+def that_gather(runtime: DriveRuntime) -> None:
+    assert_type(
+        runtime.messages.pipe(requests, quorum(2, of=3, within=30.0)),
+        Observable[list[Message]],
+    )
+    assert_type(runtime.messages.pipe(requests, latest_per(sender_of)), Observable[dict[str, Message]])
+    assert_type(runtime.messages.pipe(requests, dedupe_by(sender_of)), Observable[Message])
+    batches = runtime.messages.pipe(with_body(runtime), received, windowed_bytes(1_000_000, 5.0))
+    assert_type(batches, Observable[list[Received]])
+
+
+def that_have_a_name(runtime: DriveRuntime) -> None:
+    assert_type(runtime.messages.pipe(requests, named(runtime, "watch")), Observable[Message])
+    assert_type(runtime.messages.pipe(with_body(runtime), received, named(runtime, "watch")), Observable[Received])
+
+
+def that_try_again(runtime: DriveRuntime, letters: list[DeadLetter[Received]]) -> None:
+    sizes = runtime.messages.pipe(with_body(runtime), received, retrying(size_of, times=5))
+    assert_type(sizes, Observable[int | DeadLetter[Received]])
+    assert_type(sizes.pipe(dead_letters(letters.append)), Observable[int])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from reactivex import Observable
 T = TypeVar("T")
 
 
-async def aio(source: Observable[T], *, limit: int = 1000) -> AsyncIterator[T]:
+async def aio(source: Observable[T], *, limit: int = 1000) -> AsyncGenerator[T, None]:
     """Let a stream be iterated over in asyncio, by ``async for``.
 
     Elements wait in order, at most ``limit`` of them; then the stream waits, too, and with it its other observers,

@@ -12,11 +12,10 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from syft_flwr.errors import TransferError
+from syft_flwr.feed.bodies_shared import MAX_BYTES, SharedBodies
 from syft_flwr.models import FeedError, Message, Received
 
 _CAPACITY = 1_000
-_MAX_BYTES = 32 * 1024 * 1024
-"""Of bodies that are being downloaded or wait for the observer; a larger body comes alone."""
 _JOIN_TIMEOUT = 1.0
 
 
@@ -26,7 +25,8 @@ class BodySource(Protocol):
     @property
     def _is_synchronous(self) -> bool: ...
 
-    def _fetch_body(self, message: Message) -> Future[bytes]: ...
+    @property
+    def _bodies(self) -> SharedBodies: ...
 
     def _report(self, where: str, error: BaseException, message: Message | None = None) -> None: ...
 
@@ -39,7 +39,8 @@ def with_body(
     A body that can't be had becomes a :class:`~syft_flwr.models.FeedError` in its place, and the stream goes on.
     Elements are emitted on a thread of the subscription's own, one at a time (in a replay, at once). Bodies of 32 MB
     at most are in memory. When a thousand messages wait, the stream before this operator has to wait, too; the feed
-    goes on into the journal.
+    goes on into the journal. A body that several pipelines want is downloaded once, unless one of them falls so far
+    behind that more than 32 MB would have to be kept for it.
 
     Args:
         source: The runtime whose messages they are.
@@ -73,6 +74,7 @@ class _Loader:
         self, source: BodySource, observer: abc.ObserverBase[Received | FeedError], max_size: int | None, parallel: int
     ) -> None:
         self._source = source
+        self._bodies = source._bodies  # noqa: SLF001 - a friend of it
         self._observer = observer
         self._max_size = max_size
         self._parallel = parallel
@@ -86,7 +88,11 @@ class _Loader:
 
     def load_now(self, message: Message) -> None:
         """Emit a message before returning."""
-        self._emit(message, self._begin(message))
+        self._bodies.want(message)
+        try:
+            self._emit(message, self._begin(message))
+        finally:
+            self._bodies.leave(message)
 
     def on_next(self, message: Message) -> None:
         with self._changed:
@@ -94,6 +100,7 @@ class _Loader:
             if self._disposed:
                 return
             self._waiting.append(message)
+            self._bodies.want(message)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="syft-bodies", daemon=True)
                 self._thread.start()
@@ -114,9 +121,12 @@ class _Loader:
     def dispose(self) -> None:
         with self._changed:
             self._disposed = True
+            for message in self._waiting:
+                self._bodies.leave(message)
+            for message, future in self._begun:
+                self._drop(message, future)
             self._waiting.clear()
-            for _, future in self._begun:
-                future.cancel()
+            self._begun.clear()
             self._changed.notify_all()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_TIMEOUT)
@@ -137,7 +147,7 @@ class _Loader:
             with self._changed:
                 self._bytes -= message.size
                 if self._begun:
-                    self._begun.popleft()
+                    self._bodies.leave(self._begun.popleft()[0])
                 self._changed.notify_all()
         if not self._disposed:
             self._observer.on_completed()
@@ -151,7 +161,7 @@ class _Loader:
         if not self._begun:
             return True
         under_way = sum(not future.done() for _, future in self._begun)
-        return under_way < self._parallel and self._bytes + self._waiting[0].size <= _MAX_BYTES
+        return under_way < self._parallel and self._bytes + self._waiting[0].size <= MAX_BYTES
 
     def _begin_some(self) -> None:
         while True:
@@ -163,10 +173,15 @@ class _Loader:
                 self._changed.notify_all()
             future = self._begin(message)
             with self._changed:
-                self._begun.append((message, future))
                 if self._disposed:
-                    future.cancel()
+                    self._drop(message, future)
+                    return
+                self._begun.append((message, future))
             future.add_done_callback(self._wake)
+
+    def _drop(self, message: Message, future: Future[bytes]) -> None:
+        future.cancel()
+        self._bodies.leave(message)
 
     def _wake(self, _: Future[bytes]) -> None:
         with self._changed:
@@ -178,7 +193,7 @@ class _Loader:
             refused.set_exception(TransferError(f"the body has {message.size} bytes; the limit is {self._max_size}"))
             return refused
         try:
-            return self._source._fetch_body(message)  # noqa: SLF001 - a friend of it
+            return self._bodies.get(message)
         except Exception as error:  # the runtime was closed; it is this message's result
             refused.set_exception(error)
             return refused

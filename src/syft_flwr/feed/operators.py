@@ -14,13 +14,16 @@ Each is a function from one ``Observable`` to another, typed, so that a type che
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
-from reactivex import Observable, operators
+from reactivex import Observable, abc, operators
+from reactivex.disposable import Disposable, SerialDisposable
 
 from syft_flwr import wire
 from syft_flwr.feed.router import MessageRouter
 from syft_flwr.models import FeedError, Message, Received
+
+T = TypeVar("T")
 
 MessageOperator: TypeAlias = Callable[[Observable[Message]], Observable[Message]]
 """What narrows a stream of messages."""
@@ -89,6 +92,36 @@ def received(source: Observable[Received | FeedError]) -> Observable[Received]:
 def failed(source: Observable[Received | FeedError]) -> Observable[FeedError]:
     """Keep the errors of :func:`~syft_flwr.feed.with_body`."""
     return source.pipe(operators.filter(_is_error), operators.map(_as_error))
+
+
+class Naming(Protocol):
+    """Who knows subscriptions by name: a :class:`~syft_flwr.runtime.DriveRuntime`, live or of a replay."""
+
+    @property
+    def _named(self) -> dict[str, SerialDisposable]: ...
+
+
+def named(runtime: Naming, name: str) -> Callable[[Observable[T]], Observable[T]]:
+    """Let one subscription of a name live: the next one ends it, as when a notebook's cell is run again.
+
+    It drops what would come to the earlier subscription, and what that had gathered. Names are those of an account in
+    this process, however often :meth:`~syft_flwr.runtime.DriveRuntime.open` was called.
+
+    Args:
+        runtime: The runtime of the account.
+        name: A name of your own.
+    """
+
+    def apply(source: Observable[T]) -> Observable[T]:
+        def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            place = runtime._named.setdefault(name, SerialDisposable())  # noqa: SLF001 - a friend of it
+            place.disposable = Disposable()
+            place.disposable = subscription = source.subscribe(observer, scheduler=scheduler)
+            return subscription
+
+        return Observable(subscribe)
+
+    return apply
 
 
 def _keep(predicate: Callable[[Message], bool]) -> MessageOperator:

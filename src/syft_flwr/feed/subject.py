@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 
 from reactivex import abc
@@ -34,7 +34,7 @@ class IsolatedSubject(Subject[T]):
         self._report = report
         self._post = post
 
-    def aio(self, *, limit: int = 1000) -> AsyncIterator[T]:
+    def aio(self, *, limit: int = 1000) -> AsyncGenerator[T, None]:
         """Iterate over the stream in asyncio; see :func:`syft_flwr.feed.aio`."""
         return aio(self, limit=limit)
 

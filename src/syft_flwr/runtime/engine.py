@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from reactivex.disposable import SerialDisposable
+
 from syft_flwr.errors import ConfigurationError, RuntimeClosedError
 from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.lane import HandlerThreads, Lane
@@ -18,6 +20,7 @@ from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import MessageLane, Route, Routes
+from syft_flwr.feed.bodies_shared import SharedBodies
 from syft_flwr.feed.schedule import PollInterval
 from syft_flwr.models import Message
 from syft_flwr.runtime.dispatch import Dispatch
@@ -88,6 +91,8 @@ class Engine:
         self._closed = threading.Event()
         self._pid = os.getpid()
         _shared_threads.enlist()
+        self.named: dict[str, SerialDisposable] = {}
+        self.bodies = SharedBodies(self._begin_body)
         self.routes = Routes()
         self.responses = Responses(
             parts,
@@ -259,11 +264,6 @@ class Engine:
             error = ConfigurationError("a handler has this request: it is not consumed, and will be answered")
             self.parts.streams.report("consume", error, message)
 
-    def fetch_body(self, message: Message) -> Future[bytes]:
-        """Begin to download a message's body, which is not kept; the transfers of the account take turns."""
-        self.check_open()
-        return self.parts.pool.submit(self._fetch_body, message)
-
     # -- the end ----------------------------------------------------------------------------------------------
 
     def check_open(self) -> None:
@@ -317,6 +317,10 @@ class Engine:
             if route.lane is not None:
                 route.lane.stop(max(0.0, deadline - self.parts.clock.monotonic()))
         self.dispatch.placement.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
+
+    def _begin_body(self, message: Message) -> Future[bytes]:
+        self.check_open()
+        return self.parts.pool.submit(self._fetch_body, message)
 
     def _fetch_body(self, message: Message) -> bytes:
         partial = self.parts.bodies.partial(f"stream-{message.file_id}")

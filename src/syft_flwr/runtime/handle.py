@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, Unpack
 
 from reactivex import Observable, abc
+from reactivex.disposable import SerialDisposable
 
 from syft_flwr.errors import DriveError, RemoteHandlerError, RuntimeClosedError
 from syft_flwr.exchange.deferred import WhenLate
@@ -17,6 +17,7 @@ from syft_flwr.exchange.objects import Disposable
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.waiting import Waiting
+from syft_flwr.feed.bodies_shared import SharedBodies
 from syft_flwr.feed.router import from_start
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied, Replies
 from syft_flwr.recording import Recorder
@@ -468,9 +469,14 @@ class DriveRuntime:
     def _is_synchronous(self) -> bool:
         return not self._engine.threaded
 
-    def _fetch_body(self, message: Message) -> Future[bytes]:
+    @property
+    def _bodies(self) -> SharedBodies:
         self._check_open()
-        return self._engine.fetch_body(message)
+        return self._engine.bodies
+
+    @property
+    def _named(self) -> dict[str, SerialDisposable]:
+        return self._engine.named
 
     def _report(self, where: str, error: BaseException, message: Message | None = None) -> None:
         self._engine.parts.streams.report(where, error, message)
