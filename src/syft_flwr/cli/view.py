@@ -177,7 +177,7 @@ def _owner(fields: Mapping[str, Any]) -> str | None:
         return str(fields["reason"])
     states = {
         "present": "is here",
-        "away": "did not answer in time",
+        "away": f"is away: it {fields.get('reason')}",
         "unreachable": str(fields.get("reason", "")),
     }
     state = states.get(str(fields["state"]))

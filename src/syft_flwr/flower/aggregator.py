@@ -114,6 +114,7 @@ class Aggregation:
         self._spool = spool
         self.out = plan.out
         self._hash = project.code_hash()
+        self._last_seen: dict[str, float | None] = {}
         self._started = time.time() if resumption is None else resumption.record.started
         self.run_id = secrets.randbits(62) + 1 if resumption is None else int(resumption.record.run_id)
 
@@ -197,6 +198,7 @@ class Aggregation:
             "failures": self._tally.failed_types(),
             "traffic": self._tally.rounds,
             "timeline": self._tally.timeline,
+            "last_seen": self._last_seen,
         }
 
     def save(self, extra: Mapping[str, Any]) -> tuple[Path, Path | None]:
@@ -235,6 +237,7 @@ class Aggregation:
             raise FlowerError(f"the ServerApp raised {type(error).__name__}: {error}") from error
 
     def _dismiss(self, grid: FlowerGrid, reason: str) -> None:
+        self._last_seen = grid.presence.last_seen_at()
         self._progress("dismissed", reason=reason)
         started = time.monotonic()
         silent_owners = grid.stop_owners(reason, self._plan.farewell)

@@ -37,6 +37,7 @@ from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.outbox import Batch, Outbox
 from syft_flwr.flower.presence import Presence, Reminder
 from syft_flwr.flower.progress import Progress, silent
+from syft_flwr.flower.pulse import SILENCE, Pulse
 from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply
 from syft_flwr.flower.screening import outline
 from syft_flwr.flower.shared_arrays import Digests, SharedArrays
@@ -67,6 +68,7 @@ class FlowerGrid(Grid):
         run_config: Mapping[str, bool | float | int | str] | None = None,
         run_started: float | None = None,
         earlier: Mapping[str, str] | None = None,
+        silence: float = SILENCE,
         progress: Progress = silent,
         spool: Path | None = None,
     ) -> None:
@@ -80,6 +82,7 @@ class FlowerGrid(Grid):
             run_config: The aggregator's overrides of the run config, for the owners.
             run_started: Unix seconds, if the run goes on that another process started.
             earlier: Futures of messages that were under way then, by message ID.
+            silence: Seconds without a word from an owner whose reply is awaited, after which it is asked for one.
             spool: Directory for the arrays of large replies, while a strategy keeps them; by default the system's.
             progress: Gets ``sent``, ``reply``, ``late``, ``owner``, ``short``, ``waiting``, ``awaiting``, ``outage``
                 and ``outage_over`` events.
@@ -109,6 +112,9 @@ class FlowerGrid(Grid):
         self._greeter = Greeter(
             self._rpc, self.nodes, self.presence, self._send_greetings, progress, project_hash=project_hash
         )
+
+        self._longest_wait = min(_LONGEST_WAIT, silence)
+        self._pulse = Pulse(self._rpc, app_name, self.nodes, self.presence, self._lose, silence=silence)
 
     def set_run(self, run: Run) -> None:
         if not isinstance(run, Run):
@@ -169,6 +175,7 @@ class FlowerGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return the replies that are there; an unknown, expired or unsent message has an Error reply at once."""
         replies: list[Message] = []
+        self._look_after_owners()
         for message_id in dict.fromkeys(message_ids):
             with self._lock:
                 pending = self._pending.get(message_id)
@@ -202,6 +209,7 @@ class FlowerGrid(Grid):
                 del waiting[message_id]
             if left is not None and left <= 0:
                 break
+            self._look_after_owners()
             if (waited := reminder.due()) is not None:
                 self._remind(waiting.values(), waited, end)
         for pending in waiting.values():
@@ -247,7 +255,7 @@ class FlowerGrid(Grid):
     def close(self) -> None:
         """End the thread and withdraw what nobody has answered; idempotent."""
         self._rpc.close()
-        leftovers = self._greeter.close()
+        leftovers = self._greeter.close() + self._pulse.close()
         with self._lock:
             leftovers += [pending.future_id for pending in self._pending.values() if pending.future_id]
             leftovers += [*self._answered, *self._earlier.values()]
@@ -401,7 +409,7 @@ class FlowerGrid(Grid):
         futures = [p.future_id for p in current if p.future_id]
         answered: set[str] = set()
         if len(futures) == len(waiting):
-            patience = min(_LONGEST_WAIT, min(p.expires_at for p in current) - time.time())
+            patience = min(self._longest_wait, min(p.expires_at for p in current) - time.time())
             answered = self._rpc.answered(futures, max(0.0, patience if left is None else min(patience, left)))
         found: list[tuple[str, Message]] = []
         for pending in current:
@@ -463,9 +471,15 @@ class FlowerGrid(Grid):
         self._forget(pending)
         self._lose(pending.node)
 
-    def _lose(self, node: int) -> None:
-        if node in self.nodes and self.presence.lost(node):
+    def _lose(self, node: int, reason: str = "did not answer in time") -> None:
+        if node in self.nodes and self.presence.lost(node, reason):
             self._greeter.greet([node])
+
+    def _look_after_owners(self) -> None:
+        with self._lock:
+            pending = list(self._pending.values())
+        at_work = {p.node for p in pending if p.future_id and p.instruction.metadata.message_type != SYSTEM_MESSAGE}
+        self._pulse.look(at_work, str(self.run.run_id))
 
     def _forget(self, pending: Pending, *, keep: bool = False) -> None:
         """Note that a message is over; its answer may be kept until the next batch, should this process be killed."""

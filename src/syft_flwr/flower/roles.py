@@ -217,6 +217,7 @@ def run_owner(
         run_config=project.run_config,
         run_overrides=plan.run_overrides,
         project_hash=project_hash,
+        stays=not plan.serving.once,
         lets_override=plan.lets_override,
     )
     with _alone(directory, f"{email} and the project {project.name}"):
