@@ -130,23 +130,21 @@ class FakeEvents:
     def __init__(self, drive: FakeDrive, email: str) -> None:
         self._drive = drive
         self._email = email
-        self._handler: Callable[..., Any] | None = None
+        self._handlers: dict[str, Callable[..., Any]] = {}
         self._stopped = False
 
     def on_request(self, endpoint: str, handler: Callable[..., Any], *args: Any, **options: Any) -> None:
-        assert endpoint == "messages"
         assert options["with_message"]
-        self._handler = handler
+        self._handlers[endpoint] = handler
 
     def run_forever(self) -> None:
-        assert self._handler is not None
         while not self._stopped:
             with self._drive.changed:
                 self._drive.changed.wait_for(lambda: self._stopped or self._drive.requests.get(self._email), 0.5)
                 letter = self._drive.requests[self._email].pop(0) if self._drive.requests.get(self._email) else None
             if letter is None or self._stopped:
                 continue
-            reply = self._handler(letter.body, letter.wire())
+            reply = self._handlers[letter.endpoint](letter.body, letter.wire())
             if reply is not None:
                 self._drive.answer(letter.future_id, reply)
 
@@ -162,9 +160,8 @@ class FakeEvents:
         return FakeDisposable(self._drive, name)
 
     def drain(self, timeout: float | None = None) -> bool:
-        assert self._handler is not None
         for letter in self._drive.inbox(self._email) if self._drive.requests.get(self._email) else ():
-            reply = self._handler(letter.body, letter.wire())
+            reply = self._handlers[letter.endpoint](letter.body, letter.wire())
             if reply is not None:
                 self._drive.answer(letter.future_id, reply)
         return True

@@ -134,14 +134,14 @@ def test_strategies_that_one_app_starts_one_after_the_other_are_kept_apart(
 ) -> None:
     rounds = run(federation, tmp_path, progress, "twice", "plain")
     assert [(row.get("start", 1), row["round"]) for row in rounds] == [(1, 1), (2, 1)]
-    kept = sorted(path.name for path in (tmp_path / "out" / "checkpoints").iterdir())
+    kept = sorted(path.name for path in (tmp_path / "out" / "checkpoints").glob("*.npz"))
     assert kept == ["round-1.npz", "start-2-round-1.npz"]
 
 
 def test_only_the_last_three_checkpoints_are_kept(federation: Federate, tmp_path: Path, progress: Events) -> None:
     run(federation, tmp_path, progress, "train_only", "plain", rounds=5)
     kept = sorted(path.name for path in (tmp_path / "out" / "checkpoints").iterdir())
-    assert kept == ["round-3.npz", "round-4.npz", "round-5.npz"]
+    assert kept == [f"round-{number}.{suffix}" for number in (3, 4, 5) for suffix in ("npz", "state")]
 
 
 def test_a_server_app_that_raises_fails_the_run_and_the_owners_leave(

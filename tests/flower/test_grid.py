@@ -138,16 +138,18 @@ def test_without_a_timeout_the_ttl_ends_the_wait_with_an_error_reply(grid: Flowe
     assert reply.error.reason == f"no reply of {OWNERS[0]} within the message's ttl of 0.1 s"
 
 
-def test_a_reply_is_taken_once_and_its_request_deleted(grid: FlowerGrid, drive: FakeDrive) -> None:
+def test_a_reply_is_taken_once_and_its_request_deleted_with_the_next_batch(grid: FlowerGrid, drive: FakeDrive) -> None:
     (message_id,) = grid.push_messages([train(OWNERS[0], value=5)])
     assert list(grid.pull_messages([message_id])) == []
     letter = drive.wait_for_request(OWNERS[0])
     drive.answer(letter.future_id, reply_to(letter))
     (reply,) = grid.pull_messages([message_id])
     assert reply.content["metrics"]["value"] == 5  # type: ignore[index]
-    assert drive.deleted == [letter.future_id]
+    assert drive.deleted == []
     (again,) = grid.pull_messages([message_id])
     assert again.error.code == ErrorCode.MESSAGE_UNAVAILABLE
+    grid.push_messages([])
+    assert drive.deleted == [letter.future_id]
 
 
 @pytest.mark.parametrize(

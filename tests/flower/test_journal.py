@@ -25,16 +25,16 @@ def test_a_killed_run_leaves_a_journal_of_what_is_under_way(tmp_path: Path) -> N
         assert (earlier.run_id, earlier.round, earlier.ended, earlier.futures) == ("77", 2, False, (second,))
 
 
-def test_the_next_run_withdraws_what_is_left_and_says_that_it_can_not_resume(tmp_path: Path) -> None:
+def test_the_next_run_withdraws_what_is_left_and_says_so(tmp_path: Path) -> None:
     drive, progress = FakeDrive(), Events()
     with RunJournal(tmp_path / "journal") as journal:
         journal.begin(77, tmp_path)
         rpc = JournaledRpc(FakeRpc(drive, "agg@example.com"), journal)
         rpc.send("do1@example.com", "flwr/x", "messages", b"body")
-        _clean_up_after(journal.earlier(), rpc, progress)
+        _clean_up_after(journal.earlier(), None, rpc, progress)
         assert drive.inbox("do1@example.com") == []
         assert progress.named("interrupted") == [{"run_id": "77", "round": 0, "out": str(tmp_path)}]
         journal.begin(78, tmp_path)
         journal.end()
-        _clean_up_after(journal.earlier(), rpc, progress)
+        _clean_up_after(journal.earlier(), None, rpc, progress)
         assert len(progress.named("interrupted")) == 1

@@ -27,7 +27,7 @@ from syft_flwr.feed import (
     responses,
     with_body,
 )
-from syft_flwr.feed.bodies_shared import SharedBodies
+from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.models import FeedError, Message, Received, Replied
 from syft_flwr.replay import Replay
 from syft_flwr.rpc import P2PFileRpc

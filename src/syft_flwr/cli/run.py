@@ -55,6 +55,9 @@ def run(  # noqa: PLR0917 - typer passes options by name
         Path | None, typer.Option(dir_okay=False, help="Aggregator: write a report of the run to this HTML file.")
     ] = None,
     checkpoints: Annotated[bool, typer.Option(help="Aggregator: keep the arrays of the last three rounds.")] = True,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Aggregator: go on with the run before, which was killed.")
+    ] = False,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Data owner: run the app in this process, to debug it.")
     ] = False,
@@ -97,7 +100,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.flower.links import Polling
         from syft_flwr.flower.project import FlowerProject, parse_config
         from syft_flwr.flower.report import report_of
-        from syft_flwr.flower.roles import OwnerPlan, Parties, Serving, run_aggregator, run_owner
+        from syft_flwr.flower.roles import OwnerPlan, Parties, Serving, interrupted_run, run_aggregator, run_owner
         from syft_flwr.settings import OUTPUT_VARIABLE
 
         flower = FlowerProject.load(project)
@@ -123,13 +126,17 @@ def run(  # noqa: PLR0917 - typer passes options by name
             return
         if once or until_idle or max_runtime:
             raise ConfigurationError("--once, --until-idle and --max-runtime are for data owners")
+        if resume and out is not None:
+            raise ConfigurationError("--resume goes on in the directory of the run before; leave --out out")
+        before = interrupted_run(flower, parties.aggregator) if resume else None
         plan = RunPlan(
             datasites=parties.datasites,
             overrides=overrides,
-            out=out or default_directory(flower.app_name),
+            out=out or before or default_directory(flower.app_name),
             min_available=min_available,
             patience=wait,
             checkpoints=checkpoints,
+            resume=resume,
         )
         os.environ.setdefault(OUTPUT_VARIABLE, str(plan.out.absolute()))  # apps of existing projects read it
         with report_of(plan.out, report):

@@ -177,7 +177,7 @@ def _owner(fields: Mapping[str, Any]) -> str | None:
         return str(fields["reason"])
     states = {
         "present": "is here",
-        "away": "did not answer in time",
+        "away": f"is away: it {fields.get('reason')}",
         "unreachable": str(fields.get("reason", "")),
     }
     state = states.get(str(fields["state"]))
@@ -203,9 +203,8 @@ def _project(fields: Mapping[str, Any]) -> str:
 
 def _interrupted(fields: Mapping[str, Any]) -> str:
     return (
-        f"the run before, {fields['run_id']}, was interrupted in round {fields['round']}. Flower keeps the state of a "
-        f"strategy in memory only, so it can't be resumed: this is a new run from the start. What there is of the old "
-        f"one is in {fields['out']}"
+        f"the run before, {fields['run_id']}, was interrupted in round {fields['round']}. This is a new run from the "
+        f"start; 'syft-flwr run --resume' would have gone on with it. What there is of it is in {fields['out']}"
     )
 
 
@@ -265,6 +264,7 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "stopped": lambda f: f"{f['owner']} leaves: {f['reason']}",
     "checkpoint": lambda f: f"checkpoint: {f['path']}",
     "interrupted": _interrupted,
+    "resumed": lambda f: f"run {f['run_id']} goes on after round {f['round']}",
     "bill": lambda f: f"{f['account']} {spent(f)}",
     "result": lambda f: f"result: {f['path']}" + (f", arrays: {f['arrays']}" if f["arrays"] else ""),
 }

@@ -12,7 +12,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from syft_flwr.errors import TransferError
-from syft_flwr.feed.bodies_shared import MAX_BYTES, SharedBodies
+from syft_flwr.feed.shared_bodies import MAX_BYTES, SharedBodies
 from syft_flwr.models import FeedError, Message, Received
 
 _CAPACITY = 1_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.progress import Fanout, Progress, silent
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.recorder import Recorder
+from syft_flwr.flower.run_record import Resumption, RunRecord
 from syft_flwr.flower.tally import Tally
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_directories, write_private
@@ -40,7 +42,8 @@ class RunPlan:
     """How the aggregator runs a project.
 
     ``min_available`` is how many owners must be there at the start, ``None`` for all. ``patience`` bounds the wait
-    for them, ``farewell`` the wait for their answers to the stop message; both are seconds.
+    for them, ``farewell`` the wait for their answers to the stop message; both are seconds. ``resume`` is to go on with
+    the run before, in its directory, instead of starting one.
     """
 
     datasites: tuple[str, ...]
@@ -50,6 +53,7 @@ class RunPlan:
     patience: float = 43_200.0
     farewell: float = 10.0
     checkpoints: bool = True
+    resume: bool = False
 
     @property
     def needed(self) -> int:
@@ -74,7 +78,13 @@ class Aggregation:
     """One run of a project's ServerApp, with its results."""
 
     def __init__(
-        self, project: FlowerProject, plan: RunPlan, progress: Progress = silent, *, spool: Path | None = None
+        self,
+        project: FlowerProject,
+        plan: RunPlan,
+        progress: Progress = silent,
+        *,
+        spool: Path | None = None,
+        resumption: Resumption | None = None,
     ) -> None:
         """Prepare a run; nothing of the project is executed yet.
 
@@ -83,6 +93,7 @@ class Aggregation:
             plan: How to run it.
             progress: Gets the events of the run.
             spool: Directory for large arrays that are not in use, by default the system's for temporary files.
+            resumption: The run to go on with, in place of a new one.
 
         Raises:
             ConfigurationError: The plan asks for more owners than there are.
@@ -93,11 +104,24 @@ class Aggregation:
         self._plan = plan
         self._tally = Tally()
         self._progress = Fanout(self._tally, progress)
-        self.run_id = secrets.randbits(62) + 1
-        self._recorder = Recorder(self._progress, plan.out / "checkpoints" if plan.checkpoints else None, spool)
+        self._resumption = resumption
+        self._recorder = Recorder(
+            self._progress,
+            plan.out / "checkpoints" if plan.checkpoints else None,
+            spool,
+            None if resumption is None else resumption.playback,
+        )
         self._spool = spool
         self.out = plan.out
         self._hash = project.code_hash()
+        self._last_seen: dict[str, float | None] = {}
+        self._started = time.time() if resumption is None else resumption.record.started
+        self.run_id = secrets.randbits(62) + 1 if resumption is None else int(resumption.record.run_id)
+
+    @property
+    def taken_over(self) -> Mapping[str, str] | None:
+        """Futures of the messages under way when the run was interrupted, by message ID; ``None`` for a new run."""
+        return None if self._resumption is None else self._resumption.messages
 
     def run(self, rpc: Rpc) -> None:
         """Run the ServerApp to its end.
@@ -114,6 +138,8 @@ class Aggregation:
             plan.datasites,
             project_hash=self._hash,
             run_config=plan.overrides,
+            run_started=self._started,
+            earlier=self.taken_over,
             progress=self._progress,
             spool=self._spool,
         )
@@ -127,6 +153,9 @@ class Aggregation:
             flwr=FLWR_VERSION,
         )
         make_directories(plan.out)
+        self._record().write(plan.out)
+        if self._resumption is not None:
+            self._progress("resumed", run_id=str(self.run_id), round=self._resumption.playback.state.round)
         ending = "the run was interrupted"
         try:
             grid.greet()
@@ -143,6 +172,20 @@ class Aggregation:
         finally:
             self._dismiss(grid, ending)
 
+    def _record(self) -> RunRecord:
+        project, plan = self._project, self._plan
+        return RunRecord(
+            project=project.name,
+            directory=str(project.directory),
+            project_hash=self._hash,
+            run_id=str(self.run_id),
+            started=self._started,
+            owners=plan.datasites,
+            run_config=plan.overrides,
+            flwr=FLWR_VERSION,
+            pid=os.getpid(),
+        )
+
     def result(self) -> dict[str, Any]:
         """Return the run's outcome as JSON can hold it, without the arrays."""
         return {
@@ -155,6 +198,7 @@ class Aggregation:
             "failures": self._tally.failed_types(),
             "traffic": self._tally.rounds,
             "timeline": self._tally.timeline,
+            "last_seen": self._last_seen,
         }
 
     def save(self, extra: Mapping[str, Any]) -> tuple[Path, Path | None]:
@@ -193,6 +237,8 @@ class Aggregation:
             raise FlowerError(f"the ServerApp raised {type(error).__name__}: {error}") from error
 
     def _dismiss(self, grid: FlowerGrid, reason: str) -> None:
+        self._last_seen = grid.presence.last_seen_at()
+        self._progress("dismissed", reason=reason)
         started = time.monotonic()
         silent_owners = grid.stop_owners(reason, self._plan.farewell)
         if silent_owners:

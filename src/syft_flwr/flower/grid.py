@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import math
-import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from syft_flwr.flower._compat import (
     FLWR_VERSION,
     SYSTEM_MESSAGE,
     Array,
+    ArrayRecord,
     ConfigRecord,
     ErrorCode,
     Grid,
@@ -25,6 +27,7 @@ from syft_flwr.flower._compat import (
     RecordDict,
     Run,
     message_without_content,
+    recorddict_to_proto,
     unknown_message_reply,
 )
 from syft_flwr.flower.codec import ObjectReference, Stamp, encode, encode_stamp, round_of
@@ -34,9 +37,10 @@ from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.outbox import Batch, Outbox
 from syft_flwr.flower.presence import Presence, Reminder
 from syft_flwr.flower.progress import Progress, silent
+from syft_flwr.flower.pulse import SILENCE, Pulse
 from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply
 from syft_flwr.flower.screening import outline
-from syft_flwr.flower.shared_arrays import SharedArrays
+from syft_flwr.flower.shared_arrays import Digests, SharedArrays
 from syft_flwr.flower.transport import OBJECTS, Rpc
 from syft_flwr.printable import printable_error
 
@@ -62,6 +66,9 @@ class FlowerGrid(Grid):
         *,
         project_hash: str = "",
         run_config: Mapping[str, bool | float | int | str] | None = None,
+        run_started: float | None = None,
+        earlier: Mapping[str, str] | None = None,
+        silence: float = SILENCE,
         progress: Progress = silent,
         spool: Path | None = None,
     ) -> None:
@@ -73,6 +80,9 @@ class FlowerGrid(Grid):
             datasites: Addresses of the data owners.
             project_hash: Tells owners which state of the project the aggregator runs.
             run_config: The aggregator's overrides of the run config, for the owners.
+            run_started: Unix seconds, if the run goes on that another process started.
+            earlier: Futures of messages that were under way then, by message ID.
+            silence: Seconds without a word from an owner whose reply is awaited, after which it is asked for one.
             spool: Directory for the arrays of large replies, while a strategy keeps them; by default the system's.
             progress: Gets ``sent``, ``reply``, ``late``, ``owner``, ``short``, ``waiting``, ``awaiting``, ``outage``
                 and ``outage_over`` events.
@@ -83,10 +93,17 @@ class FlowerGrid(Grid):
         self._outbox = Outbox(self._rpc, app_name, self.nodes)
         self._progress = progress
         self._spool = spool
-        self._shared = None if spool is None else SharedArrays(spool, datasites)
+        self._digests = Digests()
+        self._shared = None if spool is None else SharedArrays(spool, datasites, self._digests)
         self._stamp = Stamp(
-            flwr=FLWR_VERSION, project=project_hash, run_started=time.time(), run_config=dict(run_config or {})
+            flwr=FLWR_VERSION,
+            project=project_hash,
+            run_started=time.time() if run_started is None else run_started,
+            run_config=dict(run_config or {}),
         )
+        self._earlier = dict(earlier or {})
+        self._alike = Counter[bytes]()
+        self._answered: list[str] = []
         self._required: int | None = None
         self._asking: Reminder | None = None
         self._run: Run | None = None
@@ -95,6 +112,9 @@ class FlowerGrid(Grid):
         self._greeter = Greeter(
             self._rpc, self.nodes, self.presence, self._send_greetings, progress, project_hash=project_hash
         )
+
+        self._longest_wait = min(_LONGEST_WAIT, silence)
+        self._pulse = Pulse(self._rpc, app_name, self.nodes, self.presence, self._lose, silence=silence)
 
     def set_run(self, run: Run) -> None:
         if not isinstance(run, Run):
@@ -155,6 +175,7 @@ class FlowerGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return the replies that are there; an unknown, expired or unsent message has an Error reply at once."""
         replies: list[Message] = []
+        self._look_after_owners()
         for message_id in dict.fromkeys(message_ids):
             with self._lock:
                 pending = self._pending.get(message_id)
@@ -188,6 +209,7 @@ class FlowerGrid(Grid):
                 del waiting[message_id]
             if left is not None and left <= 0:
                 break
+            self._look_after_owners()
             if (waited := reminder.due()) is not None:
                 self._remind(waiting.values(), waited, end)
         for pending in waiting.values():
@@ -233,10 +255,13 @@ class FlowerGrid(Grid):
     def close(self) -> None:
         """End the thread and withdraw what nobody has answered; idempotent."""
         self._rpc.close()
-        leftovers = self._greeter.close()
+        leftovers = self._greeter.close() + self._pulse.close()
         with self._lock:
             leftovers += [pending.future_id for pending in self._pending.values() if pending.future_id]
+            leftovers += [*self._answered, *self._earlier.values()]
             self._pending.clear()
+            self._answered.clear()
+            self._earlier.clear()
         for future_id in leftovers:
             self._delete(future_id)
         self._outbox.dispose()
@@ -260,6 +285,8 @@ class FlowerGrid(Grid):
 
     def _push(self, messages: Iterable[Message], until: float = math.inf) -> list[Pending]:
         self._asking = None
+        self._delete_answered()
+        self._digests.clear()
         batch = self._outbox.batch(until)
         if self._shared is not None:
             self._shared.begin_batch(lambda: self._outbox.disposable(self.run.run_id))
@@ -280,6 +307,8 @@ class FlowerGrid(Grid):
                     group=pending.group,
                     bytes=pending.size,
                     error=pending.failure,
+                    message=pending.message_id,
+                    future=pending.future_id,
                 )
         return sent
 
@@ -292,14 +321,14 @@ class FlowerGrid(Grid):
         with batch:
             for message, following in _with_next(messages):
                 self._check(message)
-                pending = self._prepare(message)
+                pending = self._take_over(self._prepare(message))
                 references = self._share(pending, message, following)
                 weight = _size(message) - sum(reference.size for reference in references)
                 batch.add(pending, functools.partial(self._encode, message, references), max(0, weight))
 
     def _share(self, pending: Pending, message: Message, following: Message | None) -> list[ObjectReference]:
         """Put the records that a message shares with others into Drive, if its owner fetches such."""
-        if self._shared is None or pending.failure or not self.nodes.can(pending.node, OBJECTS):
+        if self._shared is None or pending.failure or pending.future_id or not self.nodes.can(pending.node, OBJECTS):
             return []
         return self._shared.leave_out(message, following, self._outbox.disposable(message.metadata.run_id))
 
@@ -333,8 +362,7 @@ class FlowerGrid(Grid):
             raise ValueError("an instruction must have content")
 
     def _prepare(self, message: Message) -> Pending:
-        # The ID is random, where a SuperLink takes a hash of the content: hashing costs a second for each 500 MB.
-        message.metadata.__dict__["_message_id"] = message_id = secrets.token_hex(32)
+        message.metadata.__dict__["_message_id"] = message_id = self._identify(message)
         node = message.metadata.dst_node_id
         asked = outline(message.content)
         head = message_without_content(message)
@@ -343,6 +371,37 @@ class FlowerGrid(Grid):
             return replace(pending, email=self.nodes.email(node))
         return replace(pending, email=f"node {node}", failure=f"no data owner of this run has the node ID {node}")
 
+    def _identify(self, message: Message) -> str:
+        """Return a message's ID, which is the same when a process that goes on with the run sends it again.
+
+        An owner that has answered it then says the same again, and its Context counts it once.
+        """
+        metadata, others = message.metadata, RecordDict()
+        digest = hashlib.sha256(
+            repr((metadata.run_id, metadata.dst_node_id, metadata.message_type, metadata.group_id)).encode()
+        )
+        for name, record in message.content.items():
+            if isinstance(record, ArrayRecord):
+                digest.update(self._digests.of(name, record)[0].encode())
+            else:
+                others[name] = record
+        digest.update(recorddict_to_proto(others).SerializeToString(deterministic=True))
+        with self._lock:
+            self._alike[digest.digest()] += 1
+            digest.update(str(self._alike[digest.digest()]).encode())
+        return digest.hexdigest()
+
+    def _take_over(self, pending: Pending) -> Pending:
+        """Let the answer stand for a message that it got before this process went on with the run."""
+        with self._lock:
+            future_id = self._earlier.pop(pending.message_id, "")
+        if not future_id:
+            return pending
+        if self._rpc.answered([future_id], 0.0):
+            return replace(pending, future_id=future_id)
+        self._delete(future_id)  # it names objects that may be gone; its owner knows it when it comes again
+        return pending
+
     def _collect(self, waiting: Mapping[str, Pending], left: float | None) -> list[tuple[str, Message]]:
         """Wait a while for the first replies; return them, and the Error replies of what expired meanwhile."""
         with self._lock:  # some may have been sent again
@@ -350,7 +409,7 @@ class FlowerGrid(Grid):
         futures = [p.future_id for p in current if p.future_id]
         answered: set[str] = set()
         if len(futures) == len(waiting):
-            patience = min(_LONGEST_WAIT, min(p.expires_at for p in current) - time.time())
+            patience = min(self._longest_wait, min(p.expires_at for p in current) - time.time())
             answered = self._rpc.answered(futures, max(0.0, patience if left is None else min(patience, left)))
         found: list[tuple[str, Message]] = []
         for pending in current:
@@ -386,7 +445,7 @@ class FlowerGrid(Grid):
             self._lose(pending.node)
         else:
             return None
-        self._forget(pending)
+        self._forget(pending, keep=body is not None)
         self._report(pending, reply, stamp, received, now)
         return reply
 
@@ -412,17 +471,32 @@ class FlowerGrid(Grid):
         self._forget(pending)
         self._lose(pending.node)
 
-    def _lose(self, node: int) -> None:
-        if node in self.nodes and self.presence.lost(node):
+    def _lose(self, node: int, reason: str = "did not answer in time") -> None:
+        if node in self.nodes and self.presence.lost(node, reason):
             self._greeter.greet([node])
 
-    def _forget(self, pending: Pending) -> None:
+    def _look_after_owners(self) -> None:
+        with self._lock:
+            pending = list(self._pending.values())
+        at_work = {p.node for p in pending if p.future_id and p.instruction.metadata.message_type != SYSTEM_MESSAGE}
+        self._pulse.look(at_work, str(self.run.run_id))
+
+    def _forget(self, pending: Pending, *, keep: bool = False) -> None:
+        """Note that a message is over; its answer may be kept until the next batch, should this process be killed."""
         if self._shared is not None:
             self._shared.release(pending.message_id)
         with self._lock:
             self._pending.pop(pending.message_id, None)
-        if pending.future_id:
+            if keep and pending.future_id:
+                self._answered.append(pending.future_id)
+        if pending.future_id and not keep:
             self._delete(pending.future_id)
+
+    def _delete_answered(self) -> None:
+        with self._lock:
+            answered, self._answered = self._answered, []
+        for future_id in answered:
+            self._delete(future_id)
 
     def _delete(self, future_id: str) -> None:
         try:

@@ -1,7 +1,8 @@
-"""What an aggregator has under way, on disk: so that the next run can clean up after one that was killed.
+"""What an aggregator has under way, on disk: so that the next run can clean up after one that was killed,
+or go on with it.
 
 Lines of JSON, appended: ``{"run": …}``, ``{"round": …}``, ``{"sent": future ID}``, ``{"gone": future ID}``,
-``{"end": …}``.
+``{"message": message ID, "future": future ID}``, ``{"dismissed": …}``, ``{"end": …}``.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,13 +21,18 @@ from syft_flwr.flower.transport import Disposable, Rpc
 
 @dataclass(frozen=True, slots=True)
 class EarlierRun:
-    """The run before this one: what it left in Drive, and how far it came if it did not end."""
+    """The run before this one: what it left in Drive, and how far it came if it did not end.
+
+    ``messages`` has the futures by message ID, ``dismissed`` says whether the owners were told that it is over.
+    """
 
     run_id: str
     round: int
     ended: bool
     futures: tuple[str, ...]
     out: str
+    dismissed: bool = False
+    messages: Mapping[str, str] = field(default_factory=dict)
 
 
 class RunJournal:
@@ -42,7 +48,8 @@ class RunJournal:
         """Return the run that the journal tells of; a last line that a crash cut off counts as absent."""
         self._file.seek(0)
         run: dict[str, Any] = {}
-        number, ended, futures = 0, False, dict[str, None]()
+        number, ended, dismissed = 0, False, False
+        futures, messages = dict[str, None](), dict[str, str]()
         for line in self._file:
             try:
                 entry = json.loads(line)
@@ -52,12 +59,16 @@ class RunJournal:
                 run = entry
             number = int(entry.get("round", number))
             ended = ended or "end" in entry
+            dismissed = dismissed or "dismissed" in entry
             if "sent" in entry:
                 futures[entry["sent"]] = None
+            if "message" in entry:
+                messages[entry["message"]] = entry["future"]
             futures.pop(entry.get("gone", ""), None)
         if not run:
             return None
-        return EarlierRun(str(run["run"]), number, ended, tuple(futures), str(run.get("out", "")))
+        messages = {message: future for message, future in messages.items() if future in futures}
+        return EarlierRun(str(run["run"]), number, ended, tuple(futures), str(run.get("out", "")), dismissed, messages)
 
     def begin(self, run_id: int, out: Path) -> None:
         """Start over, for a new run."""
@@ -70,6 +81,12 @@ class RunJournal:
 
     def sent(self, future_id: str) -> None:
         self._write(sent=future_id)
+
+    def message(self, message_id: str, future_id: str) -> None:
+        self._write(message=message_id, future=future_id)
+
+    def dismissed(self) -> None:
+        self._write(dismissed=True)
 
     def gone(self, future_id: str) -> None:
         self._write(gone=future_id)

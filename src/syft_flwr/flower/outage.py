@@ -44,6 +44,11 @@ class Outages:
         self._progress("outage", reason=str(error))
         return True
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there is an outage as far as is known."""
+        return self._since is not None
+
     def ended(self) -> None:
         with self._lock:
             since, self._since = self._since, None
@@ -58,6 +63,11 @@ class PatientRpc:
         self._rpc = rpc
         self._outages = Outages(progress)
         self._closing = threading.Event()
+
+    @property
+    def is_down(self) -> bool:
+        """Whether Drive could not be reached the last time."""
+        return self._outages.is_on
 
     def close(self) -> None:
         """Make sends that wait for Drive fail."""

@@ -95,8 +95,8 @@ class Batch:
         self._pool.shutdown(wait=True)
 
     def add(self, pending: Pending, encode: Callable[[], bytes], weight: int) -> None:
-        """Send a message of about ``weight`` bytes, unless it has failed; wait while too many bytes are in flight."""
-        if pending.failure:
+        """Send a message of about ``weight`` bytes, unless it has failed or is under way; wait for room in flight."""
+        if pending.failure or pending.future_id:
             self._results.append(pending)
             return
         with self._changed:

@@ -29,7 +29,7 @@ from syft_flwr.flower.job import Outcome, Task, failure_reply
 from syft_flwr.flower.node import node_id
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.run_store import RunStore
-from syft_flwr.flower.transport import DISPOSABLE, ENDPOINT, OBJECTS, Events
+from syft_flwr.flower.transport import DISPOSABLE, ENDPOINT, OBJECTS, PRESENCE, PRESENCE_ENDPOINT, Events
 from syft_flwr.models import Message as WireMessage
 from syft_flwr.printable import printable
 
@@ -45,7 +45,8 @@ class OwnerConfig:
     """Who this data owner is and what its app gets.
 
     ``node_config`` is this owner's own, ``run_config`` the project's. ``run_overrides`` are this owner's changes of
-    it; they win over the aggregator's, of which only those take effect that ``lets_override`` lets pass.
+    it; they win over the aggregator's, of which only those take effect that ``lets_override`` lets pass. ``stays`` is
+    whether it is there all the time, and not now and then only.
     """
 
     email: str
@@ -53,6 +54,7 @@ class OwnerConfig:
     run_config: Config = field(default_factory=dict)
     run_overrides: Config = field(default_factory=dict)
     project_hash: str = ""
+    stays: bool = True
     lets_override: Callable[[Config], bool] = lambda _: True
 
 
@@ -98,6 +100,7 @@ class DataOwner:
         """SHA-256 of those that the last message named."""
         self._overrides: dict[str, bool] = {}
         events.on_request(ENDPOINT, self.handle, with_message=True)
+        events.on_request(PRESENCE_ENDPOINT, lambda _body, _wire: b"here", with_message=True)
 
     def run_forever(self) -> None:
         """Serve messages; returns when the run's stop message came or the events were stopped."""
@@ -139,7 +142,8 @@ class DataOwner:
         if verdict.action is Action.GREET:
             # Who says that it is there is given work, and a strategy's timeout begins.
             self._apps.warm_up()
-            return encode(_acknowledge(message), replace(self._stamp(seen), can=(DISPOSABLE, OBJECTS)))
+            abilities = (DISPOSABLE, OBJECTS, *([PRESENCE] if self._config.stays else []))
+            return encode(_acknowledge(message), replace(self._stamp(seen), can=abilities))
         return self._run_app(message, stamp, body, seen, situation.age)
 
     def _run_app(self, message: Message, stamp: Stamp, body: bytes, seen: float, age: float) -> bytes:

@@ -83,15 +83,21 @@ class Presence:
         if known != reason:
             self._progress("owner", owner=self._nodes.email(node), state="unreachable", reason=reason)
 
-    def lost(self, node: int) -> bool:
-        """Note that a node did not answer in time; return whether it was there before."""
+    def last_seen_at(self) -> dict[str, float | None]:
+        """Return the times (Unix seconds) of all owners' last signs of life; ``None`` of those that have given none."""
+        now = time.time()
+        ago = {self._nodes.email(node): self.last_seen(node) for node in self._nodes}
+        return {email: None if seconds is None else now - seconds for email, seconds in ago.items()}
+
+    def lost(self, node: int, reason: str = "did not answer in time") -> bool:
+        """Note that a node is not there any more; return whether it was before."""
         with self._changed:
             if node not in self._present:
                 return False
             self._present.remove(node)
-            self._reasons[node] = "did not answer in time"
+            self._reasons[node] = reason
             self._changed.notify_all()
-        self._progress("owner", owner=self._nodes.email(node), state="away")
+        self._progress("owner", owner=self._nodes.email(node), state="away", reason=reason)
         return True
 
     def wait_for(self, count: int, timeout: float, *, first: float = 5.0) -> bool:

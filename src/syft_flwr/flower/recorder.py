@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 
 from syft_flwr.flower._compat import (
     ArrayRecord,
+    ConfigRecord,
     DefaultWorkflow,
     FedAvg,
     LegacyServer,
@@ -29,22 +28,26 @@ from syft_flwr.flower._compat import (
     parameters_to_ndarrays,
     patched,
 )
+from syft_flwr.flower.checkpoints import Checkpoints, RoundState, save_arrays
 from syft_flwr.flower.file_array import park
+from syft_flwr.flower.plain_state import StrategyState, freeze
+from syft_flwr.flower.playback import CONFIGS, Playback
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.screening import Outline, outline, sift
-from syft_flwr.private import create_private, make_directories
-
-logger = logging.getLogger(__name__)
 
 Arrays = Iterator[tuple[str, "np.ndarray[Any, Any]"]]
-"""Arrays by name, one at a time: large models need not be in memory twice."""
-_CHECKPOINTS = 3
 
 
 class Recorder:
     """Metrics per round and the latest global arrays of one run."""
 
-    def __init__(self, progress: Progress = silent, checkpoints: Path | None = None, spool: Path | None = None) -> None:
+    def __init__(
+        self,
+        progress: Progress = silent,
+        checkpoints: Path | None = None,
+        spool: Path | None = None,
+        playback: Playback | None = None,
+    ) -> None:
         """Prepare an empty record.
 
         Args:
@@ -52,16 +55,21 @@ class Recorder:
             checkpoints: Directory for the global arrays after the last three rounds, ``round-{n}.npz``, of a second
                 strategy that the app starts ``start-2-round-{n}.npz``; ``None`` for none.
             spool: Directory for the data of large global arrays, which need not be in memory while owners work.
+            playback: Of the run that this one goes on with.
         """
+        self._playback = playback
         self._metrics: dict[tuple[int, int], dict[str, dict[str, Any]]] = {}
         self._start = self._round = 0
         self._arrays: Callable[[], Arrays] = lambda: iter(())
-        self._kept: list[Path] = []
         self._on_strategy: Callable[[int], None] = lambda _: None
         self._on_refused: Callable[[Message, str], None] = lambda _reply, _flaw: None
         self._asked: Outline = {}
         self._progress = progress
-        self._checkpoints = checkpoints
+        self._checkpoints = None if checkpoints is None else Checkpoints(checkpoints)
+        self._saved = 0
+        self._state: Callable[[int, bool], RoundState] | None = None
+        if playback is not None:
+            self._metrics |= {(1, number): phases for number, phases in playback.state.metrics.items()}
         self._spool = spool
 
     def save(self, path: Path) -> Path | None:
@@ -108,6 +116,8 @@ class Recorder:
     def _begin(self, number: int, of: int) -> None:
         if number != self._round:
             self._round = number
+            if self._playback is not None and self._playback.state.over(number):
+                return
             self._progress("round", round=number, of=of, start=self._start)
 
     def _note(self, number: int, phase: str, values: Mapping[str, Any] | None) -> None:
@@ -121,16 +131,44 @@ class Recorder:
 
     def _keep(self, number: int, arrays: Callable[[], Arrays]) -> None:
         self._arrays = arrays
-        if self._checkpoints is not None and number:
-            make_directories(self._checkpoints)
-            start = f"start-{self._start}-" if self._start > 1 else ""
-            path = self._checkpoints / f"{start}round-{number}.npz"
-            save_arrays(path, arrays())
-            self._kept = [*(kept for kept in self._kept if kept != path), path]
-            for old in self._kept[:-_CHECKPOINTS]:
-                old.unlink(missing_ok=True)
-            self._kept = self._kept[-_CHECKPOINTS:]
+        if self._playback is not None and self._playback.state.trained(number):
+            self._saved = number
+        elif self._checkpoints is not None and number:
+            state = None if self._state is None else self._state(number, False)
+            path = self._checkpoints.keep(self._start, number, arrays(), state)
+            self._saved = number
             self._progress("checkpoint", round=number, path=str(path))
+
+    def _keep_evaluation(self, number: int) -> None:
+        """Note that a round is over, if there are arrays of it."""
+        if self._checkpoints is None or self._state is None or number != self._saved:
+            return
+        if self._playback is None or not self._playback.state.over(number):
+            self._checkpoints.note(self._state(number, True))
+
+    def _follow(self, strategy: Strategy, call: dict[str, Any]) -> None:
+        """Keep the strategy's state with its checkpoints from now on; of a second strategy's start there is none."""
+        self._state = None
+        if self._start > 1:
+            self._playback = None
+            return
+        inner = StrategyState(strategy)
+        for name in CONFIGS:
+            call[name] = ConfigRecord() if call[name] is None else call[name]
+        if self._playback is not None:
+            self._playback.apply(strategy, call, inner)
+        configs: dict[str, ConfigRecord] = {name: call[name] for name in CONFIGS}
+
+        def state(number: int, evaluated: bool) -> RoundState:
+            arrays: list[np.ndarray[Any, Any]] = []
+            content = {"strategy": inner.save(arrays)}
+            content |= {name: freeze(dict(config), arrays) for name, config in configs.items()}
+            beyond = ", ".join(inner.beyond())
+            obstacle = beyond and f"its strategy keeps a state of its own that can't be saved: {beyond}"
+            metrics = {number: phases for (_, number), phases in self._metrics.items()}
+            return RoundState(number, evaluated, metrics, content, arrays, obstacle)
+
+        self._state = state
 
     def _wrap_start(self, original: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(original)
@@ -143,6 +181,7 @@ class Recorder:
             self._enter(strategy)
             park(call.arguments["initial_arrays"], self._spool)
             self._keep(0, functools.partial(_from_record, call.arguments["initial_arrays"]))
+            self._follow(strategy, call.arguments)
             self._watch_strategy(strategy, rounds)
             if (evaluate := call.arguments["evaluate_fn"]) is not None:
                 call.arguments["evaluate_fn"] = self._wrap_evaluate(evaluate)
@@ -177,6 +216,7 @@ class Recorder:
         def aggregate_evaluate(server_round: int, *args: Any, **kwargs: Any) -> Any:
             metrics = evaluate(server_round, *args, **kwargs)
             self._note(server_round, "evaluate", metrics)
+            self._keep_evaluation(server_round)
             return metrics
 
         strategy.configure_train = configure_train
@@ -293,16 +333,6 @@ def required_nodes(strategy: Any) -> int:
         if getattr(strategy, fraction, 0):
             found += [getattr(strategy, name, 0) for name in minima]
     return max((number for number in found if isinstance(number, int)), default=0)
-
-
-def save_arrays(path: Path, arrays: Arrays) -> None:
-    """Write arrays as ``.npz``, complete or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    with create_private(temporary) as target, zipfile.ZipFile(target, "w") as archive:
-        for name, array in arrays:
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, array, allow_pickle=False)
-    temporary.replace(path)
 
 
 def _from_record(record: ArrayRecord) -> Arrays:

@@ -23,6 +23,7 @@ from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.progress import Fanout, Progress
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.project_files import FilesRead, hash_of, read_files
+from syft_flwr.flower.run_record import resume
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_private_directory
@@ -97,8 +98,15 @@ def run_aggregator(
         def note(event: str, /, **fields: Any) -> None:
             if event == "round":
                 journal.round(int(fields["round"]))
+            elif event == "sent" and fields["future"]:
+                journal.message(fields["message"], fields["future"])
+            elif event == "dismissed":
+                journal.dismissed()
 
-        aggregation = Aggregation(project, plan, Fanout(note, progress), spool=directory)
+        resumption = None
+        if plan.resume:
+            resumption = resume(journal.earlier(), project.code_hash(), plan.datasites, plan.overrides)
+        aggregation = Aggregation(project, plan, Fanout(note, progress), spool=directory, resumption=resumption)
         return _aggregate(aggregation, Link(parties.aggregator, polling), project.app_name, journal, progress)
 
 
@@ -110,8 +118,9 @@ def _aggregate(
     try:
         with link:
             rpc = JournaledRpc(link.rpc(app_name), journal)
-            _clean_up_after(journal.earlier(), rpc, progress)
-            journal.begin(aggregation.run_id, out.absolute())
+            _clean_up_after(journal.earlier(), aggregation.taken_over, rpc, progress)
+            if aggregation.taken_over is None:
+                journal.begin(aggregation.run_id, out.absolute())
             aggregation.run(rpc)
             journal.end()
     except FlowerError as error:
@@ -130,13 +139,24 @@ def _aggregate(
     return {**aggregation.result(), **extra, "directory": str(out)}
 
 
-def _clean_up_after(earlier: EarlierRun | None, rpc: Rpc, progress: Progress) -> None:
-    """Withdraw what the run before left in Drive, and say so if it did not come to its end."""
+def interrupted_run(project: FlowerProject, email: str) -> Path | None:
+    """Return the directory of an account's run before, which is to be gone on with; ``None`` if there is none."""
+    with RunJournal(app_directory(project, email) / "journal") as journal:
+        earlier = journal.earlier()
+    return None if earlier is None or not earlier.out else Path(earlier.out)
+
+
+def _clean_up_after(
+    earlier: EarlierRun | None, taken_over: Mapping[str, str] | None, rpc: Rpc, progress: Progress
+) -> None:
+    """Withdraw what the run before left in Drive, and say so if it did not come to its end and is not gone on with."""
     if earlier is None:
         return
+    kept = set((taken_over or {}).values())
     for future_id in earlier.futures:
-        rpc.delete_future(future_id)
-    if not earlier.ended:
+        if future_id not in kept:
+            rpc.delete_future(future_id)
+    if not earlier.ended and taken_over is None:
         progress("interrupted", run_id=earlier.run_id, round=earlier.round, out=earlier.out)
 
 
@@ -197,6 +217,7 @@ def run_owner(
         run_config=project.run_config,
         run_overrides=plan.run_overrides,
         project_hash=project_hash,
+        stays=not plan.serving.once,
         lets_override=plan.lets_override,
     )
     with _alone(directory, f"{email} and the project {project.name}"):

@@ -24,6 +24,35 @@ logger = logging.getLogger(__name__)
 _PREFIX = "object-"
 
 
+class Digests:
+    """SHA-256 and size (bytes) of serialized array records. Thread-safe.
+
+    The messages of a batch mostly hold the very same record, which is hashed once: bytes don't change.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[object, tuple[object, tuple[str, int]]] = {}
+
+    def clear(self) -> None:
+        """Let go of the records of the last batch."""
+        with self._lock:
+            self._known.clear()
+
+    def of(self, name: str, record: ArrayRecord) -> tuple[str, int]:
+        held = [array if isinstance(array, FileArray) else array.data for array in record.values()]
+        parts = zip(record.items(), held, strict=True)
+        identity = (name, tuple((key, id(data), *_shape(array)) for (key, array), data in parts))
+        with self._lock:
+            if identity not in self._known:
+                digest, size = hashlib.sha256(), 0
+                for piece in write_record(name, record):
+                    digest.update(piece)
+                    size += len(piece)
+                self._known[identity] = held, (digest.hexdigest(), size)
+            return self._known[identity][1]
+
+
 @dataclass(slots=True)
 class _Object:
     """A record in Drive, and a copy here."""
@@ -47,24 +76,24 @@ class SharedArrays:
     Args:
         directory: For copies of what is in Drive.
         readers: Addresses of the data owners.
+        digests: Of the records that are sent.
     """
 
-    def __init__(self, directory: Path, readers: Collection[str]) -> None:
+    def __init__(self, directory: Path, readers: Collection[str], digests: Digests) -> None:
         self._directory = directory
+        self._digests = digests
         self._readers = readers
         for left in directory.glob(f"{_PREFIX}*"):  # of a process that was killed
             left.unlink(missing_ok=True)
         self._lock = threading.Lock()
         self._objects: dict[str, _Object] = {}
         self._headers: dict[str, tuple[bytes, dict[int, str]]] = {}
-        self._digests: dict[object, tuple[object, tuple[str, int]]] = {}
         self._batch = 0
 
     def begin_batch(self, disposable: Callable[[], Disposable]) -> None:
         """Begin another batch of messages; withdraw what nobody needs any more."""
         with self._lock:
             self._batch += 1
-            self._digests.clear()
             for sha256, held in list(self._objects.items()):
                 if not held.users and held.used_at < self._batch - 1:
                     del self._objects[sha256]
@@ -123,28 +152,9 @@ class SharedArrays:
         """Yield a message's larger array records: place, SHA-256, size, name and record."""
         for index, (name, record) in enumerate(message.content.items()):
             if isinstance(record, ArrayRecord):
-                sha256, size = self._digest(name, record)
-                if size:
+                sha256, size = self._digests.of(name, record)
+                if not _rides_in_the_feed(name, record, size):
                     yield index, sha256, size, name, record
-
-    def _digest(self, name: str, record: ArrayRecord) -> tuple[str, int]:
-        """Return SHA-256 and size of a record; 0 if it is so small that it rides in the feed."""
-        # The messages of a batch mostly hold the very same record, which need not be hashed anew: bytes don't change.
-        held = [array if isinstance(array, FileArray) else array.data for array in record.values()]
-        key = (
-            name,
-            tuple((key, id(data), *_shape(array)) for (key, array), data in zip(record.items(), held, strict=True)),
-        )
-        if key not in self._digests:
-            digest, size = hashlib.sha256(), 0
-            pieces = write_record(name, record)
-            for piece in pieces:
-                digest.update(piece)
-                size += len(piece)
-            if size <= LARGEST and to_properties(b"".join(pieces)):
-                size = 0
-            self._digests[key] = held, (digest.hexdigest(), size)
-        return self._digests[key][1]
 
     def _provide(
         self, sha256: str, size: int, name: str, record: ArrayRecord, disposable: Disposable
@@ -163,6 +173,11 @@ class SharedArrays:
             return None
         self._objects[sha256] = held = _Object(file_id, path, size, self._batch)
         return held
+
+
+def _rides_in_the_feed(name: str, record: ArrayRecord, size: int) -> bool:
+    """Tell whether a record is so small that it needs no file of its own."""
+    return size <= LARGEST and bool(to_properties(b"".join(write_record(name, record))))
 
 
 def _shape(array: object) -> tuple[object, ...]:

@@ -10,12 +10,19 @@ from syft_flwr.models import Message
 
 ENDPOINT = "messages"
 
+PRESENCE_ENDPOINT = "presence"
+"""Where a data owner says that it is there, while its app works."""
+
 DISPOSABLE = "disposable"
 """Of a data owner: its answers to requests that are thrown away together are so, too."""
 
 
 OBJECTS = "objects"
 """Of a data owner: it fetches array records that several messages have in common."""
+
+
+PRESENCE = "presence"
+"""Of a data owner: it is there all the time, and answers when it is asked."""
 
 
 def wire_app_name(app_name: str) -> str:

@@ -20,8 +20,8 @@ from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import MessageLane, Route, Routes
-from syft_flwr.feed.bodies_shared import SharedBodies
 from syft_flwr.feed.schedule import PollInterval
+from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.models import Message
 from syft_flwr.runtime.dispatch import Dispatch
 from syft_flwr.runtime.follower import Follower

@@ -17,8 +17,8 @@ from syft_flwr.exchange.objects import Disposable
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.waiting import Waiting
-from syft_flwr.feed.bodies_shared import SharedBodies
 from syft_flwr.feed.router import from_start
+from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied, Replies
 from syft_flwr.recording import Recorder
 from syft_flwr.runtime.engine import Engine

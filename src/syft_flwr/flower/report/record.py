@@ -97,6 +97,11 @@ class Record:
         """From the first message to the last reply."""
         return max((task.received for task in self.tasks), default=0.0)
 
+    def last_seen(self, owner: str) -> float | None:
+        """Return when an owner gave its last sign of life, in seconds from the first message."""
+        seen = number(self.raw.get("last_seen", {}).get(owner))
+        return None if seen is None or self.began is None else max(0.0, seen - self.began)
+
     def metrics(self) -> list[tuple[str, str]]:
         """Return phase and name of every metric, phases in order."""
         rows = [row.metrics for row in self.rounds]

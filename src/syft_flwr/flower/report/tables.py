@@ -56,8 +56,9 @@ def owners_table(record: Record) -> Element:
         spans = [span for task in tasks for span in task.spans]
         means = [_mean([span for span in spans if span.step == step]) for step in steps]
         size = sum(task.size for task in tasks)
-        body.append(_row(owner, str(len(tasks) - errors), str(errors), *means, bytes_text(size)))
-    return _table([_head("data owner", "replies", "errors", *steps.values(), "received")], body)
+        seen = NOTHING if (at := record.last_seen(owner)) is None else seconds_text(at)
+        body.append(_row(owner, str(len(tasks) - errors), str(errors), *means, bytes_text(size), seen))
+    return _table([_head("data owner", "replies", "errors", *steps.values(), "received", "last seen after")], body)
 
 
 def errors_table(tasks: Iterable[Task]) -> Element:

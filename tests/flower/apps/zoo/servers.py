@@ -39,6 +39,31 @@ private = _app(
     )
 )
 central = _app(FedAvg, evaluate_fn=lambda number, arrays: {"norm": float(np.linalg.norm(arrays["mean"].numpy()))})
+
+
+class _Decaying(FedAvg):
+    """Lowers a learning rate as Flower's examples do: in the config that is kept from round to round."""
+
+    def configure_train(self, server_round, arrays, config, grid):
+        config["lr"] = float(config.get("lr", 1.0)) / 2
+        return super().configure_train(server_round, arrays, config, grid)
+
+    def aggregate_train(self, server_round, replies):
+        arrays, metrics = super().aggregate_train(server_round, replies)
+        metrics["lr"] = self.lr = getattr(self, "lr", 0.0) + server_round
+        return arrays, metrics
+
+
+class _Hoarding(FedAvg):
+    """Keeps what nobody can write down."""
+
+    def aggregate_train(self, server_round, replies):
+        self.hoard = object()
+        return super().aggregate_train(server_round, replies)
+
+
+decaying = _app(_Decaying)
+hoarding = _app(_Hoarding)
 wants_5 = _app(lambda: FedAvg(min_available_nodes=5))
 twice = ServerApp()
 
