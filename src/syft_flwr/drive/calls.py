@@ -107,7 +107,7 @@ class CallGovernor:
         """Return the seconds that a call of so many units would have to wait for the budget now."""
         if self._budget is None:
             return 0.0
-        return self._budget.delay(units, clock=self._clock.monotonic, drive_time=self._session.server_time())
+        return self._budget.delay(units, clock=self._clock, ahead=self._session.ahead)
 
     def _attempt(self, method: str, work: Callable[[Attempt], T], *, retried: bool) -> T:
         self._wait_for_budget(method)
@@ -139,8 +139,8 @@ class CallGovernor:
             delay = self._budget.reserve(
                 units_of(method),
                 resting=method in _RESTING,
-                clock=self._clock.monotonic,
-                drive_time=self._session.server_time(),
+                clock=self._clock,
+                ahead=self._session.ahead,
                 method=method,
             )
             if delay == 0:
