@@ -82,7 +82,7 @@ def spend(shared: SharedTime, number: int, directory: Path, rng: random.Random) 
         while True:
             (method, units), asked = rng.choice(calls), clock.monotonic()
             resting = method.startswith("changes")
-            while delay := budget.reserve(units, resting=resting, clock=clock, ahead=told, method=method):
+            while delay := budget.reserve(units, resting=resting, clock=clock, ahead=told, method=method).seconds:
                 clock.sleep(delay)
             told = START
             log.write(f"{asked} {clock.monotonic()} {units}\n")

@@ -35,7 +35,7 @@ def reserve(
     clock = ManualClock(local - now)
     clock.advance(now)
     ahead = None if drive_time is None else drive_time - now
-    return budget.reserve(units, resting=resting, clock=clock, ahead=ahead, method=method)
+    return budget.reserve(units, resting=resting, clock=clock, ahead=ahead, method=method).seconds
 
 
 @given(st.lists(st.tuples(st.sampled_from([5, 50, 100, 200]), st.integers(0, 400), st.booleans()), max_size=80))

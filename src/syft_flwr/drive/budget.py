@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from syft_flwr.drive.budget_file import BudgetFile
@@ -43,6 +43,16 @@ try:
     PACIFIC: ZoneInfo | timezone = ZoneInfo("America/Los_Angeles")
 except ZoneInfoNotFoundError:  # no tz database: standard time, at worst an hour late
     PACIFIC = timezone(timedelta(hours=-8))
+
+
+class Wait(NamedTuple):
+    """For how many seconds a call must wait, and for what: 0 when it need not.
+
+    ``"polls"`` stands for the share of a minute that polls and sweeps may have.
+    """
+
+    seconds: float
+    reason: Literal["minute", "day", "polls"] = "minute"
 
 
 class AccountBudget:
@@ -99,8 +109,8 @@ class AccountBudget:
                 self.close()
                 raise
 
-    def reserve(self, units: int, *, resting: bool, clock: Clock, ahead: float | None, method: str = "") -> float:
-        """Book units for a call that follows at once, or return the seconds after which to ask again.
+    def reserve(self, units: int, *, resting: bool, clock: Clock, ahead: float | None, method: str = "") -> Wait:
+        """Book units for a call that follows at once, or return after what time to ask again.
 
         Args:
             units: What the call costs.
@@ -110,18 +120,18 @@ class AccountBudget:
             method: The call's, for the bill.
 
         Returns:
-            0 when the units are booked.
+            No wait when the units are booked.
         """
         with self._state(clock, ahead) as (state, now, time):
             mine = f"{self._ticket}/{units}/{resting:d}"
             others = [place for place in state["queue"] if place[0] != mine]
             since = next((place[3] for place in state["queue"] if place[0] == mine), now)
-            delay = self._delay(state, units, resting=resting, since=since, now=now, time=time, others=others)
+            wait = self._delay(state, units, resting=resting, since=since, now=now, time=time, others=others)
             state["queue"] = others
-            if delay > 0:
-                if delay <= 2 * WINDOW:  # else it waits for another day, and may be in nobody's way
-                    others.append([mine, units, resting, since, now + delay + _GRACE])
-                return delay
+            if wait.seconds > 0:
+                if wait.reason != "day":  # else it may be in nobody's way
+                    others.append([mine, units, resting, since, now + wait.seconds + _GRACE])
+                return wait
             second = str(int(now))
             state["minute"][second] = state["minute"].get(second, 0) + units
             state["day"][1] += units
@@ -131,10 +141,10 @@ class AccountBudget:
                 spent[row] = spent.get(row, 0) + units
             if resting:
                 state["rest"][1] -= units
-            return 0.0
+            return wait
 
-    def delay(self, units: int, *, clock: Clock, ahead: float | None) -> float:
-        """Return the seconds that a resting call of so many units would have to wait."""
+    def delay(self, units: int, *, clock: Clock, ahead: float | None) -> Wait:
+        """Return for how long a resting call of so many units would have to wait."""
         with self._state(clock, ahead) as (state, now, time):
             others = [place for place in state["queue"] if not place[0].startswith(self._ticket)]
             return self._delay(state, units, resting=True, since=now, now=now, time=time, others=others)
@@ -176,11 +186,11 @@ class AccountBudget:
         now: float,
         time: float,
         others: list[list[Any]],
-    ) -> float:
+    ) -> Wait:
         """Return when to ask again: when there is room for this call and for those in front of it."""
         per_minute, per_day = state["limits"]
         if per_day is not None and state["day"][1] + units > per_day:
-            return _until_midnight(time)
+            return Wait(_until_midnight(time), "day")
         order = _order(resting, since, now)
         first = [place for place in others if _order(place[2], place[3], now) < order]
         limit, delay = per_minute or GOOGLE_PER_MINUTE, 0.0
@@ -194,9 +204,9 @@ class AccountBudget:
         if resting and per_minute is not None:
             wanted = units + sum(place[1] for place in first if place[2])
             missing = min(wanted, _rest_capacity(per_minute)) - state["rest"][1]
-            if missing > _ROUNDING:
-                delay = max(delay, missing / _rest_rate(per_minute))
-        return max(0.0, delay)
+            if missing > _ROUNDING and (pause := missing / _rest_rate(per_minute)) > delay:
+                return Wait(pause, "polls")
+        return Wait(max(0.0, delay))
 
     @contextmanager
     def _state(self, clock: Clock, ahead: float | None) -> Iterator[tuple[dict[str, Any], float, float]]:

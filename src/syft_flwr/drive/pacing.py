@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from syft_flwr.errors import DamagedDownloadError, DriveError, DriveUnavailableError, ListingError, RateLimitedError
 from syft_flwr.ports import Clock
@@ -18,6 +21,24 @@ LONGEST_RETRY_AFTER = 120.0
 
 _RATE_LIMIT_BASE = 1.0
 _UNAVAILABLE_BASE = 0.25
+
+
+_may_wait: ContextVar[bool] = ContextVar("may_wait", default=True)
+
+
+def may_wait() -> bool:
+    """Tell whether calls to Drive may wait for a limit and be repeated, here and now."""
+    return _may_wait.get()
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Let calls within the block, in its context, fail instead of waiting for a limit or being repeated."""
+    token = _may_wait.set(False)
+    try:
+        yield
+    finally:
+        _may_wait.reset(token)
 
 
 def should_retry(error: BaseException, attempt: int) -> bool:

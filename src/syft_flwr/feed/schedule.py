@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 from enum import Enum
 
-from syft_flwr.errors import DriveError
+from syft_flwr.errors import DriveError, RateLimitedError
 
 _JITTER = 0.1
 _LONGEST_PAUSE = 300.0
@@ -170,7 +170,9 @@ def pause_after(failures: int, error: BaseException | None = None, *, longest: f
     """Return the seconds to wait after so many failures: 1, 2, 4 … up to the ``longest``, or as long as Drive asks.
 
     The gateway has retried already what a moment's patience mends; here are a full account, a refused share, an
-    outage.
+    outage. For a budget that is spent it is the time after which there is room: who comes later loses the turn.
     """
     asked = error.retry_after if isinstance(error, DriveError) else None
+    if asked is not None and isinstance(error, RateLimitedError) and error.reason == "budget":
+        return asked
     return max(min(2.0 ** min(failures - 1, 30), longest), asked or 0.0)

@@ -8,7 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from syft_flwr.clock import DriveClock
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
+from syft_flwr.drive.pacing import at_once
 from syft_flwr.errors import ConfigurationError, RuntimeClosedError
 from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.disposables import Disposables
@@ -218,6 +219,7 @@ class Engine:
             on_deletion=lambda: self.deletions.run_soon(),  # noqa: PLW0108 - it is made below
             threaded=threaded,
         )
+        parts.gateway.tell_of_limits(parts.streams.limit)
         parts.streams.emit_with(self.dispatch.post, self.dispatch.show_waiting)
         self.deletions = Deletions(parts, later=self.dispatch.later, rng=rng)
         self.requester = Requester(
@@ -308,7 +310,7 @@ class Engine:
         pause = min(pauses, default=self.parts.settings.poll_interval)
         stretched = self.parts.gateway.budget_delay(_POLL_UNITS)
         if stretched > pause:
-            self.meter.book_stretch(stretched - pause)
+            self.meter.book_wait(stretched - pause, "polls")
             limit = self.parts.settings.quota_units_per_minute
             _log.info("%s: pause stretched to %.1f s to keep to %s units a minute", self.parts.me, stretched, limit)
         return max(pause, stretched)
@@ -320,11 +322,12 @@ class Engine:
 
     # -- messages ---------------------------------------------------------------------------------------------
 
-    def send(self, requests: Sequence[Request]) -> list[str]:
+    def send(self, requests: Sequence[Request], *, block: bool = True) -> list[str]:
         """Send requests; needs nothing of the feed. See :meth:`Requester.send`."""
         self.check_open()
-        self.follower.identify()
-        return self.requester.send(requests)
+        with nullcontext() if block else at_once():
+            self.follower.identify()
+            return self.requester.send(requests)
 
     def serve(self, route: Route, *, known_senders: Iterable[str] = ()) -> None:
         """Let a handler take the requests of an endpoint, or those that a pipeline hands over.
