@@ -58,7 +58,7 @@ class QuotaSnapshot:
     Attributes:
         methods: The calls by method, as Drive names it.
         throttled: Calls that Drive refused, since the account or the project makes too many.
-        waits: Seconds that calls and polls waited for the budget's ``minute`` or ``day``, or for the share of ``polls``.
+        waits: Seconds that calls and polls waited for the budget's ``minute`` or ``day``, or the share of ``polls``.
     """
 
     methods: Mapping[str, MethodUsage]

@@ -25,7 +25,7 @@ from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import Routes
 from syft_flwr.feed.peek import Peek
-from syft_flwr.feed.schedule import SweepKind, SweepSchedule, pause_after
+from syft_flwr.feed.schedule import Pace, SweepKind, SweepSchedule, pause_after
 from syft_flwr.feed.sweep import Sweeper
 from syft_flwr.models import ChangePage, DriveFile, Message, Rejection, RejectionReason
 from syft_flwr.runtime.dispatch import Dispatch
@@ -144,6 +144,7 @@ class Follower:
         with self._lock:
             self._begin()
             self._inboxes.make()
+            self._schedule.polled()
             if self._is_new and not self._remembers:  # what waits comes before what the feed brings
                 self._sweep_if_due()
             changes, failure = 0, None
@@ -252,9 +253,21 @@ class Follower:
 
     def finish(self) -> None:
         """Put the token on record, so that the next process looks at no page again."""
-        if self._begun and self._token and self._token != self._stored:
+        if self._begun and self._token:
             with suppress(Exception):  # it only saves a look
-                self._parts.ledger.store_token(self._token, stored=self._stored)
+                self._keep_rhythm()
+                if self._token != self._stored:
+                    self._parts.ledger.store_token(self._token, stored=self._stored)
+
+    def _keep_rhythm(self) -> None:
+        listed_ago = self._now() - self._peek.listed_at
+        self._parts.ledger.keep_rhythm(
+            {
+                "listed_at": self._parts.clock.time() - min(listed_ago, 1e9),
+                "peeks": self._peek.polls,
+                "sweeps": self._schedule.pace,
+            }
+        )
 
     # -- the beginning ----------------------------------------------------------------------------------------
 
@@ -270,9 +283,14 @@ class Follower:
         if self._token is None:
             self._is_new = True
             self._restart()
-        listed_ago = float("inf") if self._is_new else self._parts.clock.time() - ledger.cursor_obtained_at()
-        self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), self._now() - listed_ago)
-        self._schedule.begin(self._now(), ledger.swept_at() - self._parts.clock.time())
+        rhythm = {} if self._is_new else ledger.rhythm()
+        listed_at = rhythm.get("listed_at", 0.0) - self._parts.clock.time() + self._now()
+        self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), listed_at, rhythm.get("peeks", 0))
+        pace = Pace(*rhythm["sweeps"]) if rhythm else None
+        if not self._is_new:
+            self._swept_at = ledger.swept_at() or None
+        roots = self._parts.folders.inbox_roots() if pace else ()
+        self._schedule.begin(self._now(), ledger.swept_at() - self._parts.clock.time(), pace, roots)
         self._responses.resume()
         self._dispatch.journaled(ledger.last_number())
         kept = self._dispatch.responder.kept_bodies() | self._responses.kept_bodies()
@@ -388,6 +406,7 @@ class Follower:
             self._full_at = began if kind is SweepKind.FULL else self._full_at
             self._swept_at = began
         self._schedule.swept(kind, self._now(), missed=missed)
+        self._keep_rhythm()
         self._look_around()
         if gone:
             self._deletions.run_soon()
