@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runtimes import State, runtime_on
+from runtimes import State, runtime_on, serve
 
 from syft_flwr.drive.auth import load_credentials
 from syft_flwr.drive.budget import AccountBudget
@@ -17,6 +17,7 @@ from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.drive.quota import QuotaMeter
 from syft_flwr.errors import RateLimitedError
 from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.routes import Route
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.handle import engine_of
 from syft_flwr.runtime.loop import PollLoop
@@ -39,7 +40,12 @@ def open_here(emulator: DriveEmulator, clock: ManualClock, tmp_path: Path) -> It
     with ExitStack() as stack:
 
         def open_one(
-            per_minute: int | None = None, per_day: int | None = None, *, email: str = ME, **settings: Any
+            per_minute: int | None = None,
+            per_day: int | None = None,
+            *,
+            email: str = ME,
+            inline: bool = False,
+            **settings: Any,
         ) -> DriveRuntime:
             meter = QuotaMeter()
             gateway = HttpDriveGateway(
@@ -52,7 +58,7 @@ def open_here(emulator: DriveEmulator, clock: ManualClock, tmp_path: Path) -> It
                 patience=3.0,
                 budget=AccountBudget(per_minute=per_minute, per_day=per_day, path=tmp_path / f"budget-{email}"),
             )
-            parts = runtime_on(gateway, State(tmp_path / email), clock, email, meter=meter, **settings)
+            parts = runtime_on(gateway, State(tmp_path / email), clock, email, meter=meter, inline=inline, **settings)
             return stack.enter_context(parts)
 
         yield open_one
@@ -66,11 +72,18 @@ def awaited(runtime: DriveRuntime) -> int:
     return len(engine_of(runtime).parts.ledger.futures.all())
 
 
-def step(runtime: DriveRuntime, clock: ManualClock, seconds: float) -> None:
-    """Poll as the loop does, for so long."""
+def settled(runtime: DriveRuntime) -> bool:
+    """Let the runtime's threads finish what needs no further time."""
+    return engine_of(runtime).dispatch.wait_until_done(0.05)
+
+
+def step(runtime: DriveRuntime, clock: ManualClock, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+    """Poll as the loop does, for so long at most."""
     loop, end = engine_of(runtime).loop, clock.monotonic() + seconds
 
     def pause(seconds: float, *, may_be_hastened: bool) -> None:
+        if until():
+            loop.end()
         PollLoop._pause(loop, seconds, may_be_hastened=may_be_hastened)
         if clock.monotonic() >= end:
             loop.end()
@@ -171,3 +184,50 @@ def test_drive_s_own_throttling_is_one_warning_and_then_a_count(emulator, open_h
     assert "Drive throttles the account" in warnings(caplog)[0]
     assert [error.where for error in told] == ["quota"]
     assert runtime.meter.throttled > 10
+
+
+# -- answers and deadlines ----------------------------------------------------------------------------------------
+
+
+def test_polls_at_the_limit_leave_room_for_answers(open_here, clock) -> None:
+    owner, sender = open_here(1_000, email=PEER, poll_interval=0.2), open_here(poll_interval=0.2)
+    answered = []
+    owner.replied.subscribe(lambda reply: answered.append(clock.monotonic()))
+    serve(owner, Route("app", "messages", lambda body, _: body))
+    sender.send([HELLO])
+    assert owner.drain(60.0)
+    step(owner, clock, 600.0)
+    assert owner.meter.snapshot().stretched > 60.0, "polls alone would have spent the minute"
+    for count in (2, 3, 4):
+        began = clock.monotonic()
+        sender.send([HELLO])
+        step(owner, clock, 15.0, until=lambda count=count: settled(owner) and len(answered) == count)
+        assert len(answered) == count
+        assert answered[-1] - began <= 15.0
+
+
+@pytest.mark.parametrize("limits", [{"per_minute": 400}, {"per_day": 1_000}], ids=["minute", "day"])
+def test_whatever_takes_a_timeout_returns_in_time_when_the_budget_is_spent(open_here, clock, limits) -> None:
+    runtime = open_here(**limits, poll_interval=0.2)
+    (future,) = runtime.send([HELLO])
+    spend_all(runtime)
+    for wait in (
+        lambda: runtime.wait([future], timeout=5.0),
+        lambda: list(runtime.as_completed([future], timeout=5.0)),
+        lambda: runtime.answered([future], timeout=5.0),
+    ):
+        began = clock.monotonic()
+        assert not wait()
+        assert clock.monotonic() - began <= 5.0 + 1e-6
+
+
+@pytest.mark.parametrize("limits", [{"per_minute": 400}, {"per_day": 1_000}], ids=["minute", "day"])
+def test_a_drain_returns_in_time_when_the_budget_is_spent(open_here, clock, limits) -> None:
+    owner, sender = open_here(email=PEER, poll_interval=0.2, **limits), open_here(poll_interval=0.2)
+    serve(owner, Route("app", "messages", lambda body, _: body))
+    assert owner.drain(300.0)
+    for _ in range(40):
+        sender.send([HELLO])
+    began = clock.monotonic()
+    assert not owner.drain(1.0)
+    assert clock.monotonic() - began <= 1.0 + 1e-6

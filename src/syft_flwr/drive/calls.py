@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from syft_flwr.drive.budget import GOOGLE_PER_MINUTE, AccountBudget, Wait
-from syft_flwr.drive.pacing import WritePacer, may_wait, next_delay, should_retry
+from syft_flwr.drive.pacing import WritePacer, deadline, next_delay, should_retry
 from syft_flwr.drive.quota import QuotaMeter, units_of
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Sink
@@ -106,7 +106,8 @@ class CallGovernor:
                 waited += delay
                 if isinstance(error, RateLimitedError) and error.reason != _BUDGET:
                     self._tell_of_limit("drive", delay, f"Drive throttles the account: {error}", error)
-                is_patient = patient and may_wait() and waited <= self._patience
+                in_time = self._clock.monotonic() + delay <= deadline()
+                is_patient = patient and in_time and waited <= self._patience
                 if not is_patient or error.reason == _BUDGET or not should_retry(error, number):
                     raise
                 _log.info("%s: attempt %d failed, trying again after %.1f s: %s", method, number, delay, error)
@@ -159,13 +160,13 @@ class CallGovernor:
             if wait.seconds == 0:
                 return
             error = self._exceeded(method, wait)
-            if not may_wait():
+            if deadline() < self._clock.monotonic():
                 raise error
             if wait.reason != "polls":  # those are meant to be slower
                 self._tell_of_limit(_BUDGET, wait.seconds, self._words(wait), error)
             self._meter.book_wait(wait.seconds, wait.reason)
             waited += wait.seconds
-            if waited > self._patience:
+            if waited > self._patience or self._clock.monotonic() + wait.seconds > deadline():
                 raise error
             self._pause(wait.seconds)
 

@@ -23,22 +23,29 @@ _RATE_LIMIT_BASE = 1.0
 _UNAVAILABLE_BASE = 0.25
 
 
-_may_wait: ContextVar[bool] = ContextVar("may_wait", default=True)
+_deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
 
 
-def may_wait() -> bool:
-    """Tell whether calls to Drive may wait for a limit and be repeated, here and now."""
-    return _may_wait.get()
+def deadline() -> float:
+    """Return until when (monotonic seconds) calls to Drive may pause, here and now."""
+    return _deadline.get()
+
+
+@contextmanager
+def until(end: float) -> Iterator[None]:
+    """Let calls within the block, in its context, fail instead of pausing beyond ``end``: for a limit, or to repeat."""
+    token = _deadline.set(min(end, _deadline.get()))
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
 
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """Let calls within the block, in its context, fail instead of waiting for a limit or being repeated."""
-    token = _may_wait.set(False)
-    try:
+    """Let calls within the block fail instead of pausing."""
+    with until(float("-inf")):
         yield
-    finally:
-        _may_wait.reset(token)
 
 
 def should_retry(error: BaseException, attempt: int) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from syft_flwr import wire
 from syft_flwr.drive.budget import WINDOW
-from syft_flwr.drive.pacing import may_wait
+from syft_flwr.drive.pacing import deadline
 from syft_flwr.errors import DriveError, DriveUnavailableError, InvalidNameError, PartlySentError, RateLimitedError
 from syft_flwr.exchange.disposables import PROPERTY, check_name
 from syft_flwr.exchange.parts import Parts
@@ -127,7 +127,8 @@ class Requester:
 
     def _run(self, tasks: Mapping[K, Callable[[], T]]) -> dict[K, PoolFuture[T]]:
         """Run tasks on the pool; those that failed for an outage again, after pauses on this thread, if it may wait."""
-        patience = self._patience if may_wait() else 0.0
+        may_wait = self._parts.clock.monotonic() < deadline()
+        patience = self._patience if may_wait else 0.0
         done: dict[K, PoolFuture[T]] = {}
         due, waited, failures = list(tasks), 0.0, 0
         while True:
@@ -136,7 +137,7 @@ class Requester:
             due = [key for key, error in errors.items() if isinstance(error, DriveUnavailableError | RateLimitedError)]
             failures += 1
             pause = max((pause_after(failures, errors[key]) for key in due), default=0.0)
-            waited += 0.0 if all(_comes_to_its_turn(errors[key]) for key in due) and may_wait() else pause
+            waited += 0.0 if all(_comes_to_its_turn(errors[key]) for key in due) and may_wait else pause
             if not due or waited > patience or self._parts.clock.wait(self._closed, pause):
                 return done
 

@@ -18,8 +18,8 @@ from syft_flwr.clock import DriveClock
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
-from syft_flwr.drive.pacing import at_once
-from syft_flwr.errors import ConfigurationError, RuntimeClosedError
+from syft_flwr.drive.pacing import at_once, until
+from syft_flwr.errors import ConfigurationError, RateLimitedError, RuntimeClosedError
 from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.disposables import Disposables
 from syft_flwr.exchange.ids import IdPool
@@ -30,7 +30,7 @@ from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import MessageLane, Route, Routes
 from syft_flwr.feed.own_writes import OwnWrites
-from syft_flwr.feed.schedule import PollInterval
+from syft_flwr.feed.schedule import PollInterval, pause_after
 from syft_flwr.feed.streams import Streams
 from syft_flwr.models import Message
 from syft_flwr.ports import Clock, DriveGateway, StateStore
@@ -293,8 +293,21 @@ class Engine:
 
     def drain(self, timeout: float | None) -> bool:
         """Poll once, and wait until all that waits for handlers here is answered; return whether that is so."""
-        self.poll_once()
-        is_done = self.dispatch.wait_until_done(timeout)
+        clock = self.parts.clock
+        end = float("inf") if timeout is None else clock.monotonic() + timeout
+        while True:
+            try:
+                with until(end):
+                    self.poll_once()
+                break
+            except RateLimitedError as error:
+                pause = pause_after(1, error)
+                if clock.monotonic() + pause > end:
+                    clock.wait(self._closed, max(0.0, end - clock.monotonic()))
+                    return False
+                clock.wait(self._closed, pause)
+        left = None if timeout is None else max(0.0, end - clock.monotonic())
+        is_done = self.dispatch.wait_until_done(left)
         self.deletions.finish(_DELETE_TIMEOUT)
         return is_done
 
