@@ -14,7 +14,7 @@ _LONGEST_PAUSE = 300.0
 _SHORTEST_SWEEP = 0.25
 _LONGEST_SWEEP = 24.0
 _FULL_EVERY = 8
-_MOST_POLLS = 30
+_MOST_POLLS = 30.0
 """Polls from one sweep to the next, where polls are far apart and sweeps find nothing."""
 _DAY = 86_400.0
 """Seconds after which a sweep comes however few polls there were."""
@@ -63,8 +63,8 @@ class Pace(NamedTuple):
 
     interval: float
     """Seconds from one to the next."""
-    step: int = 1
-    """Polls from one to the next."""
+    step: float = 0.5
+    """Polls from one to the next, one at least."""
     polls: int = 0
     """Polls since the last one."""
     since_full: int = 0
@@ -103,10 +103,11 @@ class SweepSchedule:
         self._known_roots |= set(roots)
         if pace is not None:
             self.pace, self._full_next = pace, not 0 < pace.since_full < _FULL_EVERY
-        if pace is None or pace.step > 1:  # the last one missed nothing
-            self.pace = self.pace._replace(interval=self._base * _LONGEST_SWEEP)
+        longest = self._base * _LONGEST_SWEEP
+        if pace is not None and pace.step > 1.0:  # the last ones missed nothing
+            self.pace = pace._replace(interval=longest)
         self._last = now + last
-        self._next = now + max(0.0, self.pace.interval + last)
+        self._next = now + max(0.0, (self.pace.interval if pace else longest) + last)
 
     def polled(self) -> None:
         """Count a poll."""
@@ -115,7 +116,7 @@ class SweepSchedule:
     def token_restarted(self, now: float) -> None:
         """Ask for a full sweep at once and another look shortly, since the feed has a gap before the new token."""
         self._next = now
-        self.pace = self.pace._replace(step=1)
+        self.pace = self.pace._replace(step=0.5)
         self._full_next = True
         self._second_look = now + _SECOND_LOOK
 
@@ -196,7 +197,7 @@ class SweepSchedule:
 
     def _quicken(self) -> None:
         shorter = max(self.pace.interval / 2, self._base * _SHORTEST_SWEEP)
-        self.pace = self.pace._replace(interval=shorter, step=1)
+        self.pace = self.pace._replace(interval=shorter, step=0.5)
         self._next = min(self._next, self._last + shorter)
 
 
