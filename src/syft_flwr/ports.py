@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from syft_flwr.errors import RateLimitedError
 from syft_flwr.models import Access, Account, ChangePage, DriveFile
 
 T = TypeVar("T")
@@ -87,6 +88,9 @@ class DriveGateway(Protocol):
 
     def budget_delay(self, units: int) -> float:
         """Return the seconds until ``units`` more fit into the quota budget; 0 when they fit now."""
+
+    def tell_of_limits(self, tell: Callable[[RateLimitedError], None]) -> None:
+        """Call this with the first error of each time in which the budget or Drive holds calls up."""
 
     def close(self) -> None:
         """Break off whatever is under way; every later call raises ``RuntimeClosedError``. Idempotent."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from syft_flwr.cli.main import app
+from syft_flwr.clock import SystemClock
 from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.flower import roles
 from syft_flwr.runtime.sharing import state_directory
@@ -91,7 +91,7 @@ def test_quota_tells_what_was_spent_and_on_what() -> None:
     directory = state_directory(Path(os.environ["SYFT_FLWR_STATE_DIR"]), ME, "http://127.0.0.1:9")
     directory.mkdir(parents=True)
     budget = AccountBudget(per_minute=1_000, per_day=50_000, path=directory / "budget", who="syft-flwr run (7)")
-    budget.reserve(200, resting=False, clock=time.monotonic, drive_time=time.time(), method="files.get_media")
+    budget.reserve(200, resting=False, clock=SystemClock(), ahead=None, method="files.get_media")
     done = invoke("quota", "--email", ME)
     assert done.exit_code == 0
     for text in ("200  of 1,000", "200  of 50,000", "receiving", "files.get_media", "syft-flwr run (7)", "400,000,000"):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,16 +10,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syft_flwr.drive import budget as budget_module
+from syft_flwr.drive import budget_file
 from syft_flwr.drive.budget import GOOGLE_PER_MINUTE, LEAST, AccountBudget
 from syft_flwr.drive.quota import units_of
 from syft_flwr.drive.spending import read_spending
 from syft_flwr.errors import ConfigurationError, StateError
+from syft_flwr.testing.clock import ManualClock
 
 NOON = datetime(2026, 11, 26, 20, tzinfo=UTC).timestamp()  # in California
 
 
-def reserve(budget: AccountBudget, units: int, now: float, *, resting: bool = False, drive_time: float = NOON) -> float:
-    return budget.reserve(units, resting=resting, clock=lambda: now, drive_time=drive_time)
+def reserve(
+    budget: AccountBudget,
+    units: int,
+    now: float,
+    *,
+    resting: bool = False,
+    drive_time: float | None = NOON,
+    local: float = NOON,
+    method: str = "",
+) -> float:
+    """Reserve when the monotonic clock shows ``now``, the machine ``local``, and Drive has told ``drive_time``."""
+    clock = ManualClock(local - now)
+    clock.advance(now)
+    ahead = None if drive_time is None else drive_time - now
+    return budget.reserve(units, resting=resting, clock=clock, ahead=ahead, method=method).seconds
 
 
 @given(st.lists(st.tuples(st.sampled_from([5, 50, 100, 200]), st.integers(0, 400), st.booleans()), max_size=80))
@@ -56,17 +69,115 @@ def test_polls_leave_a_third_to_messages_and_are_spread() -> None:
 def test_processes_share_one_budget(tmp_path: Path) -> None:
     one, other = (AccountBudget(per_minute=500, path=tmp_path / "budget") for _ in range(2))
     assert reserve(one, 300, 10.0) == 0
-    assert reserve(other, 300, 11.0) == pytest.approx(60.0)
     assert reserve(other, 200, 11.0) == 0
+    assert reserve(other, 300, 11.0) == pytest.approx(60.0)
     assert (tmp_path / "budget").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_day_ends_at_midnight_pacific_time(tmp_path: Path) -> None:
     budget = AccountBudget(per_day=1_000, path=tmp_path / "budget")
     assert reserve(budget, 1_000, 0.0) == 0
-    assert reserve(budget, 5, 100.0) == 12 * 3600
+    assert reserve(budget, 5, 0.0) == 12 * 3600
     assert reserve(budget, 5, 100.0, drive_time=NOON - 7 * 86_400) > 0, "a clock that goes back gives nothing back"
     assert reserve(budget, 1_000, 200.0, drive_time=NOON + 12 * 3600 + 1) == 0
+
+
+@pytest.mark.parametrize("step", [-86_400.0, 86_400.0, 40 * 86_400.0])
+def test_a_time_of_day_that_is_wrong_begins_no_day_once_drive_has_told_its_own(tmp_path: Path, step: float) -> None:
+    path = tmp_path / "budget"
+    assert reserve(AccountBudget(per_day=1_000, path=path), 900, 0.0) == 0
+    assert reserve(AccountBudget(per_day=1_000, path=path), 200, 10.0, drive_time=None, local=NOON + step) > 0
+    assert reserve(AccountBudget(per_day=1_000, path=path), 100, 10.0, drive_time=None, local=NOON + step) == 0
+    assert reserve(AccountBudget(per_day=1_000, path=path), 5, 20.0) > 0
+    tomorrow = NOON + 12 * 3600
+    assert reserve(AccountBudget(per_day=1_000, path=path), 900, 43_200.0, drive_time=tomorrow) == 0
+
+
+@pytest.mark.parametrize("step", [-86_400.0, 86_400.0, 40 * 86_400.0])
+def test_what_was_spent_under_a_wrong_date_after_a_boot_counts_for_the_day_that_drive_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    path = tmp_path / "budget"
+    assert reserve(AccountBudget(per_day=1_000, path=path), 700, 5_000.0) == 0
+    monkeypatch.setattr(budget_module, "boot_id", lambda: "another")
+    assert reserve(AccountBudget(per_day=1_000, path=path), 200, 10.0, drive_time=None, local=NOON + step) == 0
+    assert reserve(AccountBudget(per_day=1_000, path=path), 101, 11.0) > 0
+    assert reserve(AccountBudget(per_day=1_000, path=path), 100, 11.0) == 0
+    assert reserve(AccountBudget(per_day=1_000, path=path), 1_000, 43_200.0, drive_time=NOON + 12 * 3600) == 0
+
+
+def test_a_process_that_has_slept_over_midnight_with_the_machine_is_told_of_the_new_day(tmp_path: Path) -> None:
+    path = tmp_path / "budget"
+    sleeper, other = (AccountBudget(per_day=1_000, path=path) for _ in range(2))
+    assert reserve(sleeper, 1_000, 0.0) == 0
+    assert reserve(other, 995, 1.0, drive_time=NOON + 86_400) == 0
+    assert reserve(sleeper, 10, 2.0, drive_time=NOON + 2) > 0
+    assert reserve(other, 5, 3.0, drive_time=NOON + 86_400) == 0
+    assert reserve(other, 5, 3.0, drive_time=NOON + 86_400) > 0
+
+
+# -- turns --------------------------------------------------------------------------------------------------------
+
+
+def test_a_dear_call_is_not_starved_by_cheap_ones_that_ask_later(tmp_path: Path) -> None:
+    path = tmp_path / "budget"
+    crowd, dear = AccountBudget(per_minute=400, path=path), AccountBudget(path=path)
+    now = 0.0
+    while reserve(crowd, 50, now) == 0:
+        now += 1
+    waits = reserve(dear, 200, now)
+    assert waits > 0
+    while now < 300 and reserve(dear, 200, now) > 0:
+        while reserve(crowd, 50, now) == 0:
+            pass
+        now += 0.5
+    assert now <= 70, "it had its turn as soon as a minute had gone by"
+
+
+def test_a_call_that_never_asks_again_loses_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "budget"
+    other, killed = AccountBudget(per_minute=400, path=path), AccountBudget(path=path)
+    assert reserve(other, 300, 0.0) == 0
+    assert reserve(killed, 200, 1.0) == pytest.approx(60.0)
+    killed.close()
+    assert reserve(other, 250, 61.5) > 0
+    assert reserve(other, 250, 67.0) == 0
+
+
+def test_a_message_goes_before_polls_that_wait_but_not_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "budget"
+    polls, messages = AccountBudget(per_minute=600, path=path), AccountBudget(path=path)
+    assert reserve(messages, 600, 0.0) == 0
+    assert reserve(polls, 100, 10.0, resting=True) > 0
+    assert reserve(messages, 550, 11.0) == pytest.approx(50.0)
+    assert reserve(polls, 100, 61.0, resting=True) > 0, "it would take what the message waits for"
+    assert reserve(messages, 550, 61.0) == 0
+    assert reserve(polls, 100, 61.0, resting=True) > 0
+    assert reserve(messages, 550, 75.0) == pytest.approx(47.0)
+    assert reserve(messages, 550, 122.0) > 0, "the poll has waited for a minute: it is its turn"
+    assert reserve(polls, 100, 122.0, resting=True) == 0
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100])
+def test_a_process_that_is_killed_in_mid_write_spends_nothing_and_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    path = tmp_path / "budget"
+    assert reserve(AccountBudget(per_minute=400, path=path), 100, 0.0) == 0
+    victim = AccountBudget(path=path)
+    create = budget_file.create_private
+
+    def die(place: Path) -> None:
+        with create(place) as file:
+            file.write(b"x" * kept)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(budget_file, "create_private", die)
+    with pytest.raises(KeyboardInterrupt):
+        reserve(victim, 200, 1.0)
+    monkeypatch.undo()
+    assert reserve(AccountBudget(path=path), 300, 1.0) == 0
+    assert reserve(AccountBudget(path=path), 5, 1.0) > 0
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"minute": {"x": 1}, "day": ["a", 1], "rest": [0, 0]}', "\0" * 64])
@@ -89,46 +200,6 @@ def test_a_clock_that_was_set_back_by_a_boot_gives_nothing_back(tmp_path: Path) 
 def test_a_budget_with_which_nothing_works_is_refused_with_the_least_that_does(limits: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError, match=f"at least {LEAST}"):
         AccountBudget(**limits)
-
-
-def spend(path: Path, log: Path, started: float) -> None:
-    """Spend as fast as the budget allows, a second of real time being a minute of the budget's."""
-    budget = AccountBudget(per_minute=1_000, per_day=6_000, path=path)
-    with log.open("a", buffering=1) as file:
-        times: list[float] = []
-
-        def clock() -> float:
-            times.append((time.monotonic() - started) * 60)
-            return times[-1]
-
-        while True:
-            if budget.reserve(50, resting=False, clock=clock, drive_time=NOON) == 0:
-                file.write(f"{times[-1]} 50\n")
-            else:
-                time.sleep(0.002)
-
-
-def test_eight_processes_with_kills_keep_to_the_unit(tmp_path: Path) -> None:
-    context, started = multiprocessing.get_context("spawn"), time.monotonic()
-    logs = [tmp_path / f"log-{number}" for number in range(8)]
-    children = [context.Process(target=spend, args=(tmp_path / "budget", log, started), daemon=True) for log in logs]
-    for child in children:
-        child.start()
-    while not all(log.exists() and log.stat().st_size for log in logs) and time.monotonic() - started < 60:
-        if sum(log.stat().st_size for log in logs if log.exists()) > 800:
-            os.kill(children[0].pid, signal.SIGKILL)
-            break
-        time.sleep(0.01)
-    while (time.monotonic() - started) < 8:
-        time.sleep(0.05)
-    for child in children:
-        child.kill()
-        child.join()
-    lines = [line.split() for log in logs if log.exists() for line in log.read_text().splitlines()]
-    spends = sorted((float(at), int(units)) for at, units in lines)
-    for start, _ in spends:
-        assert sum(units for at, units in spends if start <= at < start + 60) <= 1_000
-    assert 1_000 <= sum(units for _, units in spends) <= 6_000
 
 
 # -- limits -------------------------------------------------------------------------------------------------------
@@ -181,7 +252,7 @@ def test_what_was_spent_outlives_its_processes_by_method_purpose_and_process(tmp
     path, now = tmp_path / "budget", time.monotonic
     for who, method in (("run (1)", "files.create"), ("watch (2)", "changes.list"), ("run (1)", "files.delete")):
         budget = AccountBudget(path=path, who=who)
-        budget.reserve(units_of(method), resting=False, clock=now, drive_time=time.time(), method=method)
+        reserve(budget, units_of(method), now(), drive_time=time.time(), method=method)
         budget.close()
     spending = read_spending(path)
     assert (spending.minute, spending.today) == (200, 200)
@@ -196,7 +267,7 @@ def test_a_new_day_begins_a_new_bill_and_keeps_the_sums_of_the_days_before(tmp_p
     budget = AccountBudget(path=path, who="run (1)")
     for day in range(40):
         drive_time = time.time() - (39 - day) * 86_400
-        assert budget.reserve(5, resting=False, clock=lambda: 1.0, drive_time=drive_time, method="files.get") == 0
+        assert reserve(budget, 5, time.monotonic(), drive_time=drive_time, method="files.get") == 0
     spending = read_spending(path)
     assert spending.methods == {"files.get": 5}
     assert len(spending.days) == 30
@@ -206,7 +277,7 @@ def test_many_processes_leave_a_bounded_file(tmp_path: Path) -> None:
     path = tmp_path / "budget"
     for number in range(200):
         budget = AccountBudget(path=path, who=f"run ({number})")
-        budget.reserve(5, resting=False, clock=lambda: 1.0, drive_time=time.time(), method="files.get")
+        reserve(budget, 5, time.monotonic(), drive_time=time.time(), method="files.get")
         budget.close()
     spending = read_spending(path)
     assert sum(spending.processes.values()) == spending.today == 1_000

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from syft_flwr.drive.budget_file import read_budget
+from syft_flwr.errors import StateError
 from syft_flwr.ports import JSON, Transaction
 from syft_flwr.state.holders import is_alive
 from syft_flwr.state.store import DiskStore
@@ -80,11 +80,10 @@ def _rows(tx: Transaction) -> tuple[JSON, JSON, list[JSON], list[JSON]]:
 
 def _budget(path: Path) -> tuple[str | None, int | None]:
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
-        day, units = document["day"]
-        return str(day), int(units)
-    except (OSError, ValueError, LookupError, TypeError):
+        day, units = read_budget(path).get("day", (None, None))
+    except StateError:
         return None, None
+    return day, units
 
 
 def age(since: float | None, now: float | None = None) -> float | None:

@@ -6,21 +6,18 @@ that ends at midnight Pacific time; what is needed is one small file under a loc
 
 from __future__ import annotations
 
-import fcntl
-import json
-import logging
-import os
 import threading
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from syft_flwr.drive.budget_file import BudgetFile
 from syft_flwr.errors import ConfigurationError, StateError
-
-_log = logging.getLogger(__name__)
+from syft_flwr.ports import Clock
 
 WINDOW = 60
 LEAST = 400
@@ -29,11 +26,13 @@ _RESERVE = 1 / 3
 """Share of a minute that polls and sweeps leave to sending and answering."""
 _ROUNDING = 0.001
 """Units by which a level may be off for having been summed up in small parts."""
-_MOST_BYTES = 64 * 1024
+_GRACE = 5.0
+"""Seconds for which a call that was told to wait keeps its place after it should have asked again."""
+_SLACK = 120.0
+"""Seconds by which two accounts of Drive's time may differ, for network and rounding."""
 _MOST_ROWS = 50
 _OTHERS = "others"
 _KEPT_DAYS = 30
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 GOOGLE_PER_MINUTE = 325_000
 """Units that Google allows a user of a project in a minute."""
 GOOGLE_PER_DAY = 400_000_000
@@ -46,20 +45,31 @@ except ZoneInfoNotFoundError:  # no tz database: standard time, at worst an hour
     PACIFIC = timezone(timedelta(hours=-8))
 
 
+class Wait(NamedTuple):
+    """For how many seconds a call must wait, and for what: 0 when it need not.
+
+    ``"polls"`` stands for the share of a minute that polls and sweeps may have.
+    """
+
+    seconds: float
+    reason: Literal["minute", "day", "polls"] = "minute"
+
+
 class AccountBudget:
     """Counts units before they are spent, so that no minute and no day ever holds more than its limit.
 
     The file also tells by which methods and processes the units of the day were spent, and what the days before came to
     (:mod:`syft_flwr.drive.spending`).
 
-    Thread-safe, and safe among processes: a file under an flock holds what was spent, second by second. It is not
-    synced, since a power cut takes longer than the minute; a process that is killed leaves it whole. Minutes are
-    counted on the system's monotonic clock, which all processes share and no correction of the time of day moves; the
-    day is Drive's, which ends at midnight Pacific time
-    (https://developers.google.com/workspace/drive/api/guides/limits).
+    Thread-safe, and safe among processes: a file holds what was spent, second by second
+    (:mod:`syft_flwr.drive.budget_file`). Minutes are counted on the system's monotonic clock, which all processes share
+    and no correction of the time of day moves; the day is Drive's, which ends at midnight Pacific time
+    (https://developers.google.com/workspace/drive/api/guides/limits). What Drive has told one process of the time, the
+    others know until the next boot: the machine's own time of day decides nothing once Drive has answered.
 
-    Polls and sweeps (``resting`` calls) are spread evenly over two thirds of a minute's units; the last third is kept
-    for messages.
+    Calls that must wait take turns, across processes: who asks later takes no units that an earlier one waits for.
+    Polls and sweeps (``resting`` calls) are spread evenly over two thirds of a minute's units, since the last third is
+    kept for messages, and let messages go first; for a minute at most.
 
     The limits stand in the file, too: those of the process that used the account first, as long as any uses it. A
     process that gives none keeps to them. Without any, Google's own for a user and a minute is the limit.
@@ -85,184 +95,182 @@ class AccountBudget:
                     f"{name} must be at least {LEAST}, what one poll and one answer cost; it is {limit}"
                 )
         self._who = who
+        self._ticket = uuid.uuid4().hex[:8]
         self._lock = threading.Lock()
-        self._path = path
         self._own: dict[str, Any] = {"limits": [per_minute, per_day]}
-        self._file: int | None = None
-        self._users: int | None = None
-        """Open, under a shared flock, as long as this process uses the account."""
+        self._file: BudgetFile | None = None
         if path is not None:
             try:
-                self._file = os.open(path, _FLAGS, 0o600)
-                self._users = os.open(path.with_name(f"{path.name}.users"), _FLAGS, 0o600)
+                self._file = BudgetFile(path)
                 self._agree(per_minute, per_day)
             except OSError as error:
-                self.close()
                 raise StateError(f"can't open {path}: {error}") from error
-            except ConfigurationError:
+            except (ConfigurationError, StateError):
                 self.close()
                 raise
 
-    def reserve(
-        self, units: int, *, resting: bool, clock: Callable[[], float], drive_time: float, method: str = ""
-    ) -> float:
-        """Book units for a call that follows at once, or return the seconds after which to ask again.
+    def reserve(self, units: int, *, resting: bool, clock: Clock, ahead: float | None, method: str = "") -> Wait:
+        """Book units for a call that follows at once, or return after what time to ask again.
 
         Args:
             units: What the call costs.
             resting: Whether it is one that can wait: a poll or a sweep.
-            clock: Returns the monotonic time; read when it is this call's turn.
-            drive_time: Drive's clock, Unix seconds.
+            clock: The machine's; read when it is this call's turn.
+            ahead: What Drive's Unix time is ahead of the monotonic clock; ``None`` when Drive has not told yet.
             method: The call's, for the bill.
 
         Returns:
-            0 when the units are booked.
+            No wait when the units are booked.
         """
-        with self._state(clock, drive_time) as (state, now):
-            delay = self._delay(state, units, resting=resting, now=now, drive_time=drive_time)
-            if delay == 0:
-                second = str(int(now))
-                state["minute"][second] = state["minute"].get(second, 0) + units
-                state["day"][1] += units
-                for table, key in (("methods", method), ("by", self._who)):
-                    spent = state[table]
-                    row = key if key in spent or len(spent) < _MOST_ROWS else _OTHERS
-                    spent[row] = spent.get(row, 0) + units
-                if resting:
-                    state["rest"][1] -= units
-            return delay
+        with self._state(clock, ahead) as (state, now, time):
+            mine = f"{self._ticket}/{units}/{resting:d}"
+            others = [place for place in state["queue"] if place[0] != mine]
+            since = next((place[3] for place in state["queue"] if place[0] == mine), now)
+            wait = self._delay(state, units, resting=resting, since=since, now=now, time=time, others=others)
+            state["queue"] = others
+            if wait.seconds > 0:
+                if wait.reason != "day":  # else it may be in nobody's way
+                    others.append([mine, units, resting, since, now + wait.seconds + _GRACE])
+                return wait
+            second = str(int(now))
+            state["minute"][second] = state["minute"].get(second, 0) + units
+            state["day"][1] += units
+            for table, key in (("methods", method), ("by", self._who)):
+                spent = state[table]
+                row = key if key in spent or len(spent) < _MOST_ROWS else _OTHERS
+                spent[row] = spent.get(row, 0) + units
+            if resting:
+                state["rest"][1] -= units
+            return wait
 
-    def delay(self, units: int, *, clock: Callable[[], float], drive_time: float) -> float:
-        """Return the seconds that a resting call of so many units would have to wait."""
-        with self._state(clock, drive_time) as (state, now):
-            return self._delay(state, units, resting=True, now=now, drive_time=drive_time)
+    def delay(self, units: int, *, clock: Clock, ahead: float | None) -> Wait:
+        """Return for how long a resting call of so many units would have to wait."""
+        with self._state(clock, ahead) as (state, now, time):
+            others = [place for place in state["queue"] if not place[0].startswith(self._ticket)]
+            return self._delay(state, units, resting=True, since=now, now=now, time=time, others=others)
 
     def close(self) -> None:
         """Close the file; idempotent."""
         with self._lock:
-            for file in (self._file, self._users):
-                if file is not None:
-                    os.close(file)
-            self._file = self._users = self._path = None
+            if self._file is not None:
+                self._file.close()
+            self._file = None
 
     def limits(self) -> tuple[int | None, int | None]:
         """Return the units a minute and a day that the account's processes keep to."""
         with self._lock:
-            per_minute, per_day = (self._own if self._file is None else self._read()).get("limits", (None, None))
+            per_minute, per_day = self._own["limits"]
             return per_minute, per_day
 
     def _agree(self, per_minute: int | None, per_day: int | None) -> None:
         """Set the limits, or keep to those of the account's other processes."""
-        assert self._file is not None and self._users is not None  # noqa: S101, PT018 - the caller has opened them
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        try:
-            state = self._read()
-            theirs = state.get("limits", [None, None])
-            try:
-                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                state["limits"] = [per_minute, per_day]
-            except BlockingIOError:  # others use the account
-                mine = [per_minute, per_day]
-                for name, ours, other in zip(("a minute", "a day"), mine, theirs, strict=True):
-                    if ours is not None and other is not None and ours != other:
-                        raise ConfigurationError(
-                            f"this process is to keep to {ours:,} quota units {name}, but the account's other "
-                            f"processes keep to {other:,}: give all of them the same limit, or this one none"
-                        ) from None
-                state["limits"] = [other or ours for ours, other in zip(mine, theirs, strict=True)]
-            fcntl.flock(self._users, fcntl.LOCK_SH)
+        assert self._file is not None  # noqa: S101 - the caller has opened it
+        with self._file.change() as state, self._file.joining() as alone:
+            mine, theirs = [per_minute, per_day], state.get("limits", [None, None])
+            for name, ours, other in zip(("a minute", "a day"), mine, theirs, strict=True):
+                if not alone and ours is not None and other is not None and ours != other:
+                    raise ConfigurationError(
+                        f"this process is to keep to {ours:,} quota units {name}, but the account's other "
+                        f"processes keep to {other:,}: give all of them the same limit, or this one none"
+                    )
+            state["limits"] = mine if alone else [other or ours for ours, other in zip(mine, theirs, strict=True)]
             self._own["limits"] = state["limits"]  # should the file be damaged
-            self._write(state)
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _delay(self, state: dict[str, Any], units: int, *, resting: bool, now: float, drive_time: float) -> float:
+    def _delay(
+        self,
+        state: dict[str, Any],
+        units: int,
+        *,
+        resting: bool,
+        since: float,
+        now: float,
+        time: float,
+        others: list[list[Any]],
+    ) -> Wait:
+        """Return when to ask again: when there is room for this call and for those in front of it."""
         per_minute, per_day = state["limits"]
         if per_day is not None and state["day"][1] + units > per_day:
-            return _until_midnight(drive_time)
-        delay = 0.0
-        excess = sum(state["minute"].values()) + units - (per_minute or GOOGLE_PER_MINUTE)
+            return Wait(_until_midnight(time), "day")
+        order = _order(resting, since, now)
+        first = [place for place in others if _order(place[2], place[3], now) < order]
+        limit, delay = per_minute or GOOGLE_PER_MINUTE, 0.0
+        excess = sum(state["minute"].values()) + units + sum(place[1] for place in first) - limit
         for second, spent in sorted((int(second), spent) for second, spent in state["minute"].items()):
             if excess <= 0:
                 break
             delay, excess = second + 1 + WINDOW - now, excess - spent
+        if excess > 0:  # those in front take more than a minute's units
+            delay = max(delay, _GRACE)
         if resting and per_minute is not None:
-            missing = min(units, _rest_capacity(per_minute)) - state["rest"][1]
-            if missing > _ROUNDING:
-                delay = max(delay, missing / _rest_rate(per_minute))
-        return max(0.0, delay)
+            wanted = units + sum(place[1] for place in first if place[2])
+            missing = min(wanted, _rest_capacity(per_minute)) - state["rest"][1]
+            if missing > _ROUNDING and (pause := missing / _rest_rate(per_minute)) > delay:
+                return Wait(pause, "polls")
+        return Wait(max(0.0, delay))
 
     @contextmanager
-    def _state(self, clock: Callable[[], float], drive_time: float) -> Iterator[tuple[dict[str, Any], float]]:
-        """Lend what was spent, and the time as of which, for a change."""
+    def _state(self, clock: Clock, ahead: float | None) -> Iterator[tuple[dict[str, Any], float, float]]:
+        """Lend what was spent, and the monotonic and Drive's time as of which, for a change."""
         with self._lock:
             if self._file is None:
-                yield self._own, self._bring_up_to_date(self._own, clock(), drive_time)
+                yield self._own, *self._bring_up_to_date(self._own, clock, ahead)
                 return
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            try:
-                state = self._read()
-                yield state, self._bring_up_to_date(state, clock(), drive_time)
-                self._write(state)
-            except OSError as error:
-                raise StateError(f"can't keep the budget in {self._path}: {error}") from error
-            finally:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+            with self._file.change() as state:
+                yield state, *self._bring_up_to_date(state, clock, ahead)
+            self._own["limits"] = state["limits"]
 
-    def _write(self, state: dict[str, Any]) -> None:
-        assert self._file is not None  # noqa: S101 - the caller has looked
-        content = json.dumps(state, separators=(",", ":")).encode()
-        os.pwrite(self._file, content, 0)
-        os.ftruncate(self._file, len(content))
-
-    def _read(self) -> dict[str, Any]:
-        assert self._file is not None  # noqa: S101 - the caller has looked
-        text = os.pread(self._file, _MOST_BYTES, 0).decode(errors="replace")
-        if not text:
-            return {}
-        try:
-            # What is behind the object is the rest of a longer one, of a process that was killed.
-            state, _ = json.JSONDecoder().raw_decode(text)
-            if "day" in state:  # else nobody has spent anything yet
-                numbers = [*state["minute"].values(), *state["rest"], state["day"][1]]
-                tables = [state.get(table, {}) for table in ("methods", "by", "days")]
-                float(sum(numbers) + sum(number for table in tables for number in table.values()))
-                [int(second) for second in state["minute"]], str(state["day"][0])
-            [None if limit is None else int(limit) for limit in _two(state.get("limits", [None, None]))]
-        except (ValueError, LookupError, TypeError, AttributeError):
-            _log.warning("the budget in %s is damaged: all of it counts as spent", self._path)
-            return {"spent": True}
-        return dict(state)
-
-    def _bring_up_to_date(self, state: dict[str, Any], now: float, drive_time: float) -> float:
-        """Forget what lies behind, and fill the level of resting calls; return the time, which never goes back."""
-        today = datetime.fromtimestamp(drive_time, UTC).astimezone(PACIFIC).date().isoformat()
+    def _bring_up_to_date(self, state: dict[str, Any], clock: Clock, ahead: float | None) -> tuple[float, float]:
+        """Forget what lies behind, and fill the level of resting calls; return the times, which never go back."""
+        now = clock.monotonic()
         per_minute, per_day = state.setdefault("limits", list(self._own["limits"]))
-        if state.pop("spent", False):
-            state |= {"minute": {str(int(now)): per_minute or 0}, "day": [today, per_day or 0]}
+        if damaged := state.pop("spent", False):
+            state["minute"] = {str(int(now)): per_minute or 0}
         minute = {second: spent for second, spent in state.get("minute", {}).items() if int(second) + 1 + WINDOW > now}
         newest = max((int(second) for second in minute), default=0)
+        known = state.get("ahead")
         if state.get("boot", boot_id()) == boot_id() and newest <= now + WINDOW:
+            if known is None or (ahead is not None and ahead > known - _SLACK):
+                known = ahead  # one that is far behind comes from before the machine slept
             now = max(now, float(newest))
         else:
             minute = {str(int(now)): sum(state["minute"].values())}  # another clock: as if spent just now
-            state["rest"] = [now, 0.0]
+            known = ahead
+            state |= {"rest": [now, 0.0], "queue": []}
+        time = clock.time() if known is None else now + known
+        today = pacific(time).date().isoformat()
+        if damaged:
+            state["day"] = [today, per_day or 0]
         since, level = state.get("rest", [now, _rest_capacity(per_minute)])
         level = min(_rest_capacity(per_minute), level + max(0.0, now - since) * _rest_rate(per_minute))
-        day = state.get("day", [today, 0])
-        if today > day[0]:
-            days = {**state.get("days", {}), day[0]: day[1]}
-            state |= {"methods": {}, "by": {}, "days": dict(sorted(days.items())[-_KEPT_DAYS:])}
-            day = [today, 0]
         state |= {
             "minute": minute,
-            "day": day,
+            "day": self._day(state, today, is_sure=known is not None),
             "methods": state.get("methods", {}),
             "by": state.get("by", {}),
             "rest": [now, level],
+            "ahead": known,
+            "queue": [place for place in state.get("queue", []) if place[4] > now],
             "boot": boot_id(),
         }
-        return now
+        return now, time
+
+    @staticmethod
+    def _day(state: dict[str, Any], today: str, *, is_sure: bool) -> list[Any]:
+        """Return the day and its units; begin a new one when it has come."""
+        date, spent = state.get("day", [today, 0])
+        days: dict[str, int] = state.get("days", {})
+        if today > date:
+            state |= {"methods": {}, "by": {}, "days": dict(sorted({**days, date: spent}.items())[-_KEPT_DAYS:])}
+            return [today, 0]
+        if today < date and is_sure:  # a wrong clock had begun a day that has yet to come
+            spent += sum(days.pop(day) for day in list(days) if day >= today)
+            return [today, spent]
+        return [date, spent]
+
+
+def _order(resting: bool, since: float, now: float) -> tuple[bool, float]:
+    """Return what sorts calls that wait: messages first, in the order of asking, and polls once they have waited."""
+    return resting and now - since < WINDOW, since
 
 
 def _rest_rate(per_minute: int | None) -> float:
@@ -273,16 +281,16 @@ def _rest_capacity(per_minute: int | None) -> float:
     return _rest_rate(per_minute) * WINDOW / 2
 
 
-def _two(limits: list[Any]) -> tuple[Any, Any]:
-    one, other = limits
-    return one, other
+def pacific(time: float) -> datetime:
+    """Return a Unix time as Drive's days count it."""
+    return datetime.fromtimestamp(time, UTC).astimezone(PACIFIC)
 
 
-def _until_midnight(drive_time: float) -> float:
+def _until_midnight(time: float) -> float:
     """Return the seconds until Drive's next day begins."""
-    here = datetime.fromtimestamp(drive_time, UTC).astimezone(PACIFIC)
+    here = pacific(time)
     midnight = (here + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return max(1.0, midnight.timestamp() - drive_time)
+    return max(1.0, midnight.timestamp() - time)
 
 
 def boot_id() -> str:

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-from syft_flwr.drive.budget import GOOGLE_PER_MINUTE, AccountBudget
-from syft_flwr.drive.pacing import WritePacer, next_delay, should_retry
+from syft_flwr.drive.budget import GOOGLE_PER_MINUTE, AccountBudget, Wait
+from syft_flwr.drive.pacing import WritePacer, deadline, next_delay, should_retry
 from syft_flwr.drive.quota import QuotaMeter, units_of
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Sink
@@ -22,7 +22,11 @@ _log = logging.getLogger(__name__)
 
 _RESTING = frozenset({"changes.getStartPageToken", "changes.list", "files.list"})
 """What polls and sweeps call: of a budget they leave a reserve to messages."""
+_BUDGET = "budget"
+"""The reason of errors that are this account's own limit, not Drive's."""
 _WRITES = frozenset({"files.create", "files.update", "files.delete", "files.copy", "permissions.create"})
+_CALM = 300.0
+"""Seconds without a limit after which the next one is news again."""
 
 
 class Attempt:
@@ -77,7 +81,10 @@ class CallGovernor:
         self._session = session
         self._meter = meter
         self._budget = budget
-        self._is_short = False
+        self._limited_until: dict[str, float] = {}
+        """For the budget and for Drive, when the last call that was held up by it may go on (monotonic seconds)."""
+        self.tell: Callable[[RateLimitedError], None] = lambda _: None
+        """Takes the first error of a time in which calls are held up."""
         self._clock = clock
         self._stopped = stopped
         self._rng = rng
@@ -97,7 +104,11 @@ class CallGovernor:
             except DriveError as error:
                 delay = next_delay(error, number, self._rng)
                 waited += delay
-                if not (patient and should_retry(error, number) and waited <= self._patience):
+                if isinstance(error, RateLimitedError) and error.reason != _BUDGET:
+                    self._tell_of_limit("drive", delay, f"Drive throttles the account: {error}", error)
+                in_time = self._clock.monotonic() + delay <= deadline()
+                is_patient = patient and in_time and waited <= self._patience
+                if not is_patient or error.reason == _BUDGET or not should_retry(error, number):
                     raise
                 _log.info("%s: attempt %d failed, trying again after %.1f s: %s", method, number, delay, error)
             self._pause(delay)
@@ -107,7 +118,10 @@ class CallGovernor:
         """Return the seconds that a call of so many units would have to wait for the budget now."""
         if self._budget is None:
             return 0.0
-        return self._budget.delay(units, clock=self._clock.monotonic, drive_time=self._session.server_time())
+        wait = self._budget.delay(units, clock=self._clock, ahead=self._session.ahead)
+        if wait.seconds > 0 and wait.reason != "polls":
+            self._tell_of_limit(_BUDGET, wait.seconds, self._words(wait), self._exceeded("polls", wait))
+        return wait.seconds
 
     def _attempt(self, method: str, work: Callable[[Attempt], T], *, retried: bool) -> T:
         self._wait_for_budget(method)
@@ -136,34 +150,49 @@ class CallGovernor:
             return
         waited = 0.0
         while True:
-            delay = self._budget.reserve(
+            wait = self._budget.reserve(
                 units_of(method),
                 resting=method in _RESTING,
-                clock=self._clock.monotonic,
-                drive_time=self._session.server_time(),
+                clock=self._clock,
+                ahead=self._session.ahead,
                 method=method,
             )
-            if delay == 0:
-                self._is_short &= waited == 0
+            if wait.seconds == 0:
                 return
-            if not self._is_short:
-                self._is_short = True
-                _log.warning("the quota budget (%s) is used up: calls wait, now for %.0f s", self._limits(), delay)
-            self._meter.book_stretch(delay)
-            waited += delay
-            if waited > self._patience:
-                raise RateLimitedError(
-                    f"{method}: the quota budget ({self._limits()}) is used up for {delay:.0f} s",
-                    reason="budget",
-                    retry_after=delay,
-                )
-            self._pause(delay)
+            error = self._exceeded(method, wait)
+            if deadline() < self._clock.monotonic():
+                raise error
+            if wait.reason != "polls":  # those are meant to be slower
+                self._tell_of_limit(_BUDGET, wait.seconds, self._words(wait), error)
+            self._meter.book_wait(wait.seconds, wait.reason)
+            waited += wait.seconds
+            if waited > self._patience or self._clock.monotonic() + wait.seconds > deadline():
+                raise error
+            self._pause(wait.seconds)
 
-    def _limits(self) -> str:
+    def _exceeded(self, method: str, wait: Wait) -> RateLimitedError:
+        return RateLimitedError(f"{method}: {self._words(wait)}", reason=_BUDGET, retry_after=wait.seconds)
+
+    def _words(self, wait: Wait) -> str:
         assert self._budget is not None  # noqa: S101 - the caller has looked
-        limits = zip(self._budget.limits(), ("minute", "day"), strict=True)
-        told = [f"{limit:,} units a {period}" for limit, period in limits if limit is not None]
-        return ", ".join(told) or f"Google's {GOOGLE_PER_MINUTE:,} units a minute"
+        per_minute, per_day = self._budget.limits()
+        minute = f"{per_minute or GOOGLE_PER_MINUTE:,} quota units a minute"
+        if wait.reason == "day":
+            why = f"the account's {per_day:,} quota units a day are spent until midnight Pacific time"
+        elif wait.reason == "polls":
+            why = f"polls leave a third of the account's {minute} to messages"
+        else:
+            why = f"{'the account' if per_minute else 'Google'}'s {minute} are spent"
+        return f"{why}; there is room in {wait.seconds:.0f} s (syft-flwr quota tells on what they went)"
+
+    def _tell_of_limit(self, whose: str, seconds: float, words: str, error: RateLimitedError) -> None:
+        """Say that calls are held up, once for a time in which they are again and again."""
+        now = self._clock.monotonic()
+        is_news = now > self._limited_until.get(whose, float("-inf")) + _CALM
+        self._limited_until[whose] = max(now + seconds, self._limited_until.get(whose, now))
+        if is_news:
+            _log.warning("calls to Drive wait, now for %.0f s: %s", seconds, words)
+            self.tell(error)
 
     def _pause(self, seconds: float) -> None:
         if self._clock.wait(self._stopped, seconds):

@@ -27,6 +27,7 @@ from syft_flwr.errors import (
     DriveUnavailableError,
     ListingError,
     NotFoundError,
+    RateLimitedError,
     TransferError,
 )
 from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
@@ -262,6 +263,9 @@ class HttpDriveGateway:
     def budget_delay(self, units: int) -> float:
         """Return the seconds that a call of so many quota units would have to wait for the budget now."""
         return self._governor.budget_delay(units)
+
+    def tell_of_limits(self, tell: Callable[[RateLimitedError], None]) -> None:
+        self._governor.tell = tell
 
     def close(self) -> None:
         """Close every connection and end every wait; idempotent."""

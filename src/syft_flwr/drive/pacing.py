@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from syft_flwr.errors import DamagedDownloadError, DriveError, DriveUnavailableError, ListingError, RateLimitedError
 from syft_flwr.ports import Clock
@@ -18,6 +21,31 @@ LONGEST_RETRY_AFTER = 120.0
 
 _RATE_LIMIT_BASE = 1.0
 _UNAVAILABLE_BASE = 0.25
+
+
+_deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
+
+
+def deadline() -> float:
+    """Return until when (monotonic seconds) calls to Drive may pause, here and now."""
+    return _deadline.get()
+
+
+@contextmanager
+def until(end: float) -> Iterator[None]:
+    """Let calls within the block, in its context, fail instead of pausing beyond ``end``: for a limit, or to repeat."""
+    token = _deadline.set(min(end, _deadline.get()))
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Let calls within the block fail instead of pausing."""
+    with until(float("-inf")):
+        yield
 
 
 def should_retry(error: BaseException, attempt: int) -> bool:

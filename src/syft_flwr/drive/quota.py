@@ -7,9 +7,9 @@ Costs are those of https://developers.google.com/workspace/drive/api/guides/limi
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -53,19 +53,31 @@ class MethodUsage:
 
 @dataclass(frozen=True, slots=True)
 class QuotaSnapshot:
-    """The state of a :class:`QuotaMeter` at one moment."""
+    """What a process has spent up to one moment.
+
+    Attributes:
+        methods: The calls by method, as Drive names it.
+        throttled: Calls that Drive refused, since the account or the project makes too many.
+        waits: Seconds that calls and polls waited for the budget's ``minute`` or ``day``, or the share of ``polls``.
+    """
 
     methods: Mapping[str, MethodUsage]
     throttled: int
-    stretched: float = 0.0
-    """Seconds by which pauses between polls were lengthened to keep the budget."""
+    waits: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def stretched(self) -> float:
+        """Seconds that calls and polls waited to keep the budget, all together."""
+        return sum(self.waits.values())
 
     @property
     def calls(self) -> int:
+        """Attempts at calls, all together."""
         return sum(usage.calls for usage in self.methods.values())
 
     @property
     def units(self) -> int:
+        """Quota units of them."""
         return sum(usage.units for usage in self.methods.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -75,6 +87,7 @@ class QuotaSnapshot:
             "units": self.units,
             "throttled": self.throttled,
             "stretched": self.stretched,
+            "waits": dict(sorted(self.waits.items())),
             "methods": {method: asdict(usage) for method, usage in sorted(self.methods.items())},
         }
 
@@ -89,7 +102,7 @@ class QuotaMeter:
         self._bytes_up: Counter[str] = Counter()
         self._bytes_down: Counter[str] = Counter()
         self._throttled = 0
-        self._stretched = 0.0
+        self._waits: defaultdict[str, float] = defaultdict(float)
 
     def book(self, method: str, *, retried: bool = False, bytes_up: int = 0, bytes_down: int = 0) -> None:
         """Count one attempt at a call; ``retried`` says that an earlier attempt of the same call failed."""
@@ -104,10 +117,10 @@ class QuotaMeter:
         with self._lock:
             self._throttled += 1
 
-    def book_stretch(self, seconds: float) -> None:
-        """Count seconds by which a pause was lengthened to keep the budget."""
+    def book_wait(self, seconds: float, reason: str) -> None:
+        """Count seconds that a call or a poll waits to keep the budget."""
         with self._lock:
-            self._stretched += seconds
+            self._waits[reason] += seconds
 
     @property
     def throttled(self) -> int:
@@ -137,5 +150,5 @@ class QuotaMeter:
                     for method, count in self._calls.items()
                 },
                 throttled=self._throttled,
-                stretched=self._stretched,
+                waits=dict(self._waits),
             )

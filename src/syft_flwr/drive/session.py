@@ -32,8 +32,8 @@ class DriveSession:
         self._credentials = credentials
         self._clock = clock
         self._token_lock = threading.Lock()
-        self._offset: float | None = None
-        """What Drive's Unix time is ahead of the monotonic clock."""
+        self.ahead: float | None = None
+        """What Drive's Unix time is ahead of the monotonic clock; ``None`` before Drive's first answer."""
         self._doubted: list[float] = []
         delegated = getattr(credentials, "_subject", None)
         self._is_service_account = hasattr(credentials, "service_account_email") and not delegated
@@ -85,9 +85,9 @@ class DriveSession:
 
     def server_time(self) -> float:
         """Return Drive's clock in Unix seconds: its last ``Date`` and the time since; before that, the local clock."""
-        if self._offset is None:
+        if self.ahead is None:
             return self._clock.time()
-        return self._offset + self._clock.monotonic()
+        return self.ahead + self._clock.monotonic()
 
     def _authorise(self, refused: str | None) -> tuple[str, dict[str, str]]:
         """Return a token that is valid and not the one that Drive refused, and the headers that carry it."""
@@ -107,8 +107,8 @@ class DriveSession:
         if (date := parse_date(value)) is None:
             return
         offset = date - self._clock.monotonic()
-        if self._offset is not None and abs(offset - self._offset) > _JUMP:
+        if self.ahead is not None and abs(offset - self.ahead) > _JUMP:
             self._doubted = [each for each in self._doubted if abs(each - offset) <= _JUMP] + [offset]
             if len(self._doubted) < _WITNESSES:
                 return
-        self._offset, self._doubted = offset, []
+        self.ahead, self._doubted = offset, []

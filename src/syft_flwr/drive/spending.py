@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from syft_flwr.drive.budget import GOOGLE_PER_DAY, GOOGLE_PER_MINUTE, PACIFIC, WINDOW, boot_id
-from syft_flwr.errors import StateError
+from syft_flwr.drive.budget import GOOGLE_PER_DAY, GOOGLE_PER_MINUTE, WINDOW, boot_id, pacific
+from syft_flwr.drive.budget_file import read_budget
 
 _PURPOSES: Mapping[str, str] = {
     "changes.getStartPageToken": "at rest",
@@ -64,32 +63,27 @@ def read_spending(path: Path) -> Spending:
     Raises:
         StateError: It can't be read, or is damaged.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        state = json.JSONDecoder().raw_decode(text)[0] if text else {}
-        here = datetime.now(UTC).astimezone(PACIFIC)
-        date, spent = state.get("day", [here.date().isoformat(), 0])
-        is_today = date == here.date().isoformat()
-        methods = state.get("methods", {}) if is_today else {}
-        purposes = Counter[str]()
-        for method, units in methods.items():
-            purposes[_PURPOSES.get(method, "sending")] += units
-        now, is_this_boot = time.monotonic(), state.get("boot") == boot_id()
-        minute = sum(u for second, u in state.get("minute", {}).items() if is_this_boot and int(second) > now - WINDOW)
-        begun = here - here.replace(hour=0, minute=0, second=0, microsecond=0)
-        per_minute, per_day = state.get("limits", [None, None])
-        return Spending(
-            minute=minute,
-            today=spent if is_today else 0,
-            until_midnight=round((spent if is_today else 0) * (timedelta(days=1) / max(begun, timedelta(minutes=1)))),
-            per_minute=per_minute or GOOGLE_PER_MINUTE,
-            per_day=per_day,
-            methods=methods,
-            purposes=dict(purposes),
-            processes=state.get("by", {}) if is_today else {},
-            days=state.get("days", {}) | ({} if is_today else {date: spent}),
-        )
-    except FileNotFoundError:
-        return Spending(0, 0, 0, GOOGLE_PER_MINUTE, None, {}, {}, {}, {})
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise StateError(f"can't read what was spent from {path}: {error}") from error
+    state = read_budget(path)
+    now, is_this_boot = time.monotonic(), state.get("boot") == boot_id()
+    ahead = state.get("ahead") if is_this_boot else None
+    here = pacific(time.time() if ahead is None else now + ahead)
+    date, spent = state.get("day", [here.date().isoformat(), 0])
+    is_today = date == here.date().isoformat()
+    methods = state.get("methods", {}) if is_today else {}
+    purposes = Counter[str]()
+    for method, units in methods.items():
+        purposes[_PURPOSES.get(method, "sending")] += units
+    minute = sum(u for second, u in state.get("minute", {}).items() if is_this_boot and int(second) > now - WINDOW)
+    begun = here - here.replace(hour=0, minute=0, second=0, microsecond=0)
+    per_minute, per_day = state.get("limits", [None, None])
+    return Spending(
+        minute=minute,
+        today=spent if is_today else 0,
+        until_midnight=round((spent if is_today else 0) * (timedelta(days=1) / max(begun, timedelta(minutes=1)))),
+        per_minute=per_minute or GOOGLE_PER_MINUTE,
+        per_day=per_day,
+        methods=methods,
+        purposes=dict(purposes),
+        processes=state.get("by", {}) if is_today else {},
+        days=state.get("days", {}) | ({} if is_today else {date: spent}),
+    )

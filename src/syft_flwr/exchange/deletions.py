@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 
-from syft_flwr.errors import DriveError, NotFoundError, PermissionDeniedError, RuntimeClosedError
+from syft_flwr.errors import DriveError, NotFoundError, PermissionDeniedError, RateLimitedError, RuntimeClosedError
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.feed.own_writes import Wrote
 from syft_flwr.state.own_files import Deletion
@@ -122,6 +122,7 @@ class Deletions:
             if isinstance(error, PermissionDeniedError) and deletion.failures + 1 >= _REFUSALS:
                 self._parts.streams.report(f"giving up the deletion of {deletion.file_id}", error)
                 return True
-            _log.warning("could not delete %s yet: %s", deletion.file_id, error)
+            level = logging.INFO if isinstance(error, RateLimitedError) else logging.WARNING  # the gateway tells of it
+            _log.log(level, "could not delete %s yet: %s", deletion.file_id, error)
             return False
         return True

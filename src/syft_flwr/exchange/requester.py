@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future as PoolFuture
+from contextvars import copy_context
 from functools import partial
 from pathlib import PurePath
 from typing import NamedTuple, TypeVar
 
 from syft_flwr import wire
+from syft_flwr.drive.budget import WINDOW
+from syft_flwr.drive.pacing import deadline
 from syft_flwr.errors import DriveError, DriveUnavailableError, InvalidNameError, PartlySentError, RateLimitedError
 from syft_flwr.exchange.disposables import PROPERTY, check_name
 from syft_flwr.exchange.parts import Parts
@@ -130,17 +133,19 @@ class Requester:
         raise first
 
     def _run(self, tasks: Mapping[K, Callable[[], T]]) -> dict[K, PoolFuture[T]]:
-        """Run tasks on the pool; those that failed for an outage again, after pauses on this thread."""
+        """Run tasks on the pool; those that failed for an outage again, after pauses on this thread, if it may wait."""
+        may_wait = self._parts.clock.monotonic() < deadline()
+        patience = self._patience if may_wait else 0.0
         done: dict[K, PoolFuture[T]] = {}
         due, waited, failures = list(tasks), 0.0, 0
         while True:
-            done |= {key: self._parts.pool.submit(tasks[key]) for key in due}
+            done |= {key: self._parts.pool.submit(copy_context().run, tasks[key]) for key in due}
             errors = {key: done[key].exception() for key in due}
             due = [key for key, error in errors.items() if isinstance(error, DriveUnavailableError | RateLimitedError)]
             failures += 1
             pause = max((pause_after(failures, errors[key]) for key in due), default=0.0)
-            waited += pause
-            if not due or waited > self._patience or self._parts.clock.wait(self._closed, pause):
+            waited += 0.0 if all(_comes_to_its_turn(errors[key]) for key in due) and may_wait else pause
+            if not due or waited > patience or self._parts.clock.wait(self._closed, pause):
                 return done
 
     def _check(self, request: Request) -> Request:
@@ -172,6 +177,11 @@ class Requester:
         folder = self._parts.inboxes.deliver(outbox, peer=future.recipient, put=put, disposable=name_of_all)
         if name_of_all:
             self._parts.disposables.used(name_of_all, folder)
+
+
+def _comes_to_its_turn(error: BaseException | None) -> bool:
+    """Tell whether the budget of the minute is spent: there is room soon, for all in turn."""
+    return isinstance(error, RateLimitedError) and error.reason == "budget" and (error.retry_after or 0.0) <= 2 * WINDOW
 
 
 def _as_bytes(body: object) -> bytes:

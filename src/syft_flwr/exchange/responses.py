@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from syft_flwr import wire
+from syft_flwr.drive.pacing import until
 from syft_flwr.errors import (
     DamagedDownloadError,
     DriveError,
@@ -259,7 +260,7 @@ class Responses:
         elif (pause := max(self._until_stale(), waiter.poll_again - clock.monotonic())) > 0:
             clock.wait(waiter.news, min(left, pause))
         else:
-            self._poll_for(waiter)
+            self._poll_for(waiter, deadline)
         waiter.news.clear()
         now = clock.monotonic()
         if now >= waiter.next_check and waiter.missing:
@@ -268,10 +269,11 @@ class Responses:
             waiter.next_check = now + max(self._interval(), now - waiter.began)
         return True
 
-    def _poll_for(self, waiter: _Waiter) -> None:
+    def _poll_for(self, waiter: _Waiter, deadline: float) -> None:
         """Poll; an outage is waited out, since its end is likely to come before the caller's time is up."""
         try:
-            self._poll_if_stale()
+            with until(deadline):
+                self._poll_if_stale()
             waiter.failures = 0
         except (DriveUnavailableError, RateLimitedError) as error:
             waiter.failures += 1

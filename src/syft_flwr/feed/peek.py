@@ -12,11 +12,15 @@ _log = logging.getLogger(__name__)
 
 LIST_EVERY = 600.0
 """Seconds after which a poll lists whatever the start token says."""
+_APART = 60.0
+"""Seconds between polls above which they are too seldom for that; then so many of them may be content to peek:"""
+_POLLS = 30
+_DAY = 86_400.0
 _LAG = 30.0
 """Seconds by which an entry may ordinarily trail the time that it bears."""
 _WOLVES = 10
 _DENIALS = 2
-_DISTRUST = 86_400.0
+_DISTRUST = _DAY
 
 
 class Peek:
@@ -26,13 +30,18 @@ class Peek:
         name: The account, for the log.
         distrusted_until: Unix time in seconds before which peeking stays off, from an earlier run.
         listed_at: When an earlier run listed last.
+        polls: How many polls there were since.
     """
 
-    def __init__(self, name: str, distrusted_until: float = 0.0, listed_at: float = float("-inf")) -> None:
+    def __init__(
+        self, name: str, distrusted_until: float = 0.0, listed_at: float = float("-inf"), polls: int = 0
+    ) -> None:
         self._name = name
+        self.polls = polls
+        """Polls since the last one that listed."""
         self.distrusted_until = distrusted_until
         """Unix time in seconds; to be kept for the next run."""
-        self._listed_at = listed_at
+        self.listed_at = listed_at
         self._denied_at = 0.0
         """Drive's time at which the token last denied that there was anything new."""
         self._wolves = 0
@@ -42,13 +51,17 @@ class Peek:
 
     def is_enough(self, now: float, drive_time: float) -> bool:
         """Tell whether the start token may decide if a list is needed."""
-        return now - self._listed_at < LIST_EVERY and drive_time >= self.distrusted_until
+        since = now - self.listed_at
+        seldom = since > _APART * (self.polls + 1) and self.polls < _POLLS and since < _DAY
+        may_wait = since < LIST_EVERY or seldom
+        return may_wait and drive_time >= self.distrusted_until
 
     def denies(self, ours: str, start_token: str, drive_time: float) -> bool:
         """Take the start token; tell whether it says that nothing is new."""
         if start_token != ours:
             return False
         self._denied_at = drive_time
+        self.polls += 1
         self.saved += 1
         return True
 
@@ -61,7 +74,7 @@ class Peek:
             times: When (Unix seconds) the changes were made that it brought, where Drive tells.
             asked: Whether the start token had announced something.
         """
-        self._listed_at = now
+        self.listed_at, self.polls = now, 0
         self._wolves = self._wolves + 1 if asked and not times else 0
         if any(time < self._denied_at - _LAG for time in times):
             self._denials += 1

@@ -5,14 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from enum import Enum
+from typing import NamedTuple
 
-from syft_flwr.errors import DriveError
+from syft_flwr.errors import DriveError, RateLimitedError
 
 _JITTER = 0.1
 _LONGEST_PAUSE = 300.0
 _SHORTEST_SWEEP = 0.25
 _LONGEST_SWEEP = 24.0
 _FULL_EVERY = 8
+_MOST_POLLS = 30.0
+"""Polls from one sweep to the next, where polls are far apart and sweeps find nothing."""
+_DAY = 86_400.0
+"""Seconds after which a sweep comes however few polls there were."""
 _SECOND_LOOK = 10.0
 """Seconds after a fresh start token at which lists have caught up with what was written around it."""
 _FREE_GLANCES = 8
@@ -53,11 +58,24 @@ class SweepKind(Enum):
     """What was created since the last sweep, because an inbox is new and the feed has not proved itself there."""
 
 
+class Pace(NamedTuple):
+    """How sweeps follow each other: what a process leaves to the next one."""
+
+    interval: float
+    """Seconds from one to the next."""
+    step: float = 0.5
+    """Polls from one to the next, one at least."""
+    polls: int = 0
+    """Polls since the last one."""
+    since_full: int = 0
+    """Sweeps since the last full one, it included; 0 before there was any."""
+
+
 class SweepSchedule:
     """Decides on sweeps. Not thread-safe.
 
-    The pause adapts: shorter while sweeps find what the feed missed, down to a quarter of ``base``; longer while they
-    find nothing, up to twenty-four times of it.
+    The pause adapts: shorter while sweeps find what the feed missed, down to a quarter of ``base`` and to each poll;
+    longer while they find nothing, up to twenty-four times of it and to thirty polls, but never more than a day.
 
     Args:
         base: Pause between sweeps to begin with.
@@ -65,13 +83,11 @@ class SweepSchedule:
 
     def __init__(self, base: float) -> None:
         self._base = base
-        self.interval = base
-        """The present pause between sweeps."""
+        self.pace = Pace(base)
         self._last = float("-inf")
         self._next = 0.0
         self._full_next = True
         self._second_look: float | None = None
-        self._since_full = 0
         self._failures = 0
         self._not_before = float("-inf")
         self._known_roots: set[str] = set()
@@ -79,13 +95,28 @@ class SweepSchedule:
         self._glance_not_before = float("-inf")
         self._glances = 0
 
-    def begin(self, now: float, last: float) -> None:
-        """Take up the sweeps of earlier processes, the last of which began ``last`` seconds from now (negative)."""
-        self._next = now + max(0.0, self._base * _LONGEST_SWEEP + last)
+    def begin(self, now: float, last: float, pace: Pace | None = None, roots: Iterable[str] = ()) -> None:
+        """Take up the sweeps of earlier processes, the last of which began ``last`` seconds from now (negative).
+
+        Inbox roots that they knew are not looked at again.
+        """
+        self._known_roots |= set(roots)
+        if pace is not None:
+            self.pace, self._full_next = pace, not 0 < pace.since_full < _FULL_EVERY
+        longest = self._base * _LONGEST_SWEEP
+        if pace is not None and pace.step > 1.0:  # the last ones missed nothing
+            self.pace = pace._replace(interval=longest)
+        self._last = now + last
+        self._next = now + max(0.0, (self.pace.interval if pace else longest) + last)
+
+    def polled(self) -> None:
+        """Count a poll."""
+        self.pace = self.pace._replace(polls=self.pace.polls + 1)
 
     def token_restarted(self, now: float) -> None:
         """Ask for a full sweep at once and another look shortly, since the feed has a gap before the new token."""
         self._next = now
+        self.pace = self.pace._replace(step=0.5)
         self._full_next = True
         self._second_look = now + _SECOND_LOOK
 
@@ -100,7 +131,7 @@ class SweepSchedule:
         """
         fresh = set(roots) - self._known_roots
         self._known_roots |= fresh
-        if self._since_full or not self._full_next:
+        if self.pace.since_full or not self._full_next:
             self._unproven |= dict.fromkeys(fresh, (now + 1.0, 1.0))
 
     def delivered(self, root: str) -> None:
@@ -117,7 +148,8 @@ class SweepSchedule:
         """Tell which sweep is due. ``wanted`` asks for one soon."""
         if now < self._not_before:
             return None
-        if now >= self._next or (wanted and now >= self._last + _WANTED):
+        waits_for_polls = self.pace.polls < self.pace.step and now < self._last + _DAY
+        if (now >= self._next and not waits_for_polls) or (wanted and now >= self._last + _WANTED):
             return SweepKind.FULL if self._full_next else SweepKind.RECENT
         if self._second_look is not None and now >= self._second_look:
             return SweepKind.RECENT
@@ -142,18 +174,20 @@ class SweepSchedule:
                 self._quicken()
         else:
             self._second_look = None if now >= (self._second_look or now) else self._second_look
-            self._since_full = 1 if kind is SweepKind.FULL else self._since_full + 1
-            self._full_next = self._since_full >= _FULL_EVERY
+            since_full = 1 if kind is SweepKind.FULL else self.pace.since_full + 1
+            self._full_next = since_full >= _FULL_EVERY
             self._last = now
+            self.pace = self.pace._replace(polls=0, since_full=since_full)
             if missed:
                 self._quicken()
             else:
-                self.interval = min(self.interval * 1.5, self._base * _LONGEST_SWEEP)
-            self._next = now + self.interval
+                longer = min(self.pace.interval * 1.5, self._base * _LONGEST_SWEEP)
+                self.pace = self.pace._replace(interval=longer, step=min(self.pace.step * 2, _MOST_POLLS))
+            self._next = now + self.pace.interval
         self._unproven = {
             root: (at, delay) if at > now else (now + delay * 2, delay * 2)
             for root, (at, delay) in self._unproven.items()
-            if at > now or delay * 2 < self.interval
+            if at > now or delay * 2 < self.pace.interval
         }
 
     def failed(self, now: float, error: BaseException) -> None:
@@ -162,15 +196,18 @@ class SweepSchedule:
         self._not_before = now + pause_after(self._failures, error)
 
     def _quicken(self) -> None:
-        self.interval = max(self.interval / 2, self._base * _SHORTEST_SWEEP)
-        self._next = min(self._next, self._last + self.interval)
+        shorter = max(self.pace.interval / 2, self._base * _SHORTEST_SWEEP)
+        self.pace = self.pace._replace(interval=shorter, step=0.5)
+        self._next = min(self._next, self._last + shorter)
 
 
 def pause_after(failures: int, error: BaseException | None = None, *, longest: float = _LONGEST_PAUSE) -> float:
     """Return the seconds to wait after so many failures: 1, 2, 4 … up to the ``longest``, or as long as Drive asks.
 
     The gateway has retried already what a moment's patience mends; here are a full account, a refused share, an
-    outage.
+    outage. For a budget that is spent it is the time after which there is room: who comes later loses the turn.
     """
     asked = error.retry_after if isinstance(error, DriveError) else None
+    if asked is not None and isinstance(error, RateLimitedError) and error.reason == "budget":
+        return asked
     return max(min(2.0 ** min(failures - 1, 30), longest), asked or 0.0)

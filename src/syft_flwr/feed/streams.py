@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from syft_flwr.errors import DriveUnavailableError
+from syft_flwr.errors import DriveUnavailableError, RateLimitedError
 from syft_flwr.feed.router import MessageRouter, ShowWaiting
 from syft_flwr.feed.subject import IsolatedSubject
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
@@ -56,15 +56,25 @@ class Streams:
         self.rejected.tell(rejection)
 
     def report(self, where: str, error: BaseException, message: Message | None = None) -> None:
-        """Log and emit an error that was contained; an outage is no defect, and the poll loop tells of it once."""
+        """Log and emit an error that was contained.
+
+        An outage is no defect, and the poll loop tells of it once; so does the gateway of limits.
+        """
         subject = "" if message is None else f" (future {message.future_id}, file {message.file_id})"
         if isinstance(error, DriveUnavailableError):
             _log.info("%s: %s%s", where, printable_error(error, 1_000), subject)
             self.errors.tell(FeedError(where, error, message))
             return
+        if isinstance(error, RateLimitedError):
+            _log.info("%s: %s%s", where, printable_error(error, 1_000), subject)
+            return
         # The traceback is text here, not exc_info: an exception may quote what a peer sent.
         _log.error("%s: %s%s\n%s", where, printable_error(error, 1_000), subject, printable_traceback(error))
         self.errors.tell(FeedError(where, error, message))
+
+    def limit(self, error: RateLimitedError) -> None:
+        """Emit that calls wait for a limit; the gateway has logged it."""
+        self.errors.tell(FeedError("quota", error))
 
     def fail(self, error: Exception) -> None:
         """End all streams with an error, since polling has ended by itself."""

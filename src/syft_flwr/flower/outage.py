@@ -84,11 +84,12 @@ class PatientRpc:
         while True:
             try:
                 future_id = self._rpc.send(to_email, app_name, endpoint, body, disposable=disposable)
-            except DriveUnavailableError as error:
+            except (DriveUnavailableError, RateLimitedError) as error:
                 self._outages.began(error)
-                if self._closing.is_set() or time.time() + _PAUSE > until:
+                pause = max(_PAUSE, error.retry_after or 0.0)
+                if self._closing.is_set() or time.time() + pause > until:
                     raise
-                self._pause(_PAUSE)
+                self._pause(pause)
             else:
                 self._outages.ended()
                 return future_id

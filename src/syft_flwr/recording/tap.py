@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from syft_flwr.errors import NotFoundError, SyftFlwrError
+from syft_flwr.errors import NotFoundError, RateLimitedError, SyftFlwrError
 from syft_flwr.models import Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import DriveGateway
 
@@ -165,6 +165,9 @@ class GatewayTap:
 
     def budget_delay(self, units: int) -> float:
         return self._inner.budget_delay(units)
+
+    def tell_of_limits(self, tell: Callable[[RateLimitedError], None]) -> None:
+        self._inner.tell_of_limits(tell)
 
     def close(self) -> None:
         self._inner.close()

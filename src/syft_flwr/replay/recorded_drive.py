@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from syft_flwr.errors import NotFoundError, RecordingError
+from syft_flwr.errors import NotFoundError, RateLimitedError, RecordingError
 from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.recording.reader import Recording
 
@@ -180,6 +180,9 @@ class RecordedDrive:
     def budget_delay(self, units: int) -> float:
         del units
         return 0.0
+
+    def tell_of_limits(self, tell: Callable[[RateLimitedError], None]) -> None:
+        """Do nothing: there are none."""
 
     def close(self) -> None:
         """Do nothing."""

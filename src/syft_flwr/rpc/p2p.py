@@ -81,6 +81,7 @@ class P2PFileRpc(SyftFlwrRpc):
         encrypt: bool = False,
         *,
         disposable: str = "",
+        block: bool = True,
     ) -> str:
         """Send a request: write a ``.request`` file into the recipient's inbox.
 
@@ -93,26 +94,32 @@ class P2PFileRpc(SyftFlwrRpc):
             body: What the handler will get.
             encrypt: Not supported: warns once for each recipient, and sends unencrypted.
             disposable: The name of what it is thrown away with (:meth:`DriveRuntime.disposable`).
+            block: Whether to wait at a limit (:meth:`DriveRuntime.send`); else the error comes at once.
 
         Returns:
             The future ID (a UUID4), to ask for the reply with.
 
         Raises:
             InvalidNameError: An argument can't go on the wire (it is a ``ValueError``, too).
+            RateLimitedError: The account's budget is spent, or Drive throttles it; ``retry_after`` tells for how long.
             DriveError: Drive refused, or could not be reached in spite of retries.
         """
         request = Request(to_email, self._app if app_name is None else app_name, endpoint, body, disposable)
-        return self._send([request], encrypt=encrypt)[0]
+        return self._send([request], encrypt=encrypt, block=block)[0]
 
-    def send_many(self, requests: Iterable[tuple[str, str, str, bytes]], *, encrypt: bool = False) -> list[str]:
+    def send_many(
+        self, requests: Iterable[tuple[str, str, str, bytes]], *, encrypt: bool = False, block: bool = True
+    ) -> list[str]:
         """Send several requests at once, each (to_email, app_name, endpoint, body); return their future IDs in order.
+
+        See :meth:`send` for ``block``.
 
         Raises:
             InvalidNameError: An argument can't go on the wire; nothing was sent.
             PartlySentError: Some could not be sent; it tells which went.
             DriveError: None could be sent.
         """
-        return self._send([Request(*request) for request in requests], encrypt=encrypt)
+        return self._send([Request(*request) for request in requests], encrypt=encrypt, block=block)
 
     async def ask(
         self,
@@ -216,10 +223,10 @@ class P2PFileRpc(SyftFlwrRpc):
     ) -> None:
         self.close()
 
-    def _send(self, requests: Sequence[Request], *, encrypt: bool) -> list[str]:
+    def _send(self, requests: Sequence[Request], *, encrypt: bool, block: bool) -> list[str]:
         if encrypt:
             self._warn_unencrypted(request.recipient for request in requests)
-        return self.runtime.send(requests)
+        return self.runtime.send(requests, block=block)
 
     def _warn_unencrypted(self, recipients: Iterable[str]) -> None:
         for recipient in recipients:

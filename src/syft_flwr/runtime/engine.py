@@ -8,11 +8,13 @@ import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 from reactivex.disposable import SerialDisposable
 
-from syft_flwr.errors import ConfigurationError, RuntimeClosedError
+from syft_flwr.drive.pacing import at_once, until
+from syft_flwr.errors import ConfigurationError, RateLimitedError, RuntimeClosedError
 from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.lane import HandlerThreads, Lane
 from syft_flwr.exchange.objects import Disposable, Objects
@@ -20,7 +22,7 @@ from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import MessageLane, Route, Routes
-from syft_flwr.feed.schedule import PollInterval
+from syft_flwr.feed.schedule import PollInterval, pause_after
 from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.models import Message
 from syft_flwr.runtime.dispatch import Dispatch
@@ -110,6 +112,7 @@ class Engine:
             on_deletion=lambda: self.deletions.run_soon(),  # noqa: PLW0108 - it is made below
             threaded=threaded,
         )
+        parts.gateway.tell_of_limits(parts.streams.limit)
         parts.streams.emit_with(self.dispatch.thread.post, self.dispatch.show_waiting)
         self.deletions = Deletions(parts, later=self.dispatch.thread.later, rng=rng)
         self.requester = Requester(
@@ -183,8 +186,21 @@ class Engine:
 
     def drain(self, timeout: float | None) -> bool:
         """Poll once, and wait until all that waits for handlers here is answered; return whether that is so."""
-        self.poll_once()
-        is_done = self.dispatch.thread.wait_for(self.dispatch.placement.is_idle, timeout)
+        clock = self.parts.clock
+        end = float("inf") if timeout is None else clock.monotonic() + timeout
+        while True:
+            try:
+                with until(end):
+                    self.poll_once()
+                break
+            except RateLimitedError as error:
+                pause = pause_after(1, error)
+                if clock.monotonic() + pause > end:
+                    clock.wait(self._closed, max(0.0, end - clock.monotonic()))
+                    return False
+                clock.wait(self._closed, pause)
+        left = None if timeout is None else max(0.0, end - clock.monotonic())
+        is_done = self.dispatch.thread.wait_for(self.dispatch.placement.is_idle, left)
         self.deletions.finish(_DELETE_TIMEOUT)
         return is_done
 
@@ -200,7 +216,7 @@ class Engine:
         pause = min(pauses, default=self.parts.settings.poll_interval)
         stretched = self.parts.gateway.budget_delay(_POLL_UNITS)
         if stretched > pause:
-            self.meter.book_stretch(stretched - pause)
+            self.meter.book_wait(stretched - pause, "polls")
             limit = self.parts.settings.quota_units_per_minute
             _log.info("%s: pause stretched to %.1f s to keep to %s units a minute", self.parts.me, stretched, limit)
         return max(pause, stretched)
@@ -212,11 +228,12 @@ class Engine:
 
     # -- messages ---------------------------------------------------------------------------------------------
 
-    def send(self, requests: Sequence[Request]) -> list[str]:
+    def send(self, requests: Sequence[Request], *, block: bool = True) -> list[str]:
         """Send requests; needs nothing of the feed. See :meth:`Requester.send`."""
         self.check_open()
-        self.follower.identify()
-        return self.requester.send(requests)
+        with nullcontext() if block else at_once():
+            self.follower.identify()
+            return self.requester.send(requests)
 
     def serve(self, route: Route, *, known_senders: Iterable[str] = ()) -> None:
         """Let a handler take the requests of an endpoint, or those that a pipeline hands over.

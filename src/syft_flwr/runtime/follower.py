@@ -19,7 +19,7 @@ from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import Routes
 from syft_flwr.feed.peek import Peek
-from syft_flwr.feed.schedule import SweepSchedule
+from syft_flwr.feed.schedule import Pace, SweepSchedule
 from syft_flwr.models import DriveFile, Rejection, RejectionReason
 from syft_flwr.runtime.dispatch import Dispatch
 from syft_flwr.runtime.intake import Intake
@@ -130,8 +130,9 @@ class Follower:
         with self._lock:
             self._begin()
             self._inboxes.make()
+            self._schedule.polled()
             if self._is_new and not self.sweeps.has_begun:  # what waits comes before what the feed brings
-                self.sweeps.run_if_due()
+                self._sweep_if_due()
             changes, failure = 0, None
             try:
                 changes = self.follow(peek=True)
@@ -142,7 +143,7 @@ class Follower:
                 self._restart()
             except DriveError as error:
                 failure = error
-            self.sweeps.run_if_due()
+            self._sweep_if_due()
             self._clean_up()
             if failure is not None:
                 raise failure
@@ -223,9 +224,25 @@ class Follower:
 
     def finish(self) -> None:
         """Put the token on record, so that the next process looks at no page again."""
-        if self._begun and self._token and self._token != self._stored:
+        if self._begun and self._token:
             with suppress(Exception):  # it only saves a look
-                self._parts.ledger.store_token(self._token, stored=self._stored)
+                self._keep_rhythm()
+                if self._token != self._stored:
+                    self._parts.ledger.store_token(self._token, stored=self._stored)
+
+    def _sweep_if_due(self) -> None:
+        if self.sweeps.run_if_due():
+            self._keep_rhythm()
+
+    def _keep_rhythm(self) -> None:
+        listed_ago = self._now() - self._peek.listed_at
+        self._parts.ledger.keep_rhythm(
+            {
+                "listed_at": self._parts.clock.time() - min(listed_ago, 1e9),
+                "peeks": self._peek.polls,
+                "sweeps": self._schedule.pace,
+            }
+        )
 
     # -- the beginning ----------------------------------------------------------------------------------------
 
@@ -240,9 +257,14 @@ class Follower:
         self._intake.begin(wire.timestamp(self._parts.clock.time()), is_new=self._is_new)
         if self._token is None:
             self._restart()
-        listed_ago = float("inf") if self._is_new else self._parts.clock.time() - ledger.cursor_obtained_at()
-        self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), self._now() - listed_ago)
-        self._schedule.begin(self._now(), ledger.swept_at() - self._parts.clock.time())
+        rhythm = {} if self._is_new else ledger.rhythm()
+        listed_at = rhythm.get("listed_at", 0.0) - self._parts.clock.time() + self._now()
+        self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), listed_at, rhythm.get("peeks", 0))
+        pace = Pace(*rhythm["sweeps"]) if rhythm else None
+        if not self._is_new:
+            self.sweeps.resume(ledger.swept_at())
+        roots = self._parts.folders.inbox_roots() if pace else ()
+        self._schedule.begin(self._now(), ledger.swept_at() - self._parts.clock.time(), pace, roots)
         self._responses.resume()
         last = ledger.last_number()
         self._intake.must_remember = self._is_new and last > 0  # what an observer was told to begin with

@@ -262,10 +262,16 @@ class DriveRuntime:
 
     # -- messages ---------------------------------------------------------------------------------------------
 
-    def send(self, requests: Sequence[Request]) -> list[str]:
+    def send(self, requests: Sequence[Request], *, block: bool = True) -> list[str]:
         """Send requests, several at a time; return their future IDs in the same order.
 
         Returns when all are in Drive; waits for nothing else. Answers are kept for ``cleanup_expiry`` after they came.
+
+        Args:
+            requests: What to send.
+            block: Whether to wait where the minute of the account's budget is spent, for its turn, or where Drive
+                throttles the account or does not answer, for a minute at most. Else the error comes at once;
+                ``retry_after`` of a ``RateLimitedError`` tells when there is room.
 
         Raises:
             InvalidNameError: An address, app name or endpoint can't go on the wire; nothing was sent.
@@ -274,7 +280,7 @@ class DriveRuntime:
             DriveError: None could be sent.
         """
         self._check_open()
-        return self._engine.send(requests)
+        return self._engine.send(requests, block=block)
 
     def get_response(self, future_id: str) -> bytes | None:
         """Return a reply's body, or ``None`` when there is none yet. Never waits for the peer.

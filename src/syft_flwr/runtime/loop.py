@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from syft_flwr.errors import ConfigurationError, RuntimeClosedError, StateMismatchError
+from syft_flwr.errors import ConfigurationError, RateLimitedError, RuntimeClosedError, StateMismatchError
 from syft_flwr.feed.schedule import pause_after
 from syft_flwr.ports import Clock
 from syft_flwr.printable import printable_error
@@ -108,13 +108,13 @@ class PollLoop:
             thread.join(timeout)
 
     def _run(self) -> None:
-        failures, failing = 0, ""
+        failures, limited, failing = 0, 0, ""
         while self._goes_on():
             try:
                 pause = self._step()
                 if failures:
                     _log.warning("%s: goes on after %d failures", self._name, failures)
-                failures, failing = 0, ""
+                failures, limited, failing = 0, 0, ""
             except RuntimeClosedError:
                 self._end()
                 return
@@ -124,13 +124,17 @@ class PollLoop:
                 for on_failure in users:
                     on_failure()
                 return
+            except RateLimitedError as error:  # the gateway tells of limits
+                limited += 1
+                pause = pause_after(limited, error, longest=_LONGEST_BACKOFF)
+                _log.info("%s: goes on after %.0f s: %s", self._name, pause, printable_error(error, 1_000))
             except Exception as error:  # an outage, or a defect: the feed must go on either way
                 failures += 1
                 pause = pause_after(failures, error, longest=_LONGEST_BACKOFF)
                 if failing != (failing := printable_error(error, 1_000)):
                     _log.warning("%s: tries again after %.0f s: %s", self._name, pause, failing)
                     self._report(error)
-            self._pause(pause, may_be_hastened=not failures)
+            self._pause(pause, may_be_hastened=not failures and not limited)
 
     def _goes_on(self) -> bool:
         """Tell whether anybody wants another step. If not, the thread is over, and the next start makes a new one."""

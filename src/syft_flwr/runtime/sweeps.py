@@ -60,8 +60,12 @@ class Sweeps:
         """Whether there was a sweep."""
         return self._swept_at is not None
 
-    def run_if_due(self) -> None:
-        """Sweep if it is time to; one that fails is reported and comes again."""
+    def resume(self, swept_at: float) -> None:
+        """Take up the sweeps of earlier processes, the last of which began then (Drive's clock)."""
+        self._swept_at = swept_at
+
+    def run_if_due(self) -> bool:
+        """Sweep if it is time to; tell whether it was. One that fails is reported and comes again."""
         if self._folders_version != self._parts.folders.version:
             self._folders_version = self._parts.folders.version
             self._schedule.roots_seen(self._parts.folders.inbox_roots(), self._parts.clock.monotonic())
@@ -74,6 +78,8 @@ class Sweeps:
         except DriveError as error:  # the feed goes on meanwhile
             self._schedule.failed(self._parts.clock.monotonic(), error)
             self._parts.streams.report("sweeping", error)
+            return False
+        return kind is not None
 
     def run(self, kind: SweepKind) -> None:
         """Sweep.

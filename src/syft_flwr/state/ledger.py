@@ -126,10 +126,6 @@ class Ledger:
         row = self._store.transact(lambda tx: tx.get("cursor"))
         return None if row is None else row["token"]
 
-    def cursor_obtained_at(self) -> float:
-        """Return when (Drive's clock, Unix seconds) the page token was stored; 0 when there is none."""
-        return float(self._store.transact(lambda tx: (tx.get("cursor") or {"obtained_at": 0.0})["obtained_at"]))
-
     def restart_cursor(self, token: str) -> None:
         """Replace the page token by a fresh start token. Sweep after it, never before."""
         self._store.transact(lambda tx: tx.put("cursor", self._cursor_row(token, "start")))
@@ -291,6 +287,14 @@ class Ledger:
     def start_token_distrusted_until(self) -> float:
         """Return what :meth:`distrust_start_token` noted; 0 when nothing was."""
         return float(self._store.transact(lambda tx: tx.get("start_token_distrusted") or 0.0))
+
+    def keep_rhythm(self, rhythm: JSON) -> None:
+        """Keep for the next process how seldom lists and sweeps come."""
+        self._store.transact(lambda tx: tx.put("rhythm", rhythm))
+
+    def rhythm(self) -> dict[str, JSON]:
+        """Return what :meth:`keep_rhythm` kept; nothing when nothing was."""
+        return dict(self._store.transact(lambda tx: tx.get("rhythm") or {}))
 
     def marks(self) -> dict[str, str]:
         """Return each folder's watermark: messages created up to then (RFC 3339) are done."""

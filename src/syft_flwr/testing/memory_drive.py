@@ -23,6 +23,7 @@ from syft_flwr.errors import (
     NotFoundError,
     PageTokenRejectedError,
     PermissionDeniedError,
+    RateLimitedError,
     RuntimeClosedError,
 )
 from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, Change, ChangePage, DriveFile
@@ -395,6 +396,9 @@ class MemoryGateway:
     def budget_delay(self, units: int) -> float:
         del units
         return 0.0
+
+    def tell_of_limits(self, tell: Callable[[RateLimitedError], None]) -> None:
+        """Do nothing: there are none."""
 
     def close(self) -> None:
         self._closed = True
