@@ -21,7 +21,7 @@ from syft_flwr.exchange.routes import Route
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.handle import engine_of
 from syft_flwr.runtime.loop import PollLoop
-from syft_flwr.settings import Settings, load_endpoint
+from syft_flwr.settings import load_endpoint
 from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.clock import ManualClock
 

@@ -361,6 +361,15 @@ def test_a_large_body_that_two_pipelines_want_costs_one_call(drive: DriveEmulato
     assert drive.stats()[DO]["files.get_media"]["calls"] == 1
 
 
+@pytest.mark.usefixtures("drive")
+def test_bodies_of_a_runtime_that_is_closed_are_none() -> None:
+    with Observed(DO) as live:
+        pass
+    ended = threading.Event()
+    live.runtime.messages.pipe(with_body(live.runtime)).subscribe(on_completed=ended.set)
+    assert ended.is_set()
+
+
 def test_a_body_that_can_t_be_had_is_an_error_in_its_place() -> None:
     source, bodies = Subject[Message](), Bodies()
     got: list[Received | FeedError] = []

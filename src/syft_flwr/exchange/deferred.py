@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from math import inf
 from typing import Literal
 
 from syft_flwr.exchange.parts import Parts
@@ -24,6 +24,8 @@ class _Taken:
     when_late: WhenLate
     deadline: float
     """Seconds that its pipeline has for an answer."""
+    due: float
+    """When they are over, on the clock's monotonic time."""
 
 
 class DeferredReplies:
@@ -53,6 +55,8 @@ class DeferredReplies:
         self._show_again = show_again
         self._lock = threading.Lock()
         self._taken: dict[str, _Taken] = {}
+        self._next_look = inf
+        """When the next look for late ones is, so that what was answered leaves nothing behind until its deadline."""
 
     def take(self, message: Message, deadline: float, when_late: WhenLate) -> Work | None:
         """Claim a request for an answer within ``deadline`` seconds; ``None`` when it can't be had."""
@@ -65,9 +69,10 @@ class DeferredReplies:
         if attempts > limit:
             self._finish(work, self._responder.give_up(work, limit))
             return None
+        due = self._parts.clock.monotonic() + deadline
         with self._lock:
-            self._taken[message.file_id] = _Taken(work, when_late, deadline)
-        self._later(deadline, partial(self._late, message.file_id, work))
+            self._taken[message.file_id] = _Taken(work, when_late, deadline, due)
+            self._look_at(due)
         return work
 
     def reply(self, message: Message, body: bytes | str | None) -> bool:
@@ -84,12 +89,24 @@ class DeferredReplies:
         self._finish(taken.work, answer)
         return True
 
-    def _late(self, file_id: str, work: Work) -> None:
+    def _look_at(self, due: float) -> None:
+        if due < self._next_look:
+            self._next_look = due
+            self._later(due - self._parts.clock.monotonic(), self._look)
+
+    def _look(self) -> None:
+        now = self._parts.clock.monotonic()
         with self._lock:
-            taken = self._taken.get(file_id)
-            if taken is None or taken.work is not work:
-                return
-            del self._taken[file_id]
+            late = {file_id: taken for file_id, taken in self._taken.items() if taken.due <= now}
+            for file_id in late:
+                del self._taken[file_id]
+            self._next_look = inf
+            self._look_at(min((taken.due for taken in self._taken.values()), default=inf))
+        for taken in late.values():
+            self._give_up(taken)
+
+    def _give_up(self, taken: _Taken) -> None:
+        work = taken.work
         if taken.when_late == "again":
             self._parts.ledger.journal.release(work.number, interrupted=True)
             self._responder.leave(work)

@@ -477,7 +477,6 @@ class DriveRuntime:
 
     @property
     def _bodies(self) -> SharedBodies:
-        self._check_open()
         return self._engine.bodies
 
     @property
