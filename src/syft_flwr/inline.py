@@ -13,6 +13,8 @@ import zlib
 from base64 import b85decode, b85encode
 from collections.abc import Mapping, Sequence
 
+from syft_flwr.wire import ANNOUNCEMENT
+
 MORE = "more"
 """Property that names the files in which a body goes on, by ID, in order, with commas between them."""
 MOST_FILES = 3
@@ -65,6 +67,13 @@ def from_properties(spread: Sequence[Mapping[str, str]], *, size: int, sha256: s
     except (ValueError, zlib.error):
         return None
     return body if len(body) == size and hashlib.sha256(body).hexdigest() == sha256 else None
+
+
+def without_bodies(name: str, properties: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Return what properties tell beside bodies and the next file; ``None`` for a file that a body goes on in."""
+    if name.endswith(f".{MORE}"):
+        return None
+    return {name: value for name, value in split(properties or {})[1].items() if name != ANNOUNCEMENT}
 
 
 def split(properties: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

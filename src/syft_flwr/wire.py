@@ -24,6 +24,8 @@ SYFTBOX_FOLDER = "SyftBox"
 INBOX_PREFIX = "syft_outbox_inbox_"
 OBJECTS_PREFIX = "syft_objects_"
 RPC_FOLDER = "rpc"
+ANNOUNCEMENT = "next"
+"""Public property of a message: the ID of the file that its sender writes next to this peer, in this conversation."""
 ERROR_STATUS = {"status": "error"}
 
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")

@@ -73,7 +73,8 @@ def awaited(runtime: DriveRuntime) -> int:
 
 def settled(runtime: DriveRuntime) -> bool:
     """Let the runtime's threads finish what needs no further time."""
-    return engine_of(runtime).dispatch.wait_until_done(0.05)
+    dispatch = engine_of(runtime).dispatch
+    return dispatch.thread.wait_for(dispatch.placement.is_idle, 0.05)
 
 
 def step(runtime: DriveRuntime, clock: ManualClock, seconds: float, until: Callable[[], bool] = lambda: False) -> None:

@@ -13,8 +13,6 @@ from syft_flwr.models import DriveFile, Message
 from syft_flwr.ports import DriveGateway
 from syft_flwr.recording import GatewayTap
 
-PROPERTY = "next"
-"""Public property of a message: the ID of the file that its sender writes next to this peer, in this conversation."""
 _ID = re.compile(r"[A-Za-z0-9_-]{10,80}")
 _MOST = 10
 """Announcements up to which to look for each costs less than to list the feed."""
@@ -58,7 +56,7 @@ class Announced:
         following = self._reserve()
         with self._lock:
             own, self._own[key] = self._own.get(key), following
-        return own or self._reserve(), {PROPERTY: following}
+        return own or self._reserve(), {wire.ANNOUNCEMENT: following}
 
     def end(self, disposable: str) -> None:
         """Announce nothing more in a conversation."""
@@ -67,7 +65,7 @@ class Announced:
 
     def expect(self, message: Message) -> None:
         """Take note of what an admitted message announces."""
-        following = message.properties.get(PROPERTY, "")
+        following = message.properties.get(wire.ANNOUNCEMENT, "")
         if _ID.fullmatch(following):
             key = (message.kind, wire.fold_address(message.sender), message.app, message.endpoint)
             with self._lock:

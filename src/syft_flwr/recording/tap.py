@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from syft_flwr.errors import NotFoundError, RateLimitedError, SyftFlwrError
+from syft_flwr.inline import without_bodies
 from syft_flwr.models import Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import DriveGateway
 
@@ -138,8 +139,9 @@ class GatewayTap:
         *,
         properties: Mapping[str, str] | None = None,
     ) -> None:
-        for listener in self._listeners:
-            listener.uploading(file_id, name, parent, body, properties)
+        told = without_bodies(name, properties)
+        for listener in self._listeners if told is not None else ():
+            listener.uploading(file_id, name, parent, body, told)
         self._inner.upload(file_id, name, parent, body, properties=properties)
 
     def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syft_flwr.errors import NotFoundError, RateLimitedError, RecordingError
+from syft_flwr.inline import without_bodies
 from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.recording.reader import Recording
 
@@ -139,7 +140,8 @@ class RecordedDrive:
     ) -> None:
         del file_id, parent
         content = body if isinstance(body, bytes) else body.read_bytes()
-        self.uploads.append(Upload(name, content, dict(properties or {})))
+        if (told := without_bodies(name, properties)) is not None:
+            self.uploads.append(Upload(name, content, told))
 
     def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
         """Copy a recorded content; where a redacted recording keeps none, zeros of the same length stand for it.
