@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from accounts import APP, DO, DS, LegacyPeer, Observed, calls, messages, owner, serving, wait_until
+from accounts import APP, DO, DS, PATIENCE, LegacyPeer, Observed, calls, messages, owner, serving, wait_until
 from syft_flwr.client import SyftP2PClient
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.events import P2PFileEvents, create_events_watcher
 from syft_flwr.rpc import P2PFileRpc
-from syft_flwr.runtime import sharing
+from syft_flwr.runtime import DriveRuntime, sharing
 from syft_flwr.testing import DriveEmulator
 
 
@@ -53,6 +53,8 @@ def test_a_reply_whose_request_stays_goes_after_the_expiry(
     with serving(owner(bytes.upper, **settings)), LegacyPeer(drive, DS) as legacy:
         future_id = legacy.send(DO, b"x")
         wait_until(lambda: legacy.get_response(DO, future_id))
+        with DriveRuntime.open(DO) as runtime:
+            assert runtime.drain(PATIENCE)  # the reply is in Drive a moment before it is on record when it goes
         later(3000)
         polls = len(calls(drive, DO))
         wait_until(lambda: len(calls(drive, DO)) > polls + 3)
