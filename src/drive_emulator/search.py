@@ -143,7 +143,7 @@ class Search:
         after = None if token is None else _read_token(token, q, order_by, len(keys))
         found: list[tuple[File, View]] = []
         last: list[Any] = []
-        for row in self._rows(account, query, keys, after):
+        for row in self._rows(account, query, keys, after, size + 1):
             if len(found) == size:
                 return SearchPage(found, _write_token(last, q, order_by))
             found.append((to_file(row[:FILE_WIDTH]), to_view(row[FILE_WIDTH : FILE_WIDTH + VIEW_WIDTH])))
@@ -163,10 +163,12 @@ class Search:
         return query
 
     def _rows(
-        self, account: Account, query: Query, keys: list[tuple[str, bool]], after: list[Any] | None
+        self, account: Account, query: Query, keys: list[tuple[str, bool]], after: list[Any] | None, most: int
     ) -> Iterator[tuple[Any, ...]]:
         condition = compile_sql(query)
         sql, values = self._statement(account, condition, keys, after)
+        if condition.exact:
+            sql += f" LIMIT {most}"
         for row in self._database.iterate(sql, *values):
             if condition.exact or query.matches(_candidate(row, self._access)):
                 yield row
@@ -181,8 +183,9 @@ class Search:
             values.append(int((self._clock.time() - lag) * 1000))
         if after is not None:
             behind, more = _after(keys, after)
-            where.append(behind)
-            values += more
+            (first, descending), bound = keys[0], after[0]
+            where += [f"{first} {'<=' if descending else '>='} ?", behind]  # the first one lets an index begin there
+            values += [bound, *more]
         order = ", ".join(f"{key} DESC" if descending else key for key, descending in keys)
         # CROSS JOIN keeps SQLite from starting at all that the account can see where the query names folders or names.
         sql = (

@@ -32,7 +32,7 @@ CREATE TABLE file (
     blob TEXT, size INTEGER, md5 TEXT, sha1 TEXT, sha256 TEXT, revision TEXT, original_name TEXT,
     properties TEXT NOT NULL, app_properties TEXT NOT NULL, settings TEXT NOT NULL, made INTEGER NOT NULL
 );
-CREATE INDEX file_parent ON file (parent);
+CREATE INDEX file_parent ON file (parent, created_ms);
 CREATE INDEX file_name ON file (name COLLATE NOCASE);
 CREATE INDEX file_created ON file (created_ms);
 CREATE INDEX file_modified ON file (modified_ms);

@@ -83,7 +83,7 @@ def test_bodies_may_be_gzipped(raw) -> None:
     assert content(alice, simple.json["id"]) == CONTENT
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}" * 1000)[:-9]])
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}" * 1000)[:-9]], ids=["no gzip", "cut off"])
 def test_a_body_that_is_no_gzip_is_refused(raw, body: bytes) -> None:
     assert raw(ALICE)("POST", FILES, body, {"Content-Encoding": "gzip"}).status == 400
 
