@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from flower_federation import zoo_project
 from flower_parties import AGGREGATOR, Party, parties
+from typer.testing import CliRunner
 
+from syft_flwr.cli.main import app
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.flower.checkpoints import Checkpoints, RoundState
 from syft_flwr.testing import DriveEmulator
@@ -97,7 +99,10 @@ def test_answers_that_came_meanwhile_are_taken(begin: Begin, tmp_path: Path, hol
     code, result = resumed.finish()
     assert code == 0, resumed.story()
     assert [row["train"]["count"] for row in result["rounds"]] == [1.0, 2.0, 3.0]
-    assert result["traffic"]["2"]["bytes_sent"] == 0
+    assert [e["bytes"] for e in resumed.events if e["event"] == "sent" and e["group"] == "2"] == [0, 0]
+    assert [traffic["replies"] for traffic in result["traffic"].values()] == [2, 2, 2], "also those before"
+    shown = CliRunner().invoke(app, ["runs", "show", str(tmp_path / "out"), "--json"])
+    assert json.loads(shown.stdout)["state"] == "complete"
     assert [owner.finish()[0] for owner in owners] == [0, 0]
 
 

@@ -28,7 +28,8 @@ from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.progress import Fanout, Progress, silent
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.recorder import Recorder
-from syft_flwr.flower.run_record import Resumption, RunRecord
+from syft_flwr.flower.resumption import Resumption
+from syft_flwr.flower.run_record import RunRecord
 from syft_flwr.flower.tally import Tally
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_directories, write_private
@@ -171,6 +172,10 @@ class Aggregation:
             raise
         finally:
             self._dismiss(grid, ending)
+
+    def recall(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Count an event of the process that had this run in hand before."""
+        self._tally(event, **{name: value for name, value in fields.items() if name != "time"})
 
     def _record(self) -> RunRecord:
         project, plan = self._project, self._plan
