@@ -62,9 +62,12 @@ def visits(start: Start, owner: str, pause: float | None) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "scale", [SMALL, pytest.param(FULL, marks=[pytest.mark.slow, pytest.mark.timeout(2400)], id="full")]
+    "scale",
+    [
+        pytest.param(SMALL, marks=pytest.mark.timeout(300), id="small"),
+        pytest.param(FULL, marks=[pytest.mark.slow, pytest.mark.timeout(2400)], id="full"),
+    ],
 )
-@pytest.mark.timeout(300)
 def test_a_federation_comes_through_kills_outages_and_absences_with_right_numbers(
     drive_emulator: DriveEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: Scale
 ) -> None:
