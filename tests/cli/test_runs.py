@@ -40,6 +40,8 @@ class Directory:
             log("sent", owner=OWNERS[0], type="train", group="2", bytes=1, error="")
             log("metrics", round=1, phase="train", values={"loss": 0.5})
             log("reply", owner=OWNERS[1], type="train", group="2", bytes=1, error="no data")
+            if error is not None:
+                log("dismissed", reason="the run is over")
         if error is not None:
             (out / "result.json").write_text(json.dumps({"error": error}))
         return out
@@ -107,7 +109,7 @@ def test_a_running_run_is_stopped_as_ctrl_c_does(directory: Directory, monkeypat
     killed: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
     assert directory.json("stop")["run_id"] == "1000"
-    assert killed == [(os.getpid(), signal.SIGTERM)]
+    assert killed == [(os.getpid(), signal.SIGINT)]
 
 
 @pytest.mark.parametrize(

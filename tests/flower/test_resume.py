@@ -84,6 +84,24 @@ def test_a_run_killed_in_mid_round_and_resumed_ends_as_one_that_was_not(
         assert [e["group"] for e in owner.events if e["event"] == "done" and e["type"] == "train"] == ["1", "2", "3"]
 
 
+def test_a_run_whose_machine_went_down_in_good_order_is_resumed(begin: Begin, tmp_path: Path, hold: Path) -> None:
+    hold.touch()
+    start = begin("train_only")
+    stopped = start(AGGREGATOR, "--out", str(tmp_path / "out"))
+    owners = [start(owner) for owner in OWNERS]
+    for owner in owners:
+        owner.wait_for("working", group="2")
+    stopped.process.terminate()
+    assert stopped.finish()[0] == 130
+    listed = CliRunner().invoke(app, ["runs", "list", "--dir", str(tmp_path), "--json"])
+    assert [run["state"] for run in json.loads(listed.stdout)] == ["interrupted"]
+    hold.unlink()
+    code, result = start(AGGREGATOR, "--resume").finish()
+    assert code == 0
+    assert [row["train"]["count"] for row in result["rounds"]] == [1.0, 2.0, 3.0]
+    assert [owner.finish()[0] for owner in owners] == [0, 0]
+
+
 def test_answers_that_came_meanwhile_are_taken(begin: Begin, tmp_path: Path, hold: Path) -> None:
     hold.touch()
     start = begin("train_only")

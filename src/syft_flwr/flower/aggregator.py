@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from syft_flwr.errors import ConfigurationError, FlowerError
+from syft_flwr.errors import ConfigurationError, FlowerError, TerminatedError
 from syft_flwr.flower._compat import (
     AGGREGATOR_NODE_ID,
     FLWR_VERSION,
@@ -167,11 +167,17 @@ class Aggregation:
             for kind, reasons in self._tally.failed_types().items():
                 self._progress("failed", type=kind, reasons=reasons)
             ending = "the run is complete"
+        except TerminatedError:
+            ending = ""  # the machine may go down; the owners wait for a process that goes on
+            raise
         except FlowerError:
             ending = "the run failed; its aggregator knows why"  # the error itself may tell of other owners
             raise
         finally:
-            self._dismiss(grid, ending)
+            if ending:
+                self._dismiss(grid, ending)
+            else:
+                grid.leave()
 
     def recall(self, event: str, fields: Mapping[str, Any]) -> None:
         """Count an event of the process that had this run in hand before."""

@@ -141,15 +141,18 @@ def status_of(directory: Path) -> RunStatus:
     """
     record = RunRecord.read(directory)
     run = RunStatus(record, directory, "interrupted", owners={owner: OwnerStatus() for owner in record.owners})
+    dismissed = False
     for event, fields in events(directory):
         run.note(event, fields)
+        dismissed = dismissed or event == "dismissed"
     if is_running(directory):
         run.state = "running"
         return run
     with suppress(FileNotFoundError, ValueError):
         result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
         run.error = str(result.get("error", ""))
-        run.state = "failed" if run.error else "complete"
+        if dismissed:  # else the owners wait for somebody to go on
+            run.state = "failed" if run.error else "complete"
     return run
 
 
@@ -173,4 +176,4 @@ def stop(run: RunStatus) -> None:
     """
     if run.state != "running":
         raise ConfigurationError(f"run {run.record.run_id} is not running: it is {run.state}")
-    os.kill(run.record.pid, signal.SIGTERM)
+    os.kill(run.record.pid, signal.SIGINT)
