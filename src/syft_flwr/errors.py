@@ -215,3 +215,7 @@ class RecordingError(SyftFlwrError):
 
 class FlowerError(SyftFlwrError):
     """A Flower project or app can't run; the message says what to change."""
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM came, as when the machine goes down; unlike Ctrl-C it does not say that a run is over."""

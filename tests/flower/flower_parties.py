@@ -63,6 +63,16 @@ class Party:
         assert event is not None
         return event
 
+    def wait_for_another(self, name: str, count: int, timeout: float = 60.0) -> None:
+        """Wait until there were more than so many events of that name."""
+
+        def seen() -> int:
+            return sum(event["event"] == name for event in self.events)
+
+        with self._come:
+            self._come.wait_for(lambda: seen() > count or self._ended, timeout)
+            assert seen() > count, self.story(f"no further event {name}")
+
     def story(self, headline: str = "") -> str:
         """Return all that it told, for a test that fails."""
         events = [{k: v for k, v in event.items() if k not in ("seen", "started", "finished")} for event in self.events]

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from flower_federation import zoo_project
 from flower_parties import AGGREGATOR, Party, parties
+from typer.testing import CliRunner
 
+from syft_flwr.cli.main import app
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.flower.checkpoints import Checkpoints, RoundState
 from syft_flwr.testing import DriveEmulator
@@ -82,6 +84,24 @@ def test_a_run_killed_in_mid_round_and_resumed_ends_as_one_that_was_not(
         assert [e["group"] for e in owner.events if e["event"] == "done" and e["type"] == "train"] == ["1", "2", "3"]
 
 
+def test_a_run_whose_machine_went_down_in_good_order_is_resumed(begin: Begin, tmp_path: Path, hold: Path) -> None:
+    hold.touch()
+    start = begin("train_only")
+    stopped = start(AGGREGATOR, "--out", str(tmp_path / "out"))
+    owners = [start(owner) for owner in OWNERS]
+    for owner in owners:
+        owner.wait_for("working", group="2")
+    stopped.process.terminate()
+    assert stopped.finish()[0] == 130
+    listed = CliRunner().invoke(app, ["runs", "list", "--dir", str(tmp_path), "--json"])
+    assert [run["state"] for run in json.loads(listed.stdout)] == ["interrupted"]
+    hold.unlink()
+    code, result = start(AGGREGATOR, "--resume").finish()
+    assert code == 0
+    assert [row["train"]["count"] for row in result["rounds"]] == [1.0, 2.0, 3.0]
+    assert [owner.finish()[0] for owner in owners] == [0, 0]
+
+
 def test_answers_that_came_meanwhile_are_taken(begin: Begin, tmp_path: Path, hold: Path) -> None:
     hold.touch()
     start = begin("train_only")
@@ -97,7 +117,10 @@ def test_answers_that_came_meanwhile_are_taken(begin: Begin, tmp_path: Path, hol
     code, result = resumed.finish()
     assert code == 0, resumed.story()
     assert [row["train"]["count"] for row in result["rounds"]] == [1.0, 2.0, 3.0]
-    assert result["traffic"]["2"]["bytes_sent"] == 0
+    assert [e["bytes"] for e in resumed.events if e["event"] == "sent" and e["group"] == "2"] == [0, 0]
+    assert [traffic["replies"] for traffic in result["traffic"].values()] == [2, 2, 2], "also those before"
+    shown = CliRunner().invoke(app, ["runs", "show", str(tmp_path / "out"), "--json"])
+    assert json.loads(shown.stdout)["state"] == "complete"
     assert [owner.finish()[0] for owner in owners] == [0, 0]
 
 

@@ -20,6 +20,7 @@ from syft_flwr.cli.quota import quota
 from syft_flwr.cli.record import record
 from syft_flwr.cli.replay import replay
 from syft_flwr.cli.run import run
+from syft_flwr.cli.runs import runs
 from syft_flwr.cli.send import send
 from syft_flwr.cli.simulate import simulate
 from syft_flwr.cli.status import status
@@ -53,6 +54,7 @@ commands = (simulate, run, watch, record, replay, bootstrap, quota, login, logou
 for command in commands:
     app.command()(command)
 app.add_typer(peers, name="peers", cls=Commands)
+app.add_typer(runs, name="runs", cls=Commands)
 # The emulator is a package of its own and reads its own options.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
     emulator

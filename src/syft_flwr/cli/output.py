@@ -120,10 +120,12 @@ def advice_for_silence() -> str:
     )
 
 
-def _interrupt(*_: object) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end_at_once)
-    raise KeyboardInterrupt
+def _interrupt(number: int, *_: object) -> None:
+    from syft_flwr.errors import TerminatedError
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, end_at_once)
+    raise TerminatedError if number == signal.SIGTERM else KeyboardInterrupt
 
 
 def describe(error: Exception) -> str:

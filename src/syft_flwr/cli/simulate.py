@@ -29,7 +29,7 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
     min_available: Annotated[int | None, typer.Option(min=1, help="Start with so many owners.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the local Drive; 0 takes a free one.")] = 0,
     data: Annotated[Path | None, typer.Option(file_okay=False, help="Directory to keep the local Drive in.")] = None,
-    poll_interval: Annotated[float, typer.Option(min=0.01, help="Seconds between polls.")] = 0.25,
+    poll_interval: Annotated[float, typer.Option(min=0.01, help="Seconds between polls.")] = 0.1,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout, events on stderr.")] = False,
     quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
     quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise

@@ -32,12 +32,17 @@ class Lines:
         self._last = ""
 
     def __call__(self, event: str, /, **fields: Any) -> None:
-        write = _LINES.get(event)
-        line = printable(write(fields) or "", _LONGEST_LINE) if write is not None else ""
+        line = event_line(event, fields)
         with self._lock:
             if line and line != self._last:
                 self._last = line
                 self._console.print(Text(f"{time.strftime('%H:%M:%S')} {line}"))
+
+
+def event_line(event: str, fields: Mapping[str, Any]) -> str:
+    """Return an event as a line, ``""`` if it does not matter."""
+    write = _LINES.get(event)
+    return printable(write(fields) or "", _LONGEST_LINE) if write is not None else ""
 
 
 class View:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from syft_flwr.errors import ConfigurationError, FlowerError
+from syft_flwr.errors import ConfigurationError, FlowerError, TerminatedError
 from syft_flwr.flower._compat import (
     AGGREGATOR_NODE_ID,
     FLWR_VERSION,
@@ -28,7 +28,8 @@ from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.progress import Fanout, Progress, silent
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.recorder import Recorder
-from syft_flwr.flower.run_record import Resumption, RunRecord
+from syft_flwr.flower.resumption import Resumption
+from syft_flwr.flower.run_record import RunRecord
 from syft_flwr.flower.tally import Tally
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_directories, write_private
@@ -166,11 +167,21 @@ class Aggregation:
             for kind, reasons in self._tally.failed_types().items():
                 self._progress("failed", type=kind, reasons=reasons)
             ending = "the run is complete"
+        except TerminatedError:
+            ending = ""  # the machine may go down; the owners wait for a process that goes on
+            raise
         except FlowerError:
             ending = "the run failed; its aggregator knows why"  # the error itself may tell of other owners
             raise
         finally:
-            self._dismiss(grid, ending)
+            if ending:
+                self._dismiss(grid, ending)
+            else:
+                grid.leave()
+
+    def recall(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Count an event of the process that had this run in hand before."""
+        self._tally(event, **{name: value for name, value in fields.items() if name != "time"})
 
     def _record(self) -> RunRecord:
         project, plan = self._project, self._plan

@@ -254,8 +254,7 @@ class FlowerGrid(Grid):
 
     def close(self) -> None:
         """End the thread and withdraw what nobody has answered; idempotent."""
-        self._rpc.close()
-        leftovers = self._greeter.close() + self._pulse.close()
+        leftovers = self.leave()
         with self._lock:
             leftovers += [pending.future_id for pending in self._pending.values() if pending.future_id]
             leftovers += [*self._answered, *self._earlier.values()]
@@ -267,6 +266,11 @@ class FlowerGrid(Grid):
         self._outbox.dispose()
         if self._shared is not None:
             self._shared.close()
+
+    def leave(self) -> list[str]:
+        """End the thread, and leave all in Drive to a process that goes on; return futures that nobody needs."""
+        self._rpc.close()
+        return self._greeter.close() + self._pulse.close()
 
     def _remind(self, waiting: Collection[Pending], waited: float, end: float | None) -> None:
         """Tell whose replies are awaited."""

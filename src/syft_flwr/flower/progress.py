@@ -4,15 +4,15 @@ The command line prints them, writes them as JSON Lines, or (``simulate``) colle
 An event is a flat mapping; ``event`` names it and ``time`` is Unix seconds.
 
 Aggregator:
-    ``interrupted`` (run_id, round, out), ``project`` (name, hash, run_id, owners, flwr), ``waiting`` (present,
-    missing: address → why, last_seen: address → seconds ago, needed, seconds, why), ``owner`` (owner, state, flwr,
-    project, reason), ``run_started`` (run_id), ``strategy`` (start), ``short`` (required, owners), ``round`` (round,
-    of, start), ``outage`` (reason), ``outage_over`` (seconds), ``awaiting`` (owners: address → last seen so many
-    seconds ago, type, group, seconds, left), ``failed`` (type, reasons), ``output`` (line; of a simulation), ``sent``
-    (owner, type, group, bytes, error), ``reply`` (owner, type, group, bytes, error, sent, seen, started, finished,
-    received), ``late`` (owner, type, group), ``refused`` (owner, reason), ``metrics`` (round, phase, values),
-    ``checkpoint`` (round, path), ``result`` (path, arrays), ``bill`` (account, calls, units, methods), ``error``
-    (message).
+    ``interrupted`` (run_id, round, out), ``resumed`` (run_id, round), ``dismissed`` (reason), ``project`` (name,
+    hash, run_id, owners, flwr), ``waiting`` (present, missing: address → why, last_seen: address → seconds ago,
+    needed, seconds, why), ``owner`` (owner, state, flwr, project, reason), ``run_started`` (run_id), ``strategy``
+    (start), ``short`` (required, owners), ``round`` (round, of, start), ``outage`` (reason), ``outage_over``
+    (seconds), ``awaiting`` (owners: address → last seen so many seconds ago, type, group, seconds, left),
+    ``failed`` (type, reasons), ``output`` (line; of a simulation), ``sent`` (owner, type, group, bytes, error,
+    message, future), ``reply`` (owner, type, group, bytes, error, sent, seen, started, finished, received),
+    ``late`` (owner, type, group), ``refused`` (owner, reason), ``metrics`` (round, phase, values), ``checkpoint``
+    (round, path), ``result`` (path, arrays), ``bill`` (account, calls, units, methods), ``error`` (message).
 Data owner:
     ``project`` (name, hash, aggregator, owner), ``ready`` (owner), ``working`` (owner, type, group),
     ``done`` (owner, type, group, seconds, error, bytes), ``ignored`` (owner, type, reason),

@@ -23,8 +23,9 @@ from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.progress import Fanout, Progress
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.project_files import FilesRead, hash_of, read_files
-from syft_flwr.flower.run_record import resume
+from syft_flwr.flower.resumption import resume
 from syft_flwr.flower.run_store import RunStore
+from syft_flwr.flower.runs import event_log, events
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_private_directory
 from syft_flwr.runtime.sharing import state_directory
@@ -106,7 +107,11 @@ def run_aggregator(
         resumption = None
         if plan.resume:
             resumption = resume(journal.earlier(), project.code_hash(), plan.datasites, plan.overrides)
+        earlier = list(events(plan.out)) if plan.resume else []
+        progress = Fanout(stack.enter_context(event_log(plan.out)), progress)
         aggregation = Aggregation(project, plan, Fanout(note, progress), spool=directory, resumption=resumption)
+        for event, fields in earlier:
+            aggregation.recall(event, fields)
         return _aggregate(aggregation, Link(parties.aggregator, polling), project.app_name, journal, progress)
 
 

@@ -60,7 +60,7 @@ class SimulationPlan:
     data: Path | None = None
     run_options: tuple[str, ...] = ()
     aggregator_options: tuple[str, ...] = ()
-    poll_interval: float = 0.25
+    poll_interval: float = 0.1
     datasets: tuple[Path, ...] = ()
 
 

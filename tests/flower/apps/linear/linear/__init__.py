@@ -1,0 +1,1 @@
+"""Logistic regression by scikit-learn, as Flower's quickstart has it, on flowers."""
