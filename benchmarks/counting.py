@@ -1,0 +1,34 @@
+"""What calls cost, by the emulator's own counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from syft_flwr.testing import DriveEmulator
+
+
+@dataclass
+class Cost:
+    """Calls, units and the bytes of bodies, from the accounts to Drive and back."""
+
+    calls: int = 0
+    units: int = 0
+    up: int = 0
+    down: int = 0
+
+
+@contextmanager
+def counted(drive: DriveEmulator, *accounts: str) -> Iterator[Cost]:
+    """Count what the accounts, or all, call in the block."""
+    drive.clear_log()
+    cost = Cost()
+    yield cost
+    for account, methods in drive.stats().items():
+        if not accounts or account in accounts:
+            for usage in methods.values():
+                cost.calls += usage["calls"]
+                cost.units += usage["units"]
+                cost.up += usage["bytes_in"]
+                cost.down += usage["bytes_out"]
