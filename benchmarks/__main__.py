@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
 
-BENCHMARKS = ("idle", "roundtrip", "waiting")
+BENCHMARKS = ("idle", "roundtrip", "waiting", "digits")
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     options.out.mkdir(parents=True, exist_ok=True)
     console = Console()
+    logging.getLogger("flwr").setLevel(logging.ERROR)
     for name in options.names or BENCHMARKS:
         for result in import_module(f"benchmarks.{name}").run(quick=options.quick):
             result.show(console)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from syft_flwr.testing import DriveEmulator
 
@@ -17,6 +17,8 @@ class Cost:
     units: int = 0
     up: int = 0
     down: int = 0
+    methods: dict[str, int] = field(default_factory=dict)
+    """Calls by method."""
 
 
 @contextmanager
@@ -27,7 +29,8 @@ def counted(drive: DriveEmulator, *accounts: str) -> Iterator[Cost]:
     yield cost
     for account, methods in drive.stats().items():
         if not accounts or account in accounts:
-            for usage in methods.values():
+            for method, usage in methods.items():
+                cost.methods[method] = cost.methods.get(method, 0) + usage["calls"]
                 cost.calls += usage["calls"]
                 cost.units += usage["units"]
                 cost.up += usage["bytes_in"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.digits import train
 from benchmarks.idle import ours, rivals
 from benchmarks.parties import local_drive, parties
 from benchmarks.roundtrip import steps
@@ -23,6 +24,27 @@ ROUND_TRIP = {
     "idle look of the owner": (1, 5, 0, 80),
 }
 """At most: calls, units, bytes up and bytes down of each step."""
+
+
+FEDERATION = {
+    "aggregator": {
+        "files.create": 40,
+        "files.get_media": 8,
+        "files.delete": 8,
+        "changes.list": 30,
+        "bytes up": 66_000,
+        "units": 7_500,
+    },
+    "owners": {
+        "files.create": 32,
+        "files.get_media": 8,
+        "files.delete": 8,
+        "changes.list": 32,
+        "bytes up": 60_000,
+        "units": 6_800,
+    },
+}
+"""At most, in three rounds of the digits: calls by method, and the sums."""
 
 
 @pytest.mark.parametrize(("senders", "endpoints"), [(1, 1), (1, 3), (20, 3)])
@@ -53,3 +75,12 @@ def test_the_rivals_idle_hour_is_what_their_polls_add_up_to() -> None:
     found = rivals(3, 1)
     assert found["listing"] == (1_800 * 7, 180_000 * 7)
     assert found["grouped"] == (1_800 + 60, 186_000)
+
+
+def test_a_federation_of_two_owners_writes_and_downloads_no_more_than_it_did() -> None:
+    with local_drive() as drive:
+        costs, _ = train("feed", drive, 2, interval=0.25)
+    for who, most in FEDERATION.items():
+        taken = {**costs[who].methods, "bytes up": costs[who].up, "units": costs[who].units}
+        over = {what: taken.get(what, 0) for what, count in most.items() if taken.get(what, 0) > count}
+        assert not over, (who, taken)
