@@ -1,4 +1,4 @@
-"""What an account that answers spends in a day, in quota units: ``python benchmarks/day.py``.
+"""What an account that answers spends in a day, in quota units: ``python -m benchmarks.day``.
 
 The Drive is in memory and the time is virtual, so the figures are counts and come out the same each time. Measured are
 four hours after a first one, times six. ``docs/how-to/low-quota.md`` shows the table, and a test holds it.
@@ -27,7 +27,8 @@ from syft_flwr.testing.memory_drive import MemoryDrive
 
 ME = "owner@example.com"
 HOUR = 3600.0
-APP, ENDPOINT = "app", "messages"
+APP = "app"
+ENDPOINTS = ("messages", "evaluate", "status")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Case:
     longest: float | None = 15.0
     message_every: float | None = None
     visits: float | None = None
+    endpoints: int = 1
 
 
 CASES = [
@@ -84,7 +86,8 @@ class World:
         engine.join(self, self.case.interval, self.case.longest)
         runtime = DriveRuntime(engine)
         if email == ME:
-            engine.serve(Route(APP, ENDPOINT, lambda body, _: body))
+            for endpoint in ENDPOINTS[: self.case.endpoints]:
+                engine.serve(Route(APP, endpoint, lambda body, _: body))
         try:
             yield runtime
         finally:
@@ -93,15 +96,18 @@ class World:
     def ask(self, number: int) -> None:
         sender = f"sender{number}@example.com"
         with self.runtime(sender) as asker:
-            for future in asker.send([Request(ME, APP, ENDPOINT, b"What do you have?")]):
+            asked = [Request(ME, APP, endpoint, b"What do you have?") for endpoint in ENDPOINTS[: self.case.endpoints]]
+            for future in asker.send(asked):
                 asker.delete_future(future)
-
-    def spent(self) -> int:
-        return sum(units_of(method) for account, method in self.drive.calls if account == ME)
 
 
 def day_of(case: Case) -> int:
     """Return the units that the account spends in a day."""
+    return sum(units_of(method) for method in calls_of(case, hours=4)) * 6
+
+
+def calls_of(case: Case, *, hours: int) -> list[str]:
+    """Return what the account calls in so many hours after a first one."""
     with tempfile.TemporaryDirectory() as directory:
         world = World(Path(directory), case)
         with world.runtime(ME) as runtime:
@@ -112,8 +118,8 @@ def day_of(case: Case) -> int:
             runtime.poll_once()
         _live(world, HOUR)
         world.drive.calls.clear()
-        _live(world, 5 * HOUR)
-        return world.spent() * 6
+        _live(world, (hours + 1) * HOUR)
+        return [method for account, method in world.drive.calls if account == ME]
 
 
 def _live(world: World, until: float) -> None:

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("day", ROOT / "benchmarks" / "day.py")
-assert SPEC is not None
-day = importlib.util.module_from_spec(SPEC)
-PAGE = (ROOT / "docs" / "how-to" / "low-quota.md").read_text(encoding="utf-8")
+from benchmarks import day
 
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded(monkeypatch_module: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch_module.setitem(sys.modules, "day", day)
-    SPEC.loader.exec_module(day)  # type: ignore[union-attr]
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_module():
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "low-quota.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("number", [0, 2, 4, 5, 6, 7, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))])

@@ -1,0 +1,1 @@
+"""What following the change feed costs and gives: ``python -m benchmarks --help``."""

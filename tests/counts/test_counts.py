@@ -1,0 +1,86 @@
+"""What messages and quiet hours cost in calls, units and bytes: figures that grow when a saving is lost.
+
+``python -m benchmarks`` shows the same counts beside those of rivals.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.digits import train
+from benchmarks.idle import ours, rivals
+from benchmarks.parties import local_drive, parties
+from benchmarks.roundtrip import steps
+from benchmarks.waiting import wait_for
+
+pytestmark = pytest.mark.usefixtures("plain_environment")
+
+ROUND_TRIP = {
+    "send": (3, 60, 600, 250),
+    "look and answer": (5, 165, 600, 1_300),
+    "look and take": (2, 105, 0, 2_100),
+    "forget": (4, 65, 0, 250),
+    "owner cleans up": (5, 165, 0, 1_250),
+    "idle look of the owner": (1, 5, 0, 80),
+}
+"""At most: calls, units, bytes up and bytes down of each step."""
+
+
+FEDERATION = {
+    "aggregator": {
+        "files.create": 40,
+        "files.get_media": 8,
+        "files.delete": 8,
+        "changes.list": 30,
+        "bytes up": 66_000,
+        "units": 7_500,
+    },
+    "owners": {
+        "files.create": 32,
+        "files.get_media": 8,
+        "files.delete": 8,
+        "changes.list": 32,
+        "bytes up": 60_000,
+        "units": 6_800,
+    },
+}
+"""At most, in three rounds of the digits: calls by method, and the sums."""
+
+
+@pytest.mark.parametrize(("senders", "endpoints"), [(1, 1), (1, 3), (20, 3)])
+def test_an_idle_hour_costs_the_same_however_many_senders_and_endpoints(senders: int, endpoints: int) -> None:
+    calls, units = ours(senders, endpoints)
+    assert units <= 3_000
+    assert 200 <= calls <= 300
+
+
+def test_no_step_of_a_warm_round_trip_costs_more_than_it_did() -> None:
+    with local_drive() as drive, parties("feed", drive) as pair:
+        taken = steps(pair, drive)
+    assert taken.keys() == ROUND_TRIP.keys()
+    for step, (cost, _) in taken.items():
+        counts = (cost.calls, cost.units, cost.up, cost.down)
+        assert all(count <= most for count, most in zip(counts, ROUND_TRIP[step], strict=True)), (step, counts)
+
+
+@pytest.mark.parametrize("futures", [1, 50])
+def test_waiting_costs_the_same_for_many_futures_as_for_one(futures: int) -> None:
+    with local_drive() as drive, parties("feed", drive) as pair:
+        vain, taken = wait_for(pair, drive, futures)
+    assert (vain.calls, vain.units) == (10, 50)
+    assert taken.units <= 105
+
+
+def test_the_rivals_idle_hour_is_what_their_polls_add_up_to() -> None:
+    found = rivals(3, 1)
+    assert found["listing"] == (1_800 * 7, 180_000 * 7)
+    assert found["grouped"] == (1_800 + 60, 186_000)
+
+
+def test_a_federation_of_two_owners_writes_and_downloads_no_more_than_it_did() -> None:
+    with local_drive() as drive:
+        costs, _ = train("feed", drive, 2, interval=0.25)
+    for who, most in FEDERATION.items():
+        taken = {**costs[who].methods, "bytes up": costs[who].up, "units": costs[who].units}
+        over = {what: taken.get(what, 0) for what, count in most.items() if taken.get(what, 0) > count}
+        assert not over, (who, taken)
