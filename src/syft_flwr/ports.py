@@ -92,6 +92,15 @@ class DriveGateway(Protocol):
     def tell_of_limits(self, tell: Callable[[RateLimitedError], None]) -> None:
         """Call this with the first error of each time in which the budget or Drive holds calls up."""
 
+    def note_saving(self, saving: str, *, units: int = 0, size: int = 0) -> None:
+        """Note for the bill what was not spent.
+
+        Args:
+            saving: By what: ``"peeks"``, ``"inlined bodies"`` or ``"shared objects"``.
+            units: Quota units.
+            size: Bytes.
+        """
+
     def close(self) -> None:
         """Break off whatever is under way; every later call raises ``RuntimeClosedError``. Idempotent."""
 

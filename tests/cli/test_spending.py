@@ -12,8 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from syft_flwr.cli.main import app
+from syft_flwr.cli.quota import spent
 from syft_flwr.clock import SystemClock
 from syft_flwr.drive.budget import AccountBudget
+from syft_flwr.drive.quota import QuotaMeter
 from syft_flwr.flower import roles
 from syft_flwr.runtime.sharing import state_directory
 from syft_flwr.settings import load_settings
@@ -91,15 +93,26 @@ def test_quota_tells_what_was_spent_and_on_what() -> None:
     directory = state_directory(Path(os.environ["SYFT_FLWR_STATE_DIR"]), ME, "http://127.0.0.1:9")
     directory.mkdir(parents=True)
     budget = AccountBudget(per_minute=1_000, per_day=50_000, path=directory / "budget", who="syft-flwr run (7)")
+    budget.note_saving("peeks", 9_500)
     budget.reserve(200, resting=False, clock=SystemClock(), ahead=None, method="files.get_media")
     done = invoke("quota", "--email", ME)
     assert done.exit_code == 0
-    for text in ("200  of 1,000", "200  of 50,000", "receiving", "files.get_media", "syft-flwr run (7)", "400,000,000"):
+    for text in (
+        "200  of 1,000",
+        "200  of 50,000",
+        "receiving",
+        "files.get_media",
+        "syft-flwr run (7)",
+        "400,000,000",
+        "saved by",
+        "9,500",
+    ):
         assert text in done.output
     assert max(map(len, done.output.splitlines())) <= 80
     figures = json.loads(invoke("quota", "--email", ME, "--json").output)
     assert (figures["account"], figures["minute"], figures["today"]) == (ME, 200, 200)
     assert figures["purposes"] == {"receiving": 200}
+    assert figures["savings"] == {"peeks": 9_500}
 
 
 def test_quota_of_an_account_that_has_spent_nothing_is_nothing() -> None:
@@ -124,3 +137,24 @@ def test_what_is_left_over_is_told_by_the_exit_code(monkeypatch: pytest.MonkeyPa
     done = invoke("run", str(DIGITS), *RUN, "--once", "--max-runtime", "5")
     assert done.exit_code == 75
     assert "the next run goes on" in done.output
+
+
+def test_status_tells_what_a_day_comes_to_and_what_was_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = state_directory(Path(os.environ["SYFT_FLWR_STATE_DIR"]), ME, "http://127.0.0.1:9")
+    directory.mkdir(parents=True)
+    budget = AccountBudget(path=directory / "budget", who="syft-flwr run (7)")
+    budget.note_saving("inlined bodies", 400)
+    budget.reserve(200, resting=False, clock=SystemClock(), ahead=None, method="files.get_media")
+    told = invoke("status", "--email", ME).output
+    assert "until midnight at this pace" in told
+    assert "400 by inlined bodies today" in told
+    spending = json.loads(invoke("status", "--email", ME, "--json").output)["spending"]
+    assert (spending["today"], spending["savings"]) == (200, {"inlined bodies": 400})
+    assert spending["until_midnight"] >= 200
+
+
+def test_a_bill_says_what_was_saved() -> None:
+    meter = QuotaMeter()
+    meter.book("changes.getStartPageToken")
+    meter.book_saving("peeks", 95, 0)
+    assert spent(meter.snapshot().to_json()) == "spent 5 quota units in 1 calls, saved 95 (peeks 95)"

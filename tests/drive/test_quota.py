@@ -44,3 +44,19 @@ def test_no_booking_is_lost_between_threads() -> None:
     for thread in threads:
         thread.join()
     assert meter.snapshot().methods["files.get"].bytes_up == 2000
+
+
+def test_a_snapshot_tells_what_was_saved_and_what_a_day_comes_to(monkeypatch) -> None:
+    meter = QuotaMeter()
+    began = meter._began
+    monkeypatch.setattr("syft_flwr.drive.quota.time.monotonic", lambda: began + 3_600.0)
+    meter.book("changes.list")
+    for _ in range(2):
+        meter.book_saving("peeks", 95, 0)
+    meter.book_saving("shared objects", 0, 1_000_000)
+    snapshot = meter.snapshot()
+    assert (snapshot.saved, snapshot.a_day) == (190, 2_400)
+    told = json.loads(json.dumps(snapshot.to_json()))
+    assert told["savings"]["peeks"] == {"times": 2, "units": 190, "bytes": 0}
+    assert told["savings"]["shared objects"]["bytes"] == 1_000_000
+    assert (told["saved"], told["a_day"], told["seconds"]) == (190, 2_400, 3_600.0)

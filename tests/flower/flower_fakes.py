@@ -48,6 +48,7 @@ class FakeDrive:
     deleted: list[str] = field(default_factory=list)
     disposed: list[str] = field(default_factory=list)
     objects: dict[str, bytes] = field(default_factory=dict)
+    reused: list[int] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
     on_publish: Callable[[bytes], bytes | None] = lambda content: content
     unknown: set[str] = field(default_factory=set)
@@ -117,6 +118,9 @@ class FakeDisposable:
         if published is not None:
             self._drive.objects[file_id] = published
         return file_id
+
+    def reused(self, size: int) -> None:
+        self._drive.reused.append(size)
 
     def withdraw(self, file_id: str) -> None:
         del self._drive.objects[file_id]

@@ -107,7 +107,8 @@ def _lines(address: str, spending: Spending) -> list[str]:
         f"  until then    {spending.until_midnight:>12,}  at this pace",
         f"                {f'{share:.2g} %':>12}  of {spending.google_per_day:,} that Google lets a project spend",
     ]
-    for title, rows in (("on", spending.purposes), ("by method", spending.methods), ("by process", spending.processes)):
+    tables = {"on": spending.purposes, "by method": spending.methods, "by process": spending.processes}
+    for title, rows in {**tables, "saved by": spending.savings}.items():
         if rows:
             lines.append(f"  {title}")
             width = max(map(len, rows))
@@ -126,4 +127,6 @@ def spent(bill: Mapping[str, Any]) -> str:
     """Say what a process has spent, given :meth:`QuotaSnapshot.to_json`."""
     throttled = f", throttled by Drive {bill['throttled']} times" if bill["throttled"] else ""
     waited = f", waited {bill['stretched']:.0f} s for its quota" if bill["stretched"] >= 1 else ""
-    return f"spent {bill['units']:,} quota units in {bill['calls']:,} calls{throttled}{waited}"
+    by = ", ".join(f"{name} {row['units']:,}" for name, row in bill["savings"].items() if row["units"])
+    saved = f", saved {bill['saved']:,} ({by})" if by else ""
+    return f"spent {bill['units']:,} quota units in {bill['calls']:,} calls{saved}{throttled}{waited}"

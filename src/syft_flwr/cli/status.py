@@ -15,6 +15,7 @@ from syft_flwr.cli.output import duration, errors_end_the_command
 if TYPE_CHECKING:
     from syft_flwr.cli.account_state import AccountState
     from syft_flwr.cli.findings import Examination
+    from syft_flwr.drive.spending import Spending
 
 
 def status(
@@ -25,9 +26,11 @@ def status(
     with errors_end_the_command():
         from syft_flwr.cli.account import account_of
         from syft_flwr.cli.account_state import read_state
+        from syft_flwr.drive.spending import read_spending
 
         exam = account_of(email)
         state = read_state(exam.directory)
+        spending = read_spending(exam.directory / "budget")
         settings = exam.settings
         if as_json:
             account = {"email": exam.email, "drive": exam.endpoint.url, "directory": str(exam.directory)}
@@ -36,10 +39,10 @@ def status(
                 "quota_units_per_minute": settings.quota_units_per_minute,
                 "quota_units_per_day": settings.quota_units_per_day,
             }
-            typer.echo(json.dumps({**account, **asdict(state), **limits}))
+            typer.echo(json.dumps({**account, **asdict(state), **limits, "spending": spending.to_json()}))
             return
         typer.echo(f"{exam.email} on {exam.endpoint.url}")
-        for name, words in lines(exam, state, time.time()):
+        for name, words in [*lines(exam, state, time.time()), *_pace(spending)]:
             typer.echo(f"  {name:<12}{words}")
 
 
@@ -65,6 +68,16 @@ def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str,
         ("answered", f"{_count(state.answered, 'answer')} not taken yet"),
         ("units", f"{spent} (Pacific time); budget: {' and '.join(limits) or 'none'}"),
     ]
+
+
+def _pace(spending: Spending) -> list[tuple[str, str]]:
+    """Return what the day comes to and what was not needed, where anything was spent."""
+    if not spending.today:
+        return []
+    share = 100 * spending.until_midnight / spending.google_per_day
+    saved = ", ".join(f"{units:,} by {name}" for name, units in sorted(spending.savings.items()) if units)
+    day = f"{spending.until_midnight:,} until midnight at this pace, {share:.2g} % of what Google lets a project spend"
+    return [("a day", day), *([("saved", f"{saved} today")] if saved else [])]
 
 
 def _count(number: int, what: str) -> str:

@@ -154,6 +154,8 @@ def bill_table(bills: Mapping[str, Mapping[str, Any]]) -> Table:
         table.add_row(method, *(_usage([bill["methods"].get(method) for bill in group]) for group in groups))
     table.add_section()
     table.add_row("all", *(_usage(group) for group in groups))
+    saved = [sum(int(bill.get("saved", 0)) for bill in group) for group in groups]
+    table.add_row("saved", *(f"({units})" if units else "-" for units in saved))
     return table
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
@@ -97,6 +98,7 @@ class AccountBudget:
         self._who = who
         self._ticket = uuid.uuid4().hex[:8]
         self._lock = threading.Lock()
+        self._saved: Counter[str] = Counter()
         self._own: dict[str, Any] = {"limits": [per_minute, per_day]}
         self._file: BudgetFile | None = None
         if path is not None:
@@ -139,9 +141,17 @@ class AccountBudget:
                 spent = state[table]
                 row = key if key in spent or len(spent) < _MOST_ROWS else _OTHERS
                 spent[row] = spent.get(row, 0) + units
+            for saving, saved in self._saved.items():
+                state["saved"][saving] = state["saved"].get(saving, 0) + saved
+            self._saved.clear()
             if resting:
                 state["rest"][1] -= units
             return wait
+
+    def note_saving(self, saving: str, units: int) -> None:
+        """Note units that were not needed, to be written down with the next call."""
+        with self._lock:
+            self._saved[saving] += units
 
     def delay(self, units: int, *, clock: Clock, ahead: float | None) -> Wait:
         """Return for how long a resting call of so many units would have to wait."""
@@ -247,6 +257,7 @@ class AccountBudget:
             "day": self._day(state, today, is_sure=known is not None),
             "methods": state.get("methods", {}),
             "by": state.get("by", {}),
+            "saved": state.get("saved", {}),
             "rest": [now, level],
             "ahead": known,
             "queue": [place for place in state.get("queue", []) if place[4] > now],
@@ -260,7 +271,12 @@ class AccountBudget:
         date, spent = state.get("day", [today, 0])
         days: dict[str, int] = state.get("days", {})
         if today > date:
-            state |= {"methods": {}, "by": {}, "days": dict(sorted({**days, date: spent}.items())[-_KEPT_DAYS:])}
+            state |= {
+                "methods": {},
+                "by": {},
+                "saved": {},
+                "days": dict(sorted({**days, date: spent}.items())[-_KEPT_DAYS:]),
+            }
             return [today, 0]
         if today < date and is_sure:  # a wrong clock had begun a day that has yet to come
             spent += sum(days.pop(day) for day in list(days) if day >= today)

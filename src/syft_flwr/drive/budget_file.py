@@ -90,7 +90,7 @@ def read_budget(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = json.loads(text) if text else {}
         if "day" in state:  # else nobody has spent anything yet
             numbers = [*state["minute"].values(), *state["rest"], state["day"][1], state.get("ahead") or 0]
-            tables = [state.get(table, {}) for table in ("methods", "by", "days")]
+            tables = [state.get(table, {}) for table in ("methods", "by", "saved", "days")]
             float(sum(numbers) + sum(number for table in tables for number in table.values()))
             [int(second) for second in state["minute"]], str(state["day"][0])
             [[str(who), units + since + until, bool(rests)] for who, units, rests, since, until in state["queue"]]

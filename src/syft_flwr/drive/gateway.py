@@ -267,6 +267,11 @@ class HttpDriveGateway:
     def tell_of_limits(self, tell: Callable[[RateLimitedError], None]) -> None:
         self._governor.tell = tell
 
+    def note_saving(self, saving: str, *, units: int = 0, size: int = 0) -> None:
+        self.meter.book_saving(saving, units, size)
+        if self._budget is not None:
+            self._budget.note_saving(saving, units)
+
     def close(self) -> None:
         """Close every connection and end every wait; idempotent."""
         self._stopped.set()

@@ -7,6 +7,7 @@ Costs are those of https://developers.google.com/workspace/drive/api/guides/limi
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -52,6 +53,15 @@ class MethodUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class Saving:
+    """What was not needed: how often, and the quota units and bytes that it would have cost."""
+
+    times: int = 0
+    units: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class QuotaSnapshot:
     """What a process has spent up to one moment.
 
@@ -59,11 +69,25 @@ class QuotaSnapshot:
         methods: The calls by method, as Drive names it.
         throttled: Calls that Drive refused, since the account or the project makes too many.
         waits: Seconds that calls and polls waited for the budget's ``minute`` or ``day``, or the share of ``polls``.
+        savings: What ``peeks`` saved in lists, ``inlined bodies`` in downloads and ``shared objects`` in uploads.
+        seconds: How long the process has counted.
     """
 
     methods: Mapping[str, MethodUsage]
     throttled: int
     waits: Mapping[str, float] = field(default_factory=dict)
+    savings: Mapping[str, Saving] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def saved(self) -> int:
+        """Quota units that were not needed."""
+        return sum(saving.units for saving in self.savings.values())
+
+    @property
+    def a_day(self) -> int:
+        """Quota units that a day comes to at this pace."""
+        return round(self.units * 86_400 / max(self.seconds, 1.0))
 
     @property
     def stretched(self) -> float:
@@ -88,6 +112,10 @@ class QuotaSnapshot:
             "throttled": self.throttled,
             "stretched": self.stretched,
             "waits": dict(sorted(self.waits.items())),
+            "saved": self.saved,
+            "savings": {name: asdict(saving) for name, saving in sorted(self.savings.items())},
+            "seconds": round(self.seconds, 3),
+            "a_day": self.a_day,
             "methods": {method: asdict(usage) for method, usage in sorted(self.methods.items())},
         }
 
@@ -102,6 +130,8 @@ class QuotaMeter:
         self._bytes_up: Counter[str] = Counter()
         self._bytes_down: Counter[str] = Counter()
         self._throttled = 0
+        self._savings: defaultdict[str, Saving] = defaultdict(Saving)
+        self._began = time.monotonic()
         self._waits: defaultdict[str, float] = defaultdict(float)
 
     def book(self, method: str, *, retried: bool = False, bytes_up: int = 0, bytes_down: int = 0) -> None:
@@ -121,6 +151,12 @@ class QuotaMeter:
         """Count seconds that a call or a poll waits to keep the budget."""
         with self._lock:
             self._waits[reason] += seconds
+
+    def book_saving(self, saving: str, units: int, size: int) -> None:
+        """Count what was not needed."""
+        with self._lock:
+            before = self._savings[saving]
+            self._savings[saving] = Saving(before.times + 1, before.units + units, before.bytes + size)
 
     @property
     def throttled(self) -> int:
@@ -151,4 +187,6 @@ class QuotaMeter:
                 },
                 throttled=self._throttled,
                 waits=dict(self._waits),
+                savings=dict(self._savings),
+                seconds=time.monotonic() - self._began,
             )

@@ -38,6 +38,7 @@ class Spending:
         purposes: The same by what they were spent on.
         processes: The same by process.
         days: Units of earlier days, by date (ISO 8601).
+        savings: Units of today that peeks and inlined bodies made needless.
         google_per_day: Units a day from which on Google throttles or charges a whole project.
     """
 
@@ -50,6 +51,7 @@ class Spending:
     purposes: Mapping[str, int]
     processes: Mapping[str, int]
     days: Mapping[str, int]
+    savings: Mapping[str, int]
     google_per_day: int = GOOGLE_PER_DAY
 
     def to_json(self) -> dict[str, Any]:
@@ -86,4 +88,5 @@ def read_spending(path: Path) -> Spending:
         purposes=dict(purposes),
         processes=state.get("by", {}) if is_today else {},
         days=state.get("days", {}) | ({} if is_today else {date: spent}),
+        savings=state.get("saved", {}) if is_today else {},
     )

@@ -109,6 +109,10 @@ class Disposable:
         """
         return self._objects.publish(self.name, name, content, readers)
 
+    def reused(self, size: int) -> None:
+        """Note that a message names something published before, of so many bytes, instead of holding it."""
+        self._parts.gateway.note_saving("shared objects", size=size)
+
     def withdraw(self, file_id: str) -> None:
         """Delete a published file soon: nobody needs it any more."""
         self._parts.ledger.delete_at(file_id, 0.0)

@@ -12,6 +12,7 @@ from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex, Location
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
+from syft_flwr.drive.quota import METHOD_UNITS
 from syft_flwr.errors import DriveError
 from syft_flwr.exchange.admission import admit
 from syft_flwr.exchange.announced import Announced
@@ -116,15 +117,19 @@ class Parts:
             DriveError: It can't be downloaded.
         """
         body: bytes | None = None
+        spread: list[Mapping[str, str]] = []
         if size <= LARGEST:
             with suppress(DriveError):  # the download tells better what is wrong
-                own = self._inlined(file_id) if inlined is None else inlined
-                further = [self._inlined(more) for more in own.get(MORE, "").split(",")[: MOST_FILES - 1] if more]
-                body = from_properties([own, *further], size=size, sha256=sha256)
+                spread.append(self._inlined(file_id) if inlined is None else inlined)
+                further = spread[0].get(MORE, "").split(",")[: MOST_FILES - 1]
+                spread += [self._inlined(more) for more in further if more]
+                body = from_properties(spread, size=size, sha256=sha256)
         if body is None:
             self.gateway.download(file_id, target, size=size, sha256=sha256)
             return
         target.write_bytes(body)
+        looks = METHOD_UNITS["files.get"] * (len(spread) - (inlined is not None))
+        self.gateway.note_saving("inlined bodies", units=METHOD_UNITS["files.get_media"] - looks, size=size)
         if isinstance(self.gateway, GatewayTap):
             self.gateway.taken(file_id, target)
 

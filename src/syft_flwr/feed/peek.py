@@ -46,8 +46,6 @@ class Peek:
         """Drive's time at which the token last denied that there was anything new."""
         self._wolves = 0
         self._denials = 0
-        self.saved = 0
-        """Lists that were not needed."""
 
     def is_enough(self, now: float, drive_time: float) -> bool:
         """Tell whether the start token may decide if a list is needed."""
@@ -62,7 +60,6 @@ class Peek:
             return False
         self._denied_at = drive_time
         self.polls += 1
-        self.saved += 1
         return True
 
     def listed(self, now: float, drive_time: float, times: list[float], *, asked: bool) -> bool:

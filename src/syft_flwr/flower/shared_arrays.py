@@ -161,6 +161,7 @@ class SharedArrays:
     ) -> _Object | None:
         """Return an object, published if it is not yet; ``None`` when that fails: then the message holds the record."""
         if (held := self._objects.get(sha256)) is not None:
+            disposable.reused(size)
             return held
         path = self._directory / f"{_PREFIX}{sha256}"
         try:

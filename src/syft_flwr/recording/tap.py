@@ -171,5 +171,8 @@ class GatewayTap:
     def tell_of_limits(self, tell: Callable[[RateLimitedError], None]) -> None:
         self._inner.tell_of_limits(tell)
 
+    def note_saving(self, saving: str, *, units: int = 0, size: int = 0) -> None:
+        self._inner.note_saving(saving, units=units, size=size)
+
     def close(self) -> None:
         self._inner.close()

@@ -186,6 +186,9 @@ class RecordedDrive:
     def tell_of_limits(self, tell: Callable[[RateLimitedError], None]) -> None:
         """Do nothing: there are none."""
 
+    def note_saving(self, saving: str, *, units: int = 0, size: int = 0) -> None:
+        """Do nothing: there is no bill."""
+
     def close(self) -> None:
         """Do nothing."""
 

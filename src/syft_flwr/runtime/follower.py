@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 from syft_flwr import wire
 from syft_flwr.drive.paging import Paging
+from syft_flwr.drive.quota import METHOD_UNITS
 from syft_flwr.errors import (
     ConfigurationError,
     DriveError,
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 _ABANDONED = 86_400.0
 """Age in seconds of a body at which no one is at work on it any more: a handler may take hours."""
+_LIST_UNITS = METHOD_UNITS["changes.list"] - METHOD_UNITS["changes.getStartPageToken"]
+"""Quota units that a peek saves which is enough."""
 
 
 class Follower:
@@ -191,13 +194,17 @@ class Follower:
         """
         assert self._token is not None  # noqa: S101 - it has begun
         start_token = self._parts.gateway.peek()
-        if self._peek.denies(self._token, start_token, self._parts.clock.time()):
-            return 0
-        if self._parts.own_writes.explain(start_token):
+        if self._peek.denies(self._token, start_token, self._parts.clock.time()) or self._parts.own_writes.explain(
+            start_token
+        ):
+            self._parts.gateway.note_saving("peeks", units=_LIST_UNITS)
             return 0
         found = self._parts.announced.look()
         self._intake.take(found)
-        return len(found) if found and self._parts.own_writes.explain_partly(start_token) else None
+        if not (found and self._parts.own_writes.explain_partly(start_token)):
+            return None
+        self._parts.gateway.note_saving("peeks", units=_LIST_UNITS)
+        return len(found)
 
     def _listed(self, times: list[float], *, asked: bool) -> None:
         if self._peek.listed(self._now(), self._parts.clock.time(), times, asked=asked):

@@ -400,6 +400,9 @@ class MemoryGateway:
     def tell_of_limits(self, tell: Callable[[RateLimitedError], None]) -> None:
         """Do nothing: there are none."""
 
+    def note_saving(self, saving: str, *, units: int = 0, size: int = 0) -> None:
+        """Do nothing: there is no bill."""
+
     def close(self) -> None:
         self._closed = True
 

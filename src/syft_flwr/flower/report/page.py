@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from syft_flwr.drive.budget import GOOGLE_PER_DAY
 from syft_flwr.flower.report.figures import bytes_text, float_text, number, seconds_text
 from syft_flwr.flower.report.lanes import panels
 from syft_flwr.flower.report.line_chart import gaps, line_chart
@@ -173,9 +174,19 @@ def _bill(record: Record) -> Iterator[Element]:
         return
     calls, units = (sum(int(row[key]) for row in bill.values()) for key in ("calls", "units"))
     text = f"{units:,} quota units for {calls:,} calls, by account and method. {_QUOTA}"
+    if saved := sum(int(row.get("saved", 0)) for row in bill.values()):
+        text += f" Peeks and inlined bodies saved {saved:,} more{_shared(bill)}."
+    if a_day := sum(int(row.get("a_day", 0)) for row in bill.values()):
+        text += f" A day of such runs comes to {a_day:,} units, {100 * a_day / GOOGLE_PER_DAY:.2g} % of what is free."
     if missing := len(record.owners) + 1 - len(bill):
         text += f" {missing} {'account keeps its' if missing == 1 else 'accounts keep their'} own bill."
     yield tag("section", heading, tag("p", text, class_="note"), bill_table(bill))
+
+
+def _shared(bill: Mapping[str, Any]) -> str:
+    """Return what shared objects saved in uploads."""
+    size = sum(int(row.get("savings", {}).get("shared objects", {}).get("bytes", 0)) for row in bill.values())
+    return f", shared objects {bytes_text(size)} of uploads" if size else ""
 
 
 def _listed(rounds: list[int]) -> str:
