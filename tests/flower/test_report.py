@@ -121,6 +121,19 @@ def test_the_recorded_run_is_told_figure_by_figure() -> None:
     assert "Errors" not in page.texts
 
 
+def test_what_was_saved_and_what_a_day_comes_to_stand_beside_the_bill() -> None:
+    result = recorded()
+    row = next(iter(result["bill"].values()))
+    row |= {
+        "saved": 9_500,
+        "a_day": 4_000_000,
+        "savings": {"shared objects": {"times": 7, "units": 0, "bytes": 39_000}},
+    }
+    page = render_report(result)
+    assert "Peeks and inlined bodies saved 9,500 more, shared objects 39" in page
+    assert "A day of such runs comes to 4,000,000 units, 1 % of what is free." in page
+
+
 def test_errors_are_marked_and_told() -> None:
     page = Page(render_report(failing()))
     assert "failed" in page.texts
