@@ -115,7 +115,7 @@ def test_a_federation_comes_through_kills_outages_and_absences_with_right_number
             code, result = resumed.finish(1200.0)
         assert code == 0, resumed.story()
         assert resumed.wait_for("resumed")["round"] == 2
-        assert [row["train"]["count"] for row in result["rounds"] if "train" in row] == [1.0, 2.0, 3.0, 4.0]
+        assert [row["train"]["count"] for row in result["rounds"] if "train" in row] == pytest.approx([1, 2, 3, 4])
         with np.load(out / "arrays.npz") as arrays:
             np.testing.assert_allclose(arrays["mean"], expected_mean(scale.owners), rtol=1e-12)
         assert [owner.finish(120.0)[0] for owner in running.values()] == [0] * len(running)
