@@ -6,12 +6,12 @@ import asyncio
 import hashlib
 import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from drive_emulator.model import Content
+from drive_emulator.scratch import ScratchDirectory
 from drive_emulator.storage import Database
 
 INLINE_LIMIT = 64 * 1024
@@ -29,8 +29,8 @@ class BlobStore:
 
     def __init__(self, database: Database, directory: Path | None) -> None:
         self._database = database
-        self._temporary = None if directory else tempfile.TemporaryDirectory(prefix="drive-emulator-")
-        self.directory = directory or Path(self._temporary.name)  # type: ignore[union-attr]
+        self._scratch = ScratchDirectory() if directory is None else None
+        self.directory = directory or self._scratch.path  # type: ignore[union-attr]
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove_orphans()
 
@@ -100,8 +100,8 @@ class BlobStore:
             path.unlink()
 
     def close(self) -> None:
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        if self._scratch is not None:
+            self._scratch.remove()
 
 
 class BlobWriter:
