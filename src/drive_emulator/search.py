@@ -143,7 +143,7 @@ class Search:
         after = None if token is None else _read_token(token, q, order_by, len(keys))
         found: list[tuple[File, View]] = []
         last: list[Any] = []
-        for row in self._rows(account, query, keys, after):
+        for row in self._rows(account, query, keys, after, size + 1):
             if len(found) == size:
                 return SearchPage(found, _write_token(last, q, order_by))
             found.append((to_file(row[:FILE_WIDTH]), to_view(row[FILE_WIDTH : FILE_WIDTH + VIEW_WIDTH])))
@@ -163,12 +163,15 @@ class Search:
         return query
 
     def _rows(
-        self, account: Account, query: Query, keys: list[tuple[str, bool]], after: list[Any] | None
+        self, account: Account, query: Query, keys: list[tuple[str, bool]], after: list[Any] | None, limit: int
     ) -> Iterator[tuple[Any, ...]]:
         condition = compile_sql(query)
         sql, values = self._statement(account, condition, keys, after)
+        if condition.exact:
+            yield from self._database.iterate(f"{sql} LIMIT ?", *values, limit)
+            return
         for row in self._database.iterate(sql, *values):
-            if condition.exact or query.matches(_candidate(row, self._access)):
+            if query.matches(_candidate(row, self._access)):
                 yield row
 
     def _statement(
@@ -221,7 +224,11 @@ def _parse_order(text: str) -> list[tuple[str, bool]]:
 
 
 def _after(keys: list[tuple[str, bool]], last: list[Any]) -> tuple[str, list[Any]]:
-    """Return the condition of what sorts behind the last row: first key behind, or equal and the next behind."""
+    """Return the condition of what sorts behind the last row."""
+    if len({descending for _, descending in keys}) == 1:
+        # SQLite starts in the index at such a row, instead of passing over what earlier pages held.
+        names, marks = ", ".join(key for key, _ in keys), ", ".join("?" * len(keys))
+        return f"({names}) {'<' if keys[0][1] else '>'} ({marks})", last
     sql = "0"
     values: list[Any] = []
     for (key, descending), value in reversed(list(zip(keys, last, strict=True))):
