@@ -29,8 +29,8 @@ class BlobStore:
 
     def __init__(self, database: Database, directory: Path | None) -> None:
         self._database = database
-        self._scratch = None if directory else ScratchDirectory()
-        self.directory = directory or self._scratch.path / "blobs"  # type: ignore[union-attr]
+        self._scratch = ScratchDirectory() if directory is None else None
+        self.directory = directory or self._scratch.path  # type: ignore[union-attr]
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove_orphans()
 
@@ -101,7 +101,7 @@ class BlobStore:
 
     def close(self) -> None:
         if self._scratch is not None:
-            self._scratch.close()
+            self._scratch.remove()
 
 
 class BlobWriter:

@@ -153,7 +153,10 @@ class DriveEmulator:
         return stats
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return the newest 100,000 requests: time, account, method, status, units, path, query and bytes."""
+        """Return the newest requests: time, account, method, status, units, path, query and bytes.
+
+        No more than 100,000 are kept, in no more than 32 MiB.
+        """
         requests: list[dict[str, Any]] = self._ask("GET", "/requests")
         return requests
 

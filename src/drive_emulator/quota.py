@@ -34,6 +34,9 @@ UNITS = {
 itself cost nothing: the session's first request and the calls within the batch are counted."""
 
 _LOG_LENGTH = 100_000
+_LOG_BYTES = 32 * 1024 * 1024
+_ENTRY_BYTES = 400
+"""What an entry takes beside its path and query."""
 
 
 @dataclass(slots=True)
@@ -61,13 +64,19 @@ class LoggedRequest:
     bytes_in: int
     bytes_out: int
 
+    @property
+    def weight(self) -> int:
+        """Return about how many bytes of memory the entry takes."""
+        return _ENTRY_BYTES + len(self.path) + len(self.query)
+
 
 class Meter:
-    """Counts calls and keeps the log of the newest 100,000."""
+    """Counts calls and keeps the log of the newest: 100,000 at most, in 32 MiB at most."""
 
     def __init__(self) -> None:
         self._usage: dict[str, dict[str, Usage]] = {}
-        self._log: deque[LoggedRequest] = deque(maxlen=_LOG_LENGTH)
+        self._log: deque[LoggedRequest] = deque()
+        self._weight = 0
 
     def book(self, request: LoggedRequest) -> None:
         usage = self._usage.setdefault(request.account, {}).setdefault(request.method, Usage())
@@ -77,6 +86,9 @@ class Meter:
         usage.bytes_in += request.bytes_in
         usage.bytes_out += request.bytes_out
         self._log.append(request)
+        self._weight += request.weight
+        while self._weight > _LOG_BYTES or len(self._log) > _LOG_LENGTH:
+            self._weight -= self._log.popleft().weight
 
     def stats(self) -> dict[str, dict[str, dict[str, int]]]:
         """Return the usage by account, then by method."""
@@ -91,6 +103,7 @@ class Meter:
     def clear(self) -> None:
         self._usage.clear()
         self._log.clear()
+        self._weight = 0
 
 
 class RateLimiter:

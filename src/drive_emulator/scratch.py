@@ -1,4 +1,4 @@
-"""A directory that goes with its process, at the latest when another one begins."""
+"""Temporary directories that do not outlive their emulator, even one that was killed."""
 
 from __future__ import annotations
 
@@ -6,49 +6,47 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
-_PREFIX = "drive-emulator-"
-_LOCK = ".lock"
-_YOUNG = 60.0
-"""Seconds for which a directory without a holder may be about to get one."""
+_PREFIX = "drive-emulator-scratch-"
+"""Every directory of this name is locked for as long as its emulator lives."""
 
 
 class ScratchDirectory:
-    """A temporary directory of this process's own; what killed ones have left is removed first.
-
-    Attributes:
-        path: The directory.
-    """
+    """A temporary directory, locked while it is in use. Making one removes those that killed emulators left."""
 
     def __init__(self) -> None:
-        _remove_abandoned(Path(tempfile.gettempdir()))
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        _remove_abandoned()
+        while True:
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            # Another emulator that starts now may take the directory for an abandoned one before it is locked.
+            if (lock := _lock(self.path)) is not None:
+                self._lock = lock
+                return
 
-    def close(self) -> None:
-        """Remove it; idempotent."""
-        if self._lock >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
-            os.close(self._lock)
-            self._lock = -1
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
 
 
-def _remove_abandoned(parent: Path) -> None:
-    for directory in parent.glob(f"{_PREFIX}*"):
-        try:
-            status = directory.lstat()
-            if status.st_uid != os.getuid() or time.time() - status.st_mtime < _YOUNG or directory.is_symlink():
-                continue
-            lock = os.open(directory / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:  # gone meanwhile, or none of ours
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(directory, ignore_errors=True)
-        except BlockingIOError:  # its emulator lives
-            pass
-        finally:
+def _remove_abandoned() -> None:
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if (lock := _lock(path)) is not None:
+            shutil.rmtree(path, ignore_errors=True)
             os.close(lock)
+
+
+def _lock(path: Path) -> int | None:
+    """Lock a directory of this user that is still there; ``None`` where another emulator has it, or had it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_uid == os.getuid() and os.path.samestat(os.fstat(descriptor), path.lstat()):
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None

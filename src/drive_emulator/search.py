@@ -163,14 +163,15 @@ class Search:
         return query
 
     def _rows(
-        self, account: Account, query: Query, keys: list[tuple[str, bool]], after: list[Any] | None, most: int
+        self, account: Account, query: Query, keys: list[tuple[str, bool]], after: list[Any] | None, limit: int
     ) -> Iterator[tuple[Any, ...]]:
         condition = compile_sql(query)
         sql, values = self._statement(account, condition, keys, after)
         if condition.exact:
-            sql += f" LIMIT {most}"
+            yield from self._database.iterate(f"{sql} LIMIT ?", *values, limit)
+            return
         for row in self._database.iterate(sql, *values):
-            if condition.exact or query.matches(_candidate(row, self._access)):
+            if query.matches(_candidate(row, self._access)):
                 yield row
 
     def _statement(
@@ -183,9 +184,8 @@ class Search:
             values.append(int((self._clock.time() - lag) * 1000))
         if after is not None:
             behind, more = _after(keys, after)
-            (first, descending), bound = keys[0], after[0]
-            where += [f"{first} {'<=' if descending else '>='} ?", behind]  # the first one lets an index begin there
-            values += [bound, *more]
+            where.append(behind)
+            values += more
         order = ", ".join(f"{key} DESC" if descending else key for key, descending in keys)
         # CROSS JOIN keeps SQLite from starting at all that the account can see where the query names folders or names.
         sql = (
@@ -224,7 +224,11 @@ def _parse_order(text: str) -> list[tuple[str, bool]]:
 
 
 def _after(keys: list[tuple[str, bool]], last: list[Any]) -> tuple[str, list[Any]]:
-    """Return the condition of what sorts behind the last row: first key behind, or equal and the next behind."""
+    """Return the condition of what sorts behind the last row."""
+    if len({descending for _, descending in keys}) == 1:
+        # SQLite starts in the index at such a row, instead of passing over what earlier pages held.
+        names, marks = ", ".join(key for key, _ in keys), ", ".join("?" * len(keys))
+        return f"({names}) {'<' if keys[0][1] else '>'} ({marks})", last
     sql = "0"
     values: list[Any] = []
     for (key, descending), value in reversed(list(zip(keys, last, strict=True))):

@@ -32,7 +32,6 @@ CREATE TABLE file (
     blob TEXT, size INTEGER, md5 TEXT, sha1 TEXT, sha256 TEXT, revision TEXT, original_name TEXT,
     properties TEXT NOT NULL, app_properties TEXT NOT NULL, settings TEXT NOT NULL, made INTEGER NOT NULL
 );
-CREATE INDEX file_parent ON file (parent, created_ms);
 CREATE INDEX file_name ON file (name COLLATE NOCASE);
 CREATE INDEX file_created ON file (created_ms);
 CREATE INDEX file_modified ON file (modified_ms);
@@ -61,6 +60,11 @@ CREATE TABLE token (
 );
 """
 
+# Data of before has an index of folders that does not hold what lies in them in order.
+_INDEXES = """
+DROP INDEX IF EXISTS file_parent;
+CREATE INDEX IF NOT EXISTS file_folder ON file (parent, created_ms);
+"""
 
 _LOCK_TIMEOUT = 1.0
 """Seconds to wait for an emulator that is about to end."""
@@ -103,6 +107,7 @@ class Database:
             self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise EmulatorError(f"the data is of version {version}, this emulator reads version {SCHEMA_VERSION}")
+        self._connection.executescript(_INDEXES)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -208,8 +208,8 @@ FOLDERS = " or ".join(f"'{number}' in parents" for number in range(100))
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        ("'x' in parents", "file_parent"),
-        (f"({FOLDERS}) and trashed = false", "file_parent"),
+        ("'x' in parents", "file_folder"),
+        (f"({FOLDERS}) and trashed = false", "file_folder"),
         (f"name = 'rpc' and mimeType = 'text/plain' and ({FOLDERS})", "file_"),
         ("name = 'rpc' and trashed = false", "file_name"),
         ("name = 'rpc' or name = 'x' or 'x' in parents", "MULTI-INDEX OR"),

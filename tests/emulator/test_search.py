@@ -179,8 +179,8 @@ def test_a_malformed_list_is_refused(raw: Callable[..., Raw], query: str) -> Non
 @pytest.mark.parametrize(
     ("q", "index"),
     [
-        ("'{0}' in parents and trashed = false", "file_parent (parent=?)"),
-        ("('{0}' in parents or '{1}' in parents) and name contains 'x'", "file_parent (parent=?)"),
+        ("'{0}' in parents and trashed = false", "file_folder (parent=?)"),
+        ("('{0}' in parents or '{1}' in parents) and name contains 'x'", "file_folder (parent=?)"),
         ("name = 'x' and trashed = false", "file_name (name=?)"),
         ("createdTime > '2020-01-01T00:00:00'", "file_created (created_ms>?)"),
     ],
