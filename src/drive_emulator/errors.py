@@ -18,6 +18,8 @@ class ApiError(Exception):
         location: The parameter or header at fault, or ``None``.
         location_type: ``"parameter"`` or ``"header"``.
         domain: ``"global"`` or ``"usageLimits"``.
+        summary: What the envelope says, where that differs from what the one entry of its list says.
+        details: What newer clients read.
         headers: Extra headers of the answer.
     """
 
@@ -31,6 +33,8 @@ class ApiError(Exception):
         location_type: str = "parameter",
         domain: str = "global",
         headers: dict[str, str] | None = None,
+        summary: str | None = None,
+        details: list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -40,15 +44,19 @@ class ApiError(Exception):
         self.location_type = location_type
         self.domain = domain
         self.headers = headers or {}
+        self.summary = summary or message
+        self.details = details or []
 
     def body(self) -> dict[str, Any]:
         """Return Google's error envelope (https://developers.google.com/workspace/drive/api/guides/handle-errors)."""
         entry: dict[str, Any] = {"message": self.message, "domain": self.domain, "reason": self.reason}
         if self.location is not None:
             entry |= {"location": self.location, "locationType": self.location_type}
-        error: dict[str, Any] = {"code": self.status, "message": self.message, "errors": [entry]}
+        error: dict[str, Any] = {"code": self.status, "message": self.summary, "errors": [entry]}
         if self.status == 401:
             error["status"] = "UNAUTHENTICATED"
+        if self.details:
+            error["details"] = self.details
         return {"error": error}
 
 
@@ -78,16 +86,35 @@ def insufficient_file_permissions(file_id: str) -> ApiError:
     return forbidden("insufficientFilePermissions", message)
 
 
+_EXPECTED = (
+    "Expected OAuth 2 access token, login cookie or other valid authentication credential. "
+    "See https://developers.google.com/identity/sign-in/web/devconsole-project."
+)
+
+
 def unauthenticated() -> ApiError:
-    message = (
-        "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
-        "authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
-    )
+    """A token that is unknown or has expired."""
     return ApiError(
         401,
         "authError",
-        message,
+        "Invalid Credentials",
         location="Authorization",
         location_type="header",
         headers={"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/", error="invalid_token"'},
+        summary=f"Request had invalid authentication credentials. {_EXPECTED}",
+    )
+
+
+def login_required() -> ApiError:
+    """A request without any token."""
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "CREDENTIALS_MISSING"}
+    return ApiError(
+        401,
+        "required",
+        "Login Required.",
+        location="Authorization",
+        location_type="header",
+        headers={"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'},
+        summary=f"Request is missing required authentication credential. {_EXPECTED}",
+        details=[{**info, "domain": "googleapis.com", "metadata": {"service": "drive.googleapis.com"}}],
     )

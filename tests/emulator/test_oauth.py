@@ -133,3 +133,16 @@ def test_a_token_may_come_in_the_query_and_is_not_logged(emulator: DriveEmulator
     assert raw(None)("GET", f"{FILES}?access_token={ALICE}&pageSize=5").status == 200
     assert raw(None)("GET", FILES).status == 401
     assert [request["query"] for request in emulator.requests()] == ["pageSize=5", ""]
+
+
+def test_no_token_and_a_bad_one_are_refused_in_googles_words(raw: Callable[..., Raw]) -> None:
+    missing = raw(None)("GET", FILES).json["error"]
+    bad = raw("ya29.made-up")("GET", FILES).json["error"]
+
+    assert [(e["errors"][0]["reason"], e["errors"][0]["message"]) for e in (missing, bad)] == [
+        ("required", "Login Required."),
+        ("authError", "Invalid Credentials"),
+    ]
+    assert missing["message"].startswith("Request is missing required authentication credential.")
+    assert bad["message"].startswith("Request had invalid authentication credentials.")
+    assert missing["details"][0]["reason"] == "CREDENTIALS_MISSING"

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from drive_emulator.api.routing import Endpoint
-from drive_emulator.errors import ApiError, bad_body, invalid, unauthenticated
+from drive_emulator.errors import ApiError, bad_body, invalid, login_required, unauthenticated
 from drive_emulator.faults import End, Plan
 from drive_emulator.fields import FieldsError, Mask, field_mask
 from drive_emulator.model import Account
@@ -263,4 +263,4 @@ def _token(request: Request) -> str:
         return token.strip()
     if token := request.query_params.get("access_token", ""):
         return token
-    raise unauthenticated()
+    raise unauthenticated() if "authorization" in request.headers else login_required()
