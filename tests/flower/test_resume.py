@@ -58,7 +58,10 @@ def outcome(out: Path) -> tuple[Any, dict[str, bytes]]:
         return rounds, {name: arrays[name].tobytes() for name in arrays.files}
 
 
-@pytest.mark.parametrize("server", ["central", "fedadam", "decaying"])
+@pytest.mark.parametrize(
+    "server",
+    ["central", pytest.param("fedadam", marks=pytest.mark.slow), pytest.param("decaying", marks=pytest.mark.slow)],
+)
 def test_a_run_killed_in_mid_round_and_resumed_ends_as_one_that_was_not(
     begin: Begin, tmp_path: Path, hold: Path, server: str
 ) -> None:
