@@ -451,3 +451,17 @@ def test_requests_that_a_full_disk_keeps_from_their_handler_come_again_in_order(
         assert handled == [b"one", b"two", b"three"]
         ds.poll_once()
         assert list(ds.wait(sent, 0.0).values()) == handled
+
+
+def test_a_new_senders_folders_are_looked_for_at_once_when_the_token_is_lost(drive, clock, tmp_path: Path) -> None:
+    handler = Handler()
+    with runtime_on(drive.gateway(ME), State(tmp_path), clock, ME, inline=True) as runtime:
+        serve(runtime, handler.route)
+        ask(drive, clock, tmp_path, b"known")
+        runtime.poll_once()
+        clock.advance(1.0)
+        drive.reject_tokens(ME)
+        ask(drive, clock, tmp_path, b"new", sender=OTHER)
+        for _ in range(2):
+            runtime.poll_once()
+    assert handler.seen == [b"known", b"new"]
