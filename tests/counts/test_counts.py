@@ -28,7 +28,7 @@ ROUND_TRIP = {
 
 FEDERATION = {
     "aggregator": {
-        "files.create": 38,
+        "files.create": 44,
         "files.get_media": 0,
         "files.delete": 8,
         "changes.list": 20,

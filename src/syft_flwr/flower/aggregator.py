@@ -56,6 +56,15 @@ class RunPlan:
     checkpoints: bool = True
     resume: bool = False
 
+    def __post_init__(self) -> None:
+        """Check it, before anything of the run is there.
+
+        Raises:
+            ConfigurationError: More owners are needed than there are.
+        """
+        if not 1 <= self.needed <= len(self.datasites):
+            raise ConfigurationError(f"min_available is {self.needed}, but there are {len(self.datasites)} data owners")
+
     @property
     def needed(self) -> int:
         return len(self.datasites) if self.min_available is None else self.min_available
@@ -95,12 +104,7 @@ class Aggregation:
             progress: Gets the events of the run.
             spool: Directory for large arrays that are not in use, by default the system's for temporary files.
             resumption: The run to go on with, in place of a new one.
-
-        Raises:
-            ConfigurationError: The plan asks for more owners than there are.
         """
-        if not 1 <= plan.needed <= len(plan.datasites):
-            raise ConfigurationError(f"min_available is {plan.needed}, but there are {len(plan.datasites)} data owners")
         self._project = project
         self._plan = plan
         self._tally = Tally()

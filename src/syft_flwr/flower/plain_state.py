@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,8 +109,12 @@ def _is_plain(value: Any) -> bool:
 
 
 def _fingerprint(value: Any) -> str:
-    """Return what tells whether an object has changed, as far as that can be seen."""
-    try:
-        return hashlib.sha256(pickle.dumps(value)).hexdigest()
-    except Exception:  # whatever an object raises that is not made for it
-        return str(id(value))
+    """Return what tells whether an object has changed, as far as it shows, or its attributes are plain."""
+    digest = hashlib.sha256(f"{id(value)} {value!r}".encode(errors="replace"))
+    for name, attribute in sorted(getattr(value, "__dict__", {}).items()):
+        arrays: Arrays = []
+        frozen = freeze(attribute, arrays) if _is_plain(attribute) else id(attribute)
+        digest.update(repr((name, frozen)).encode())
+        for array in arrays:
+            digest.update(array.tobytes())
+    return digest.hexdigest()
