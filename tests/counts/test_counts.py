@@ -28,23 +28,25 @@ ROUND_TRIP = {
 
 FEDERATION = {
     "aggregator": {
-        "files.create": 44,
+        "files.create": 40,
         "files.get_media": 0,
         "files.delete": 8,
-        "changes.list": 20,
+        "changes.list": 12,
         "bytes up": 90_000,
-        "units": 5_500,
+        "units": 4_200,
     },
     "owners": {
         "files.create": 34,
         "files.get_media": 0,
         "files.delete": 8,
-        "changes.list": 24,
+        "changes.list": 12,
         "bytes up": 115_000,
-        "units": 5_200,
+        "units": 4_000,
     },
 }
-"""At most, in three rounds of the digits: calls by method, and the sums; lists come more often where it takes long."""
+"""At most, in three rounds of the digits: calls by method, and the sums."""
+A_SECOND = {"changes.list": 0.5, "files.create": 0.3, "bytes up": 300, "units": 120}
+"""What is added for each second that they take: peeks, lists of what was not awaited, greetings said again."""
 
 
 @pytest.mark.parametrize(("senders", "endpoints"), [(1, 1), (1, 3), (20, 3)])
@@ -79,8 +81,9 @@ def test_the_rivals_idle_hour_is_what_their_polls_add_up_to() -> None:
 
 def test_a_federation_of_two_owners_writes_and_downloads_no_more_than_it_did() -> None:
     with local_drive() as drive:
-        costs, _ = train("feed", drive, 2, interval=0.25)
+        costs, seconds = train("feed", drive, 2, interval=0.25)
     for who, most in FEDERATION.items():
         taken = {**costs[who].methods, "bytes up": costs[who].up, "units": costs[who].units}
-        over = {what: taken.get(what, 0) for what, count in most.items() if taken.get(what, 0) > count}
-        assert not over, (who, taken)
+        allowed = {what: count + A_SECOND.get(what, 0) * seconds for what, count in most.items()}
+        over = {what: taken.get(what, 0) for what, count in allowed.items() if taken.get(what, 0) > count}
+        assert not over, (who, taken, seconds)
