@@ -465,3 +465,24 @@ def test_a_new_senders_folders_are_looked_for_at_once_when_the_token_is_lost(dri
         for _ in range(2):
             runtime.poll_once()
     assert handler.seen == [b"known", b"new"]
+
+
+def test_an_answer_that_came_before_the_first_poll_is_judged_with_it(drive, clock, tmp_path: Path) -> None:
+    rejected: list[Rejection] = []
+    with runtime_on(drive.gateway(ME), State(tmp_path / "me"), clock, ME, inline=True) as me:
+        with runtime_on(drive.gateway(DS), State(tmp_path / "ds"), clock, DS, inline=True) as ds:
+            serve(ds, Route("app", "messages", lambda body, _: body))
+            [future] = me.send([Request(DS, "app", "messages", b"x")])
+            ds.poll_once()
+        ask(drive, clock, tmp_path, b"y", sender=OTHER)  # a folder of theirs
+        with drive.edited() as files:
+            [answer] = [file for file in files if file.name.endswith(".response")]
+            [request] = [file for file in files if file.owner == OTHER and file.name.endswith(".request")]
+            answer.parent, answer.owner = request.parent, OTHER
+        drive.remove(request.id)
+        drive.touch(answer.id)
+        clock.advance(60.0)
+        me.rejected.subscribe(rejected.append)
+        me.poll_once()
+        assert me.get_response(future) is None
+    assert [rejection.reason for rejection in rejected] == ["wrong_responder"]

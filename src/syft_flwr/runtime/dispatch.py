@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 
+from syft_flwr import wire
 from syft_flwr.drive.folders import Unresolved
 from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.exchange.parts import Parts
@@ -254,7 +255,7 @@ class Dispatch:
             return None
         if row.spooled is not None:
             return row.spooled.message
-        if row.file.created_time < self._held_before:
+        if row.file.created_time < self._held_before and wire.message_kind(row.file.name) == "request":
             self.parked.park(("older", None), row.number)
             return None
         parent = next(iter(row.file.parents), None)
