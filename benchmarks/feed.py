@@ -13,8 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from runtimes import serve
-
 from drive_emulator.metadata import Metadata
 from syft_flwr import wire
 from syft_flwr.drive.quota import units_of
@@ -22,6 +20,7 @@ from syft_flwr.exchange.routes import Route
 from syft_flwr.feed.schedule import SweepKind
 from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.runtime import DriveRuntime
+from syft_flwr.runtime.handle import engine_of
 from syft_flwr.settings import EMULATOR_VARIABLE, STATE_VARIABLE
 from syft_flwr.testing import DriveEmulator
 
@@ -72,7 +71,7 @@ def main() -> None:
         for start in ("first poll", "after a restart"):
             with DriveRuntime.open(ME) as runtime:
                 for endpoint in ENDPOINTS:
-                    serve(runtime, Route(APP, endpoint, lambda body, _: body))
+                    engine_of(runtime).serve(Route(APP, endpoint, lambda body, _: body))
                 report(start, runtime.poll_once)
                 report("idle poll", runtime.poll_once)
                 report("ordinary sweep", lambda: runtime._engine.follower.sweeps.run(SweepKind.RECENT))  # noqa: SLF001
