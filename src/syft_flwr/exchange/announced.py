@@ -16,6 +16,8 @@ from syft_flwr.recording import GatewayTap
 _ID = re.compile(r"[A-Za-z0-9_-]{10,80}")
 _MOST = 10
 """Announcements up to which to look for each costs less than to list the feed."""
+_KEPT = 1_000
+"""Conversations in which the next message is announced."""
 _PATIENCE = 4
 """Looks in vain after which an announcement is not believed any more."""
 
@@ -55,7 +57,10 @@ class Announced:
         key = (kind, wire.fold_address(peer), disposable)
         following = self._reserve()
         with self._lock:
-            own, self._own[key] = self._own.get(key), following
+            own = self._own.pop(key, None)
+            self._own[key] = following
+            if len(self._own) > _KEPT:  # of conversations that ended elsewhere
+                del self._own[next(iter(self._own))]
         return own or self._reserve(), {wire.ANNOUNCEMENT: following}
 
     def end(self, disposable: str) -> None:
