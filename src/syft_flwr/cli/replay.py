@@ -36,9 +36,18 @@ def replay(  # noqa: PLR0917 - typer passes options by name
     allow_cut_off: Annotated[
         bool, typer.Option("--allow-cut-off", help="Leave out a last line that is not whole.")
     ] = False,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", metavar="ID", help="Write what concerns one exchange into --out, and print nothing."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="The new recording, with --only.")] = None,
 ) -> None:
     """Print a recorded feed as "watch" prints a live one. No account and no network are needed."""
     from syft_flwr.replay import replay as open_replay
+
+    if only is not None or out is not None:
+        _cut(recording, only, out)
+        return
 
     if speed is not None and speed <= 0:
         raise typer.BadParameter("must be positive", param_hint="--speed")
@@ -61,3 +70,16 @@ def replay(  # noqa: PLR0917 - typer passes options by name
         )
         printer.watch(feed.runtime)
         feed.run()
+
+
+def _cut(recording: Path, only: str | None, out: Path | None) -> None:
+    from syft_flwr.recording.cut import cut
+    from syft_flwr.recording.reader import read_recording
+
+    if only is None or out is None:
+        raise typer.BadParameter("--only ID and --out FILE go together")
+    if out.exists():
+        raise typer.BadParameter(f"{out} exists", param_hint="--out")
+    with errors_end_the_command():
+        lines = cut(read_recording(recording), only, out)
+    typer.echo(f"{out}: {lines} lines", err=True)
