@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 from urllib.parse import urlsplit
 
 from syft_flwr.drive.auth import DRIVE_SCOPE
+from syft_flwr.testing.http_server import Answer, BadServer
 
 NARROW = "https://www.googleapis.com/auth/drive.file"
 
@@ -19,28 +16,8 @@ NARROW = "https://www.googleapis.com/auth/drive.file"
 @contextmanager
 def token_endpoint(status: int = 200, **answer: str) -> Iterator[str]:
     """Serve an OAuth token endpoint that always answers so, and return its address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/token"
-        finally:
-            server.shutdown()
-            thread.join()
+    with BadServer(lambda _: Answer(status, answer, {"Content-Type": "application/json"})) as server:
+        yield f"{server.url}/token"
 
 
 def granted(email: str, scope: str = DRIVE_SCOPE) -> dict[str, str]:

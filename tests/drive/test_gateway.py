@@ -91,7 +91,7 @@ def test_a_query_too_long_for_a_url_goes_as_a_post_and_so_does_its_retry(
     query = " or ".join(f"'{i:033}' in parents" for i in range(50))
     assert list(gateway.list_files(query)) == []
     for request in server.requests:
-        assert (request.method, request.headers["x-http-method-override"]) == ("POST", "GET")
+        assert (request.verb, request.headers["x-http-method-override"]) == ("POST", "GET")
         assert request.body.startswith(b"q=")
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def created(size: int) -> Answer:
 
 
 def ranges(server: ScriptedServer) -> list[str]:
-    return [r.headers["content-range"] for r in server.requests if r.method == "PUT"]
+    return [r.headers["content-range"] for r in server.requests if r.verb == "PUT"]
 
 
 # Multipart
@@ -77,7 +78,7 @@ def test_a_small_body_goes_in_one_request(server: ScriptedServer, gateway: HttpD
 def test_a_lost_answer_makes_no_second_file(server: ScriptedServer, gateway: HttpDriveGateway) -> None:
     server.script(RESET, error(409, "fileIdInUse"), Answer(200, {"id": "f", "name": "n", "size": "1"}))
     gateway.upload("f", "n", "p", b"x")
-    assert [request.method for request in server.requests] == ["POST", "POST", "GET"]
+    assert [request.verb for request in server.requests] == ["POST", "POST", "GET"]
 
 
 @pytest.mark.parametrize("found", [{"id": "f", "name": "n", "size": "2"}, {"id": "f", "name": "n"}])
@@ -136,7 +137,7 @@ def test_an_upload_with_three_breaks_goes_on_where_the_session_stands(
         "bytes 4195304-5505023/5505024",
         "bytes */5505024",
     ]
-    assert [r.method for r in server.requests].count("POST") == 1
+    assert [r.verb for r in server.requests].count("POST") == 1
 
 
 @pytest.mark.parametrize("trouble", [error(503, "backendError"), error(429, "rateLimitExceeded")])
@@ -152,7 +153,7 @@ def test_trouble_in_mid_upload_is_asked_about_too(
 def test_a_session_that_is_gone_is_opened_anew(server: ScriptedServer, gateway: HttpDriveGateway, status: int) -> None:
     server.script(opened(server), error(status, "gone"), opened(server), created(len(BIG)))
     gateway.upload("f", "n", "p", BIG)
-    assert [json.loads(r.body)["id"] for r in server.requests if r.method == "POST"] == ["f", "f"]
+    assert [json.loads(r.body)["id"] for r in server.requests if r.verb == "POST"] == ["f", "f"]
 
 
 def test_a_session_that_is_gone_because_the_file_is_there_is_a_success(
@@ -221,8 +222,7 @@ def test_a_download_with_breaks_goes_on_where_it_ended(
     server: ScriptedServer, gateway: HttpDriveGateway, tmp_path: Path, size: int | None
 ) -> None:
     first = Answer(200, BODY, cut=100_000)
-    second = part(100_000)
-    second.cut = 50_000
+    second = replace(part(100_000), cut=50_000)
     server.script(RESET, first, second, error(503, "backendError"), part(150_000))
     gateway.download("f", tmp_path / "body", size=size, sha256=sha256(BODY))
     assert (tmp_path / "body").read_bytes() == BODY

@@ -1,4 +1,4 @@
-"""Public helpers for tests: a local Google Drive, one in memory, clocks and recorded feeds.
+"""Public helpers for tests: a local Google Drive, one in memory, a relay of faults, clocks and recorded feeds.
 
 The pytest plugin lives here, so nothing is imported before it is used.
 """
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from syft_flwr.replay import Replay, ReplayEvent, replay
     from syft_flwr.testing.clock import ManualClock
     from syft_flwr.testing.memory_drive import MemoryDrive
+    from syft_flwr.testing.relay import FaultRelay
     from syft_flwr.testing.runtimes import MemoryState, runtime_on
 
 __all__ = [
     "DriveEmulator",
+    "FaultRelay",
     "ManualClock",
     "MemoryDrive",
     "MemoryState",
@@ -29,6 +31,7 @@ __all__ = [
 
 _HOMES = {
     "DriveEmulator": "drive_emulator",
+    "FaultRelay": "syft_flwr.testing.relay",
     "ManualClock": "syft_flwr.testing.clock",
     "MemoryDrive": "syft_flwr.testing.memory_drive",
     "MemoryState": "syft_flwr.testing.runtimes",

@@ -1,0 +1,284 @@
+"""A relay that stands before a Drive, Google's or the emulator's, and lets what comes back go wrong by rule.
+
+What can go wrong is one table, :data:`~syft_flwr.testing.fault_kinds.KINDS`. The emulator's own faults are those of
+Google's servers; here are those of the networks between: captive portals, proxies, broken connections, wrong clocks.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+from syft_flwr.testing.fault_kinds import KINDS, Exchange
+from syft_flwr.testing.http_server import Answer, BadServer, Request
+
+_TIMEOUT = 60.0
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "content-encoding"})
+_FILES = "/drive/v3/files"
+
+
+@dataclass(frozen=True, slots=True)
+class RelayedCall:
+    """A call that came to the relay.
+
+    Attributes:
+        at: Monotonic seconds.
+        account: Whose, as far as the relay can tell; else the token.
+        method: As Drive names it: ``"files.get_media"``.
+        file_id: The file that it is about, or ``""``.
+        status: Of the answer; 0 where there was none.
+        fault: The kind of fault that struck, or ``""``.
+    """
+
+    at: float
+    account: str
+    method: str
+    file_id: str
+    status: int
+    fault: str
+
+
+@dataclass(eq=False, slots=True)
+class _Rule:
+    name: str
+    act: Callable[[Exchange], Answer]
+    matches: Callable[[RelayedCall, Request], bool]
+    times: int | None
+    rate: float
+    applied: bool
+    seen: dict[str, Any] = field(default_factory=dict)
+    hits: int = 0
+
+
+class FaultRelay:
+    """Hands requests on to a Drive, and lets answers go wrong as its rules say. Thread-safe.
+
+    For example::
+
+        with DriveEmulator() as drive, FaultRelay(drive.url) as relay:
+            monkeypatch.setenv("DRIVE_EMULATOR_HOST", relay.host)
+            with relay.fault("login_page", method="files.get_media", account="do@example.com", times=2):
+                ...
+
+    Args:
+        upstream: The Drive's URL, ``"http://127.0.0.1:8085"`` or ``"https://www.googleapis.com"``.
+        seed: Of what strikes at random.
+    """
+
+    def __init__(self, upstream: str, *, seed: int = 0) -> None:
+        self._upstream = urlsplit(upstream)
+        self._lock = threading.Lock()
+        self._rules: list[_Rule] = []
+        self._calls: list[RelayedCall] = []
+        self._accounts: dict[str, str] = {}
+        self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self._server = BadServer(self._answer)
+
+    @property
+    def host(self) -> str:
+        """``127.0.0.1:PORT``, the value for ``DRIVE_EMULATOR_HOST``."""
+        return self._server.host
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    @contextmanager
+    def fault(self, kind: str | Callable[[Exchange], Answer], **rule: Any) -> Iterator[None]:
+        """Keep a fault in force for the block; takes what :meth:`add` takes."""
+        remove = self.add(kind, **rule)
+        try:
+            yield
+        finally:
+            remove()
+
+    def add(
+        self,
+        kind: str | Callable[[Exchange], Answer],
+        *,
+        method: str | None = None,
+        account: str | None = None,
+        file_id: str | None = None,
+        where: Callable[[RelayedCall, Request], bool] = lambda _call, _request: True,
+        times: int | None = None,
+        rate: float = 1.0,
+        applied: bool = False,
+    ) -> Callable[[], None]:
+        """Put a fault in force; the first rule that fits a call decides over it. Return what removes it.
+
+        Args:
+            kind: A name out of :data:`~syft_flwr.testing.fault_kinds.KINDS`, or what makes an answer of an exchange.
+            method: As Drive names it (``"changes.list"``); ``None`` for each that the kind can strike.
+            account: Whose calls; ``None`` for everyone's.
+            file_id: About which file; ``None`` for any.
+            where: Further conditions.
+            times: How many times it strikes; ``None`` for no end.
+            rate: Probability for each call that fits.
+            applied: Whether calls that the kind would keep from Drive take effect all the same, and only their answers
+                are lost.
+
+        Raises:
+            ValueError: There is no such kind, or it can't strike that method.
+        """
+        if isinstance(kind, str):
+            if kind not in KINDS:
+                raise ValueError(f"there is no kind of fault {kind!r}; there are {', '.join(KINDS)}")
+            known = KINDS[kind]
+            if method is not None and not known.strikes(method):
+                raise ValueError(f"{kind} can't strike {method}")
+            name, act, strikes = kind, known.act, known.strikes
+        else:
+            name, act, strikes = getattr(kind, "__name__", "fault"), kind, _any
+
+        def matches(call: RelayedCall, request: Request) -> bool:
+            return (
+                strikes(call.method)
+                and method in (None, call.method)
+                and (account is None or account.lower() == call.account.lower())
+                and file_id in (None, call.file_id)
+                and where(call, request)
+            )
+
+        rule = _Rule(name, act, matches, times, rate, applied)
+        with self._lock:
+            self._rules.append(rule)
+
+        def remove() -> None:
+            with self._lock:
+                if rule in self._rules:
+                    self._rules.remove(rule)
+
+        return remove
+
+    def clear(self) -> None:
+        """Remove all faults."""
+        with self._lock:
+            self._rules.clear()
+
+    def calls(self) -> list[RelayedCall]:
+        """Return the calls so far that were answered, oldest first."""
+        with self._lock:
+            return list(self._calls)
+
+    def close(self) -> None:
+        """Stop relaying; idempotent."""
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _answer(self, request: Request) -> Answer:
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        method, file_id = method_of(request)
+        call = RelayedCall(time.monotonic(), self._accounts.get(token, token), method, file_id, 0, "")
+        rule = self._strike(call, request)
+        if rule is None:
+            answer = self._forward(request, token)
+        else:
+            forward = (
+                _once(lambda: self._forward(request, token)) if rule.applied else lambda: self._forward(request, token)
+            )
+            if rule.applied:
+                forward()
+            answer = rule.act(Exchange(method, request, forward, rule.seen, rule.hits, self._server.closing))
+        status = 0 if answer.reset or answer.closed else answer.status
+        with self._lock:
+            self._calls.append(
+                RelayedCall(call.at, call.account, method, file_id, status, "" if rule is None else rule.name)
+            )
+        return answer
+
+    def _strike(self, call: RelayedCall, request: Request) -> _Rule | None:
+        with self._lock:
+            for rule in self._rules:
+                if rule.times is not None and rule.hits >= rule.times:
+                    continue
+                if rule.matches(call, request) and (rule.rate >= 1 or self._random.random() < rule.rate):
+                    rule.hits += 1
+                    return rule
+        return None
+
+    def _forward(self, request: Request, token: str) -> Answer:
+        kind = http.client.HTTPSConnection if self._upstream.scheme == "https" else http.client.HTTPConnection
+        connection = kind(self._upstream.netloc, timeout=_TIMEOUT)
+        headers = {name: value for name, value in request.headers.items() if name not in ("host", "accept-encoding")}
+        try:
+            connection.request(request.verb, request.path, request.body, headers)
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException):  # what the Drive does to the relay, this does to its client
+            return Answer(reset=True)
+        finally:
+            connection.close()
+        kept = {name: value for name, value in response.getheaders() if name.lower() not in _FRAMING}
+        for name, value in kept.items():
+            if name.lower() == "location":  # the sessions of resumable uploads
+                kept[name] = value.replace(f"{self._upstream.scheme}://{self._upstream.netloc}", self.url)
+        if request.path.startswith("/drive/v3/about") and response.status == 200:
+            self._learn(token, body)
+        return Answer(response.status, body, kept)
+
+    def _learn(self, token: str, body: bytes) -> None:
+        """Note whose token it is."""
+        try:
+            address = json.loads(body)["user"]["emailAddress"]
+        except (ValueError, KeyError, TypeError):
+            return
+        self._accounts[token] = address
+
+
+def _any(method: str) -> bool:
+    del method
+    return True
+
+
+def method_of(request: Request) -> tuple[str, str]:
+    """Return the method that a request calls, as Drive names it, and the file that it is about."""
+    verb = request.headers.get("x-http-method-override", request.verb)
+    path = urlsplit(request.path).path
+    if path.startswith(f"/upload{_FILES}"):
+        creates = verb == "POST" and path == f"/upload{_FILES}" and "upload_id" not in request.query
+        return ("files.create" if creates else "files.update" if verb == "PATCH" else "uploads.put"), ""
+    fixed = {
+        "/drive/v3/about": "about.get",
+        "/drive/v3/changes": "changes.list",
+        "/drive/v3/changes/startPageToken": "changes.getStartPageToken",
+        f"{_FILES}/generateIds": "files.generateIds",
+        _FILES: "files.create" if verb == "POST" else "files.list",
+        "/token": "token",
+    }
+    if path in fixed:
+        return fixed[path], ""
+    file_id, _, rest = path.removeprefix(f"{_FILES}/").partition("/")
+    if rest.startswith("permissions"):
+        return {"POST": "permissions.create", "GET": "permissions.list"}.get(verb, "permissions.delete"), unquote(
+            file_id
+        )
+    if verb == "GET" and request.query.get("alt") == "media":
+        return "files.get_media", unquote(file_id)
+    verbs = {"GET": "files.get", "PATCH": "files.update", "DELETE": "files.delete"}
+    return (verbs.get(verb, "unknown"), unquote(file_id)) if path.startswith(_FILES) else ("unknown", "")
+
+
+def _once(work: Callable[[], Answer]) -> Callable[[], Answer]:
+    """Return what does the work the first time, and returns the same again from then on."""
+    done: list[Answer] = []
+
+    def again() -> Answer:
+        if not done:
+            done.append(work())
+        return done[0]
+
+    return again
