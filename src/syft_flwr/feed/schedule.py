@@ -17,7 +17,7 @@ _FULL_EVERY = 8
 _MOST_POLLS = 30.0
 """Polls from one sweep to the next, where polls are far apart and sweeps find nothing."""
 _DAY = 86_400.0
-"""Seconds after which a sweep comes however few polls there were."""
+"""Seconds after which a sweep comes however few polls there were, and one that is full."""
 _SECOND_LOOK = 10.0
 """Seconds after a fresh start token at which lists have caught up with what was written around it."""
 _FREE_GLANCES = 8
@@ -87,6 +87,7 @@ class SweepSchedule:
         self._last = float("-inf")
         self._next = 0.0
         self._full_next = True
+        self._full_at = float("-inf")
         self._second_look: float | None = None
         self._failures = 0
         self._not_before = float("-inf")
@@ -101,6 +102,7 @@ class SweepSchedule:
         Inbox roots that they knew are not looked at again.
         """
         self._known_roots |= set(roots)
+        self._full_at = now
         if pace is not None:
             self.pace, self._full_next = pace, not 0 < pace.since_full < _FULL_EVERY
         longest = self._base * _LONGEST_SWEEP
@@ -148,6 +150,7 @@ class SweepSchedule:
         """Tell which sweep is due. ``wanted`` asks for one soon."""
         if now < self._not_before:
             return None
+        self._full_next |= now >= self._full_at + _DAY
         waits_for_polls = self.pace.polls < self.pace.step and now < self._last + _DAY
         if (now >= self._next and not waits_for_polls) or (wanted and now >= self._last + _WANTED):
             return SweepKind.FULL if self._full_next else SweepKind.RECENT
@@ -175,6 +178,7 @@ class SweepSchedule:
         else:
             self._second_look = None if now >= (self._second_look or now) else self._second_look
             since_full = 1 if kind is SweepKind.FULL else self.pace.since_full + 1
+            self._full_at = now if kind is SweepKind.FULL else self._full_at
             self._full_next = since_full >= _FULL_EVERY
             self._last = now
             self.pace = self.pace._replace(polls=0, since_full=since_full)
