@@ -229,3 +229,53 @@ def test_answers_that_are_not_forgotten_age_out_with_their_request_and_body(driv
         assert sender.get_response(future) is None
         assert list(state.bodies.iterdir()) == []
         assert not [name for _, name, _ in drive.files() if name.endswith(".request")]
+
+
+def test_a_request_that_lists_show_late_is_found_though_the_second_look_came_before(drive, clock, tmp_path) -> None:
+    handled: list[bytes] = []
+    drive.gateway(ME)
+    drive.hide = lambda account, file: account == ME and file.name.endswith(".request")
+    with (
+        runtime_on(drive.gateway(DS), State(tmp_path / "ds"), clock, DS, inline=True) as sender,
+        runtime_on(drive.gateway(ME), State(tmp_path / "me"), clock, ME, inline=True) as me,
+    ):
+        serve(me, Route("app", "messages", lambda body, _: handled.append(body)))
+        sender.send([Request(ME, "app", "messages", b"before")])
+        drive.lag = 60.0
+        clock.advance(100.0)
+        sender.send([Request(ME, "app", "messages", b"late")])
+        clock.advance(5.0)
+        me.poll_once()
+        clock.advance(15.0)
+        me.poll_once()
+        assert handled == [b"before"]
+        for _ in range(10):
+            clock.advance(60.0)
+            me.poll_once()
+    assert handled == [b"before", b"late"]
+
+
+class SetBack(ManualClock):
+    """The time of day of a machine, or of Drive, that somebody corrects."""
+
+    back = 0.0
+
+    def time(self) -> float:
+        return super().time() - self.back
+
+
+def test_a_refused_deletion_is_tried_again_although_the_time_of_day_was_set_back(tmp_path: Path) -> None:
+    clock = SetBack()
+    drive = MemoryDrive(clock)
+    gateway = drive.gateway(DS)
+    gateway.__class__ = Stubborn
+    drive.gateway(ME)
+    with runtime_on(gateway, State(tmp_path), clock, DS, inline=True) as sender:
+        [future] = sender.send([Request(ME, "app", "messages", b"x")])
+        sender.delete_future(future)
+        assert [name for _, name, _ in drive.files() if name.endswith(".request")]
+        gateway.__class__ = MemoryGateway
+        clock.back = 3_600.0
+        clock.advance(60.0)
+        sender.poll_once()
+    assert not [name for _, name, _ in drive.files() if name.endswith(".request")]

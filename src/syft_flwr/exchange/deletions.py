@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 
 from syft_flwr.errors import DriveError, NotFoundError, PermissionDeniedError, RateLimitedError, RuntimeClosedError
 from syft_flwr.exchange.parts import Parts
@@ -40,6 +41,10 @@ class Deletions:
         self._round = threading.Lock()
         self._asked = False
         self._due: deque[str] = deque()
+        self._retried: deque[Deletion] = deque()
+        """Whose pause is over, by the monotonic clock: the record's time of day may have been corrected meanwhile."""
+        self._failures: dict[str, int] = {}
+        """Of the files whose deletion was refused: a retry is void when the record has led to one before it."""
 
     def run_soon(self, due: Iterable[str] = ()) -> None:
         """Delete the files whose time has come, if clean-up is on; however many ask, one thread is busy with it.
@@ -96,9 +101,7 @@ class Deletions:
 
     def _delete_all(self) -> None:
         own = self._parts.ledger.own
-        due = [Deletion(self._due.popleft(), 0) for _ in range(min(len(self._due), _NOTED_AT_ONCE))]
-        self._due.clear()  # what did not fit is on record
-        due = due or own.due(self._parts.clock.time(), limit=_NOTED_AT_ONCE)
+        due = self._noted() or own.due(self._parts.clock.time(), limit=_NOTED_AT_ONCE)
         while due:
             deleted: list[str] = []
             later: list[tuple[Deletion, float]] = []
@@ -106,12 +109,30 @@ class Deletions:
                 for deletion in due:
                     if self._delete(deletion, wrote):
                         deleted.append(deletion.file_id)
+                        self._failures.pop(deletion.file_id, None)
                     else:
                         pause = min(4.0**deletion.failures, _LONGEST_PAUSE)
                         later.append((deletion, self._parts.clock.time() + pause))
-                        self._later(pause, self.run_soon)
+                        self._failures[deletion.file_id] = failures = deletion.failures + 1
+                        self._later(pause, partial(self._retry, Deletion(deletion.file_id, failures)))
             # Should it not come to this, they are deleted once more, which does no harm.
             due = own.deleted(deleted, self._parts.clock.time(), later=later, limit=_NOTED_AT_ONCE)
+            due = due or self._noted()
+
+    def _noted(self) -> list[Deletion]:
+        """Return what is known to be due without a look at the record."""
+        due: list[Deletion] = []
+        while self._retried and len(due) < _NOTED_AT_ONCE:
+            retried = self._retried.popleft()
+            if self._failures.get(retried.file_id) == retried.failures:
+                due.append(retried)
+        due += [Deletion(self._due.popleft(), 0) for _ in range(min(len(self._due), _NOTED_AT_ONCE - len(due)))]
+        self._due.clear()  # what did not fit is on record
+        return due
+
+    def _retry(self, deletion: Deletion) -> None:
+        self._retried.append(deletion)
+        self.run_soon()
 
     def _delete(self, deletion: Deletion, wrote: Wrote) -> bool:
         """Delete a file; return whether it is gone, or given up."""

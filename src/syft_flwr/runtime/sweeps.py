@@ -47,8 +47,6 @@ class Sweeps:
         """When the last sweep began, on Drive's clock."""
         self._restarted_at: float | None = None
         """When the feed was begun anew, monotonic, if no full sweep has followed yet."""
-        self._full_at = self._floor = 0.0
-        """When the last sweep and the last full one began, and before when no later one looks, on Drive's clock."""
 
     def token_restarted(self) -> None:
         """Look everywhere at once, and again shortly: the feed has a gap before the new token."""
@@ -106,9 +104,6 @@ class Sweeps:
             _log.info("a sweep found %d messages that the feed missed", missed)
         if kind is not SweepKind.GLANCE:
             self._intake.wants_sweep = self._parts.ledger.mark_swept(began)
-            # What a full sweep may have missed because lists lag, the next sweep finds; then that time is done with.
-            self._floor = began - LIST_LAG if kind is SweepKind.FULL else max(self._floor, self._full_at)
-            self._full_at = began if kind is SweepKind.FULL else self._full_at
             self._swept_at = began
         self._schedule.swept(kind, self._parts.clock.monotonic(), missed=missed)
         self._intake.look_around()
@@ -118,7 +113,7 @@ class Sweeps:
     def _since(self, kind: SweepKind) -> float:
         """Return the time (Drive's clock) from which on a sweep looks: two minutes before the last one, for lag."""
         last = self._swept_at or 0.0
-        return last if kind is SweepKind.GLANCE else max(self._floor, last - LIST_LAG)
+        return last if kind is SweepKind.GLANCE else last - LIST_LAG
 
     def _names(self) -> set[str]:
         used = {(route.app, route.endpoint) for route in self._routes.endpoints()}

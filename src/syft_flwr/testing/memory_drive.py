@@ -45,6 +45,7 @@ class _File:
     content: bytes
     properties: Mapping[str, str]
     trashed: bool = False
+    explicitly_trashed: bool = False
     writers: set[str] = field(default_factory=set)
     readers: tuple[str, ...] = ()
     starred: bool = False
@@ -130,6 +131,8 @@ class MemoryDrive:
                 file.parent = parent
                 self._children.setdefault(parent, {})[file_id] = None
             file.name = name or file.name
+            for each in tree:
+                self._inherit_trash(each)
             self._log(file, before[file.id] | self._viewers(file))
             for each in tree[1:]:
                 self._log(each, before[each.id] ^ self._viewers(each))
@@ -149,8 +152,9 @@ class MemoryDrive:
     def trash(self, file_id: str, *, trashed: bool = True) -> None:
         """Put a file or folder, and what is in it, into the trash, or take it out."""
         with self._lock:
+            self._files[file_id].explicitly_trashed = trashed
             for file in self._tree(self._files[file_id]):
-                file.trashed = trashed
+                self._inherit_trash(file)
                 self._log(file, self._viewers(file))
 
     def remove(self, file_id: str) -> None:
@@ -234,6 +238,10 @@ class MemoryDrive:
         yield file
         for child in list(self._children.get(file.id, ())):
             yield from self._tree(self._files[child])
+
+    def _inherit_trash(self, file: _File) -> None:
+        """Let a file be in the trash if it was put there itself, or lies in a folder that is in the trash."""
+        file.trashed = file.explicitly_trashed or (file.parent is not None and self._files[file.parent].trashed)
 
     def _log(self, file: _File, accounts: set[str]) -> None:
         for account in accounts:
