@@ -232,6 +232,34 @@ def test_an_answer_that_breaks_off_is_retried(server: ScriptedServer, gateway: H
     assert gateway.list_changes("7").new_start_page_token == "8"
 
 
+def test_an_answer_that_drips_for_ever_is_broken_off(server: ScriptedServer, open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(timeout=0.3)
+    server.script(Answer(200, b" " * 100_000, drips=True), TOKEN)
+    assert gateway.get_start_page_token() == "7"
+
+
+@pytest.mark.parametrize("token", [7, ["7"], {"7": 7}, True])
+def test_a_page_token_that_is_no_text_is_none_of_drives(
+    server: ScriptedServer, gateway: HttpDriveGateway, token: Any
+) -> None:
+    server.script(Answer(200, {"changes": [], "nextPageToken": token}), PAGE)
+    assert gateway.list_changes("7").new_start_page_token == "8"
+    server.script(Answer(200, {"files": [], "nextPageToken": token}), Answer(200, {"files": []}))
+    assert list(gateway.list_files("trashed = false")) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(200, b""), Answer(201, b""), Answer(202, b""), Answer(404, b"<html>portal</html>"), Answer(404, {"a": 1})],
+)
+def test_nothing_but_the_answers_of_drive_to_a_deletion_is_one(
+    server: ScriptedServer, gateway: HttpDriveGateway, answer: Answer
+) -> None:
+    server.script(answer, Answer(204, b""))
+    assert gateway.delete("f")
+    assert len(server.requests) == 2
+
+
 def test_a_folder_whose_answer_was_lost_is_found_again(server: ScriptedServer, gateway: HttpDriveGateway) -> None:
     folder = {"id": "f", "name": "n", "mimeType": FOLDER_MIME_TYPE}
     server.script(RESET, error(409, "fileIdInUse"), Answer(200, folder))
@@ -276,6 +304,15 @@ def test_a_new_token_that_is_refused_too_is_a_clear_error(server: ScriptedServer
     with pytest.raises(CredentialsError, match="Log in again"):
         gateway.get_start_page_token()
     assert len(server.requests) == 3
+
+
+def test_a_proxy_that_asks_for_a_login_of_its_own_is_an_outage(
+    server: ScriptedServer, open_gateway: OpenGateway
+) -> None:
+    gateway = open_gateway(user(server))
+    page = Answer(401, b"<html>log in to the proxy</html>")
+    server.script(page, new_token("new"), page, TOKEN)
+    assert gateway.get_start_page_token() == "7"
 
 
 def test_a_token_that_has_expired_is_replaced_before_the_call(

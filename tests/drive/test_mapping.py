@@ -96,10 +96,13 @@ def test_the_newer_form_of_errors_is_understood() -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"<html>Forbidden</html>", b"\xff\xfe", b"[]", b"null", b'{"error": null}', b'{"error": "text"}',
-     b'{"error": []}', b'{"error": {"errors": []}}', b'{"error": {"errors": [7]}}', b'{"error": {"errors": 7}}'],
+     b'{"error": []}', b'{"error": {"errors": [7]}}', b'{"error": {"errors": 7}}'],
 )  # fmt: skip
-def test_a_body_that_is_no_error_envelope_is_no_problem(content: bytes) -> None:
-    assert type(drive_error("files.get", 403, content, {})) is PermissionDeniedError
+def test_what_is_no_error_envelope_of_googles_says_nothing_about_drive(content: bytes) -> None:
+    for status in (400, 401, 403, 404, 409, 410):
+        assert type(drive_error("files.get", status, content, {})) is DriveUnavailableError
+        assert type(drive_error("changes.list", status, content, {})) is DriveUnavailableError
+    assert type(drive_error("files.get", 429, content, {})) is RateLimitedError
 
 
 def test_a_full_account_is_told_what_to_do() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from runtimes import State, runtime_on, serve
 
+from syft_flwr.errors import DriveUnavailableError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.feed.own_writes import OwnWrites
@@ -232,3 +233,49 @@ def test_start_tokens_are_not_asked_for_before_the_feed_was_read_nor_when_they_l
     with writes.writing() as wrote:
         wrote()
     assert not asked
+
+
+class Tokenless(MemoryGateway):
+    """A Drive that gives no start tokens for a while, as behind a proxy that dislikes their address."""
+
+    is_broken = True
+
+    def get_start_page_token(self) -> str:
+        if self.is_broken:
+            raise DriveUnavailableError("a portal's page")
+        return super().get_start_page_token()
+
+    def peek(self, *, polls: bool = True) -> str:
+        return self.get_start_page_token()
+
+
+def test_a_poll_whose_peek_fails_lists(drive, clock, tmp_path) -> None:
+    drive.gateway(ME)
+    gateway = Tokenless(drive, ME)
+    gateway.is_broken = False
+    seen: list[bytes] = []
+    with runtime_on(gateway, State(tmp_path), clock, ME, inline=True) as runtime:
+        serve(runtime, Route("app", "messages", lambda body, _: seen.append(body)))
+        runtime.poll_once()
+        gateway.is_broken = True
+        ask(drive, clock, tmp_path, b"x")
+        clock.advance(1.0)
+        runtime.poll_once()
+    assert seen == [b"x"]
+
+
+def test_sweeps_bring_what_comes_while_the_feed_can_not_begin(drive, clock, tmp_path) -> None:
+    drive.gateway(ME)
+    gateway = Tokenless(drive, ME)
+    seen: list[bytes] = []
+    with runtime_on(gateway, State(tmp_path), clock, ME, inline=True) as runtime:
+        serve(runtime, Route("app", "messages", lambda body, _: seen.append(body)))
+        ask(drive, clock, tmp_path, b"1")
+        with pytest.raises(DriveUnavailableError):
+            runtime.poll_once()
+        assert seen == [b"1"]
+        ask(drive, clock, tmp_path / "again", b"2")
+        gateway.is_broken = False
+        clock.advance(1.0)
+        runtime.poll_once()
+        assert seen == [b"1", b"2"]

@@ -191,12 +191,13 @@ def test_a_spooled_reply_that_can_not_be_sent_yet_keeps_the_copy_out(one) -> Non
     assert one.journal.spooled() == []
 
 
-def test_a_request_that_is_withdrawn_is_forgotten_unless_its_reply_is_ready(one) -> None:
+def test_a_request_that_is_withdrawn_is_forgotten_or_remembered_as_such_until_its_reply_is_written(one) -> None:
     take(one, file(1), file(2, future=2))
     claim(one, 2, message(2, future=2))
     one.journal.spool(2, Spooled(message(2, future=2), "reply", is_error=False, body=b""))
     commit(one, Change("file1", removed=True), Change("file2", removed=True))
     assert unfinished(one) == ["file2"]
+    assert one.journal.finish(2, message(2, future=2), reply_id="reply", expires_at=1e9)
 
 
 def test_a_request_that_is_withdrawn_while_it_is_handled_is_answered_all_the_same(one) -> None:

@@ -289,7 +289,7 @@ class HttpDriveGateway:
             try:
                 # The client library hands over an answer that is not JSON as text, hence the AttributeError.
                 return read(build().execute(http=attempt))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
                 raise DriveUnavailableError(f"{method}: the answer is not one of Drive's: {error!r}") from error
 
         return self._governor.run(method, work, patient=patient)
@@ -318,7 +318,7 @@ class HttpDriveGateway:
             ),
             lambda raw: (
                 [DriveFile.from_api(file) for file in raw["files"]],
-                raw.get("nextPageToken") or None,
+                _text(raw["nextPageToken"]) if raw.get("nextPageToken") else None,
                 raw.get("incompleteSearch") is not True,
             ),
         )
@@ -352,8 +352,8 @@ def _read_access(raw: Mapping[str, Any]) -> Access:
 
 
 def _nothing(content: Any) -> None:
-    if content:
-        raise ValueError("an empty answer was due")
+    if content or isinstance(content, bytes):  # of a 204 the client library makes text
+        raise ValueError("204 was due")
 
 
 def _file_of_id(raw: Mapping[str, Any], file_id: str) -> DriveFile:
@@ -366,8 +366,7 @@ def _file_of_id(raw: Mapping[str, Any], file_id: str) -> DriveFile:
 def _read_page(raw: Mapping[str, Any]) -> ChangePage:
     page = ChangePage.from_api(raw)
     list(raw["changes"])
-    if not (page.next_page_token or page.new_start_page_token):
-        raise ValueError("no page token")
+    _text(page.next_page_token or page.new_start_page_token)
     return page
 
 

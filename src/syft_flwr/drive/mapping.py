@@ -36,6 +36,8 @@ PARKED = 3_600.0
 
 _RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"})
 _PARKED_REASONS = frozenset({"sharingRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded"})
+_BARE = frozenset({"uploads.put"})
+"""What Google answers without the envelope of its APIs."""
 _STORAGE_REASONS = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded"})
 _OAUTH_CODES = frozenset(
     {
@@ -91,6 +93,8 @@ _LOGIN_ADVICE = {
 
 
 class _Details(NamedTuple):
+    is_googles: bool = False
+    """Whether the answer has the envelope of a Google API; a proxy's, a portal's or a router's page has none."""
     reason: str = ""
     location: str = ""
     text: str = ""
@@ -165,10 +169,12 @@ def parse_date(value: str | None) -> float | None:
 
 
 def _classify(method: str, status: int, details: _Details) -> tuple[type[DriveError], float | None]:
-    if method == "changes.list" and _rejects_token(status, details):
-        return PageTokenRejectedError, None
     if status < 400 or status >= 500 or status == 408:  # a redirect is none of Drive's, for any of these methods
         return DriveUnavailableError, None
+    if not (details.is_googles or status == 429 or method in _BARE):
+        return DriveUnavailableError, None
+    if method == "changes.list" and _rejects_token(status, details):
+        return PageTokenRejectedError, None
     if status in (403, 429):
         return _classify_limit(status, details.reason)
     return {404: NotFoundError, 409: ConflictError}.get(status, DriveError), None
@@ -197,12 +203,18 @@ def _read_details(content: bytes) -> _Details:
             return _Details(text=printable(error))
         first: Any = next(iter(error.get("errors") or error.get("details") or ()), {})
         return _Details(
+            is_googles=True,
             reason=str(first.get("reason") or error.get("status") or ""),
             location=str(first.get("location") or ""),
             text=printable(error.get("message") or first.get("message") or ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return _Details()
+
+
+def is_googles(content: bytes) -> bool:
+    """Tell whether an answer with an error status is one of a Google API."""
+    return _read_details(content).is_googles
 
 
 def login_advice(refusal: str) -> str:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from syft_flwr.drive.mapping import TransportErrors, drive_error, parse_date
+from syft_flwr.drive.mapping import TransportErrors, drive_error, is_googles, parse_date
 from syft_flwr.drive.transport import Head, Sink, Transport
 from syft_flwr.errors import CredentialsError
 from syft_flwr.ports import Clock
@@ -76,6 +76,8 @@ class DriveSession:
             if response.status != 401:
                 break
             if refused is not None:
+                if not is_googles(content):
+                    break  # a proxy asks for a log-in of its own
                 raise CredentialsError(f"{api_method}: Drive refuses the account's token (401). Log in again.")
             refused = token
         if response.status >= 300 and response.status not in accept:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
@@ -20,6 +21,10 @@ from syft_flwr.errors import RuntimeClosedError
 
 _BLOCK = 256 * 1024
 _CONNECT_TIMEOUT = 20.0
+_LEAST = 16 * 1024
+"""Bytes that an answer must bring in the timeout of a socket operation; one that drips is broken off."""
+_MOST = 64 * 1024 * 1024
+"""Bytes of an answer that is kept in memory."""
 _KEPT = 64
 """Idle connections to keep to a host, at most: as many as threads ever call at once."""
 
@@ -98,10 +103,9 @@ class Transport:
                 stream=True,
             ) as response:
                 if sink is None or response.status_code not in (200, 206):
-                    return Head(response), response.content
+                    return Head(response), b"".join(self._blocks(response.raw, most=_MOST))
                 sink.begin(response.status_code, response.headers)
-                # Not iter_content(), which loses what came before a break.
-                while block := response.raw.read1(_BLOCK, decode_content=True):
+                for block in self._blocks(response.raw):
                     sink.write(block)
                 return Head(response), b""
         except Exception as error:
@@ -109,6 +113,20 @@ class Transport:
             if self._stopped.is_set():
                 raise RuntimeClosedError("the connection to Drive was closed in the middle of a call") from error
             raise
+
+    def _blocks(self, raw: Any, *, most: int | None = None) -> Iterator[bytes]:
+        """Yield what arrives of an answer. Not by ``iter_content()``, which loses what came before a break."""
+        since, size, total = time.monotonic(), 0, 0
+        while block := raw.read1(_BLOCK, decode_content=True):
+            yield block
+            size += len(block)
+            total += len(block)
+            if most is not None and total > most:
+                raise OSError(f"an answer of more than {most:,} bytes")
+            if (now := time.monotonic()) > since + self._timeout[1]:
+                if size < _LEAST:
+                    raise TimeoutError(f"an answer that brings {size} bytes in {now - since:.0f} s")
+                since, size = now, 0
 
     def raise_if_stopped(self) -> None:
         """Raise if all is being stopped.

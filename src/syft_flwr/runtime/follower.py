@@ -10,11 +10,7 @@ from contextlib import contextmanager, suppress
 from syft_flwr import wire
 from syft_flwr.drive.paging import Paging
 from syft_flwr.drive.quota import METHOD_UNITS
-from syft_flwr.errors import (
-    ConfigurationError,
-    DriveError,
-    PageTokenRejectedError,
-)
+from syft_flwr.errors import ConfigurationError, DriveError, PageTokenRejectedError, RateLimitedError
 from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responses import Responses
@@ -138,12 +134,9 @@ class Follower:
                 self._sweep_if_due()
             changes, failure = 0, None
             try:
-                changes = self.follow(peek=True)
+                changes = self._follow_or_restart()
                 if not (self._intake.remembers or self._is_new):
                     self._intake.remember()
-            except PageTokenRejectedError as error:
-                _log.warning("%s: %s; starting over with a new token and a sweep", self._parts.me, error)
-                self._restart()
             except DriveError as error:
                 failure = error
             self._sweep_if_due()
@@ -151,6 +144,16 @@ class Follower:
             if failure is not None:
                 raise failure
             return changes
+
+    def _follow_or_restart(self) -> int:
+        if self._token is None:
+            self._restart()
+        try:
+            return self.follow(peek=True)
+        except PageTokenRejectedError as error:
+            _log.warning("%s: %s; starting over with a new token and a sweep", self._parts.me, error)
+            self._restart()
+            return 0
 
     def follow(self, *, peek: bool = False) -> int:
         """Follow the feed to its end; return the number of changes. No sweep, no clean-up.
@@ -193,7 +196,13 @@ class Follower:
         What is new may be this process's own writes, and messages that peers have announced.
         """
         assert self._token is not None  # noqa: S101 - it has begun
-        start_token = self._parts.gateway.peek()
+        try:
+            start_token = self._parts.gateway.peek()
+        except RateLimitedError:
+            raise
+        except DriveError as error:
+            _log.info("can't peek, so this poll lists: %s", error)
+            return None
         if self._peek.denies(self._token, start_token, self._parts.clock.time()) or self._parts.own_writes.explain(
             start_token
         ):
@@ -262,8 +271,6 @@ class Follower:
         self._stored = self._token or ""
         self._is_new = ledger.swept_at() == 0.0
         self._intake.begin(wire.timestamp(self._parts.clock.time()), is_new=self._is_new)
-        if self._token is None:
-            self._restart()
         rhythm = {} if self._is_new else ledger.rhythm()
         listed_at = rhythm.get("listed_at", 0.0) - self._parts.clock.time() + self._now()
         self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), listed_at, rhythm.get("peeks", 0))

@@ -293,10 +293,14 @@ class Journal:
             tx.delete(key)
 
     def withdraw(self, tx: Transaction, file_id: str) -> None:
-        """Forget a request that Drive no longer has, unless its answer is spooled."""
+        """Forget a request that Drive no longer has; one whose answer is spooled, when the answer is written."""
         number: int | None = tx.get(f"file/{file_id}")
         row = None if number is None else tx.get(numbered("work", number))
-        if number is not None and row is not None and "reply" not in row:
+        if number is None or row is None:
+            return
+        if "reply" in row:
+            tx.put(numbered("work", number), {**row, "withdrawn": True})
+        else:
             self.drop(tx, number)
 
     def refuse(self, tx: Transaction, number: int, folder_id: str) -> bool:
