@@ -129,15 +129,33 @@ def test_the_rejection_of_a_message_says_where_it_came_from(message):
     assert refused.claimed_sender == refused.owner == printable(message.sender, 400)
 
 
+ODD: list[dict[str, Any]] = [
+    {"createdTime": 7},
+    {"mimeType": []},
+    {"sha256Checksum": 7},
+    {"parents": [7]},
+    {"parents": 7},
+    {"properties": {"a": 7}},
+    {"owners": [{"emailAddress": 7}]},
+    {"owners": [{"permissionId": {"a": 1}}]},
+    {"owners": "me"},
+    {"lastModifyingUser": {"emailAddress": ["a"]}},
+    {"lastModifyingUser": 7},
+]
+"""Files with a field of another type than Drive's."""
+
+
 def test_an_entry_that_can_not_be_read_costs_no_other() -> None:
     good = {"fileId": "a", "file": {"id": "a", "name": "n"}}
     bad: list[Any] = [
         {"fileId": "b", "file": {"name": "n", "size": "many"}},
         {"fileId": "c", "file": {"id": "c", "name": 7}},
+        *({"fileId": "d", "file": {"id": "d", **odd}} for odd in ODD),
+        {"fileId": "e", "time": 7},
         {"fileId": 7},
         {},
         None,
     ]
     page = ChangePage.from_api({"changes": [*bad, good, {"changeType": "drive"}], "newStartPageToken": "8"})
     assert [change.file_id for change in page.changes] == ["a"]
-    assert [entry.file_id for entry in page.unreadable] == ["b", "c", "", "", ""]
+    assert [entry.file_id for entry in page.unreadable] == ["b", "c", *"d" * len(ODD), "e", "", "", ""]

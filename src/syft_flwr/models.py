@@ -89,11 +89,9 @@ class DriveFile:
     def _read(cls, file_id: str, raw: Mapping[str, Any]) -> DriveFile:
         # Written for speed: thousands come with a page.
         get = raw.get
-        if not (isinstance(file_id, str) and isinstance(get("name", ""), str)):
-            raise TypeError("no file: its ID or name is no text")
         size, parents, owners, editor = get("size"), get("parents"), get("owners"), get("lastModifyingUser")
         properties = get("properties")
-        return cls(
+        read = cls(
             file_id,
             get("name", ""),
             get("mimeType", "application/octet-stream"),
@@ -109,6 +107,11 @@ class DriveFile:
             editor.get("permissionId") if editor else None,
             dict(properties) if properties else {},
         )
+        # What is no text raises; a single call is cheaper than a look at each.
+        "".join((read.id, read.name, read.mime_type, read.created_time, *read.parents, *read.properties.values()))
+        others = (read.sha256, read.last_modifying_user, read.editor_id, *read.owners, *read.owner_ids)
+        "".join(filter(None, others))
+        return read
 
     def to_api(self) -> dict[str, Any]:
         """Return the ``drive#file`` resource that :meth:`from_api` reads back as this value."""
@@ -150,13 +153,13 @@ class Change:
 
     @classmethod
     def from_api(cls, raw: Mapping[str, Any]) -> Change:
-        file_id, file = raw["fileId"], raw.get("file")
-        if not isinstance(file_id, str):
-            raise TypeError("its file ID is no text")
+        file_id, file, time = raw["fileId"], raw.get("file"), raw.get("time", "")
+        if not (isinstance(file_id, str) and isinstance(time, str)):
+            raise TypeError("its file ID or its time is no text")
         return cls(
             file_id,
             bool(raw.get("removed", False)),
-            raw.get("time", ""),
+            time,
             None if file is None else DriveFile._read(file.get("id", file_id), file),  # noqa: SLF001 - its own module
         )
 

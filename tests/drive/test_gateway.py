@@ -20,6 +20,7 @@ from syft_flwr.errors import (
     CredentialsError,
     DriveError,
     DriveUnavailableError,
+    ListingError,
     NotFoundError,
     PageTokenRejectedError,
     RateLimitedError,
@@ -248,6 +249,25 @@ def test_a_page_token_that_is_no_text_is_none_of_drives(
     assert list(gateway.list_files("trashed = false")) == []
 
 
+def test_a_list_that_shows_what_can_not_be_read_is_not_whole_and_what_it_shows_counts(
+    server: ScriptedServer, gateway: HttpDriveGateway
+) -> None:
+    server.script(Answer(200, {"files": [{"id": "f", "createdTime": 7}, {"id": "g", "name": "n"}]}))
+    files = gateway.list_files("trashed = false")
+    assert next(files).id == "g"
+    with pytest.raises(ListingError):
+        next(files)
+
+
+def test_a_call_that_hangs_is_repeated_once(server: ScriptedServer, open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(timeout=0.1)
+    for _ in range(3):
+        server.script(Answer(200, b" " * 100_000, drips=True))
+    with pytest.raises(DriveUnavailableError):
+        gateway.get_start_page_token()
+    assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize(
     "answer",
     [Answer(200, b""), Answer(201, b""), Answer(202, b""), Answer(404, b"<html>portal</html>"), Answer(404, {"a": 1})],
@@ -427,6 +447,23 @@ def test_server_time_is_the_last_date_and_the_time_since(
     assert gateway.server_time() == (there + timedelta(seconds=90)).timestamp()
     gateway.get_start_page_token()
     assert gateway.server_time() == (there + timedelta(seconds=90)).timestamp()
+
+
+def test_a_date_that_jumps_is_believed_when_the_answers_of_a_minute_agree(
+    server: ScriptedServer, gateway: HttpDriveGateway, clock: ManualClock
+) -> None:
+    def ask(moment: datetime) -> float:
+        server.script(Answer(200, TOKEN.body, {"date": moment.strftime("%a, %d %b %Y %H:%M:%S GMT")}))
+        gateway.get_start_page_token()
+        return gateway.server_time()
+
+    there, elsewhere = datetime(2030, 1, 1, tzinfo=UTC), datetime(2029, 12, 29, tzinfo=UTC)
+    ask(there)
+    assert {ask(elsewhere) for _ in range(20)} == {there.timestamp()}, "many answers of one moment are one witness"
+    clock.advance(59)
+    assert ask(elsewhere + timedelta(seconds=59)) == (there + timedelta(seconds=59)).timestamp()
+    clock.advance(1)
+    assert ask(elsewhere + timedelta(seconds=60)) == (elsewhere + timedelta(seconds=60)).timestamp()
 
 
 # Closing

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -163,3 +165,8 @@ def test_a_kind_that_is_not_there_or_cannot_strike_is_refused(relay: FaultRelay)
 def test_a_drive_that_is_gone_is_a_connection_that_breaks() -> None:
     with FaultRelay("http://127.0.0.1:9") as relay, pytest.raises(ConnectionResetError):
         act_on(Client(relay), "files.list")
+
+
+def test_the_documentation_lists_every_kind() -> None:
+    page = (Path(__file__).parents[2] / "docs/explanation/faults.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE) == [(k.name, k.what) for k in KINDS.values()]

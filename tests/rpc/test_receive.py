@@ -278,8 +278,10 @@ def test_a_response_that_was_deleted_before_it_was_fetched_is_an_error_that_says
 def test_get_response_raises_when_drive_does_not_answer_and_works_again_afterwards(drive: DriveEmulator) -> None:
     with P2PFileRpc(DS, APP) as rpc:
         future_id = rpc.send(DO, APP, "messages", b"x")
-        fault = drive.fault("error", method="changes.getStartPageToken", status=400, reason="badRequest")
-        with fault, pytest.raises(DriveError):
+        bad = {"status": 400, "reason": "badRequest"}
+        peeks = drive.fault("error", method="changes.getStartPageToken", **bad)
+        lists = drive.fault("error", method="changes.list", **bad)
+        with peeks, lists, pytest.raises(DriveError):
             wait_until(lambda: rpc.get_response(future_id))
         with serving(owner(bytes.upper)):
             assert wait_until(lambda: rpc.get_response(future_id)) == b"X"

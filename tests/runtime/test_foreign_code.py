@@ -62,7 +62,10 @@ def test_an_observer_of_errors_may_send(emulator, open_runtime) -> None:
 
     sender.errors.subscribe(send)
     fault = {"account": DS, "status": 403, "reason": "forbidden", "times": 1}
-    with emulator.fault("error", method="changes.getStartPageToken", **fault):
+    with (
+        emulator.fault("error", method="changes.getStartPageToken", **fault),
+        emulator.fault("error", method="changes.list", **fault),
+    ):
         sender.start()
         wait_until(lambda: sent)
 

@@ -177,6 +177,7 @@ def test_an_error_of_the_feed_keeps_the_token(emulator, open_runtime) -> None:
     fault = {"account": ME, "status": 400, "reason": "badRequest", "times": 1}
     with (
         emulator.fault("error", method="changes.getStartPageToken", **fault),
+        emulator.fault("error", method="changes.list", **fault),
         pytest.raises(DriveError, match="badRequest"),
     ):
         runtime.poll_once()

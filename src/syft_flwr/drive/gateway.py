@@ -30,7 +30,7 @@ from syft_flwr.errors import (
     RateLimitedError,
     TransferError,
 )
-from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
+from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile, read_each
 from syft_flwr.ports import Clock
 from syft_flwr.settings import Endpoint
 
@@ -168,7 +168,7 @@ class HttpDriveGateway:
             files, page_token, is_complete = self._list_page(query, page_token, "createdTime" if oldest_first else None)
             yield from files
             if not is_complete:
-                raise ListingError("files.list: Drive says that it has not looked everywhere")
+                raise ListingError("files.list: Drive has not looked everywhere, or shows what can't be read")
             if page_token is None:
                 return
             paging.advance(page_token, is_empty=not files)
@@ -304,7 +304,14 @@ class HttpDriveGateway:
     def _list_page(
         self, query: str, page_token: str | None, order: str | None
     ) -> tuple[list[DriveFile], str | None, bool]:
-        """Return the files of a page, the token of the next one, and whether Drive has looked everywhere."""
+        """Return the files of a page, the token of the next one, and whether that is all that there is."""
+
+        def read(raw: Any) -> tuple[list[DriveFile], str | None, bool]:
+            token = raw.get("nextPageToken") or None
+            files, unreadable = read_each(DriveFile.from_api, list(raw["files"]))
+            is_complete = not unreadable and raw.get("incompleteSearch") is not True
+            return list(files), None if token is None else _text(token), is_complete
+
         return self._execute(
             "files.list",
             lambda: self._files.list(
@@ -316,11 +323,7 @@ class HttpDriveGateway:
                 includeItemsFromAllDrives=True,
                 supportsAllDrives=True,
             ),
-            lambda raw: (
-                [DriveFile.from_api(file) for file in raw["files"]],
-                _text(raw["nextPageToken"]) if raw.get("nextPageToken") else None,
-                raw.get("incompleteSearch") is not True,
-            ),
+            read,
         )
 
     def _create(self, metadata: Mapping[str, Any], body: Body) -> int:

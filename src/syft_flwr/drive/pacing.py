@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import requests
+import urllib3
+
 from syft_flwr.errors import DamagedDownloadError, DriveError, DriveUnavailableError, ListingError, RateLimitedError
 from syft_flwr.ports import Clock
 
@@ -19,6 +22,9 @@ MAX_ATTEMPTS = 8
 MAX_DELAY = 64.0
 LONGEST_RETRY_AFTER = 120.0
 
+_HUNG_ATTEMPTS = 2
+"""Attempts at a call that hangs until its time-out."""
+_TIMEOUTS = (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)
 _RATE_LIMIT_BASE = 1.0
 _UNAVAILABLE_BASE = 0.25
 
@@ -61,6 +67,8 @@ def should_retry(error: BaseException, attempt: int) -> bool:
     if attempt >= MAX_ATTEMPTS or not isinstance(error, RateLimitedError | DriveUnavailableError):
         return False
     if isinstance(error, DamagedDownloadError | ListingError):  # as likely as not it is the same the next moment
+        return False
+    if isinstance(error.__cause__, _TIMEOUTS) and attempt >= _HUNG_ATTEMPTS:
         return False
     return error.retry_after is None or error.retry_after <= LONGEST_RETRY_AFTER
 

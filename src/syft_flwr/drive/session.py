@@ -22,6 +22,8 @@ _SERVICE_ACCOUNT_ADVICE = (
 _JUMP = 120.0
 """Seconds by which Drive's clock may deviate from what it was, for network and rounding."""
 _WITNESSES = 5
+_AGREEMENT = 60.0
+"""Seconds over which so many answers must agree on a time that deviates, as it does after a suspension."""
 
 
 class DriveSession:
@@ -34,7 +36,8 @@ class DriveSession:
         self._token_lock = threading.Lock()
         self.ahead: float | None = None
         """What Drive's Unix time is ahead of the monotonic clock; ``None`` before Drive's first answer."""
-        self._doubted: list[float] = []
+        self._doubted: list[tuple[float, float]] = []
+        """Of answers that agree on another time than what we have: when they came, and what they say it is ahead."""
         delegated = getattr(credentials, "_subject", None)
         self._is_service_account = hasattr(credentials, "service_account_email") and not delegated
 
@@ -108,9 +111,11 @@ class DriveSession:
         """Learn Drive's time; what jumps is believed once several answers agree, since it may be a proxy's clock."""
         if (date := parse_date(value)) is None:
             return
-        offset = date - self._clock.monotonic()
+        now = self._clock.monotonic()
+        offset = date - now
         if self.ahead is not None and abs(offset - self.ahead) > _JUMP:
-            self._doubted = [each for each in self._doubted if abs(each - offset) <= _JUMP] + [offset]
-            if len(self._doubted) < _WITNESSES:
+            agreeing = [(at, ahead) for at, ahead in self._doubted if abs(ahead - offset) <= _JUMP]
+            self._doubted = [*agreeing[: _WITNESSES - 1], (now, offset)]
+            if len(self._doubted) < _WITNESSES or now - self._doubted[0][0] < _AGREEMENT:
                 return
         self.ahead, self._doubted = offset, []

@@ -139,7 +139,7 @@ class Follower:
                     self._intake.remember()
             except DriveError as error:
                 failure = error
-            self._sweep_if_due()
+            self._sweep_if_due(wanted=failure is not None)  # it brings what the feed can't
             self._clean_up()
             if failure is not None:
                 raise failure
@@ -173,8 +173,14 @@ class Follower:
             paging.advance(self._token, is_empty=False)
             try:
                 asked = peek and self._peek.is_enough(self._now(), self._parts.clock.time())
-                if asked and (known := self._peek_at_drive()) is not None:
-                    return known
+                try:
+                    if asked and (known := self._peek_at_drive()) is not None:
+                        return known
+                except RateLimitedError:
+                    raise
+                except DriveError as error:
+                    _log.info("this poll lists, since it can't peek: %s", error)
+                    asked = False
                 while True:
                     page = self._parts.gateway.list_changes(self._token)
                     self._stored = self._intake.take_page(page, self._stored)
@@ -196,13 +202,7 @@ class Follower:
         What is new may be this process's own writes, and messages that peers have announced.
         """
         assert self._token is not None  # noqa: S101 - it has begun
-        try:
-            start_token = self._parts.gateway.peek()
-        except RateLimitedError:
-            raise
-        except DriveError as error:
-            _log.info("can't peek, so this poll lists: %s", error)
-            return None
+        start_token = self._parts.gateway.peek()
         if self._peek.denies(self._token, start_token, self._parts.clock.time()) or self._parts.own_writes.explain(
             start_token
         ):
@@ -246,8 +246,8 @@ class Follower:
                 if self._token != self._stored:
                     self._parts.ledger.store_token(self._token, stored=self._stored)
 
-    def _sweep_if_due(self) -> None:
-        if self.sweeps.run_if_due():
+    def _sweep_if_due(self, *, wanted: bool = False) -> None:
+        if self.sweeps.run_if_due(wanted=wanted):
             self._keep_rhythm()
 
     def _keep_rhythm(self) -> None:

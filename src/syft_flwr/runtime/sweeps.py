@@ -62,12 +62,15 @@ class Sweeps:
         """Take up the sweeps of earlier processes, the last of which began then (Drive's clock)."""
         self._swept_at = swept_at
 
-    def run_if_due(self) -> bool:
-        """Sweep if it is time to; tell whether it was. One that fails is reported and comes again."""
+    def run_if_due(self, *, wanted: bool = False) -> bool:
+        """Sweep if it is time to, or soon if that is ``wanted``; tell whether it was.
+
+        One that fails is reported and comes again.
+        """
         if self._folders_version != self._parts.folders.version:
             self._folders_version = self._parts.folders.version
             self._schedule.roots_seen(self._parts.folders.inbox_roots(), self._parts.clock.monotonic())
-        kind = self._schedule.due(self._parts.clock.monotonic(), wanted=self._intake.wants_sweep)
+        kind = self._schedule.due(self._parts.clock.monotonic(), wanted=wanted or self._intake.wants_sweep)
         try:
             if kind is not None:
                 self.run(kind)

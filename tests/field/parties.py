@@ -1,0 +1,124 @@
+"""An owner and its askers, each a runtime over HTTP behind a relay; time passes only when a test says so."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+import google.oauth2.credentials
+from runtimes import State, runtime_on, serve
+
+from syft_flwr.drive.gateway import HttpDriveGateway
+from syft_flwr.errors import SyftFlwrError
+from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.routes import Route
+from syft_flwr.models import Message
+from syft_flwr.runtime import DriveRuntime
+from syft_flwr.settings import Endpoint
+from syft_flwr.testing import DriveEmulator, FaultRelay
+from syft_flwr.testing.clock import ManualClock
+
+APP = "flwr/diabetes"
+_TIMEOUT = 0.25
+"""Seconds of real time that a call may hang."""
+_PATIENCE = 3.0
+
+
+class Party:
+    """An account with a runtime; after an error that ends a process it gets a new one on the same state."""
+
+    def __init__(self, world: World, email: str, *, answers: bool = False) -> None:
+        self.email = email
+        self.failures: list[BaseException] = []
+        self._world = world
+        self._answers = answers
+        self._state = State(world.directory / email)
+        self._open: ExitStack | None = None
+
+    @property
+    def runtime(self) -> DriveRuntime:
+        if self._open is None:
+            self._open = ExitStack()
+            world = self._world
+            gateway = HttpDriveGateway(
+                Endpoint(world.relay.url, None, is_emulator=True),
+                google.oauth2.credentials.Credentials(token=self.email),
+                clock=world.clock,
+                timeout=_TIMEOUT,
+                patience=_PATIENCE,
+                rng=random.Random(0),
+            )
+            self._runtime = self._open.enter_context(
+                runtime_on(gateway, self._state, world.clock, self.email, inline=True)
+            )
+            if self._answers:
+                serve(self._runtime, Route(APP, "messages", world.handle))
+        return self._runtime
+
+    def poll(self) -> None:
+        """Poll once, as a loop does that lives through errors, or that a supervisor starts anew."""
+        try:
+            self.runtime.poll_once()
+        except SyftFlwrError as error:
+            self.failures.append(error)
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+
+class World:
+    """Parties behind one relay; what was handled, how often."""
+
+    def __init__(self, drive: DriveEmulator, relay: FaultRelay, directory: Path) -> None:
+        drive.reset()
+        relay.clear()
+        self.drive = drive
+        self.relay = relay
+        self.directory = directory
+        self.clock = ManualClock(start=time.time(), auto=True)
+        self.handled: Counter[bytes] = Counter()
+        self._ahead = 0.0
+        self._parties: dict[str, Party] = {}
+
+    def party(self, email: str, *, answers: bool = False) -> Party:
+        if email not in self._parties:
+            self._parties[email] = Party(self, email, answers=answers)
+        return self._parties[email]
+
+    def handle(self, body: bytes, _: Message) -> bytes:
+        self.handled[body] += 1
+        return body[::-1]
+
+    def ask(self, asker: Party, owner: Party, body: bytes) -> str | None:
+        """Send a request; return its future, or ``None`` if the asker was told that it could not be sent."""
+        try:
+            [future] = asker.runtime.send([Request(owner.email, APP, "messages", body)])
+        except SyftFlwrError as error:
+            asker.failures.append(error)
+            return None
+        return future
+
+    def answer(self, asker: Party, future: str) -> bytes | None:
+        """Return the reply, which may be an error reply, or ``None``."""
+        return asker.runtime.get_response(future)
+
+    def step(self, seconds: float = 5.0) -> None:
+        """Let time pass, and everybody poll once."""
+        self.clock.advance(seconds)
+        self.drive.advance(self.clock.monotonic() - self._ahead)
+        self._ahead = self.clock.monotonic()
+        for party in list(self._parties.values()):
+            party.poll()
+
+    def leave(self, party: Party) -> None:
+        """Let somebody poll no more."""
+        self._parties.pop(party.email).close()
+
+    def close(self) -> None:
+        for party in self._parties.values():
+            party.close()
