@@ -9,8 +9,9 @@ import typer
 
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.flower.consent import Approvals, Config, ConsentRequest, matches, override_lines
+from syft_flwr.flower.parties import Parties
 from syft_flwr.flower.project import FlowerProject
-from syft_flwr.flower.roles import Parties, account_directory
+from syft_flwr.flower.roles import account_directory
 from syft_flwr.flower.transport import ENDPOINT, wire_app_name
 from syft_flwr.printable import printable
 

@@ -98,9 +98,10 @@ def run(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.errors import ConfigurationError
         from syft_flwr.flower.aggregator import RunPlan
         from syft_flwr.flower.links import Polling
+        from syft_flwr.flower.parties import Parties
         from syft_flwr.flower.project import FlowerProject, parse_config
         from syft_flwr.flower.report import report_of
-        from syft_flwr.flower.roles import OwnerPlan, Parties, Serving, interrupted_run, run_aggregator, run_owner
+        from syft_flwr.flower.roles import OwnerPlan, Serving, interrupted_run, run_aggregator, run_owner
         from syft_flwr.settings import OUTPUT_VARIABLE
 
         flower = FlowerProject.load(project)

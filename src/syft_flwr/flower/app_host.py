@@ -26,7 +26,7 @@ from typing import Protocol, Self
 
 from syft_flwr.errors import FlowerError, RuntimeClosedError
 from syft_flwr.flower import app_process, preload
-from syft_flwr.flower.codec import decode
+from syft_flwr.flower.codec import Stamp, decode
 from syft_flwr.flower.job import AppSpec, JobFiles, Outcome, Task, run_client_app
 from syft_flwr.private import make_private_directory
 
@@ -104,10 +104,10 @@ class _App:
     def is_running(self) -> bool:
         return self._process.is_alive()
 
-    def do(self, directory: Path, timeout: float) -> str:
+    def do(self, directory: Path, stamp: Stamp, timeout: float) -> str:
         """Do a job; return how the process ended if it did so before the job was done."""
         with suppress(BrokenPipeError):  # it has died; its exit code says how
-            self._orders.send(str(directory))
+            self._orders.send((directory, stamp))
         if not wait([self._orders, self._process.sentinel], timeout):
             self.kill()
             return f"the ClientApp was stopped after {timeout:.1f} s, when the message's ttl was over"
@@ -160,10 +160,10 @@ class ForkedApps:
 
     def run(self, task: Task, timeout: float) -> Outcome:
         with self._turn, self._job_directory() as directory:
-            job = JobFiles.write(Path(directory), self._spec, task)
+            job = JobFiles.write(Path(directory), task)
             app = self._take()
             try:
-                crash = app.do(job.directory, max(0.0, timeout))
+                crash = app.do(job.directory, task.stamp, max(0.0, timeout))
             finally:
                 with self._lock:
                     if not self._closed:

@@ -38,10 +38,10 @@ def serve(spec: AppSpec, orders: Connection) -> None:
     with contextlib.suppress(Exception, SystemExit):  # told when the job comes, which loads it again
         load_checked(spec)
     try:
-        directory = orders.recv()
+        directory, stamp = orders.recv()
     except EOFError:
         return
-    JobFiles(Path(directory)).execute()
+    JobFiles(directory).execute(spec, stamp)
     orders.send("done")
     # The rest of what the interpreter does at its end; a process of multiprocessing leaves without.
     threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - ends open executors, waits for threads

@@ -26,7 +26,7 @@ from syft_flwr.flower.dispatcher import Dispatcher
 from syft_flwr.flower.greeter import Greeter
 from syft_flwr.flower.instructions import Instructions
 from syft_flwr.flower.node import Nodes
-from syft_flwr.flower.outage import PatientRpc
+from syft_flwr.flower.outage import Journal, PatientRpc
 from syft_flwr.flower.outbox import Outbox
 from syft_flwr.flower.presence import Presence, Reminder
 from syft_flwr.flower.progress import Progress, silent
@@ -62,6 +62,7 @@ class FlowerGrid(Grid):
         silence: float = SILENCE,
         progress: Progress = silent,
         spool: Path | None = None,
+        journal: Journal | None = None,
     ) -> None:
         """Connect a transport and the data owners.
 
@@ -75,12 +76,13 @@ class FlowerGrid(Grid):
             earlier: Futures of messages that were under way then, by message ID.
             silence: Seconds without a word from an owner whose reply is awaited, after which it is asked for one.
             spool: Directory for the arrays of large replies, while a strategy keeps them; by default the system's.
+            journal: Is told of each request that is sent or deleted.
             progress: Gets ``sent``, ``reply``, ``late``, ``owner``, ``short``, ``waiting``, ``awaiting``, ``outage``
                 and ``outage_over`` events.
         """
         self.nodes = Nodes(datasites)
         self.presence = Presence(self.nodes, progress)
-        self._rpc = PatientRpc(rpc, progress)
+        self._rpc = PatientRpc(rpc, progress, journal)
         self._progress = progress
         self._spool = spool
         self._required: int | None = None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -97,12 +96,8 @@ class JobFiles:
     def error(self) -> Path:
         return self.directory / "error"
 
-    @property
-    def spec(self) -> Path:
-        return self.directory / "spec"
-
     @classmethod
-    def write(cls, directory: Path, spec: AppSpec, task: Task) -> Self:
+    def write(cls, directory: Path, task: Task) -> Self:
         """Write down a job."""
         job = cls(directory)
         with job.message.open("wb") as file:
@@ -113,17 +108,13 @@ class JobFiles:
                     with piece.open("rb") as source:
                         shutil.copyfileobj(source, file, _CHUNK)
         job.context.write_bytes(task.context)
-        job.spec.write_text(json.dumps({"spec": asdict(spec), "stamp": asdict(task.stamp)}), encoding="utf-8")
         return job
 
-    def execute(self) -> None:
+    def execute(self, spec: AppSpec, stamp: Stamp) -> None:
         """Run the app on the message and leave reply and context; the context first, the reply completes the job."""
-        order = json.loads(self.spec.read_text(encoding="utf-8"))
         with self.message.open("rb") as file:
             message, _ = decode_file(file)
-            result = run_client_app(
-                AppSpec(**order["spec"]), message, self.context.read_bytes(), Stamp(**order["stamp"])
-            )
+            result = run_client_app(spec, message, self.context.read_bytes(), stamp)
         self.context.write_bytes(result.context)
         self.error.write_text(result.error, encoding="utf-8")
         temporary = self.directory / "reply.new"
