@@ -27,6 +27,7 @@ from syft_flwr.flower.project_files import FilesRead, hash_of, read_files
 from syft_flwr.flower.resumption import resume
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.runs import event_log, events
+from syft_flwr.flower.sandbox import Sandbox
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_private_directory
 from syft_flwr.runtime.sharing import state_directory
@@ -140,7 +141,7 @@ class OwnerPlan:
     """How a data owner serves a project.
 
     ``code_hash`` is the state of it that may run, empty for any. ``lets_override`` is asked whether the aggregator may
-    change these values of the run config.
+    change these values of the run config. ``sandbox`` is what the app's processes are started in.
     """
 
     code_hash: str = ""
@@ -148,6 +149,7 @@ class OwnerPlan:
     run_overrides: Config = field(default_factory=dict)
     lets_override: Callable[[Config], bool] = lambda _: False
     in_process: bool = False
+    sandbox: Sandbox | None = None
     share_errors: bool = False
     serving: Serving = Serving()
 
@@ -272,7 +274,7 @@ def _host(project: FlowerProject, plan: OwnerPlan, files: FilesRead, directory: 
         files.signatures,
         project.written,
     )
-    return InProcessApps(spec) if plan.in_process else ForkedApps(spec, directory / "jobs")
+    return InProcessApps(spec) if plan.in_process else ForkedApps(spec, directory / "jobs", plan.sandbox)
 
 
 @contextmanager
