@@ -108,12 +108,14 @@ def run(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.errors import ConfigurationError
         from syft_flwr.flower.aggregator import RunPlan
         from syft_flwr.flower.links import Polling
+        from syft_flwr.flower.logs import adapt_flowers_lines
         from syft_flwr.flower.parties import Parties
         from syft_flwr.flower.project import FlowerProject, parse_config
         from syft_flwr.flower.report import report_of
         from syft_flwr.flower.roles import OwnerPlan, Serving, interrupted_run, run_aggregator, run_owner
         from syft_flwr.settings import OUTPUT_VARIABLE
 
+        adapt_flowers_lines()
         flower = FlowerProject.load(project)
         limit_as_the_project_says(flower.directory)
         overrides = flower.overrides(run_config or [], rounds)
@@ -196,5 +198,6 @@ def _reporting(events_fd: int | None, as_json: bool) -> Iterator[Progress]:
     try:
         yield progress
     except BaseException as error:
-        progress("error", message=str(error) or type(error).__name__)
+        if events_fd is not None or not isinstance(error, Exception):  # else what ends the command tells it
+            progress("error", message=str(error) or type(error).__name__)
         raise

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from syft_flwr.flower._compat import reseed
 from syft_flwr.flower.job import AppSpec, JobFiles, load_checked
+from syft_flwr.flower.logs import adapt_flowers_lines
 from syft_flwr.flower.project_files import project_files
 from syft_flwr.flower.sources import import_from_sources
 
@@ -45,6 +46,7 @@ def serve(spec: AppSpec, job: JobFiles, orders: Connection) -> None:
 def work(spec: AppSpec, job: JobFiles, orders: Connection) -> None:
     """Import the app, wait for the order to do the job, do it, and say so before the process ends."""
     faulthandler.enable()
+    adapt_flowers_lines()
     import_from_sources(Path(spec.project_dir))
     with contextlib.suppress(Exception, SystemExit):  # told when the order comes, which loads it again
         load_checked(spec)

@@ -19,13 +19,23 @@ from typing import Literal
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.printable import printable
 from syft_flwr.private import make_directories
-from syft_flwr.settings import DATA_VARIABLE, EMAIL_VARIABLE, TOKEN_VARIABLE, login_root, state_root
+from syft_flwr.settings import (
+    DATA_VARIABLE,
+    EMAIL_VARIABLE,
+    LOG_FORMAT_VARIABLE,
+    TOKEN_VARIABLE,
+    login_root,
+    state_root,
+)
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/sys/devices/system/cpu")
 _CONFIGURATION = ("alternatives", "fonts", "group", "ld.so.cache", "localtime", "nsswitch.conf", "passwd", "ssl")
 """In /etc: what libraries look up, and nothing that tells of this machine's secrets."""
 _SCRATCH = Path("/tmp")  # noqa: S108 - the sandbox has one of its own, in memory
-_KEPT_VARIABLES = {"PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", DATA_VARIABLE, EMAIL_VARIABLE}
+_KEPT_VARIABLES = {
+    *("PATH", "LANG", "LANGUAGE", "TZ", "NO_COLOR", "LD_LIBRARY_PATH", "PYTHONPATH"),
+    *(DATA_VARIABLE, EMAIL_VARIABLE, LOG_FORMAT_VARIABLE),
+}
 _SECRET_FILES = (TOKEN_VARIABLE, "GOOGLE_APPLICATION_CREDENTIALS")
 _SECONDS_TO_TRY = 60.0
 _MISSING = (
