@@ -16,8 +16,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from syft_flwr.flower.parties import Parties, Role
     from syft_flwr.flower.project import FlowerProject
-    from syft_flwr.flower.roles import Parties, Role
 
 PathLike = str | os.PathLike[str]
 
@@ -91,8 +91,8 @@ def run(project_dir: PathLike, mock_dataset_paths: Sequence[PathLike]) -> dict[s
 
 def _take_part(directory: PathLike, role: Role) -> tuple[FlowerProject, Parties, str]:
     from syft_flwr.errors import ConfigurationError
+    from syft_flwr.flower.parties import Parties
     from syft_flwr.flower.project import FlowerProject
-    from syft_flwr.flower.roles import Parties
     from syft_flwr.settings import EMAIL_VARIABLE, load_email
 
     project = FlowerProject.load(Path(directory))

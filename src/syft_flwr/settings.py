@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, cast
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -22,18 +22,43 @@ from syft_flwr.errors import ConfigurationError
 from syft_flwr.wire import validate_address
 
 EMAIL_VARIABLE = "SYFTBOX_EMAIL"
+"""This account's address."""
 TOKEN_VARIABLE = "GDRIVE_TOKEN_PATH"  # noqa: S105 - the name of a variable, not a secret
+"""An authorized-user token file, or a service account's key file; comes before a log-in."""
 EMULATOR_VARIABLE = "DRIVE_EMULATOR_HOST"
+"""``host:port`` of a local Drive to use instead of Google's.
+
+Without a token file the account's address is its token, and a token of Google's is never sent there.
+"""
 REMOTE_VARIABLE = "DRIVE_EMULATOR_READABLE_BY_THE_NETWORK"
+"""``yes`` lets ``DRIVE_EMULATOR_HOST`` name another machine, with which all is exchanged in the clear."""
 STATE_VARIABLE = "SYFT_FLWR_STATE_DIR"
+"""Where state is kept, one directory per account; by default the platform's directory for state."""
 TIMEOUT_VARIABLE = "SYFT_FLWR_MSG_TIMEOUT"
 INTERVAL_VARIABLE = "SYFT_FLWR_POLL_INTERVAL"
 MINUTE_VARIABLE = "SYFT_FLWR_QUOTA_PER_MINUTE"
 DAY_VARIABLE = "SYFT_FLWR_QUOTA_PER_DAY"
 ALLOWED_VARIABLE = "SYFT_FLWR_ALLOWED_SENDERS"
+"""Addresses that may send requests, with commas between them, where ``P2PFileEvents`` is given none."""
 RECORD_VARIABLE = "SYFT_FLWR_RECORD_DIR"
+"""A directory in which every process records its feed, bodies included; one file for each account and process."""
+LOG_FORMAT_VARIABLE = "SYFT_FLWR_LOG_FORMAT"
+"""``text`` or ``json``: how log lines are written, Flower's too."""
 DATA_VARIABLE = "DATA_DIR"
+"""Where the data of a ``main.py``'s data owner lie, for apps of existing projects; readable in a sandbox."""
 OUTPUT_VARIABLE = "OUTPUT_DIR"
+"""Where the results of a ``main.py``'s aggregator go; ServerApps of existing projects read it, too."""
+
+PROJECT_KEYS = {
+    "app_name": "The app's name on the wire.",
+    "aggregator": "The aggregator's address.",
+    "datasites": "The data owners' addresses.",
+    "transport": "``p2p``, the one that this package serves.",
+    "written": "Directories in the project that its app writes into; a consent covers only the code in them.",
+    "quota_units_per_minute": "",
+    "quota_units_per_day": "",
+}
+"""What ``[tool.syft_flwr]`` of a project may hold, and what it means where no setting tells it."""
 
 VARIABLES = {
     "poll_interval": INTERVAL_VARIABLE,
@@ -244,6 +269,18 @@ def record_directory() -> Path | None:
     """
     path = os.environ.get(RECORD_VARIABLE)
     return _path(path, RECORD_VARIABLE) if path else None
+
+
+def log_format() -> Literal["text", "json"]:
+    """Return how log lines are written.
+
+    Raises:
+        ConfigurationError: ``SYFT_FLWR_LOG_FORMAT`` is neither ``text`` nor ``json``.
+    """
+    text = os.environ.get(LOG_FORMAT_VARIABLE) or "text"
+    if text not in ("text", "json"):
+        raise ConfigurationError(f"{LOG_FORMAT_VARIABLE} must be text or json; it is {text!r}")
+    return cast(Literal["text", "json"], text)
 
 
 def output_directory() -> Path | None:

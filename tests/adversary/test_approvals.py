@@ -22,9 +22,9 @@ from syft_flwr.flower.codec import Stamp
 from syft_flwr.flower.consent import Approvals, ConsentRequest, matches, override_lines
 from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.job import AppSpec, load_checked
+from syft_flwr.flower.parties import Parties
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.project_files import read_files
-from syft_flwr.flower.roles import Parties
 
 OWNER = "do1@example.com"
 

@@ -17,8 +17,8 @@ from accounts import APP, DO, DS, owner, serving
 from syft_flwr.cli.consent import Consent
 from syft_flwr.errors import SyftFlwrError
 from syft_flwr.flower.journal import RunJournal
+from syft_flwr.flower.parties import Parties
 from syft_flwr.flower.project import FlowerProject
-from syft_flwr.flower.roles import Parties
 from syft_flwr.flower.run_store import RunStore, RunTag
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime

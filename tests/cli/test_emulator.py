@@ -53,6 +53,12 @@ def test_without_the_extra_it_says_what_to_install(
     assert done.stderr.endswith("pip install 'syft-flwr-drive[emulator]'\n")
 
 
+def test_on_a_free_port_it_ends_without_loading_what_looks_for_state() -> None:
+    code = "import sys; from syft_flwr.cli.emulator import _forget; _forget(['--port', '0'])"
+    code += "; sys.exit('syft_flwr.runtime' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
 @pytest.mark.parametrize(("options", "stays"), [([], False), (["--data", "kept"], True)])
 def test_the_state_of_accounts_on_it_goes_with_it_unless_it_keeps_its_data(
     plain_environment: None, monkeypatch: pytest.MonkeyPatch, options: list[str], stays: bool

@@ -215,7 +215,8 @@ def test_an_owner_that_dies_in_mid_round_ends_the_simulation_with_a_word(
     victim.kill()
     code, _ = simulation.finish()
     assert code == 1
-    (error,) = [line for line in simulation.errors if line.startswith("error: ")]
+    (error,) = [event["message"] for event in simulation.events if event["event"] == "error"]
+    assert not simulation.errors  # all of standard error can be read as JSON
     assert "do2@example.com died in round 1 (killed by SIGKILL)" in error
     assert "do2@example.com.log" in error
     assert gone(processes)

@@ -104,9 +104,14 @@ class Party:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             with self._come:
-                if line.startswith('{"event"'):
-                    self.events.append(json.loads(line))
-                else:
+                event = json.loads(line) if line.startswith('{"event"') else {}
+                if event.get("event") != "log" and event:
+                    self.events.append(event)
+                if event.get("event") == "error":
+                    self.log.append(f"error: {event['message']}")
+                elif event.get("event") == "log":
+                    self.log += [event["message"], *event.get("traceback", "").splitlines()]
+                elif not event:
                     self.log.append(line.rstrip())
                 self._come.notify_all()
         with self._come:

@@ -80,7 +80,7 @@ def test_a_process_that_was_killed_while_it_waited_is_replaced(counting: ForkedA
 
 def test_a_fork_server_that_was_killed_is_replaced(counting: ForkedApps) -> None:
     counting.warm_up()
-    (server,) = {psutil.Process(app._process.pid).ppid() for app in counting._apps}
+    (server,) = {psutil.Process(app._process._process.pid).ppid() for app in counting._apps}
     os.kill(server, signal.SIGKILL)
     until(lambda: psutil.Process(server).status() == psutil.STATUS_ZOMBIE)
     for _ in range(2):
@@ -90,7 +90,7 @@ def test_a_fork_server_that_was_killed_is_replaced(counting: ForkedApps) -> None
 def test_nothing_is_left_when_the_host_closes(counting: ForkedApps, tmp_path: Path) -> None:
     counting.run(Task([message()], context()), 60.0)
     counting.warm_up()
-    apps = [psutil.Process(counting._next.result()._process.pid)]
+    apps = [psutil.Process(counting._next.result()._process._process.pid)]
     counting.close()
     counting.close()
     assert not any(app.is_running() for app in apps)

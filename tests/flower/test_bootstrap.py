@@ -74,7 +74,7 @@ def test_what_else_the_table_holds_stays(project: Path) -> None:
 @pytest.mark.parametrize(
     ("aggregator", "owners", "error", "word"),
     [
-        ("agg@example.com", [], ConfigurationError, "at least one"),
+        ("agg@example.com", [], ConfigurationError, "no data owners"),
         ("do1@example.com", ["DO1@example.com"], ConfigurationError, "at once"),
         ("agg@example.com", ["do1@example.com", "Do1@example.com"], ConfigurationError, "twice"),
         ("nobody", OWNERS, InvalidNameError, "nobody"),

@@ -6,8 +6,8 @@ import pytest
 from flower_federation import DIGITS
 
 from syft_flwr.errors import ConfigurationError, FlowerError
+from syft_flwr.flower.parties import Parties
 from syft_flwr.flower.project import FlowerProject, parse_config
-from syft_flwr.flower.roles import Parties
 
 COMPLETE = """\
 [project]

@@ -9,8 +9,9 @@ import typer
 
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.flower.consent import Approvals, Config, ConsentRequest, matches, override_lines
+from syft_flwr.flower.parties import Parties
 from syft_flwr.flower.project import FlowerProject
-from syft_flwr.flower.roles import Parties, account_directory
+from syft_flwr.flower.roles import account_directory
 from syft_flwr.flower.transport import ENDPOINT, wire_app_name
 from syft_flwr.printable import printable
 
@@ -18,14 +19,16 @@ from syft_flwr.printable import printable
 class Consent:
     """One owner's consent to one project: asked for on the terminal, or given on the command line."""
 
-    def __init__(self, project: FlowerProject, parties: Parties, email: str, *, auto_approve: bool) -> None:
+    def __init__(
+        self, project: FlowerProject, parties: Parties, email: str, *, auto_approve: bool, sandboxed: bool
+    ) -> None:
         """Look at the project; nothing of it is executed.
 
         Raises:
             FlowerError, OSError: It can't be read.
         """
         endpoint = f"{wire_app_name(project.app_name)}/{ENDPOINT}"
-        self._request = ConsentRequest(project, project.code_hash(), parties.aggregator, endpoint)
+        self._request = ConsentRequest(project, project.code_hash(), parties.aggregator, endpoint, sandboxed)
         name = quote(project.app_name, safe="")
         self._approvals = Approvals(account_directory(email) / "approvals" / f"{name}.json")
         self._auto_approve = auto_approve

@@ -25,16 +25,16 @@ def emulator(context: typer.Context) -> None:
 
 
 def _forget(arguments: list[str]) -> None:
-    from syft_flwr.cli.clean import abandoned
-    from syft_flwr.runtime.sharing import emulator_root
-    from syft_flwr.settings import state_root
-
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--port", type=int, default=8085)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--data")
     options, _ = parser.parse_known_args(arguments)
-    if options.data is None:
+    if options.data is None and options.port:  # state on a port that was free for once is found by clean
+        from syft_flwr.cli.clean import abandoned
+        from syft_flwr.runtime.sharing import emulator_root
+        from syft_flwr.settings import state_root
+
         here = emulator_root(state_root(), f"http://{options.host}:{options.port}")
         for directory in abandoned(state_root()):
             if directory.parent == here:

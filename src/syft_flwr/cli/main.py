@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
 from typing import Annotated
 
 import click
@@ -25,14 +29,25 @@ from syft_flwr.cli.send import send
 from syft_flwr.cli.simulate import simulate
 from syft_flwr.cli.status import status
 from syft_flwr.cli.watch import watch
+from syft_flwr.flower.logs import JsonFormatter
+from syft_flwr.settings import LOG_FORMAT_VARIABLE
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class Commands(TyperGroup):
-    """Takes ``-v`` and ``-vv`` also behind a command's name, where people put them."""
+    """Takes ``-v`` and ``-vv`` also behind a command's name, where people put them; ``--json`` goes for logs, too."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
         verbose = [arg for arg in args[:end] if re.fullmatch("-v+|--verbose", arg)]
+        if ctx.parent is None and "--json" in args[:end] and LOG_FORMAT_VARIABLE not in os.environ:
+            verbose = ["--log-format", "json", *verbose]  # or log lines would stand between the events
         return super().parse_args(ctx, verbose + [arg for arg in args[:end] if arg not in verbose] + args[end:])
 
     def resolve_command(
@@ -92,21 +107,43 @@ def main(
             show_default=False,
         ),
     ] = 0,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(envvar=LOG_FORMAT_VARIABLE, help="Log lines as text, or as JSON, which --json implies."),
+    ] = LogFormat.TEXT,
 ) -> None:
     """Train models together with Flower when all that you share is Google Drive."""
-    if verbose:
-        _log_to_stderr(context, logging.INFO if verbose == 1 else logging.DEBUG)
+    if verbose or log_format is LogFormat.JSON:
+        _log_to_stderr(context, (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)], log_format)
 
 
-def _log_to_stderr(context: typer.Context, level: int) -> None:
-    """Show what this package logs, until the command has ended."""
-    log, handler = logging.getLogger("syft_flwr"), logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    before = log.level
+def _log_to_stderr(context: typer.Context, level: int, log_format: LogFormat) -> None:
+    """Show what is logged here and in processes that are started, until the command has ended."""
+    ours, handler = logging.getLogger("syft_flwr"), logging.StreamHandler()
+    # As JSON, other libraries' warnings too: what Python makes of them by itself is none.
+    log = logging.getLogger() if log_format is LogFormat.JSON else ours
+    if log_format is LogFormat.JSON:
+        handler.setFormatter(JsonFormatter())
+        context.with_resource(_variable(LOG_FORMAT_VARIABLE, log_format.value))
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    before = ours.level
     log.addHandler(handler)
-    log.setLevel(level)
+    ours.setLevel(level)
     context.call_on_close(lambda: log.removeHandler(handler))
-    context.call_on_close(lambda: log.setLevel(before))
+    context.call_on_close(lambda: ours.setLevel(before))
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 if __name__ == "__main__":

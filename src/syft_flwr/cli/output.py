@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
 import sys
 import textwrap
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +54,12 @@ def folded(text: str, width: int) -> str:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print an error and end the command."""
-    say(f"error: {message}", err=True)
+    from syft_flwr.settings import LOG_FORMAT_VARIABLE
+
+    if os.environ.get(LOG_FORMAT_VARIABLE) == "json":
+        typer.echo(json.dumps({"event": "error", "time": time.time(), "message": message}), err=True)
+    else:
+        say(f"error: {message}", err=True)
     raise typer.Exit(code)
 
 

@@ -19,6 +19,8 @@ from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, limit_a
 
 if TYPE_CHECKING:
     from syft_flwr.flower.progress import Progress
+    from syft_flwr.flower.project import FlowerProject
+    from syft_flwr.flower.sandbox import Sandbox
 
 _LEFT_OVER = 75
 """Exit code, as of sysexits.h: to be tried again."""
@@ -61,6 +63,14 @@ def run(  # noqa: PLR0917 - typer passes options by name
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Data owner: run the app in this process, to debug it.")
     ] = False,
+    sandbox: Annotated[
+        bool,
+        typer.Option("--sandbox", help="Data owner: close the app in with bubblewrap: no network, no home, no tokens."),
+    ] = False,
+    sandbox_read: Annotated[
+        list[Path] | None,
+        typer.Option(help="Data owner: what the app may read in the sandbox beside DATA_DIR; repeat it."),
+    ] = None,
     share_errors: Annotated[
         bool, typer.Option("--share-errors", help="Data owner: send the aggregator the tracebacks of its app's errors.")
     ] = False,
@@ -98,11 +108,14 @@ def run(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.errors import ConfigurationError
         from syft_flwr.flower.aggregator import RunPlan
         from syft_flwr.flower.links import Polling
+        from syft_flwr.flower.logs import adapt_flowers_lines
+        from syft_flwr.flower.parties import Parties
         from syft_flwr.flower.project import FlowerProject, parse_config
         from syft_flwr.flower.report import report_of
-        from syft_flwr.flower.roles import OwnerPlan, Parties, Serving, interrupted_run, run_aggregator, run_owner
+        from syft_flwr.flower.roles import OwnerPlan, Serving, interrupted_run, run_aggregator, run_owner
         from syft_flwr.settings import OUTPUT_VARIABLE
 
+        adapt_flowers_lines()
         flower = FlowerProject.load(project)
         limit_as_the_project_says(flower.directory)
         overrides = flower.overrides(run_config or [], rounds)
@@ -110,7 +123,8 @@ def run(  # noqa: PLR0917 - typer passes options by name
         parties = Parties.of(flower, aggregator, datasite or [])
         polling = Polling(poll_interval, max_poll_interval)
         if parties.role_of(address) == "owner":
-            consent = Consent(flower, parties, address, auto_approve=auto_approve)
+            walls = _sandbox(flower, sandbox, sandbox_read or [], in_process)
+            consent = Consent(flower, parties, address, auto_approve=auto_approve, sandboxed=walls is not None)
             consent.ask(approve, parse_config(approve_config or [], "--approve-config"))
             owner = OwnerPlan(
                 code_hash=consent.code_hash,
@@ -118,14 +132,15 @@ def run(  # noqa: PLR0917 - typer passes options by name
                 node_config=parse_config(node_config or [], "--node-config"),
                 run_overrides=overrides,
                 in_process=in_process,
+                sandbox=walls,
                 share_errors=share_errors,
                 serving=Serving(once, until_idle, max_runtime),
             )
             if run_owner(flower, parties, address, owner, progress, polling=polling) is False:
                 fail("time is up before all that waited was answered; the next run goes on", _LEFT_OVER)
             return
-        if once or until_idle or max_runtime:
-            raise ConfigurationError("--once, --until-idle and --max-runtime are for data owners")
+        if once or until_idle or max_runtime or sandbox:
+            raise ConfigurationError("--once, --until-idle, --max-runtime and --sandbox are for data owners")
         if resume and out is not None:
             raise ConfigurationError("--resume goes on in the directory of the run before; leave --out out")
         before = interrupted_run(flower, parties.aggregator) if resume else None
@@ -143,6 +158,19 @@ def run(  # noqa: PLR0917 - typer passes options by name
             result = run_aggregator(flower, parties, plan, progress, polling=polling)
         if as_json:
             typer.echo(json.dumps(result, default=str))
+
+
+def _sandbox(project: FlowerProject, wanted: bool, readable: list[Path], in_process: bool) -> Sandbox | None:
+    from syft_flwr.errors import ConfigurationError
+    from syft_flwr.flower.sandbox import Sandbox
+
+    if not wanted:
+        if readable:
+            raise ConfigurationError("--sandbox-read is of use with --sandbox only")
+        return None
+    if in_process:
+        raise ConfigurationError("--in-process runs the app in this process, --sandbox outside of it: choose one")
+    return Sandbox.of(project.directory, readable, project.written)
 
 
 def default_directory(app_name: str) -> Path:
@@ -170,5 +198,6 @@ def _reporting(events_fd: int | None, as_json: bool) -> Iterator[Progress]:
     try:
         yield progress
     except BaseException as error:
-        progress("error", message=str(error) or type(error).__name__)
+        if events_fd is not None or not isinstance(error, Exception):  # else what ends the command tells it
+            progress("error", message=str(error) or type(error).__name__)
         raise

@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from syft_flwr.flower._compat import (
     set_task_identity,
 )
 from syft_flwr.flower.grid import FlowerGrid
+from syft_flwr.flower.outage import Journal
 from syft_flwr.flower.progress import Fanout, Progress, silent
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.recorder import Recorder
@@ -33,7 +34,6 @@ from syft_flwr.flower.run_record import RunRecord
 from syft_flwr.flower.tally import Tally
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_directories, write_private
-from syft_flwr.wire import same_address
 
 logger = logging.getLogger(__name__)
 
@@ -68,20 +68,6 @@ class RunPlan:
     @property
     def needed(self) -> int:
         return len(self.datasites) if self.min_available is None else self.min_available
-
-
-def check_parties(aggregator: str, datasites: Sequence[str]) -> None:
-    """Check who takes part.
-
-    Raises:
-        ConfigurationError: Nobody does, or the aggregator is one of the owners.
-    """
-    if not datasites:
-        raise ConfigurationError(
-            "no data owners: name them with --datasite, or in [tool.syft_flwr] with 'syft-flwr bootstrap'"
-        )
-    if any(same_address(aggregator, email) for email in datasites):
-        raise ConfigurationError(f"{aggregator} can't be the aggregator and a data owner at once")
 
 
 class Aggregation:
@@ -128,8 +114,8 @@ class Aggregation:
         """Futures of the messages under way when the run was interrupted, by message ID; ``None`` for a new run."""
         return None if self._resumption is None else self._resumption.messages
 
-    def run(self, rpc: Rpc) -> None:
-        """Run the ServerApp to its end.
+    def run(self, rpc: Rpc, journal: Journal | None = None) -> None:
+        """Run the ServerApp to its end; a journal is told of each request that is sent or deleted.
 
         Raises:
             FlowerError: Too few owners came, or the ServerApp raised.
@@ -147,6 +133,7 @@ class Aggregation:
             earlier=self.taken_over,
             progress=self._progress,
             spool=self._spool,
+            journal=journal,
         )
         grid.set_run(Run.create_empty(self.run_id))
         self._progress(

@@ -1,6 +1,7 @@
 """What happens in the process of one ClientApp: it waits for its message, handles it, and ends as Python ends.
 
-Started by :mod:`syft_flwr.flower.app_host` from the standard library's fork server, which has imported this module.
+Started by :mod:`syft_flwr.flower.app_start`: from the standard library's fork server, which has imported this module,
+or as a program in a sandbox.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import faulthandler
 import gc
 import os
 import signal
+import sys
 import threading
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -19,33 +21,50 @@ from pathlib import Path
 
 from syft_flwr.flower._compat import reseed
 from syft_flwr.flower.job import AppSpec, JobFiles, load_checked
+from syft_flwr.flower.logs import adapt_flowers_lines
 from syft_flwr.flower.project_files import project_files
 from syft_flwr.flower.sources import import_from_sources
 
+DONE = b"done"
 FORK_SAFE = frozenset({"numpy", "pandas", "scipy", "sklearn", "torch"})
 """Importing these starts no thread that a fork would lose, nor draws random numbers (but for numpy's, reseeded)."""
 
 
-def serve(spec: AppSpec, orders: Connection) -> None:
-    """Import the app, wait for the directory of a job, do the job, and say so before the process ends."""
+def serve(spec: AppSpec, job: JobFiles, orders: Connection) -> None:
+    """Do a job in a process that was forked from the fork server."""
     os.setpgid(0, 0)  # so that what the app starts can be ended with it, and Ctrl-C in a terminal is for the owner
     os.environ.pop("PYTHONSAFEPATH", None)
     threading.Thread(target=_end_with_owner, name="flower-guard", daemon=True).start()
     gc.freeze()  # or the first collection would touch, and so copy, every page of the fork server
     reseed()
-    faulthandler.enable()
-    import_from_sources(Path(spec.project_dir))
-    with contextlib.suppress(Exception, SystemExit):  # told when the job comes, which loads it again
-        load_checked(spec)
-    try:
-        directory = orders.recv()
-    except EOFError:
-        return
-    JobFiles(Path(directory)).execute()
-    orders.send("done")
+    work(spec, job, orders)
     # The rest of what the interpreter does at its end; a process of multiprocessing leaves without.
     threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - ends open executors, waits for threads
     atexit._run_exitfuncs()  # noqa: SLF001
+
+
+def work(spec: AppSpec, job: JobFiles, orders: Connection) -> None:
+    """Import the app, wait for the order to do the job, do it, and say so before the process ends."""
+    faulthandler.enable()
+    adapt_flowers_lines()
+    import_from_sources(Path(spec.project_dir))
+    with contextlib.suppress(Exception, SystemExit):  # told when the order comes, which loads it again
+        load_checked(spec)
+    try:
+        stamp = orders.recv()
+    except EOFError:
+        return
+    job.execute(spec, stamp)
+    with contextlib.suppress(BrokenPipeError):
+        orders.send_bytes(DONE)
+
+
+def main(descriptor: int) -> None:
+    """Do a job in a sandbox, whose orders come through an open file."""
+    os.set_inheritable(descriptor, False)
+    orders = Connection(descriptor)
+    spec, job = orders.recv()
+    work(spec, job, orders)
 
 
 def _end_with_owner() -> None:
@@ -67,3 +86,7 @@ def libraries(project_dir: Path) -> list[str]:
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     found[node.module] = None
     return [name for name in found if name.partition(".")[0] in FORK_SAFE]
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

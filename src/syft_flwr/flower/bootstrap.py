@@ -11,7 +11,8 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from syft_flwr.errors import ConfigurationError, FlowerError
-from syft_flwr.wire import same_address, validate_address, validate_app
+from syft_flwr.flower.parties import Parties
+from syft_flwr.wire import validate_app
 
 
 def bootstrap(
@@ -60,8 +61,13 @@ def bootstrap(
     if not isinstance(before, dict):
         raise FlowerError(f"[tool.syft_flwr] in {path} must be a table")
     name = app_name or before.get("app_name") or plain.get("project", {}).get("name") or path.absolute().parent.name
-    leader, owners = _parties(aggregator, datasites)
-    wanted = {"app_name": validate_app(str(name)), "aggregator": leader, "datasites": owners, "transport": "p2p"}
+    parties = Parties.checked(aggregator, datasites)
+    wanted = {
+        "app_name": validate_app(str(name)),
+        "aggregator": parties.aggregator,
+        "datasites": list(parties.datasites),
+        "transport": "p2p",
+    }
     if all(before.get(key) == value for key, value in wanted.items()):
         return path
     table = document["tool"].get("syft_flwr")
@@ -76,17 +82,6 @@ def bootstrap(
     temporary.chmod(path.stat().st_mode & 0o777)
     temporary.replace(path)
     return path
-
-
-def _parties(aggregator: str, datasites: Sequence[str]) -> tuple[str, list[str]]:
-    leader, owners = validate_address(aggregator), [validate_address(email) for email in datasites]
-    if not owners:
-        raise ConfigurationError("name at least one data owner")
-    if any(same_address(leader, email) for email in owners):
-        raise ConfigurationError(f"{leader} can't be the aggregator and a data owner at once")
-    if len({email.lower() for email in owners}) != len(owners):
-        raise ConfigurationError(f"a data owner is named twice: {', '.join(owners)}")
-    return leader, owners
 
 
 def _array(values: Sequence[str]) -> Any:

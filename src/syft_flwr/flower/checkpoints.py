@@ -15,7 +15,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from syft_flwr.errors import ConfigurationError
+from syft_flwr.flower._compat import ArrayRecord
 from syft_flwr.private import create_private, make_directories
 
-Arrays = Iterable[tuple[str, "np.ndarray[Any, Any]"]]
+Arrays = Iterator[tuple[str, "np.ndarray[Any, Any]"]]
 """Arrays by name, one at a time: large models need not be in memory twice."""
 _KEPT = 3
 _NAME = re.compile(r"round-(\d+)\.npz")
@@ -113,7 +114,12 @@ class Checkpoints:
         return state, path
 
 
-def load_arrays(path: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+def from_record(record: ArrayRecord) -> Arrays:
+    """Yield the arrays of a record."""
+    return ((str(name), array.numpy()) for name, array in record.items())
+
+
+def load_arrays(path: Path) -> Arrays:
     """Yield the arrays of an ``.npz`` file in the order in which they were written."""
     with np.load(path, allow_pickle=False) as archive:
         for name in archive.files:

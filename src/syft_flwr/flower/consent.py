@@ -1,6 +1,6 @@
 """A data owner's consent: which states of which project, and which run config, it lets which aggregator run.
 
-What was approved runs with all the rights of the account's user: a consent is no sandbox.
+What was approved runs with all the rights of the account's user, if it is not started in a sandbox.
 """
 
 from __future__ import annotations
@@ -31,17 +31,19 @@ class ConsentRequest:
     code_hash: str
     aggregator: str
     endpoint: str
+    sandboxed: bool = False
 
     def lines(self) -> list[str]:
         """Return it for a human to read; whatever the project's author wrote moves no cursor and ends no line."""
         project = self.project
         uncovered = ", ".join(printable(name) for name in project.uncovered()) or "nothing"
         directory = printable(project.directory, 4_096)
+        rights = "in a sandbox" if self.sandboxed else "with all rights of this user: no sandbox"
         return [
             f"project     {printable(project.name)} {printable(project.version)} in {directory}",
             f"hash        {self.code_hash}, of all its files",
             f"but not of  {uncovered} (code in them counts, but for version control, environments and caches)",
-            f"runs        {printable(project.client_app)}, on each message, with all rights of this user: no sandbox",
+            f"runs        {printable(project.client_app)}, on each message, {rights}",
             f"asked by    {printable(self.aggregator)}, at {printable(self.endpoint)}",
         ]
 

@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import logging
 import math
-import threading
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from syft_flwr.errors import DriveError, SyftFlwrError
+from syft_flwr.errors import DriveError
 from syft_flwr.flower._compat import (
-    AGGREGATOR_NODE_ID,
     FLWR_VERSION,
     SYSTEM_MESSAGE,
-    Array,
-    ArrayRecord,
     ConfigRecord,
     ErrorCode,
     Grid,
     Message,
     RecordDict,
     Run,
-    message_without_content,
-    recorddict_to_proto,
     unknown_message_reply,
 )
-from syft_flwr.flower.codec import ObjectReference, Stamp, encode, encode_stamp, round_of
+from syft_flwr.flower.codec import Stamp
+from syft_flwr.flower.dispatcher import Dispatcher
 from syft_flwr.flower.greeter import Greeter
+from syft_flwr.flower.instructions import Instructions
 from syft_flwr.flower.node import Nodes
-from syft_flwr.flower.outage import PatientRpc
-from syft_flwr.flower.outbox import Batch, Outbox
+from syft_flwr.flower.outage import Journal, PatientRpc
+from syft_flwr.flower.outbox import Outbox
 from syft_flwr.flower.presence import Presence, Reminder
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.pulse import SILENCE, Pulse
-from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply
-from syft_flwr.flower.screening import outline
-from syft_flwr.flower.shared_arrays import Digests, SharedArrays
-from syft_flwr.flower.transport import OBJECTS, Rpc
+from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply, reply_event
+from syft_flwr.flower.transport import Rpc
 from syft_flwr.printable import printable_error
 
 logger = logging.getLogger(__name__)
@@ -71,6 +62,7 @@ class FlowerGrid(Grid):
         silence: float = SILENCE,
         progress: Progress = silent,
         spool: Path | None = None,
+        journal: Journal | None = None,
     ) -> None:
         """Connect a transport and the data owners.
 
@@ -84,35 +76,43 @@ class FlowerGrid(Grid):
             earlier: Futures of messages that were under way then, by message ID.
             silence: Seconds without a word from an owner whose reply is awaited, after which it is asked for one.
             spool: Directory for the arrays of large replies, while a strategy keeps them; by default the system's.
+            journal: Is told of each request that is sent or deleted.
             progress: Gets ``sent``, ``reply``, ``late``, ``owner``, ``short``, ``waiting``, ``awaiting``, ``outage``
                 and ``outage_over`` events.
         """
         self.nodes = Nodes(datasites)
         self.presence = Presence(self.nodes, progress)
-        self._rpc = PatientRpc(rpc, progress)
-        self._outbox = Outbox(self._rpc, app_name, self.nodes)
+        self._rpc = PatientRpc(rpc, progress, journal)
         self._progress = progress
         self._spool = spool
-        self._digests = Digests()
-        self._shared = None if spool is None else SharedArrays(spool, datasites, self._digests)
-        self._stamp = Stamp(
+        self._required: int | None = None
+        self._asking: Reminder | None = None
+        self._run: Run | None = None
+        stamp = Stamp(
             flwr=FLWR_VERSION,
             project=project_hash,
             run_started=time.time() if run_started is None else run_started,
             run_config=dict(run_config or {}),
         )
-        self._earlier = dict(earlier or {})
-        self._alike = Counter[bytes]()
-        self._answered: list[str] = []
-        self._required: int | None = None
-        self._asking: Reminder | None = None
-        self._run: Run | None = None
-        self._pending: dict[str, Pending] = {}
-        self._lock = threading.Lock()
-        self._greeter = Greeter(
-            self._rpc, self.nodes, self.presence, self._send_greetings, progress, project_hash=project_hash
+        self._instructions = Instructions(self._rpc, earlier or {})
+        self._dispatcher = Dispatcher(
+            Outbox(self._rpc, app_name, self.nodes),
+            self.nodes,
+            self._instructions,
+            stamp,
+            progress,
+            run_id=lambda: self.run.run_id,
+            datasites=datasites,
+            spool=spool,
         )
-
+        self._greeter = Greeter(
+            self._rpc,
+            self.nodes,
+            self.presence,
+            self._dispatcher.send_greetings,
+            progress,
+            project_hash=project_hash,
+        )
         self._longest_wait = min(_LONGEST_WAIT, silence)
         self._pulse = Pulse(self._rpc, app_name, self.nodes, self.presence, self._lose, silence=silence)
 
@@ -177,9 +177,7 @@ class FlowerGrid(Grid):
         replies: list[Message] = []
         self._look_after_owners()
         for message_id in dict.fromkeys(message_ids):
-            with self._lock:
-                pending = self._pending.get(message_id)
-            if pending is None:
+            if (pending := self._instructions.get(message_id)) is None:
                 replies.append(unknown_message_reply(self.run.run_id, message_id))
                 continue
             if (reply := self._fetch(pending) if pending.future_id else self._settle(pending, None)) is not None:
@@ -248,24 +246,13 @@ class FlowerGrid(Grid):
                 awaited.discard(future_id)
                 self._forget(waiting.pop(future_id))
         for pending in waiting.values():
-            with self._lock:
-                self._pending.pop(pending.message_id, None)
+            self._instructions.leave(pending)
         return [waiting[future_id].email for future_id in awaited]
 
     def close(self) -> None:
         """End the thread and withdraw what nobody has answered; idempotent."""
-        leftovers = self.leave()
-        with self._lock:
-            leftovers += [pending.future_id for pending in self._pending.values() if pending.future_id]
-            leftovers += [*self._answered, *self._earlier.values()]
-            self._pending.clear()
-            self._answered.clear()
-            self._earlier.clear()
-        for future_id in leftovers:
-            self._delete(future_id)
-        self._outbox.dispose()
-        if self._shared is not None:
-            self._shared.close()
+        self._instructions.withdraw(self.leave())
+        self._dispatcher.close()
 
     def leave(self) -> list[str]:
         """End the thread, and leave all in Drive to a process that goes on; return futures that nobody needs."""
@@ -289,127 +276,11 @@ class FlowerGrid(Grid):
 
     def _push(self, messages: Iterable[Message], until: float = math.inf) -> list[Pending]:
         self._asking = None
-        self._delete_answered()
-        self._digests.clear()
-        batch = self._outbox.batch(until)
-        if self._shared is not None:
-            self._shared.begin_batch(lambda: self._outbox.disposable(self.run.run_id))
-        try:
-            self._fill(batch, messages)
-        finally:
-            # Also when a later message is refused: what is on its way must be known, to be withdrawn at the end.
-            sent = batch.sent()
-            with self._lock:
-                self._pending |= {pending.message_id: pending for pending in sent}
-        for pending in sent:
-            kind = pending.instruction.metadata.message_type
-            if kind != SYSTEM_MESSAGE:
-                self._progress(
-                    "sent",
-                    owner=pending.email,
-                    type=kind,
-                    group=pending.group,
-                    bytes=pending.size,
-                    error=pending.failure,
-                    message=pending.message_id,
-                    future=pending.future_id,
-                )
-        return sent
-
-    def _send_greetings(self, messages: Iterable[Message]) -> list[Pending]:
-        batch = self._outbox.batch(0.0)
-        self._fill(batch, messages)
-        return batch.sent()
-
-    def _fill(self, batch: Batch, messages: Iterable[Message]) -> None:
-        with batch:
-            for message, following in _with_next(messages):
-                self._check(message)
-                pending = self._take_over(self._prepare(message))
-                references = self._share(pending, message, following)
-                weight = _size(message) - sum(reference.size for reference in references)
-                batch.add(pending, functools.partial(self._encode, message, references), max(0, weight))
-
-    def _share(self, pending: Pending, message: Message, following: Message | None) -> list[ObjectReference]:
-        """Put the records that a message shares with others into Drive, if its owner fetches such."""
-        if self._shared is None or pending.failure or pending.future_id or not self.nodes.can(pending.node, OBJECTS):
-            return []
-        return self._shared.leave_out(message, following, self._outbox.disposable(message.metadata.run_id))
-
-    def _encode(self, message: Message, references: list[ObjectReference]) -> bytes:
-        body = encode(message, replace(self._stamp, objects=references))
-        if references and self._shared is not None:
-            self._shared.sent(message.metadata.message_id, body, references)
-        return body
-
-    def _send_whole(self, pending: Pending) -> bool:
-        """Send a message again whose owner could not get the objects, now with all in it; once."""
-        body = None if self._shared is None else self._shared.whole(pending.message_id)
-        if body is None:
-            return False
-        logger.warning("%s could not get the arrays that all share; it is sent its own", pending.email)
-        again = self._outbox.send(math.inf, pending, body + encode_stamp(self._stamp))
-        self._delete(pending.future_id)
-        with self._lock:
-            self._pending[pending.message_id] = again
-        return True
-
-    def _check(self, message: Message) -> None:
-        metadata, run_id = message.metadata, self.run.run_id
-        if metadata.run_id != run_id:
-            raise ValueError(f"the message belongs to run {metadata.run_id}; this Grid is in run {run_id}")
-        if metadata.src_node_id != AGGREGATOR_NODE_ID or metadata.reply_to_message_id:
-            raise ValueError("the message is no instruction of the aggregator")
-        if metadata.ttl <= 0:
-            raise ValueError(f"the message's ttl must be positive; it is {metadata.ttl:g} s")
-        if not message.has_content():
-            raise ValueError("an instruction must have content")
-
-    def _prepare(self, message: Message) -> Pending:
-        message.metadata.__dict__["_message_id"] = message_id = self._identify(message)
-        node = message.metadata.dst_node_id
-        asked = outline(message.content)
-        head = message_without_content(message)
-        pending = Pending(message_id, head, "", round_of(message), 0, time.time(), asked=asked)
-        if node in self.nodes:
-            return replace(pending, email=self.nodes.email(node))
-        return replace(pending, email=f"node {node}", failure=f"no data owner of this run has the node ID {node}")
-
-    def _identify(self, message: Message) -> str:
-        """Return a message's ID, which is the same when a process that goes on with the run sends it again.
-
-        An owner that has answered it then says the same again, and its Context counts it once.
-        """
-        metadata, others = message.metadata, RecordDict()
-        digest = hashlib.sha256(
-            repr((metadata.run_id, metadata.dst_node_id, metadata.message_type, metadata.group_id)).encode()
-        )
-        for name, record in message.content.items():
-            if isinstance(record, ArrayRecord):
-                digest.update(self._digests.of(name, record)[0].encode())
-            else:
-                others[name] = record
-        digest.update(recorddict_to_proto(others).SerializeToString(deterministic=True))
-        with self._lock:
-            self._alike[digest.digest()] += 1
-            digest.update(str(self._alike[digest.digest()]).encode())
-        return digest.hexdigest()
-
-    def _take_over(self, pending: Pending) -> Pending:
-        """Let the answer stand for a message that it got before this process went on with the run."""
-        with self._lock:
-            future_id = self._earlier.pop(pending.message_id, "")
-        if not future_id:
-            return pending
-        if self._rpc.answered([future_id], 0.0):
-            return replace(pending, future_id=future_id)
-        self._delete(future_id)  # it names objects that may be gone; its owner knows it when it comes again
-        return pending
+        return self._dispatcher.send(messages, until)
 
     def _collect(self, waiting: Mapping[str, Pending], left: float | None) -> list[tuple[str, Message]]:
         """Wait a while for the first replies; return them, and the Error replies of what expired meanwhile."""
-        with self._lock:  # some may have been sent again
-            current = [self._pending.get(message_id, pending) for message_id, pending in waiting.items()]
+        current = self._instructions.latest(waiting.values())
         futures = [p.future_id for p in current if p.future_id]
         answered: set[str] = set()
         if len(futures) == len(waiting):
@@ -440,7 +311,7 @@ class FlowerGrid(Grid):
             received = len(body)
             reply, stamp = read_reply(pending, body, now, self._spool)
             self.presence.arrived(pending.node)
-            if stamp.lacks_objects and reply.has_error() and self._send_whole(pending):
+            if stamp.lacks_objects and reply.has_error() and self._dispatcher.send_whole(pending):
                 return None
         elif pending.failure:
             received, reply = 0, error_reply(pending, ErrorCode.NODE_UNAVAILABLE, pending.failure, now)
@@ -450,24 +321,8 @@ class FlowerGrid(Grid):
         else:
             return None
         self._forget(pending, keep=body is not None)
-        self._report(pending, reply, stamp, received, now)
+        self._progress("reply", **reply_event(pending, reply, stamp, received, now))
         return reply
-
-    def _report(self, pending: Pending, reply: Message, stamp: Stamp, received: int, now: float) -> None:
-        metadata = pending.instruction.metadata
-        self._progress(
-            "reply",
-            owner=pending.email,
-            type=metadata.message_type,
-            group=pending.group,
-            bytes=received,
-            error=(reply.error.reason or "unknown error") if reply.has_error() else "",
-            sent=pending.sent_at,
-            seen=stamp.seen,
-            started=stamp.started,
-            finished=stamp.finished,
-            received=now,
-        )
 
     def _give_up(self, pending: Pending) -> None:
         kind = pending.instruction.metadata.message_type
@@ -480,50 +335,8 @@ class FlowerGrid(Grid):
             self._greeter.greet([node])
 
     def _look_after_owners(self) -> None:
-        with self._lock:
-            pending = list(self._pending.values())
-        at_work = {p.node for p in pending if p.future_id and p.instruction.metadata.message_type != SYSTEM_MESSAGE}
-        self._pulse.look(at_work, str(self.run.run_id))
+        self._pulse.look(self._instructions.nodes_at_work(), str(self.run.run_id))
 
     def _forget(self, pending: Pending, *, keep: bool = False) -> None:
-        """Note that a message is over; its answer may be kept until the next batch, should this process be killed."""
-        if self._shared is not None:
-            self._shared.release(pending.message_id)
-        with self._lock:
-            self._pending.pop(pending.message_id, None)
-            if keep and pending.future_id:
-                self._answered.append(pending.future_id)
-        if pending.future_id and not keep:
-            self._delete(pending.future_id)
-
-    def _delete_answered(self) -> None:
-        with self._lock:
-            answered, self._answered = self._answered, []
-        for future_id in answered:
-            self._delete(future_id)
-
-    def _delete(self, future_id: str) -> None:
-        try:
-            self._rpc.delete_future(future_id)
-        except SyftFlwrError as error:
-            logger.warning("request %s could not be deleted: %s", future_id, error)
-
-
-def _with_next(messages: Iterable[Message]) -> Iterator[tuple[Message, Message | None]]:
-    """Yield each message with the one after it; one that can't be had takes nothing from those before."""
-    iterator = iter(messages)
-    message = next(iterator, None)
-    while message is not None:
-        try:
-            following = next(iterator, None)
-        except BaseException:
-            yield message, None
-            raise
-        yield message, following
-        message = following
-
-
-def _size(message: Message) -> int:
-    return sum(
-        len(value.data) for record in message.content.values() for value in record.values() if isinstance(value, Array)
-    )
+        self._dispatcher.release(pending)
+        self._instructions.forget(pending, keep=keep)

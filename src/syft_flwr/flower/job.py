@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import secrets
 import shutil
+import stat
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -27,10 +29,13 @@ from syft_flwr.flower._compat import (
 from syft_flwr.flower.codec import Stamp, decode_file, encode_pieces
 from syft_flwr.flower.project_files import FilesRead, hash_of, read_files
 from syft_flwr.printable import printable, printable_error, printable_traceback
+from syft_flwr.private import make_private_directory
 
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1024 * 1024
+_LARGEST_RESULT = 2 * 1024**3
+"""Bytes; what one protobuf can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,65 +82,59 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class JobFiles:
-    """A job in a directory, as it passes between processes."""
+    """A job in a directory, as it passes between processes.
+
+    What the app's process writes is in ``results``; it needs to write nowhere else.
+    """
 
     directory: Path
 
-    @property
-    def message(self) -> Path:
-        return self.directory / "message"
-
-    @property
-    def context(self) -> Path:
-        return self.directory / "context"
-
-    @property
-    def reply(self) -> Path:
-        return self.directory / "reply"
-
-    @property
-    def error(self) -> Path:
-        return self.directory / "error"
-
-    @property
-    def spec(self) -> Path:
-        return self.directory / "spec"
-
     @classmethod
-    def write(cls, directory: Path, spec: AppSpec, task: Task) -> Self:
+    def make(cls, parent: Path) -> Self:
+        """Make a directory for a job in another one."""
+        job = cls(Path(tempfile.mkdtemp(dir=parent)))
+        make_private_directory(job.results)
+        return job
+
+    @property
+    def results(self) -> Path:
+        return self.directory / "results"
+
+    def write(self, task: Task) -> None:
         """Write down a job."""
-        job = cls(directory)
-        with job.message.open("wb") as file:
+        with (self.directory / "message").open("wb") as file:
             for piece in task.message:
                 if isinstance(piece, bytes):
                     file.write(piece)
                 else:
                     with piece.open("rb") as source:
                         shutil.copyfileobj(source, file, _CHUNK)
-        job.context.write_bytes(task.context)
-        job.spec.write_text(json.dumps({"spec": asdict(spec), "stamp": asdict(task.stamp)}), encoding="utf-8")
-        return job
+        (self.directory / "context").write_bytes(task.context)
 
-    def execute(self) -> None:
-        """Run the app on the message and leave reply and context; the context first, the reply completes the job."""
-        order = json.loads(self.spec.read_text(encoding="utf-8"))
-        with self.message.open("rb") as file:
+    def execute(self, spec: AppSpec, stamp: Stamp) -> None:
+        """Run the app on the message and leave its context and reply; the reply completes the job."""
+        with (self.directory / "message").open("rb") as file:
             message, _ = decode_file(file)
-            result = run_client_app(
-                AppSpec(**order["spec"]), message, self.context.read_bytes(), Stamp(**order["stamp"])
-            )
-        self.context.write_bytes(result.context)
-        self.error.write_text(result.error, encoding="utf-8")
-        temporary = self.directory / "reply.new"
+            result = run_client_app(spec, message, (self.directory / "context").read_bytes(), stamp)
+        (self.results / "context").write_bytes(result.context)
+        (self.results / "error").write_text(result.error, encoding="utf-8")
+        temporary = self.results / "reply.new"
         with temporary.open("wb") as reply:
             reply.writelines(result.reply)
-        temporary.replace(self.reply)
+        temporary.replace(self.results / "reply")
 
     def outcome(self) -> Outcome | None:
-        """Return what :meth:`execute` left; ``None`` if it did not come to its end."""
-        if not self.reply.exists():
+        """Return what :meth:`execute` left; ``None`` if it did not come to its end.
+
+        An app in a sandbox may have put anything there: links to what it can't read itself, and files without an end.
+        """
+        try:
+            reply, context, error = (_read_result(self.results / name) for name in ("reply", "context", "error"))
+        except FileNotFoundError:
             return None
-        return Outcome(self.reply.read_bytes(), self.context.read_bytes(), self.error.read_text(encoding="utf-8"))
+        except OSError as failure:
+            return Outcome(crash=f"what the ClientApp's process left can't be read: {printable(failure)}")
+        return Outcome(reply, context, error.decode(errors="replace"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +187,15 @@ def load_checked(spec: AppSpec) -> ClientApp:
                 "[tool.syft_flwr] names: written = [...]"
             )
     return load_client_app(spec.reference, directory)
+
+
+def _read_result(path: Path) -> bytes:
+    # The app may be at work still, and turn a name into a link or a pipe at any moment.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_RESULT:
+            raise OSError(f"{path.name} is no file of a reply's size")
+        return file.read(status.st_size)
 
 
 def failure_reply(message: Message, code: int, reason: str) -> Message:

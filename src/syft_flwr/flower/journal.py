@@ -10,13 +10,10 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
-
-from syft_flwr.flower.transport import Disposable, Rpc
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,40 +97,10 @@ class RunJournal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def _write(self, **entry: object) -> None:
         with self._lock:
             self._file.write(json.dumps(entry) + "\n")
             self._file.flush()
-
-
-class JournaledRpc:
-    """A transport that notes in a journal what is under way."""
-
-    def __init__(self, rpc: Rpc, journal: RunJournal) -> None:
-        self._rpc = rpc
-        self._journal = journal
-
-    def send(
-        self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False, *, disposable: str = ""
-    ) -> str:
-        future_id = self._rpc.send(to_email, app_name, endpoint, body, encrypt, disposable=disposable)
-        self._journal.sent(future_id)
-        return future_id
-
-    def get_response(self, future_id: str) -> bytes | None:
-        return self._rpc.get_response(future_id)
-
-    def answered(self, future_ids: Collection[str], timeout: float) -> set[str]:
-        return self._rpc.answered(future_ids, timeout)
-
-    def delete_future(self, future_id: str) -> None:
-        self._rpc.delete_future(future_id)
-        self._journal.gone(future_id)
-
-    def disposable(self, name: str) -> Disposable:
-        return self._rpc.disposable(name)

@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from syft_flwr.clock import SystemClock
@@ -15,7 +13,7 @@ from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.flower.outage import Outages
 from syft_flwr.flower.progress import Progress
-from syft_flwr.flower.transport import Disposable, Events, Rpc, wire_app_name
+from syft_flwr.flower.transport import Events, Rpc, wire_app_name
 from syft_flwr.models import FeedError
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
@@ -58,10 +56,14 @@ class Link:
 
     def rpc(self, app_name: str) -> Rpc:
         """Return the requesting side; closed with the link."""
-        self._rpc = P2PFileRpc(
-            self.email, wire_app_name(app_name), poll_interval=self._interval, max_poll_interval=self._longest
+        self._rpc = _DriveRpc(
+            self._runtime,
+            wire_app_name(app_name),
+            self.email,
+            poll_interval=self._interval,
+            max_poll_interval=self._longest,
         )
-        return _DriveRpc(self._rpc)
+        return self._rpc
 
     def events(self, app_name: str, aggregator: str) -> Events:
         """Return the answering side, for requests of the aggregator only."""
@@ -118,9 +120,7 @@ class Link:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
 
@@ -129,47 +129,32 @@ class _DriveEvents(P2PFileEvents):
 
     def __init__(self, runtime: DriveRuntime, app: str, email: str, **options: Any) -> None:
         super().__init__(app, email, **options)
-        self._drive = runtime
-
-    def fetch(self, file_id: str, target: Path, *, size: int, sha256: str) -> None:
-        self._drive.fetch(file_id, target, size=size, sha256=sha256)
-
-    def disposable(self, name: str) -> Disposable:
-        return self._drive.disposable(name)
+        self.fetch = runtime.fetch
+        self.disposable = runtime.disposable
 
 
-class _DriveRpc:
+class _DriveRpc(P2PFileRpc):
     """``P2PFileRpc`` with a way to learn of replies without loading them: models are large.
 
     While Drive can't be reached, looking for replies raises that, where the runtime would wait and say nothing.
     """
 
-    def __init__(self, rpc: P2PFileRpc) -> None:
-        self._rpc = rpc
+    def __init__(self, runtime: DriveRuntime, app: str, email: str, **options: Any) -> None:
+        super().__init__(email, app, **options)
+        self.disposable = runtime.disposable
         self._is_down = threading.Event()
-        rpc.runtime.errors.subscribe(self._note)
-
-    def send(
-        self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False, *, disposable: str = ""
-    ) -> str:
-        return self._rpc.send(to_email, app_name, endpoint, body, encrypt, disposable=disposable)
+        self.runtime.errors.subscribe(self._note)
 
     def get_response(self, future_id: str) -> bytes | None:
         self._reach()
-        return self._rpc.get_response(future_id)
+        return super().get_response(future_id)
 
     def answered(self, future_ids: Collection[str], timeout: float) -> set[str]:
         self._reach()
-        answered = self._rpc.runtime.answered(future_ids, timeout, enough=1)
+        answered = self.runtime.answered(future_ids, timeout, enough=1)
         if not answered:
             self._reach()
         return answered
-
-    def delete_future(self, future_id: str) -> None:
-        self._rpc.delete_future(future_id)
-
-    def disposable(self, name: str) -> Disposable:
-        return self._rpc.runtime.disposable(name)
 
     def _note(self, failure: FeedError) -> None:
         if isinstance(failure.error, DriveUnavailableError):
@@ -178,5 +163,5 @@ class _DriveRpc:
     def _reach(self) -> None:
         """Raise DriveUnavailableError if there is an outage that goes on."""
         if self._is_down.is_set():
-            self._rpc.runtime.poll_once()
+            self.runtime.poll_once()
             self._is_down.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import DriveError, DriveUnavailableError, RateLimitedError
@@ -56,11 +56,21 @@ class Outages:
             self._progress("outage_over", seconds=time.monotonic() - since)
 
 
+class Journal(Protocol):
+    """Notes what is under way; :class:`syft_flwr.flower.journal.RunJournal`."""
+
+    def sent(self, future_id: str) -> None: ...
+
+    def gone(self, future_id: str) -> None: ...
+
+
 class PatientRpc:
     """A transport that waits outages out: what can't be asked at the moment has no answer yet."""
 
-    def __init__(self, rpc: Rpc, progress: Progress) -> None:
+    def __init__(self, rpc: Rpc, progress: Progress, journal: Journal | None = None) -> None:
+        """Take a transport, and what is to know which requests are in Drive."""
         self._rpc = rpc
+        self._journal = journal
         self._outages = Outages(progress)
         self._closing = threading.Event()
 
@@ -92,6 +102,8 @@ class PatientRpc:
                 self._pause(pause)
             else:
                 self._outages.ended()
+                if self._journal is not None:
+                    self._journal.sent(future_id)
                 return future_id
 
     def get_response(self, future_id: str) -> bytes | None:
@@ -112,6 +124,8 @@ class PatientRpc:
 
     def delete_future(self, future_id: str) -> None:
         self._rpc.delete_future(future_id)
+        if self._journal is not None:
+            self._journal.gone(future_id)
 
     def disposable(self, name: str) -> Disposable:
         return self._rpc.disposable(name)

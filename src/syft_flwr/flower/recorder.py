@@ -24,18 +24,15 @@ from syft_flwr.flower._compat import (
     Message,
     RecordDict,
     Strategy,
-    legacy_arrays,
-    parameters_to_ndarrays,
     patched,
 )
-from syft_flwr.flower.checkpoints import Checkpoints, RoundState, save_arrays
+from syft_flwr.flower.checkpoints import Arrays, Checkpoints, RoundState, from_record, save_arrays
 from syft_flwr.flower.file_array import park
+from syft_flwr.flower.legacy_recorder import LegacyRecorder
 from syft_flwr.flower.plain_state import StrategyState, freeze
 from syft_flwr.flower.playback import CONFIGS, Playback
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.screening import Outline, outline, sift
-
-Arrays = Iterator[tuple[str, "np.ndarray[Any, Any]"]]
 
 
 class Recorder:
@@ -100,27 +97,28 @@ class Recorder:
         """
         self._on_strategy = on_strategy
         self._on_refused = on_refused
+        legacy = LegacyRecorder(self)
         with ExitStack() as stack:
             stack.enter_context(patched(Strategy, "start", self._wrap_start))
-            stack.enter_context(patched(LegacyServer, "fit", self._wrap_fit))
+            stack.enter_context(patched(LegacyServer, "fit", legacy.wrap_fit))
             stack.enter_context(patched(FedAvg, "_check_and_log_replies", self._wrap_check))
-            stack.enter_context(patched(DefaultWorkflow, "__call__", self._wrap_workflow))
+            stack.enter_context(patched(DefaultWorkflow, "__call__", legacy.wrap_workflow))
             yield
 
-    def _enter(self, strategy: Any) -> None:
+    def enter(self, strategy: Any) -> None:
         """Note that the app starts a strategy, the first or another."""
         self._start, self._round = self._start + 1, 0
         self._progress("strategy", start=self._start)
         self._on_strategy(required_nodes(strategy))
 
-    def _begin(self, number: int, of: int) -> None:
+    def begin(self, number: int, of: int) -> None:
         if number != self._round:
             self._round = number
             if self._playback is not None and self._playback.state.over(number):
                 return
             self._progress("round", round=number, of=of, start=self._start)
 
-    def _note(self, number: int, phase: str, values: Mapping[str, Any] | None) -> None:
+    def note(self, number: int, phase: str, values: Mapping[str, Any] | None) -> None:
         if not values:
             return
         plain = {str(key): _plain(value) for key, value in values.items()}
@@ -129,7 +127,7 @@ class Recorder:
             known.update(plain)
             self._progress("metrics", round=number, phase=phase, values=plain)
 
-    def _keep(self, number: int, arrays: Callable[[], Arrays]) -> None:
+    def keep(self, number: int, arrays: Callable[[], Arrays]) -> None:
         self._arrays = arrays
         if self._playback is not None and self._playback.state.trained(number):
             self._saved = number
@@ -178,9 +176,9 @@ class Recorder:
             call = signature.bind(*args, **kwargs)
             call.apply_defaults()
             strategy, rounds = call.arguments["self"], int(call.arguments["num_rounds"])
-            self._enter(strategy)
+            self.enter(strategy)
             park(call.arguments["initial_arrays"], self._spool)
-            self._keep(0, functools.partial(_from_record, call.arguments["initial_arrays"]))
+            self.keep(0, functools.partial(from_record, call.arguments["initial_arrays"]))
             self._follow(strategy, call.arguments)
             self._watch_strategy(strategy, rounds)
             if (evaluate := call.arguments["evaluate_fn"]) is not None:
@@ -198,7 +196,7 @@ class Recorder:
 
         @functools.wraps(configure)
         def configure_train(server_round: int, *args: Any, **kwargs: Any) -> Any:
-            self._begin(server_round, rounds)
+            self.begin(server_round, rounds)
             arrays = kwargs.get("arrays", args[0] if args else None)
             self._asked = outline(RecordDict({"arrays": arrays})) if isinstance(arrays, ArrayRecord) else {}
             return configure(server_round, *args, **kwargs)
@@ -206,16 +204,16 @@ class Recorder:
         @functools.wraps(aggregate)
         def aggregate_train(server_round: int, *args: Any, **kwargs: Any) -> Any:
             arrays, metrics = aggregate(server_round, *args, **kwargs)
-            self._note(server_round, "train", metrics)
+            self.note(server_round, "train", metrics)
             if arrays is not None:
                 park(arrays, self._spool)
-                self._keep(server_round, functools.partial(_from_record, arrays))
+                self.keep(server_round, functools.partial(from_record, arrays))
             return arrays, metrics
 
         @functools.wraps(evaluate)
         def aggregate_evaluate(server_round: int, *args: Any, **kwargs: Any) -> Any:
             metrics = evaluate(server_round, *args, **kwargs)
-            self._note(server_round, "evaluate", metrics)
+            self.note(server_round, "evaluate", metrics)
             self._keep_evaluation(server_round)
             return metrics
 
@@ -245,79 +243,10 @@ class Recorder:
         @functools.wraps(original)
         def evaluate(server_round: int, *args: Any, **kwargs: Any) -> Any:
             metrics = original(server_round, *args, **kwargs)
-            self._note(server_round, "server", metrics)
+            self.note(server_round, "server", metrics)
             return metrics
 
         return evaluate
-
-    def _wrap_fit(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def fit(server: Any, num_rounds: int, timeout: float | None) -> Any:
-            self._enter(server.strategy)
-            fit_round, evaluate_round = server.fit_round, server.evaluate_round
-
-            @functools.wraps(fit_round)
-            def watched_fit(server_round: int, timeout: float | None) -> Any:
-                self._begin(server_round, num_rounds)
-                result = fit_round(server_round=server_round, timeout=timeout)
-                if result is not None:
-                    parameters, metrics, _ = result
-                    self._note(server_round, "train", metrics)
-                    if parameters:
-                        self._keep(server_round, functools.partial(_from_parameters, parameters))
-                return result
-
-            @functools.wraps(evaluate_round)
-            def watched_evaluate(server_round: int, timeout: float | None) -> Any:
-                result = evaluate_round(server_round=server_round, timeout=timeout)
-                if result is not None:
-                    loss, metrics, _ = result
-                    self._note(server_round, "evaluate", _with_loss(loss, metrics))
-                return result
-
-            server.fit_round, server.evaluate_round = watched_fit, watched_evaluate
-            history, elapsed = original(server, num_rounds, timeout)
-            self._read_history(history)
-            return history, elapsed
-
-        return fit
-
-    def _wrap_workflow(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def call(workflow: Any, grid: Any, context: Any) -> Any:
-            self._enter(context.strategy)
-            fit, evaluate, rounds = workflow.fit_workflow, workflow.evaluate_workflow, iter(range(1, 1 << 30))
-
-            @functools.wraps(fit)
-            def watched_fit(grid: Any, context: Any) -> Any:
-                self._begin(next(rounds), context.config.num_rounds)
-                fit(grid, context)
-                self._read_history(context.history)
-                self._keep(self._round, functools.partial(_from_record, legacy_arrays(context)))
-
-            @functools.wraps(evaluate)
-            def watched_evaluate(grid: Any, context: Any) -> Any:
-                evaluate(grid, context)
-                self._read_history(context.history)
-
-            workflow.fit_workflow, workflow.evaluate_workflow = watched_fit, watched_evaluate
-            return original(workflow, grid, context)
-
-        return call
-
-    def _read_history(self, history: Any) -> None:
-        """Take down what a legacy ``History`` holds."""
-        for phase, losses in (("evaluate", history.losses_distributed), ("server", history.losses_centralized)):
-            for number, loss in losses:
-                self._note(number, phase, {"loss": loss})
-        for phase, metrics in (
-            ("train", history.metrics_distributed_fit),
-            ("evaluate", history.metrics_distributed),
-            ("server", history.metrics_centralized),
-        ):
-            for name, series in metrics.items():
-                for number, value in series:
-                    self._note(number, phase, {name: value})
 
 
 def required_nodes(strategy: Any) -> int:
@@ -333,18 +262,6 @@ def required_nodes(strategy: Any) -> int:
         if getattr(strategy, fraction, 0):
             found += [getattr(strategy, name, 0) for name in minima]
     return max((number for number in found if isinstance(number, int)), default=0)
-
-
-def _from_record(record: ArrayRecord) -> Arrays:
-    return ((str(name), array.numpy()) for name, array in record.items())
-
-
-def _from_parameters(parameters: Any) -> Arrays:
-    return ((str(place), array) for place, array in enumerate(parameters_to_ndarrays(parameters)))
-
-
-def _with_loss(loss: float | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return ({} if loss is None else {"loss": loss}) | dict(metrics)
 
 
 def _plain(value: Any) -> Any:

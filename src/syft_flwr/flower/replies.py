@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import AGGREGATOR_NODE_ID, Error, ErrorCode, Message
@@ -89,6 +90,22 @@ def expired_reply(pending: Pending, now: float) -> Message:
         f"no reply of {pending.email} within the message's ttl of {pending.instruction.metadata.ttl:g} s",
         now,
     )
+
+
+def reply_event(pending: Pending, reply: Message, stamp: Stamp, received: int, now: float) -> dict[str, Any]:
+    """Return the fields of a ``reply`` event: whose, of how many bytes, and when each thing happened."""
+    return {
+        "owner": pending.email,
+        "type": pending.instruction.metadata.message_type,
+        "group": pending.group,
+        "bytes": received,
+        "error": (reply.error.reason or "unknown error") if reply.has_error() else "",
+        "sent": pending.sent_at,
+        "seen": stamp.seen,
+        "started": stamp.started,
+        "finished": stamp.finished,
+        "received": now,
+    }
 
 
 def _flaw(pending: Pending, reply: Message) -> str:

@@ -6,77 +6,36 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 from syft_flwr.errors import ConfigurationError, FlowerError
-from syft_flwr.flower.aggregator import Aggregation, RunPlan, check_parties
+from syft_flwr.flower.aggregator import Aggregation, RunPlan
 from syft_flwr.flower.app_host import AppHost, ForkedApps, InProcessApps
 from syft_flwr.flower.job import AppSpec
-from syft_flwr.flower.journal import EarlierRun, JournaledRpc, RunJournal
+from syft_flwr.flower.journal import RunJournal
 from syft_flwr.flower.links import Link, Polling
 from syft_flwr.flower.owner import DataOwner, OwnerConfig
+from syft_flwr.flower.parties import Parties
 from syft_flwr.flower.progress import Fanout, Progress
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.project_files import FilesRead, hash_of, read_files
 from syft_flwr.flower.resumption import resume
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.runs import event_log, events
+from syft_flwr.flower.sandbox import Sandbox
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_private_directory
 from syft_flwr.runtime.sharing import state_directory
 from syft_flwr.settings import load_endpoint, state_root
-from syft_flwr.wire import same_address, validate_address
 
 Config = Mapping[str, bool | float | int | str]
-Role = Literal["aggregator", "owner"]
 
 _LONGEST_WAIT = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Parties:
-    """Who takes part in a federation."""
-
-    aggregator: str
-    datasites: tuple[str, ...]
-
-    @classmethod
-    def of(cls, project: FlowerProject, aggregator: str | None, datasites: Sequence[str]) -> Parties:
-        """Return the parties: those given, else those in the project's ``[tool.syft_flwr]``.
-
-        Raises:
-            ConfigurationError: Nobody is named, or somebody twice.
-            InvalidNameError: One is no e-mail address.
-        """
-        leader = aggregator or project.aggregator
-        if not leader:
-            raise ConfigurationError(
-                f"the project {project.name} names no aggregator: pass --aggregator, or write it into the project with "
-                "'syft-flwr bootstrap'"
-            )
-        owners = tuple(validate_address(email) for email in (datasites or project.datasites))
-        check_parties(leader, owners)
-        return cls(validate_address(leader), owners)
-
-    def role_of(self, email: str) -> Role:
-        """Return what an account is in this federation.
-
-        Raises:
-            ConfigurationError: It does not take part.
-        """
-        if same_address(email, self.aggregator):
-            return "aggregator"
-        if any(same_address(email, owner) for owner in self.datasites):
-            return "owner"
-        raise ConfigurationError(
-            f"{email} takes no part in this project: its aggregator is {self.aggregator}, its data owners are "
-            f"{', '.join(self.datasites)}"
-        )
 
 
 def run_aggregator(
@@ -122,11 +81,11 @@ def _aggregate(
     failure = ""
     try:
         with link:
-            rpc = JournaledRpc(link.rpc(app_name), journal)
-            _clean_up_after(journal.earlier(), aggregation.taken_over, rpc, progress)
+            rpc = link.rpc(app_name)
+            _clean_up_after(journal, aggregation.taken_over, rpc, progress)
             if aggregation.taken_over is None:
                 journal.begin(aggregation.run_id, out.absolute())
-            aggregation.run(rpc)
+            aggregation.run(rpc, journal)
             journal.end()
     except FlowerError as error:
         failure = str(error)
@@ -151,16 +110,15 @@ def interrupted_run(project: FlowerProject, email: str) -> Path | None:
     return None if earlier is None or not earlier.out else Path(earlier.out)
 
 
-def _clean_up_after(
-    earlier: EarlierRun | None, taken_over: Mapping[str, str] | None, rpc: Rpc, progress: Progress
-) -> None:
+def _clean_up_after(journal: RunJournal, taken_over: Mapping[str, str] | None, rpc: Rpc, progress: Progress) -> None:
     """Withdraw what the run before left in Drive, and say so if it did not come to its end and is not gone on with."""
-    if earlier is None:
+    if (earlier := journal.earlier()) is None:
         return
     kept = set((taken_over or {}).values())
     for future_id in earlier.futures:
         if future_id not in kept:
             rpc.delete_future(future_id)
+            journal.gone(future_id)
     if not earlier.ended and taken_over is None:
         progress("interrupted", run_id=earlier.run_id, round=earlier.round, out=earlier.out)
 
@@ -183,7 +141,7 @@ class OwnerPlan:
     """How a data owner serves a project.
 
     ``code_hash`` is the state of it that may run, empty for any. ``lets_override`` is asked whether the aggregator may
-    change these values of the run config.
+    change these values of the run config. ``sandbox`` is what the app's processes are started in.
     """
 
     code_hash: str = ""
@@ -191,6 +149,7 @@ class OwnerPlan:
     run_overrides: Config = field(default_factory=dict)
     lets_override: Callable[[Config], bool] = lambda _: False
     in_process: bool = False
+    sandbox: Sandbox | None = None
     share_errors: bool = False
     serving: Serving = Serving()
 
@@ -315,7 +274,7 @@ def _host(project: FlowerProject, plan: OwnerPlan, files: FilesRead, directory: 
         files.signatures,
         project.written,
     )
-    return InProcessApps(spec) if plan.in_process else ForkedApps(spec, directory / "jobs")
+    return InProcessApps(spec) if plan.in_process else ForkedApps(spec, directory / "jobs", plan.sandbox)
 
 
 @contextmanager

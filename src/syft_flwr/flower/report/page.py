@@ -54,9 +54,7 @@ def _header(record: Record, project: str) -> Element:
     facts += [f"flwr {raw['flwr']}"] if "flwr" in raw else []
     facts += [f"project hash {str(raw['project_hash'])[:12]}"] if "project_hash" in raw else []
     failure = str(raw.get("error") or "")
-    tiles = tag(
-        "dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in _tiles(record)), class_="tiles"
-    )
+    tiles = (tag("div", tag("dt", name), tag("dd", value)) for name, value in _tiles(record))
     return tag(
         "header",
         tag("h1", project, tag("span", _state(record, failure))),

@@ -1,0 +1,107 @@
+"""Takes down what apps written for Flower's legacy servers compute: ``Server.fit`` and ``DefaultWorkflow``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from syft_flwr.flower._compat import legacy_arrays, parameters_to_ndarrays
+from syft_flwr.flower.checkpoints import Arrays, from_record
+
+
+class Record(Protocol):
+    """What is told of a run as it goes; :class:`syft_flwr.flower.recorder.Recorder`."""
+
+    def enter(self, strategy: Any) -> None: ...
+
+    def begin(self, number: int, of: int) -> None: ...
+
+    def note(self, number: int, phase: str, values: Mapping[str, Any] | None) -> None: ...
+
+    def keep(self, number: int, arrays: Callable[[], Arrays]) -> None: ...
+
+
+class LegacyRecorder:
+    """Wraps the entry points of legacy servers, and tells a record what goes on."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def wrap_fit(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def fit(server: Any, num_rounds: int, timeout: float | None) -> Any:
+            self._record.enter(server.strategy)
+            fit_round, evaluate_round = server.fit_round, server.evaluate_round
+
+            @functools.wraps(fit_round)
+            def watched_fit(server_round: int, timeout: float | None) -> Any:
+                self._record.begin(server_round, num_rounds)
+                result = fit_round(server_round=server_round, timeout=timeout)
+                if result is not None:
+                    parameters, metrics, _ = result
+                    self._record.note(server_round, "train", metrics)
+                    if parameters:
+                        self._record.keep(server_round, functools.partial(_from_parameters, parameters))
+                return result
+
+            @functools.wraps(evaluate_round)
+            def watched_evaluate(server_round: int, timeout: float | None) -> Any:
+                result = evaluate_round(server_round=server_round, timeout=timeout)
+                if result is not None:
+                    loss, metrics, _ = result
+                    self._record.note(server_round, "evaluate", _with_loss(loss, metrics))
+                return result
+
+            server.fit_round, server.evaluate_round = watched_fit, watched_evaluate
+            history, elapsed = original(server, num_rounds, timeout)
+            self._read_history(history)
+            return history, elapsed
+
+        return fit
+
+    def wrap_workflow(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def call(workflow: Any, grid: Any, context: Any) -> Any:
+            self._record.enter(context.strategy)
+            fit, evaluate, rounds = workflow.fit_workflow, workflow.evaluate_workflow, iter(range(1, 1 << 30))
+
+            @functools.wraps(fit)
+            def watched_fit(grid: Any, context: Any) -> Any:
+                number = next(rounds)
+                self._record.begin(number, context.config.num_rounds)
+                fit(grid, context)
+                self._read_history(context.history)
+                self._record.keep(number, functools.partial(from_record, legacy_arrays(context)))
+
+            @functools.wraps(evaluate)
+            def watched_evaluate(grid: Any, context: Any) -> Any:
+                evaluate(grid, context)
+                self._read_history(context.history)
+
+            workflow.fit_workflow, workflow.evaluate_workflow = watched_fit, watched_evaluate
+            return original(workflow, grid, context)
+
+        return call
+
+    def _read_history(self, history: Any) -> None:
+        """Take down what a legacy ``History`` holds."""
+        for phase, losses in (("evaluate", history.losses_distributed), ("server", history.losses_centralized)):
+            for number, loss in losses:
+                self._record.note(number, phase, {"loss": loss})
+        for phase, metrics in (
+            ("train", history.metrics_distributed_fit),
+            ("evaluate", history.metrics_distributed),
+            ("server", history.metrics_centralized),
+        ):
+            for name, series in metrics.items():
+                for number, value in series:
+                    self._record.note(number, phase, {name: value})
+
+
+def _from_parameters(parameters: Any) -> Arrays:
+    return ((str(place), array) for place, array in enumerate(parameters_to_ndarrays(parameters)))
+
+
+def _with_loss(loss: float | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return ({} if loss is None else {"loss": loss}) | dict(metrics)

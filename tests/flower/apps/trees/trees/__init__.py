@@ -1,0 +1,1 @@
+"""Trees by XGBoost, bagged as Flower's quickstart has it, on tumours."""
