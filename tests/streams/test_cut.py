@@ -17,8 +17,8 @@ from syft_flwr.errors import RecordingError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.models import Message
 from syft_flwr.recording.cut import cut
+from syft_flwr.recording.raw import read_lines, write_whole
 from syft_flwr.recording.reader import bodies_directory, read_recording
-from syft_flwr.recording.whole import read_lines, write_whole
 from syft_flwr.replay import Replay, replay
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"

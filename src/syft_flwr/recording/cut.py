@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from syft_flwr.errors import RecordingError
 from syft_flwr.models import FOLDER_MIME_TYPE
+from syft_flwr.recording.raw import message_of, read_lines, shown_files, write_whole
 from syft_flwr.recording.reader import Recording
-from syft_flwr.recording.whole import read_lines, write_whole
 
 
 def cut(recording: Recording, future_id: str, target: Path) -> int:
@@ -28,10 +28,10 @@ def cut(recording: Recording, future_id: str, target: Path) -> int:
     """
     try:
         header, *documents = read_lines(recording)
-        shown = [*_shown(header["start"]), *(file for document in documents for file in _shown(document))]
-        wanted = {file["id"] for file in shown if _future(file) == future_id}
+        shown = [*shown_files(header["start"]), *(file for document in documents for file in shown_files(document))]
+        wanted = {file["id"] for file in shown if message_of(file) == future_id}
         if not wanted:
-            known = sorted({_future(file) for file in shown} - {""})
+            known = sorted({message_of(file) for file in shown} - {""})
             raise RecordingError(f"{recording.path} has no exchange {future_id!r}; it has {', '.join(known) or 'none'}")
         knife = _Knife(future_id, wanted, _way_to(wanted, shown))
         lines = knife.cut(header, documents)
@@ -130,23 +130,7 @@ class _Knife:
         return file_id in self._files or (key or "").endswith(f", {json.dumps(self._future_id)}]")
 
 
-def _shown(part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield every file and folder that a start or an entry shows, of others and of the account's own."""
-    for name in ("folders", "pending", "sweep"):
-        yield from part.get(name, ())
-    for page in part.get("poll", ()):
-        yield from (change["file"] for change in page["changes"] if change.get("file"))
-    for future in part.get("futures", ()):
-        yield {"id": future["request_id"], "name": f"{future['future_id']}.request"}
-    if part.get("file"):
-        yield part["file"]
-    if "upload" in part:
-        yield {**part["upload"], "parents": [part["upload"]["parent"]]}
-    if "resume" in part:
-        yield from _shown(part["resume"])
-
-
-def _way_to(files: set[str], shown: list[Mapping[str, Any]]) -> set[str]:
+def _way_to(files: set[str], shown: list[dict[str, Any]]) -> set[str]:
     """Return the IDs of all folders that files have ever lain in, up to the roots."""
     folders = {file["id"] for file in shown if file.get("mimeType") == FOLDER_MIME_TYPE}
     way: set[str] = set()
@@ -156,9 +140,3 @@ def _way_to(files: set[str], shown: list[Mapping[str, Any]]) -> set[str]:
         below = (above & folders) - way
         way |= below
     return way
-
-
-def _future(file: Mapping[str, Any]) -> str:
-    """Return the exchange that a file belongs to; ``""`` if it is no message."""
-    future_id, _, kind = str(file.get("name", "")).partition(".")
-    return future_id if kind in ("request", "response") else ""

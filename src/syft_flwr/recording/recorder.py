@@ -19,10 +19,10 @@ from syft_flwr.models import ChangePage, DriveFile
 from syft_flwr.ports import Clock
 from syft_flwr.private import make_private_directory
 from syft_flwr.recording.entries import Header
+from syft_flwr.recording.raw import keep_line_ends, line_of
 from syft_flwr.recording.reader import bodies_directory, read_recording
 from syft_flwr.recording.redaction import load_redactor
 from syft_flwr.recording.tap import GatewayTap
-from syft_flwr.recording.whole import keep_line_ends, line_of
 
 MOST_BODIES = 4 * 1024**3
 """Bytes of contents that a recording keeps unless told otherwise."""

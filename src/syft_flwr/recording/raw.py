@@ -1,11 +1,11 @@
-"""Write a recording that is made as a whole: all of it comes to be, or nothing."""
+"""A recording as it is written, for what makes one out of another: read its lines, walk over them, write them anew."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,30 @@ def read_lines(recording: Recording) -> list[dict[str, Any]]:
         return [json.loads(line) for line, _ in zip(file, (recording.header, *recording.entries), strict=False)]
 
 
+def shown_files(part: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every file and folder that a start or an entry shows; for what the account wrote itself, a file like it."""
+    for name in ("folders", "pending", "sweep"):
+        yield from part.get(name, ())
+    for page in part.get("poll", ()):
+        yield from (change["file"] for change in page["changes"] if change.get("file"))
+    for future in part.get("futures", ()):
+        yield {"id": future["request_id"], "name": f"{future['future_id']}.request"}
+    if part.get("file"):
+        yield part["file"]
+    if "upload" in part:
+        yield {**part["upload"], "parents": [part["upload"]["parent"]]}
+    if "resume" in part:
+        yield from shown_files(part["resume"])
+
+
+def message_of(file: Mapping[str, Any]) -> str:
+    """Return the exchange that a file belongs to by its name; ``""`` if it is no message."""
+    future_id, _, kind = str(file.get("name", "")).partition(".")
+    return future_id if kind in ("request", "response") else ""
+
+
 def write_whole(target: Path, lines: Iterable[Mapping[str, Any]], bodies: Mapping[str, Path | bytes] | None) -> None:
-    """Write a new recording.
+    """Write a new recording: all of it, or nothing.
 
     Args:
         target: The file; its bodies go into ``{target}.bodies``. Neither may exist.
