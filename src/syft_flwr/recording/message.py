@@ -50,8 +50,8 @@ def record_message(gateway: DriveGateway, me: str, future_id: str, target: Path,
     came = [file for file in files.values() if not file.owned_by_me]
     if not came:
         raise RecordingError(
-            f"neither Drive nor the journal has a message {future_id} that came to {me}: was it sent to another account, or "
-            "deleted since? Its sender deletes it when the answer is no longer needed"
+            f"neither Drive nor the journal has a message {future_id} that came to {me}: was it sent to another "
+            "account, or deleted since? Its sender deletes it when the answer is no longer needed"
         )
     folders = FolderIndex(gateway, MemoryStore(), me)
     places = {file.id: folders.locate(file) for file in files.values()}
