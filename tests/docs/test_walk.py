@@ -18,6 +18,7 @@ from syft_flwr.testing import DriveEmulator
 README = ROOT / "README.md"
 TWO_ACCOUNTS = ROOT / "docs" / "tutorial" / "two-accounts.md"
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-federation.md"
+POISON = ROOT / "docs" / "tutorial" / "poison-message.md"
 
 
 @pytest.fixture
@@ -99,3 +100,16 @@ def test_two_accounts_log_in_talk_to_each_other_and_log_out(desk: Path) -> None:
     assert "asked: What do you have?" in said
     assert "442 patients" in said
     assert not list((desk / ".config" / "syft-flwr" / "tokens").rglob("*.json"))
+
+
+def test_a_poison_message_leads_from_production_to_a_red_and_then_a_green_test(desk: Path) -> None:
+    script = "".join(block.code for block in blocks(POISON) if block.language == "bash" and block.runs)
+    bash = shutil.which("bash")
+    assert bash is not None
+    script = ". .venv/bin/activate\n" + re.sub(r"\b8085\b", str(free_port()), script)
+    said = walk([bash, "-euo", "pipefail"], script, desk)
+    assert "2.0\n" in said
+    assert "ZeroDivisionError" in said
+    assert said.index("1 failed") < said.index("red, as in production") < said.index("1 passed")
+    [test] = [block.code for block in blocks(POISON) if "def test_" in block.code]
+    assert len(re.findall("^.*$", test.partition("<<'END'\n")[2].partition("END\n")[0].strip(), re.MULTILINE)) <= 15

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from syft_flwr.cli.bootstrap import bootstrap
 from syft_flwr.cli.clean import clean
 from syft_flwr.cli.doctor import doctor
+from syft_flwr.cli.edit_recording import edit_recording
 from syft_flwr.cli.emulator import emulator
 from syft_flwr.cli.login import login, logout
 from syft_flwr.cli.peers import peers
@@ -65,7 +66,22 @@ app = typer.Typer(
 )
 
 # The modules of the commands import nothing heavy before they run: --help must answer at once.
-commands = (simulate, run, watch, record, replay, bootstrap, quota, login, logout, doctor, status, send, clean)
+commands = (
+    simulate,
+    run,
+    watch,
+    record,
+    replay,
+    edit_recording,
+    bootstrap,
+    quota,
+    login,
+    logout,
+    doctor,
+    status,
+    send,
+    clean,
+)
 for command in commands:
     app.command()(command)
 app.add_typer(peers, name="peers", cls=Commands)

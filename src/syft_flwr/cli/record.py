@@ -33,6 +33,14 @@ def record(  # noqa: PLR0917 - typer passes options by name
     repair: Annotated[
         bool, typer.Option("--repair", help="Record nothing: end OUT, whose recorder was killed, and say what is lost.")
     ] = False,
+    message: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Record one message that is still in Drive, with its body, and end; OUT must be new.",
+            show_default=False,
+        ),
+    ] = None,
     seconds: Annotated[float | None, typer.Option("--for", min=0, help="End after so many seconds.")] = None,
     poll_interval: PollIntervalOption = None,
     quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
@@ -47,6 +55,13 @@ def record(  # noqa: PLR0917 - typer passes options by name
             from syft_flwr.recording.reader import repair as repair_recording
 
             typer.echo(f"{out}: lost: {repair_recording(out)}")
+        return
+    if message is not None:
+        if redact:
+            raise typer.BadParameter(
+                "a message is recorded with its body, which can't be redacted", param_hint="--redact"
+            )
+        _record_message(message, email, out)
         return
     with errors_end_the_command():
         from syft_flwr.errors import RecordingError
@@ -69,3 +84,20 @@ def record(  # noqa: PLR0917 - typer passes options by name
             follow(runtime, ended, f"recording the feed of {runtime.email} to {out} (Ctrl-C ends it)", seconds)
         if lost:
             raise RecordingError(f"can't write {out} any more: {lost[0]}; --repair makes of it what can be read")
+
+
+def _record_message(future_id: str, email: str | None, out: Path) -> None:
+    with errors_end_the_command():
+        from syft_flwr.cli.account import account_of, connected
+        from syft_flwr.errors import InvalidNameError
+        from syft_flwr.recording.message import record_message
+        from syft_flwr.wire import is_future_id
+
+        if not is_future_id(future_id):
+            raise InvalidNameError(
+                f"{future_id!r} is no message's ID, which looks like 3f1c8e52-0d5e-4c1b-9a53-6a2d7e90b1f4"
+            )
+        account = account_of(email)
+        with connected(account) as gateway:
+            names = record_message(gateway, account.email, future_id, out, state=account.directory)
+    typer.echo(f"{out}: {', '.join(names)}", err=True)

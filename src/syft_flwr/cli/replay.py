@@ -46,7 +46,7 @@ def replay(  # noqa: PLR0917 - typer passes options by name
     from syft_flwr.replay import replay as open_replay
 
     if only is not None or out is not None:
-        _cut(recording, only, out)
+        _cut(recording, only, out, allow_cut_off=allow_cut_off)
         return
 
     if speed is not None and speed <= 0:
@@ -72,14 +72,12 @@ def replay(  # noqa: PLR0917 - typer passes options by name
         feed.run()
 
 
-def _cut(recording: Path, only: str | None, out: Path | None) -> None:
+def _cut(recording: Path, only: str | None, out: Path | None, *, allow_cut_off: bool) -> None:
     from syft_flwr.recording.cut import cut
     from syft_flwr.recording.reader import read_recording
 
     if only is None or out is None:
         raise typer.BadParameter("--only ID and --out FILE go together")
-    if out.exists():
-        raise typer.BadParameter(f"{out} exists", param_hint="--out")
     with errors_end_the_command():
-        lines = cut(read_recording(recording), only, out)
+        lines = cut(read_recording(recording, allow_cut_off=allow_cut_off), only, out)
     typer.echo(f"{out}: {lines} lines", err=True)

@@ -3,64 +3,71 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from syft_flwr.errors import RecordingError
 from syft_flwr.models import FOLDER_MIME_TYPE
-from syft_flwr.private import create_private, make_private_directory
-from syft_flwr.recording.reader import Recording, bodies_directory, open_plain
+from syft_flwr.recording.raw import message_of, read_lines, shown_files, write_whole
+from syft_flwr.recording.reader import Recording
 
 
 def cut(recording: Recording, future_id: str, target: Path) -> int:
     """Write a recording of nothing but one exchange, and of the folders that it lies in; return how many lines it has.
 
+    It has an end, even where the recording that it is cut from has none.
+
     Args:
-        recording: What was recorded, whole.
+        recording: What was recorded, as far as it was read.
         future_id: The exchange, as messages and ``watch`` show it.
         target: The new file. The bodies that belong to the exchange go into ``{target}.bodies``.
 
     Raises:
-        RecordingError: Nothing of this exchange was recorded, or a file can't be read or written.
+        RecordingError: Nothing of this exchange was recorded, a file can't be read or written, or the target exists.
     """
     try:
-        with open_plain(recording.path) as file:
-            header, *documents = [json.loads(line) for line in file]
-        knife = _Knife(future_id, {file["id"] for file in _files(header, documents) if _future(file) == future_id})
-        if not knife.wanted:
-            known = sorted({_future(file) for file in _files(header, documents)} - {""})
+        header, *documents = read_lines(recording)
+        shown = [*shown_files(header["start"]), *(file for document in documents for file in shown_files(document))]
+        wanted = {file["id"] for file in shown if message_of(file) == future_id}
+        if not wanted:
+            known = sorted({message_of(file) for file in shown} - {""})
             raise RecordingError(f"{recording.path} has no exchange {future_id!r}; it has {', '.join(known) or 'none'}")
+        knife = _Knife(future_id, wanted, _way_to(wanted, shown))
         lines = knife.cut(header, documents)
-        if recording.header.bodies:
-            _copy(recording, knife.bodies, bodies_directory(target))
-        with create_private(target) as written:
-            written.write(b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines))
+        bodies = {sha256: recording.body(sha256) for sha256 in knife.bodies} if recording.header.bodies else None
+        write_whole(target, lines, bodies)
     except OSError as error:
         raise RecordingError(f"can't cut {recording.path} to {target}: {error.strerror}") from error
     return len(lines)
 
 
 class _Knife:
-    """Takes away what does not concern one exchange."""
+    """Takes away what does not concern one exchange.
 
-    def __init__(self, future_id: str, wanted: set[str]) -> None:
-        self.future_id = future_id
-        self.wanted = wanted
-        """IDs of its files."""
+    Args:
+        future_id: The exchange.
+        files: IDs of its files.
+        folders: IDs of the folders that they lie in.
+    """
+
+    def __init__(self, future_id: str, files: set[str], folders: set[str]) -> None:
         self.bodies: set[str] = set()
         """SHA-256 of its bodies."""
+        self._future_id = future_id
+        self._files = files
+        self._kept = files | folders
+        self._folders = folders
         self._token: str | None = None
+        self._has_asked = False
+        """Whether a look-up was kept since the last look at the feed: its answer holds up to the next look."""
 
     def cut(self, header: Mapping[str, Any], documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return the lines that are left."""
+        """Return the lines that are left, and an end."""
         lines = [{**header, "start": self._start(header["start"])}]
-        for document in documents:
-            if "end" in document:
-                lines.append({**document, "token": self._token, "lines": len(lines) + 1})
-            elif (left := self._left_of(document)) is not None:
-                lines.append(left)
-        return lines
+        lines += (left for each in documents if "end" not in each and (left := self._left_of(each)) is not None)
+        at = documents[-1]["at"] if documents else 0.0
+        return [*lines, {"at": at, "end": True, "token": self._token, "lines": len(lines) + 1}]
 
     def _left_of(self, document: dict[str, Any]) -> dict[str, Any] | None:
         if "poll" in document:
@@ -68,18 +75,19 @@ class _Knife:
         for kind in ("sweep", "folders"):
             if kind in document:
                 files = [file for file in document[kind] if self._keeps(file)]
-                return {**document, kind: files} if files else None
+                stays = self._is_look(files) if kind == "sweep" else files
+                return {**document, kind: files} if stays else None
         if "resume" in document:
             return {**document, "resume": self._start(document["resume"])}
         if "restart" in document:
             self._token = document["restart"]
         elif "get" in document:
-            shown = document.get("file")
-            return document if document["get"] in self.wanted or (shown and self._keeps(shown)) else None
+            if document["get"] not in self._kept:
+                return None
+            self._has_asked = True
         elif "download" in document or "upload" in document:
             described = document.get("upload", document)
-            file_id = document.get("download") or described["id"]
-            if file_id not in self.wanted:
+            if (document.get("download") or described["id"]) not in self._files:
                 return None
             self.bodies |= {described["sha256"]} - {None}
         return document
@@ -87,48 +95,48 @@ class _Knife:
     def _poll(self, document: dict[str, Any]) -> dict[str, Any] | None:
         """Cut a poll; the next one goes on where the last that is left ended."""
         pages = [{**page, "changes": [c for c in page["changes"] if self._shows(c)]} for page in document["poll"]]
-        if not any(page["changes"] for page in pages):
+        if not self._is_look([change for page in pages for change in page["changes"]]):
             return None
         begins = self._token or document["token"]
         self._token = pages[-1].get("nextPageToken") or pages[-1].get("newStartPageToken")
         return {**document, "poll": pages, "token": begins}
 
+    def _is_look(self, left: list[Any]) -> bool:
+        """Tell whether a look at the feed stays: it shows something, or ends what a look-up before it told."""
+        stays = bool(left) or self._has_asked
+        self._has_asked = self._has_asked and not stays
+        return stays
+
     def _shows(self, change: Mapping[str, Any]) -> bool:
-        return change.get("fileId") in self.wanted or self._keeps(change.get("file") or {})
+        return change.get("fileId") in self._kept
 
     def _keeps(self, file: Mapping[str, Any]) -> bool:
-        return file.get("id") in self.wanted or file.get("mimeType") == FOLDER_MIME_TYPE
+        return file.get("id") in self._kept
 
     def _start(self, start: Mapping[str, Any]) -> dict[str, Any]:
         """Return what an account knew, as far as it concerns the exchange."""
         self._token = start.get("token")
-        pending = [file for file in start.get("pending", ()) if self._keeps(file)]
-        futures = [future for future in start.get("futures", ()) if future.get("future_id") == self.future_id]
-        return {**start, "pending": pending, "futures": futures, "done": []}
+        marks = start.get("marks", {})
+        return {
+            **start,
+            "folders": [file for file in start.get("folders", ()) if self._keeps(file)],
+            "pending": [file for file in start.get("pending", ()) if self._keeps(file)],
+            "futures": [future for future in start.get("futures", ()) if future.get("future_id") == self._future_id],
+            "done": [row for row in start.get("done", ()) if self._is_done(*row[:2])],
+            "marks": {folder: mark for folder, mark in marks.items() if folder in self._folders},
+        }
+
+    def _is_done(self, key: str | None, file_id: str | None) -> bool:
+        return file_id in self._files or (key or "").endswith(f", {json.dumps(self._future_id)}]")
 
 
-def _files(header: Mapping[str, Any], documents: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Yield every file that a recording shows, of messages that came and of its own."""
-    yield from header["start"].get("pending", ())
-    for document in documents:
-        yield from document.get("sweep", ())
-        yield from document.get("resume", {}).get("pending", ())
-        for page in document.get("poll", ()):
-            yield from (change["file"] for change in page["changes"] if change.get("file"))
-        if "upload" in document:
-            yield document["upload"]
-
-
-def _future(file: Mapping[str, Any]) -> str:
-    """Return the exchange that a file belongs to; ``""`` if it is no message."""
-    future_id, _, kind = str(file.get("name", "")).partition(".")
-    return future_id if kind in ("request", "response") else ""
-
-
-def _copy(recording: Recording, bodies: set[str], directory: Path) -> None:
-    make_private_directory(directory)
-    with create_private(directory / ".gitattributes") as file:
-        file.write(b"* -text\n")
-    for sha256 in bodies:
-        with recording.open_body(sha256) as source, create_private(directory / sha256) as copy:
-            copy.write(source.read())
+def _way_to(files: set[str], shown: list[dict[str, Any]]) -> set[str]:
+    """Return the IDs of all folders that files have ever lain in, up to the roots."""
+    folders = {file["id"] for file in shown if file.get("mimeType") == FOLDER_MIME_TYPE}
+    way: set[str] = set()
+    below = files
+    while below:
+        above = {parent for file in shown if file["id"] in below for parent in file.get("parents") or ()}
+        below = (above & folders) - way
+        way |= below
+    return way

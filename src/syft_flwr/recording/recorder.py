@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import secrets
@@ -18,8 +17,9 @@ from syft_flwr.errors import ConfigurationError, RecordingError
 from syft_flwr.inline import split
 from syft_flwr.models import ChangePage, DriveFile
 from syft_flwr.ports import Clock
-from syft_flwr.private import create_private, make_private_directory
+from syft_flwr.private import make_private_directory
 from syft_flwr.recording.entries import Header
+from syft_flwr.recording.raw import keep_line_ends, line_of
 from syft_flwr.recording.reader import bodies_directory, read_recording
 from syft_flwr.recording.redaction import load_redactor
 from syft_flwr.recording.tap import GatewayTap
@@ -162,9 +162,7 @@ class Recorder:
         """Begin the file, or go on with it."""
         if self._bodies is not None:
             make_private_directory(self._bodies)
-            # Git may convert line ends in what it takes for text, and the checksum would not be right any more.
-            with create_private(self._bodies / ".gitattributes") as file:
-                file.write(b"* -text\n")
+            keep_line_ends(self._bodies)
             self._room -= sum(body.lstat().st_size for body in self._bodies.iterdir())
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         os.fchmod(descriptor, 0o600)
@@ -258,6 +256,6 @@ def _drop_bodies(document: Mapping[str, Any]) -> None:
 
 def _append(descriptor: int, document: Mapping[str, Any]) -> None:
     """Write a whole line in one call, so that a reader seldom meets a part of one."""
-    line = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+    line = line_of(document)
     while line:
         line = line[os.write(descriptor, line) :]
