@@ -76,6 +76,7 @@ class DriveEmulator:
         self._in_process = not process
         self._server: EmulatorServer | None = None
         self._child: subprocess.Popen[str] | None = None
+        self._control_token = ""
 
     def start(self) -> Self:
         """Start serving; return when requests are answered.
@@ -87,9 +88,9 @@ class DriveEmulator:
         if self._in_process:
             self._server = load_server()(port=self._port, data=self._data, control=True)
             self._server.start()
-            self._port = self._server.port
+            self._port, self._control_token = self._server.port, self._server.control_token or ""
         else:
-            self._child, self._port = _spawn(self._port, self._data)
+            self._child, self._port, self._control_token = _spawn(self._port, self._data)
         return self
 
     def stop(self) -> None:
@@ -146,6 +147,11 @@ class DriveEmulator:
     def pid(self) -> int:
         """The process that serves."""
         return os.getpid() if self._child is None else self._child.pid
+
+    @property
+    def control_token(self) -> str:
+        """What opens the control plane to other clients: ``Authorization: Bearer TOKEN``."""
+        return self._control_token
 
     def stats(self) -> dict[str, dict[str, dict[str, int]]]:
         """Return calls, units, errors, bytes_in and bytes_out by account, then by method (``"files.create"``)."""
@@ -258,7 +264,8 @@ class DriveEmulator:
     def _ask(self, verb: str, path: str, body: Any = None) -> Any:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT)
         try:
-            connection.request(verb, f"/emulator{path}", None if body is None else json.dumps(body))
+            headers = {"Authorization": f"Bearer {self._control_token}"}
+            connection.request(verb, f"/emulator{path}", None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
             content = json.loads(answer.read())
         finally:
@@ -283,7 +290,7 @@ def load_server() -> type[EmulatorServer]:
     return EmulatorServer
 
 
-def _spawn(port: int, data: Path | None) -> tuple[subprocess.Popen[str], int]:
+def _spawn(port: int, data: Path | None) -> tuple[subprocess.Popen[str], int, str]:
     command = [sys.executable, "-m", "drive_emulator", "--port", str(port), "--control", "--json"]
     command += [] if data is None else ["--data", str(data)]
     # Its errors go to a file: a pipe that nobody reads would fill up and stop it.
@@ -291,7 +298,8 @@ def _spawn(port: int, data: Path | None) -> tuple[subprocess.Popen[str], int]:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)  # noqa: S603
         line = child.stdout.readline() if child.stdout else ""
         try:
-            return child, json.loads(line)["port"]
+            ready = json.loads(line)
+            return child, ready["port"], ready["control"]
         except ValueError as error:
             child.kill()
             child.communicate()

@@ -254,10 +254,15 @@ def _caller(service: Service, request: Request) -> Account:
     session = request.query_params.get("upload_id")
     if session and "authorization" not in request.headers:
         return service.tokens.account(service.drive.uploads.find(session).account)
-    return service.tokens.authenticate(_token(request))
+    return service.tokens.authenticate(bearer_token(request))
 
 
-def _token(request: Request) -> str:
+def bearer_token(request: Request) -> str:
+    """Return the token of the header, or of the parameter ``access_token``.
+
+    Raises:
+        ApiError: 401 when there is none.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any, get_args, get_type_hints
@@ -12,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from drive_emulator.accounts import is_address
-from drive_emulator.api.call import MAX_JSON, ApiResponse, error_response, parse_json
+from drive_emulator.api.call import MAX_JSON, ApiResponse, bearer_token, error_response, parse_json
 from drive_emulator.api.routing import Endpoint, StrictRoute
 from drive_emulator.clock import to_timestamp
-from drive_emulator.errors import ApiError, invalid, not_found
+from drive_emulator.errors import ApiError, forbidden, invalid, not_found
 from drive_emulator.faults import parse_fault
 from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.model import File
@@ -25,8 +26,8 @@ from drive_emulator.service import Service
 Action = Callable[[Service, Request, Any], Any]
 
 
-def control_routes(service: Service) -> list[StrictRoute]:
-    """Return the routes under ``/emulator``; each takes and answers JSON."""
+def control_routes(service: Service, token: str) -> list[StrictRoute]:
+    """Return the routes under ``/emulator``; each takes and answers JSON, and wants the bearer token."""
     actions: list[tuple[str, str, Action]] = [
         ("GET", "/stats", lambda s, _r, _b: s.meter.stats()),
         ("GET", "/requests", lambda s, _r, _b: s.meter.requests()),
@@ -47,12 +48,14 @@ def control_routes(service: Service) -> list[StrictRoute]:
         ("POST", "/tokens/expire", lambda s, _r, b: s.tokens.expire(_email(b))),
         ("POST", "/tokens/revoke", lambda s, _r, b: s.tokens.revoke(_email(b))),
     ]
-    return [StrictRoute(f"/emulator{path}", _endpoint(service, action), verb) for verb, path, action in actions]
+    return [StrictRoute(f"/emulator{path}", _endpoint(service, token, action), verb) for verb, path, action in actions]
 
 
-def _endpoint(service: Service, action: Action) -> Endpoint:
+def _endpoint(service: Service, token: str, action: Action) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
+            if not secrets.compare_digest(bearer_token(request).encode(), token.encode()):
+                raise forbidden("forbidden", "The control plane takes the token that the emulator printed.")
             body = await request.body()
             if len(body) > MAX_JSON:
                 raise invalid("body")
