@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from drive_emulator.accounts import is_address
+from drive_emulator.alterations import Alteration, alter
 from drive_emulator.api.call import MAX_JSON, ApiResponse, bearer_token, error_response, parse_json
 from drive_emulator.api.routing import Endpoint, StrictRoute
 from drive_emulator.clock import to_timestamp
@@ -44,6 +45,7 @@ def control_routes(service: Service, token: str) -> list[StrictRoute]:
         ("PATCH", "/behaviour", _set_behaviour),
         ("POST", "/advance", _advance),
         ("POST", "/touch", _touch),
+        ("PATCH", "/files/{file_id}", _alter),
         ("POST", "/tokens", lambda s, _r, b: {"refresh_token": s.tokens.issue_refresh_token(_email(b))}),
         ("POST", "/tokens/expire", lambda s, _r, b: s.tokens.expire(_email(b))),
         ("POST", "/tokens/revoke", lambda s, _r, b: s.tokens.revoke(_email(b))),
@@ -132,11 +134,21 @@ def _set_behaviour(service: Service, _request: Request, body: Any) -> dict[str, 
     for name, value in body.items():
         kind = kinds.get(name)
         number = kind is float and isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-        if not (number or (kind is bool and isinstance(value, bool)) or value in get_args(kind)):
+        texts = kind == tuple[str, ...] and isinstance(value, list) and all(isinstance(text, str) for text in value)
+        choice = isinstance(value, str) and value in get_args(kind)
+        if not (number or texts or choice or (kind is bool and isinstance(value, bool))):
             raise invalid(str(name), f"{name} can't be {value!r}.")
     for name, value in body.items():
-        setattr(service.drive.behaviour, name, value)
+        setattr(service.drive.behaviour, name, tuple(value) if isinstance(value, list) else value)
     return asdict(service.drive.behaviour)
+
+
+def _alter(service: Service, request: Request, body: Any) -> None:
+    try:
+        alteration = Alteration(**body)
+    except TypeError as error:
+        raise invalid("alteration", str(error)) from error
+    alter(service.drive, request.path_params["file_id"], alteration)
 
 
 def _touch(service: Service, _request: Request, body: Any) -> None:
