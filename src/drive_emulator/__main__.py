@@ -29,18 +29,29 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulat
     options = _parser(program).parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
-        server = load_server()(host=options.host, port=options.port, data=options.data, control=options.control)
+        server = load_server()(
+            host=options.host,
+            port=options.port,
+            data=options.data,
+            control=options.control,
+            hosts=options.allow_host,
+        )
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return _fail(f"port {options.port} is in use; choose another with --port, or --port 0 for a free one")
         return _fail(f"can't serve on {options.host}:{options.port}: {error}")
     except EmulatorError as error:
         return _fail(str(error))
+    if not _is_here(options.host):
+        _say(f"warning: {options.host} is no loopback address: whoever reaches it can act as every account")
     address = f"{options.host}:{server.port}"
     if options.json:
-        ready = json.dumps({"host": address, "port": server.port, "url": f"http://{address}"})
+        about = {"host": address, "port": server.port, "url": f"http://{address}", "control": server.control_token}
+        ready = json.dumps(about)
     else:
         ready = f"Drive emulator on http://{address} (Ctrl-C stops it)\nexport DRIVE_EMULATOR_HOST={address}"
+        if server.control_token is not None:
+            ready += f"\nexport DRIVE_EMULATOR_CONTROL={server.control_token}"
     server.run(lambda: print(ready, flush=True))  # noqa: T201 - what the command says
     return 0
 
@@ -51,8 +62,19 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=_port, default=8085, help="port to listen on (8085); 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another name that it is reached by, or whose pages may call it; can be repeated",
+    )
     parser.add_argument("--data", type=Path, help="directory to keep everything in; without it, memory")
-    parser.add_argument("--control", action="store_true", help="serve statistics and faults under /emulator, too")
+    parser.add_argument(
+        "--control",
+        action="store_true",
+        help="serve statistics and faults under /emulator, to who sends the token that it prints",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON when ready")
     return parser
 
@@ -63,9 +85,17 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _is_here(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
 def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)  # noqa: T201 - what the command says
+    _say(f"error: {message}")
     return 1
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)  # noqa: T201 - what the command says
 
 
 if __name__ == "__main__":

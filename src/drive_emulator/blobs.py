@@ -84,9 +84,11 @@ class BlobStore:
             os.link(self.path(content.blob), self.path(blob))
         return Content(blob, content.size, content.md5, content.sha1, content.sha256)
 
-    def empty(self) -> Content:
-        """Keep a body of no bytes, for a file that was made by its metadata alone."""
-        return self.writer().finish()
+    def keep(self, data: bytes = b"") -> Content:
+        """Keep a body that is there as a whole, such as none for a file that was made by its metadata alone."""
+        writer = self.writer()
+        writer.write(data)
+        return writer.finish()
 
     def remove(self, blob: str) -> None:
         """Drop the body once the transaction under way is kept."""

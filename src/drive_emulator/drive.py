@@ -41,7 +41,7 @@ class Drive:
         self.files = Files(self.database, self.blobs, self.access, self.changes, self.clock)
         self.permissions = Permissions(self.database, self.accounts, self.access, self.clock)
         self.search = Search(self.database, self.access, self.clock, self.behaviour)
-        self.resources = Resources(self.database, self.accounts, self.access)
+        self.resources = Resources(self.database, self.accounts, self.access, self.behaviour)
         self.uploads = Uploads(self.database, self.blobs)
 
     def reset(self) -> None:

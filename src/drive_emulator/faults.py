@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from drive_emulator.alterations import Alteration
 from drive_emulator.errors import ApiError, invalid, unauthenticated
 from drive_emulator.quota import RateLimiter
 
-FaultKind = Literal["error", "reset", "close", "latency", "bandwidth", "rate_limit"]
+FaultKind = Literal["error", "reset", "close", "latency", "bandwidth", "rate_limit", "alter"]
 Moment = Literal["before", "during", "after"]
 End = Literal["reset", "close"]
 
@@ -36,13 +37,14 @@ class Fault:
     Attributes:
         kind: ``error`` answers with a status; ``reset`` breaks the connection off, ``close`` closes it in good order
             without an answer; ``latency`` waits; ``bandwidth`` slows bodies down; ``rate_limit`` refuses what exceeds
-            ``units_per_minute``.
+            ``units_per_minute``; ``alter`` changes a file behind the caller's back.
         method: As Drive names it (``"files.create"``), or ``None`` for every method.
         account: Whose calls, or ``None`` for everyone's.
+        file_id: Calls on which file, or ``None`` for all.
         rate: Probability for each call that fits.
         times: How many times it strikes before it is used up; ``None`` for no end.
-        when: For ``error``, ``reset`` and ``close``: before the call took effect, or after it was applied. A ``reset``
-            or ``close`` can also come during a transfer, when half of the body is through.
+        when: For ``error``, ``reset``, ``close`` and ``alter``: before the call took effect, or after it was applied. A
+            ``reset`` or ``close`` can also come during a transfer, when half of the body is through.
         status: Of an ``error`` (503 by default) and of a call beyond the ``rate_limit`` (403 by default).
         reason: Likewise; Drive's usual one for the status by default.
         location: The parameter that an ``error`` blames.
@@ -51,11 +53,15 @@ class Fault:
         jitter: Seconds of ``latency`` at random on top.
         bytes_per_second: Of ``bandwidth``.
         units_per_minute: Of ``rate_limit``, for each account.
+        target: The file that ``alter`` changes; the call's own by default.
+        metadata: Of ``alter``, with ``content``, ``owner`` and ``by``: see
+            :class:`drive_emulator.alterations.Alteration`.
     """
 
     kind: FaultKind
     method: str | None = None
     account: str | None = None
+    file_id: str | None = None
     rate: float = 1.0
     times: int | None = None
     when: Moment = "before"
@@ -67,9 +73,22 @@ class Fault:
     jitter: float = 0.0
     bytes_per_second: int = 1_000_000
     units_per_minute: int = 325_000
+    target: str | None = None
+    metadata: dict[str, Any] | None = None
+    content: str | None = None
+    owner: str | None = None
+    by: str | None = None
 
-    def fits(self, method: str, account: str) -> bool:
-        return self.times != 0 and self.method in (None, method) and (self.account or account).lower() == account
+    def fits(self, method: str, account: str, file_id: str | None) -> bool:
+        return (
+            self.times != 0
+            and self.method in (None, method)
+            and (self.account or account).lower() == account
+            and self.file_id in (None, file_id)
+        )
+
+    def alteration(self) -> Alteration:
+        return Alteration(self.metadata, self.content, self.owner, self.by)
 
     def error(self) -> ApiError:
         """Return the answer of an ``error`` or of a call beyond the ``rate_limit``."""
@@ -98,6 +117,7 @@ class Plan:
         before: What happens instead of the call.
         during: What happens half-way through its body.
         after: What happens instead of the answer, the call having taken effect.
+        alterations: What others do to files, before the call and after it took effect.
     """
 
     delay: float = 0.0
@@ -105,6 +125,7 @@ class Plan:
     before: ApiError | End | None = None
     during: End | None = None
     after: ApiError | End | None = None
+    alterations: list[Fault] = field(default_factory=list)
 
 
 class Faults:
@@ -135,11 +156,11 @@ class Faults:
     def list(self) -> list[dict[str, Any]]:
         return [{"id": number, **asdict(fault)} for number, fault in self._faults.items()]
 
-    def plan(self, method: str, account: str, units: int, now: float) -> Plan:
+    def plan(self, method: str, account: str, units: int, now: float, file_id: str | None = None) -> Plan:
         """Decide what goes wrong with a call; the first fault that strikes decides how it ends."""
         plan = Plan()
         for fault in self._faults.values():
-            if not fault.fits(method, account) or (fault.rate < 1 and self._random.random() >= fault.rate):
+            if not fault.fits(method, account, file_id) or (fault.rate < 1 and self._random.random() >= fault.rate):
                 continue
             if fault.kind == "rate_limit":
                 if plan.before is None and not self._limiter.spend(account, units, fault.units_per_minute, now):
@@ -155,6 +176,8 @@ class Faults:
             plan.delay += fault.seconds + self._random.random() * fault.jitter
         elif fault.kind == "bandwidth":
             plan.bytes_per_second = min(plan.bytes_per_second or fault.bytes_per_second, fault.bytes_per_second)
+        elif fault.kind == "alter":
+            plan.alterations.append(fault)
         elif plan.before is not None or plan.during is not None or plan.after is not None:
             return False
         elif fault.kind == "error":
@@ -168,6 +191,9 @@ class Faults:
 
 
 _NUMBERS = ("rate", "seconds", "jitter", "status", "retry_after", "times", "bytes_per_second", "units_per_minute")
+
+
+_TEXTS = ("method", "account", "file_id", "reason", "location", "target", "content", "owner", "by")
 
 
 def parse_fault(body: Any) -> Fault:
@@ -188,14 +214,22 @@ def parse_fault(body: Any) -> Fault:
         raise invalid("when", "A fault strikes before, during or after.")
     if fault.when == "during" and fault.kind not in get_args(End):
         raise invalid("when", "Only a reset or a close can strike during a transfer.")
+    _check_values(fault)
+    if fault.status is not None and not 400 <= fault.status <= 599:
+        raise invalid("status", "The status of an error is from 400 to 599.")
+    if fault.kind == "bandwidth" and fault.bytes_per_second < 1:
+        raise invalid("bytes_per_second", "A bandwidth is at least one byte a second.")
+    fault.alteration().check()
+    return fault
+
+
+def _check_values(fault: Fault) -> None:
+    for name in _TEXTS:
+        if not isinstance(getattr(fault, name), str | None):
+            raise invalid(name, f"{name} is a text.")
     for name in _NUMBERS:
         value = getattr(fault, name)
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9
         ):
             raise invalid(name, f"{name} is a number, not negative and below 1e9.")
-    if fault.status is not None and not 400 <= fault.status <= 599:
-        raise invalid("status", "The status of an error is from 400 to 599.")
-    if fault.kind == "bandwidth" and fault.bytes_per_second < 1:
-        raise invalid("bytes_per_second", "A bandwidth is at least one byte a second.")
-    return fault

@@ -1,4 +1,4 @@
-"""How truthful the change feed and the listing are, as real Drive's sometimes are not."""
+"""How truthful the change feed, the listing and what they tell of people are, as real Drive's sometimes are not."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class FeedBehaviour:
             (unless the file is its own): on time, later still, or left out.
         foreign_delay_seconds: How late these appear when ``foreign_children`` is ``"delayed"``.
         views_are_changes: Whether merely getting a file puts it into the viewer's feed.
+        hidden_addresses: Accounts of which others see no ``emailAddress``.
+        hidden_users: Accounts of which others see nothing: ``owners`` and ``lastModifyingUser`` are missing.
         list_lag_seconds: How long ``files.list`` does not know a new file.
     """
 
@@ -25,6 +27,8 @@ class FeedBehaviour:
     foreign_children: Literal["complete", "delayed", "omitted"] = "complete"
     foreign_delay_seconds: float = 60.0
     views_are_changes: bool = False
+    hidden_addresses: tuple[str, ...] = ()
+    hidden_users: tuple[str, ...] = ()
     list_lag_seconds: float = 0.0
 
     def delay(self, account: str, file_id: str, database: Database) -> float | None:

@@ -66,7 +66,7 @@ class Files:
         now = self._clock.milliseconds()
         mime_type = metadata.mime_type or content_type or "application/octet-stream"
         if content is None and not mime_type.startswith(_GOOGLE_TYPES):
-            content = self._blobs.empty()
+            content = self._blobs.keep()
         name = "Untitled" if metadata.name is None else metadata.name
         created = now if metadata.created is None else metadata.created
         file = File(

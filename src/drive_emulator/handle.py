@@ -76,6 +76,7 @@ class DriveEmulator:
         self._in_process = not process
         self._server: EmulatorServer | None = None
         self._child: subprocess.Popen[str] | None = None
+        self._control_token = ""
 
     def start(self) -> Self:
         """Start serving; return when requests are answered.
@@ -87,9 +88,9 @@ class DriveEmulator:
         if self._in_process:
             self._server = load_server()(port=self._port, data=self._data, control=True)
             self._server.start()
-            self._port = self._server.port
+            self._port, self._control_token = self._server.port, self._server.control_token or ""
         else:
-            self._child, self._port = _spawn(self._port, self._data)
+            self._child, self._port, self._control_token = _spawn(self._port, self._data)
         return self
 
     def stop(self) -> None:
@@ -147,6 +148,11 @@ class DriveEmulator:
         """The process that serves."""
         return os.getpid() if self._child is None else self._child.pid
 
+    @property
+    def control_token(self) -> str:
+        """What opens the control plane to other clients: ``Authorization: Bearer TOKEN``."""
+        return self._control_token
+
     def stats(self) -> dict[str, dict[str, dict[str, int]]]:
         """Return calls, units, errors, bytes_in and bytes_out by account, then by method (``"files.create"``)."""
         stats: dict[str, dict[str, dict[str, int]]] = self._ask("GET", "/stats")
@@ -182,7 +188,7 @@ class DriveEmulator:
 
     def add_fault(self, kind: str, **settings: Any) -> int:
         """Put a fault in force and return its number; see :class:`drive_emulator.faults.Fault` for the settings."""
-        number: int = self._ask("POST", "/faults", {"kind": kind, **settings})["id"]
+        number: int = self._ask("POST", "/faults", {"kind": kind, **_in_base64(settings)})["id"]
         return number
 
     def remove_fault(self, number: int) -> None:
@@ -216,6 +222,27 @@ class DriveEmulator:
             yield
         finally:
             self._ask("PATCH", "/behaviour", before)
+
+    def alter(
+        self,
+        file_id: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        owner: str | None = None,
+        by: str | None = None,
+    ) -> None:
+        """Change a file behind everybody's back; the fault ``"alter"`` does so at a moment of a call.
+
+        Args:
+            file_id: The file or folder.
+            metadata: As ``files.update`` takes it: ``{"name": "…"}``.
+            content: The new body.
+            owner: The account that shall own it.
+            by: The account that does it, within its rights, such as an editor; its owner by default.
+        """
+        changes = {"metadata": metadata, "content": content, "owner": owner, "by": by}
+        self._ask("PATCH", f"/files/{file_id}", _in_base64(changes))
 
     def touch(self, email: str, file_id: str) -> None:
         """Put a file into an account's feed although nothing changed, as a mere view can."""
@@ -258,7 +285,8 @@ class DriveEmulator:
     def _ask(self, verb: str, path: str, body: Any = None) -> Any:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT)
         try:
-            connection.request(verb, f"/emulator{path}", None if body is None else json.dumps(body))
+            headers = {"Authorization": f"Bearer {self._control_token}"}
+            connection.request(verb, f"/emulator{path}", None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
             content = json.loads(answer.read())
         finally:
@@ -266,6 +294,10 @@ class DriveEmulator:
         if answer.status != 200:
             raise ValueError(content["error"]["message"])
         return content
+
+
+def _in_base64(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in settings.items()}
 
 
 def load_server() -> type[EmulatorServer]:
@@ -283,7 +315,7 @@ def load_server() -> type[EmulatorServer]:
     return EmulatorServer
 
 
-def _spawn(port: int, data: Path | None) -> tuple[subprocess.Popen[str], int]:
+def _spawn(port: int, data: Path | None) -> tuple[subprocess.Popen[str], int, str]:
     command = [sys.executable, "-m", "drive_emulator", "--port", str(port), "--control", "--json"]
     command += [] if data is None else ["--data", str(data)]
     # Its errors go to a file: a pipe that nobody reads would fill up and stop it.
@@ -291,7 +323,8 @@ def _spawn(port: int, data: Path | None) -> tuple[subprocess.Popen[str], int]:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)  # noqa: S603
         line = child.stdout.readline() if child.stdout else ""
         try:
-            return child, json.loads(line)["port"]
+            ready = json.loads(line)
+            return child, ready["port"], ready["control"]
         except ValueError as error:
             child.kill()
             child.communicate()

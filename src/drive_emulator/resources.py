@@ -9,6 +9,7 @@ from drive_emulator.access import Access
 from drive_emulator.accounts import Accounts
 from drive_emulator.changelog import LogEntry
 from drive_emulator.clock import to_timestamp
+from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.fields import Mask
 from drive_emulator.model import Account, File, Permission, Role, View, rank
 from drive_emulator.records import load_view
@@ -28,20 +29,30 @@ def costly_fields(mask: Mask, *path: str) -> frozenset[str]:
 class Resources:
     """Builds resources; reads, never writes."""
 
-    def __init__(self, database: Database, accounts: Accounts, access: Access) -> None:
+    def __init__(self, database: Database, accounts: Accounts, access: Access, behaviour: FeedBehaviour) -> None:
         self._database = database
         self._accounts = accounts
         self._access = access
+        self._behaviour = behaviour
 
     def user(self, key: str, viewer: Account) -> dict[str, Any]:
+        """Return the ``drive#user`` resource; of others, Drive may hide the address or all."""
         account = self._accounts.show(key)
-        return {
+        if key != viewer.key and _among(key, self._behaviour.hidden_users):
+            return {}
+        user = {
             "kind": "drive#user",
             "displayName": account.display_name,
             "me": account.key == viewer.key,
             "permissionId": account.permission_id,
-            "emailAddress": account.email,
         }
+        if key == viewer.key or not _among(key, self._behaviour.hidden_addresses):
+            user["emailAddress"] = account.email
+        return user
+
+    def _add_user(self, resource: dict[str, Any], field: str, key: str, viewer: Account) -> None:
+        if user := self.user(key, viewer):
+            resource[field] = [user] if field == "owners" else user
 
     def file(self, viewer: Account, file: File, view: View | None, wanted: Collection[str]) -> dict[str, Any]:
         """Return the ``drive#file`` resource as the viewer sees it; of the costly fields, those wanted."""
@@ -76,20 +87,20 @@ class Resources:
         if file.parent is not None and "parents" in wanted and self._sees(viewer, file.parent):
             resource["parents"] = [file.parent]
         if "owners" in wanted:
-            resource["owners"] = [self.user(file.owner, viewer)]
+            self._add_user(resource, "owners", file.owner, viewer)
         if "lastModifyingUser" in wanted:
-            resource["lastModifyingUser"] = self.user(file.modified_by, viewer)
+            self._add_user(resource, "lastModifyingUser", file.modified_by, viewer)
         if "capabilities" in wanted:
             resource["capabilities"] = _capabilities(file, role)
         self._add_content(resource, file)
-        self._add_sharing(resource, file, role, wanted)
+        self._add_sharing(resource, viewer, file, role, wanted)
         if file.properties:
             resource["properties"] = dict(file.properties)
         if file.app_properties:
             resource["appProperties"] = dict(file.app_properties)
         if file.explicitly_trashed and file.trashed_time is not None and file.trashed_by is not None:
             resource["trashedTime"] = to_timestamp(file.trashed_time)
-            resource["trashingUser"] = self.user(file.trashed_by, viewer)
+            self._add_user(resource, "trashingUser", file.trashed_by, viewer)
         if view is not None:
             self._add_personal(resource, viewer, view)
         return resource
@@ -110,13 +121,15 @@ class Resources:
             "webContentLink": f"https://drive.google.com/uc?id={file.id}&export=download",
         }
 
-    def _add_sharing(self, resource: dict[str, Any], file: File, role: Role | None, wanted: Collection[str]) -> None:
+    def _add_sharing(
+        self, resource: dict[str, Any], viewer: Account, file: File, role: Role | None, wanted: Collection[str]
+    ) -> None:
         if not {"shared", "permissions", "permissionIds"}.intersection(wanted):
             return
         permissions = self._access.effective_permissions(file)
         resource["shared"] = len(permissions) > 1
         if rank(role) >= rank("writer"):
-            resource["permissions"] = [self.permission(permission) for permission in permissions]
+            resource["permissions"] = [self.permission(viewer, permission) for permission in permissions]
             resource["permissionIds"] = [permission.id for permission in permissions]
 
     def _add_personal(self, resource: dict[str, Any], viewer: Account, view: View) -> None:
@@ -126,9 +139,9 @@ class Resources:
             resource["modifiedByMeTime"] = to_timestamp(view.modified)
         if view.shared_at is not None and view.shared_by is not None and view.role != "owner":
             resource["sharedWithMeTime"] = to_timestamp(view.shared_at)
-            resource["sharingUser"] = self.user(view.shared_by, viewer)
+            self._add_user(resource, "sharingUser", view.shared_by, viewer)
 
-    def permission(self, permission: Permission) -> dict[str, Any]:
+    def permission(self, viewer: Account, permission: Permission) -> dict[str, Any]:
         """Return the ``drive#permission`` resource."""
         resource: dict[str, Any] = {
             "kind": "drive#permission",
@@ -137,13 +150,9 @@ class Resources:
             "role": permission.role,
         }
         if permission.type in ("user", "group"):
-            account = self._accounts.show(permission.grantee)
-            resource |= {
-                "emailAddress": account.email,
-                "displayName": account.display_name,
-                "deleted": False,
-                "pendingOwner": False,
-            }
+            user = self.user(permission.grantee, viewer)
+            resource |= {field: user[field] for field in ("emailAddress", "displayName") if field in user}
+            resource |= {"deleted": False, "pendingOwner": False}
         elif permission.type == "domain":
             resource |= {"domain": permission.grantee, "displayName": permission.grantee}
         if permission.type in ("domain", "anyone"):
@@ -173,9 +182,9 @@ class Resources:
             "modifiedTime": to_timestamp(file.modified),
             "keepForever": False,
             "published": False,
-            "lastModifyingUser": self.user(file.modified_by, viewer),
             "originalFilename": file.original_name,
         }
+        self._add_user(resource, "lastModifyingUser", file.modified_by, viewer)
         if file.content is not None:
             resource |= {"md5Checksum": file.content.md5, "size": str(file.content.size)}
         return resource
@@ -183,6 +192,10 @@ class Resources:
     def _sees(self, viewer: Account, file_id: str) -> bool:
         view = load_view(self._database, viewer.key, file_id)
         return view is not None and view.role is not None
+
+
+def _among(key: str, addresses: Collection[str]) -> bool:
+    return any(address.lower() == key for address in addresses)
 
 
 def _web_view_link(file: File) -> str:

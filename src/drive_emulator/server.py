@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ class EmulatorServer:
         host: Address to bind; loopback unless there is a reason.
         port: Port to bind; 0 for a free one.
         data: Directory to keep everything in; ``None`` for memory.
-        control: Whether to offer the control plane.
+        control: Whether to offer the control plane, to those who send :attr:`control_token`.
+        hosts: Names that it is reached by, beside loopback's and ``host``.
 
     Raises:
         OSError: The address can't be bound, for one because the port is in use.
@@ -38,8 +40,15 @@ class EmulatorServer:
     """
 
     def __init__(
-        self, *, host: str = "127.0.0.1", port: int = 0, data: Path | None = None, control: bool = False
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        data: Path | None = None,
+        control: bool = False,
+        hosts: Collection[str] = (),
     ) -> None:
+        self.control_token = secrets.token_urlsafe(24) if control else None
         self._socket = _listen(host, port)
         try:
             self.service = Service.open(data)
@@ -48,7 +57,7 @@ class EmulatorServer:
             raise
         self.host, self.port = host, self._socket.getsockname()[1]
         config = uvicorn.Config(
-            create_application(self.service, control=control),
+            create_application(self.service, control=self.control_token, hosts=[host, *hosts]),
             http=_Protocol,
             ws="none",
             lifespan="off",

@@ -40,6 +40,7 @@ def environment(emulator: DriveEmulator, home: Path) -> dict[str, str]:
     return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "DRIVE_EMULATOR_HOST": emulator.host,
+        "DRIVE_EMULATOR_CONTROL": emulator.control_token,
         "SYFT_FLWR_STATE_DIR": str(home / "state"),
         "PYTHONWARNINGS": "error::ResourceWarning",
     }

@@ -133,6 +133,8 @@ def test_no_request_breaks_the_emulator_nor_does_a_refused_one_change_anything( 
     body: bytes | None,
 ) -> None:
     alice = Raw(shared_emulator.port, ALICE)
+    if path.startswith("/emulator"):
+        extra = {**extra, "Authorization": f"Bearer {shared_emulator.control_token}"}
     if alice("GET", f"{FILES}/{ground['FILE']}").status != 200:
         ground.update(ground_again(alice))
     before = state(shared_emulator)

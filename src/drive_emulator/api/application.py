@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from drive_emulator.api import about, changes, files, permissions, uploads
 from drive_emulator.api.batch import batch_endpoint
 from drive_emulator.api.call import Handler, error_response, operation
 from drive_emulator.api.control import control_routes
+from drive_emulator.api.guard import Guard
 from drive_emulator.api.oauth import consent_endpoint, revoke_endpoint, token_endpoint
 from drive_emulator.api.routing import StrictRoute
 from drive_emulator.errors import ApiError
@@ -54,12 +56,13 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
 ]
 
 
-def create_application(service: Service, *, control: bool) -> ASGIApp:
+def create_application(service: Service, *, control: str | None, hosts: Collection[str] = ()) -> ASGIApp:
     """Return the application.
 
     Args:
         service: What it serves.
-        control: Whether to offer the control plane under ``/emulator``.
+        control: The token of the control plane under ``/emulator``, or ``None`` to offer none.
+        hosts: Names that it is reached by, beside loopback's.
     """
     router = Router(redirect_slashes=False, default=_not_found)
     for verb, path, method, handler in _OPERATIONS:
@@ -72,9 +75,9 @@ def create_application(service: Service, *, control: bool) -> ASGIApp:
     router.routes.append(StrictRoute("/o/oauth2/auth", consent_endpoint(service), "GET"))
     router.routes.append(StrictRoute("/health", _healthy, "GET"))
     router.routes.append(StrictRoute("/revoke", revoke_endpoint(service), "POST"))
-    if control:
-        router.routes.extend(control_routes(service))
-    return application
+    if control is not None:
+        router.routes.extend(control_routes(service, control))
+    return Guard(application, hosts)
 
 
 async def _healthy(_: Request) -> Response:

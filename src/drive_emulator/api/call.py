@@ -14,9 +14,10 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from drive_emulator.alterations import alter
 from drive_emulator.api.routing import Endpoint
 from drive_emulator.errors import ApiError, bad_body, invalid, login_required, unauthenticated
-from drive_emulator.faults import End, Plan
+from drive_emulator.faults import End, Moment, Plan
 from drive_emulator.fields import FieldsError, Mask, field_mask
 from drive_emulator.model import Account
 from drive_emulator.quota import UNITS, LoggedRequest
@@ -41,6 +42,8 @@ class Call:
         self.account = account
         self.plan = plan
         self.bytes_in = 0
+        self.file_id: str | None = request.path_params.get("file_id")
+        """The file that it is about, once it is known."""
 
     def path(self, name: str) -> str:
         value: str = self.request.path_params[name]
@@ -197,7 +200,8 @@ def operation(service: Service, method: str, handler: Handler) -> Endpoint:
         try:
             caller = _caller(service, request)
             account = caller.key
-            plan = service.faults.plan(name, account, units, service.drive.clock.time())
+            file_id = request.path_params.get("file_id")
+            plan = service.faults.plan(name, account, units, service.drive.clock.time(), file_id)
             call = Call(service, request, method, caller, plan)
             response = await _carry_out(call, handler)
             status = response.status_code
@@ -231,10 +235,18 @@ async def _carry_out(call: Call, handler: Handler) -> Response:
     plan = call.plan
     if plan.delay:
         await asyncio.sleep(plan.delay)
+    _alter(call, "before")
     await _end(call, plan.before)
     response = await handler(call)
+    _alter(call, "after")
     await _end(call, plan.after)
     return response
+
+
+def _alter(call: Call, when: Moment) -> None:
+    for fault in call.plan.alterations:
+        if fault.when == when and (file_id := fault.target or call.file_id) is not None:
+            alter(call.drive, file_id, fault.alteration())
 
 
 class ConnectionBrokenError(Exception):
@@ -254,10 +266,15 @@ def _caller(service: Service, request: Request) -> Account:
     session = request.query_params.get("upload_id")
     if session and "authorization" not in request.headers:
         return service.tokens.account(service.drive.uploads.find(session).account)
-    return service.tokens.authenticate(_token(request))
+    return service.tokens.authenticate(bearer_token(request))
 
 
-def _token(request: Request) -> str:
+def bearer_token(request: Request) -> str:
+    """Return the token of the header, or of the parameter ``access_token``.
+
+    Raises:
+        ApiError: 401 when there is none.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()

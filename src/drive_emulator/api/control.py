@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any, get_args, get_type_hints
@@ -12,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from drive_emulator.accounts import is_address
-from drive_emulator.api.call import MAX_JSON, ApiResponse, error_response, parse_json
+from drive_emulator.alterations import Alteration, alter
+from drive_emulator.api.call import MAX_JSON, ApiResponse, bearer_token, error_response, parse_json
 from drive_emulator.api.routing import Endpoint, StrictRoute
 from drive_emulator.clock import to_timestamp
-from drive_emulator.errors import ApiError, invalid, not_found
+from drive_emulator.errors import ApiError, forbidden, invalid, not_found
 from drive_emulator.faults import parse_fault
 from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.model import File
@@ -25,8 +27,8 @@ from drive_emulator.service import Service
 Action = Callable[[Service, Request, Any], Any]
 
 
-def control_routes(service: Service) -> list[StrictRoute]:
-    """Return the routes under ``/emulator``; each takes and answers JSON."""
+def control_routes(service: Service, token: str) -> list[StrictRoute]:
+    """Return the routes under ``/emulator``; each takes and answers JSON, and wants the bearer token."""
     actions: list[tuple[str, str, Action]] = [
         ("GET", "/stats", lambda s, _r, _b: s.meter.stats()),
         ("GET", "/requests", lambda s, _r, _b: s.meter.requests()),
@@ -43,16 +45,19 @@ def control_routes(service: Service) -> list[StrictRoute]:
         ("PATCH", "/behaviour", _set_behaviour),
         ("POST", "/advance", _advance),
         ("POST", "/touch", _touch),
+        ("PATCH", "/files/{file_id}", _alter),
         ("POST", "/tokens", lambda s, _r, b: {"refresh_token": s.tokens.issue_refresh_token(_email(b))}),
         ("POST", "/tokens/expire", lambda s, _r, b: s.tokens.expire(_email(b))),
         ("POST", "/tokens/revoke", lambda s, _r, b: s.tokens.revoke(_email(b))),
     ]
-    return [StrictRoute(f"/emulator{path}", _endpoint(service, action), verb) for verb, path, action in actions]
+    return [StrictRoute(f"/emulator{path}", _endpoint(service, token, action), verb) for verb, path, action in actions]
 
 
-def _endpoint(service: Service, action: Action) -> Endpoint:
+def _endpoint(service: Service, token: str, action: Action) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
+            if not secrets.compare_digest(bearer_token(request).encode(), token.encode()):
+                raise forbidden("forbidden", "The control plane takes the token that the emulator printed.")
             body = await request.body()
             if len(body) > MAX_JSON:
                 raise invalid("body")
@@ -129,11 +134,21 @@ def _set_behaviour(service: Service, _request: Request, body: Any) -> dict[str, 
     for name, value in body.items():
         kind = kinds.get(name)
         number = kind is float and isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-        if not (number or (kind is bool and isinstance(value, bool)) or value in get_args(kind)):
+        texts = kind == tuple[str, ...] and isinstance(value, list) and all(isinstance(text, str) for text in value)
+        choice = isinstance(value, str) and value in get_args(kind)
+        if not (number or texts or choice or (kind is bool and isinstance(value, bool))):
             raise invalid(str(name), f"{name} can't be {value!r}.")
     for name, value in body.items():
-        setattr(service.drive.behaviour, name, value)
+        setattr(service.drive.behaviour, name, tuple(value) if isinstance(value, list) else value)
     return asdict(service.drive.behaviour)
+
+
+def _alter(service: Service, request: Request, body: Any) -> None:
+    try:
+        alteration = Alteration(**body)
+    except TypeError as error:
+        raise invalid("alteration", str(error)) from error
+    alter(service.drive, request.path_params["file_id"], alteration)
 
 
 def _touch(service: Service, _request: Request, body: Any) -> None:

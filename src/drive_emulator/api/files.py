@@ -18,6 +18,7 @@ _MOST_LISTED = 1000
 
 
 def file_answer(call: Call, file: File, mask: Mask) -> Response:
+    call.file_id = file.id
     view = load_view(call.drive.database, call.account.key, file.id)
     return ApiResponse(mask.project(call.drive.resources.file(call.account, file, view, costly_fields(mask))))
 

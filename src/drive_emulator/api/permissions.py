@@ -10,7 +10,7 @@ from drive_emulator.model import Permission
 
 
 def _answer(call: Call, permission: Permission) -> Response:
-    return ApiResponse(call.mask().project(call.drive.resources.permission(permission)))
+    return ApiResponse(call.mask().project(call.drive.resources.permission(call.account, permission)))
 
 
 async def create(call: Call) -> Response:
@@ -35,7 +35,7 @@ async def list_permissions(call: Call) -> Response:
     permissions = call.drive.permissions.list(call.account, call.path("file_id"))
     answer = {
         "kind": "drive#permissionList",
-        "permissions": [call.drive.resources.permission(p) for p in permissions[offset : offset + size]],
+        "permissions": [call.drive.resources.permission(call.account, p) for p in permissions[offset : offset + size]],
     }
     if offset + size < len(permissions):
         answer["nextPageToken"] = str(offset + size)

@@ -1,0 +1,89 @@
+"""Keeps other people's browser pages out, and lets those of this machine in (CORS).
+
+A page from elsewhere can send requests to a loopback port: its ``Origin`` tells. One whose own name was made to point
+at the loopback address (DNS rebinding) has no foreign origin, but a ``Host`` that is none of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from drive_emulator.api.call import error_response
+from drive_emulator.errors import forbidden
+
+GOOGLES = "www.googleapis.com"
+"""What clients ask for that know no other name; ``/etc/hosts`` can lead them here."""
+_EXPOSED = "Content-Length, Content-Range, Date, Location, Range, X-Goog-Upload-Status, X-HTTP-Status-Code-Override"
+
+
+class Guard:
+    """Refuses what comes by another name, or from a page of another machine, with 403.
+
+    Args:
+        application: What answers the rest.
+        hosts: Names that are ours, beside loopback's.
+    """
+
+    def __init__(self, application: ASGIApp, hosts: Collection[str]) -> None:
+        self._application = application
+        self._hosts = {GOOGLES, *(host.lower() for host in hosts)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host"), headers.get("origin")
+        if host is not None and not self._is_ours(f"//{host}"):
+            await _refuse(f"The host {host[:100]} is not served; allow it with --allow-host.")(scope, receive, send)
+        elif origin is None:
+            await self._application(scope, receive, send)
+        elif not self._is_ours(origin):
+            await _refuse(f"Pages of {origin[:100]} may not call; allow them with --allow-host.")(scope, receive, send)
+        elif scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+            await _preflight(headers, origin)(scope, receive, send)
+        else:
+            await self._application(scope, receive, _sharing(send, origin))
+
+    def _is_ours(self, url: str) -> bool:
+        try:
+            name = (urlsplit(url).hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        return name in self._hosts or name == "localhost" or name.endswith(".localhost") or is_loopback(name)
+
+
+def is_loopback(name: str) -> bool:
+    """Tell whether the text is a loopback address."""
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse(message: str) -> Response:
+    return error_response(forbidden("forbidden", message))
+
+
+def _preflight(headers: Headers, origin: str) -> Response:
+    allowed = {
+        "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
+        "Access-Control-Allow-Headers": headers.get("access-control-request-headers", ""),
+        "Access-Control-Max-Age": "3600",
+    }
+    return Response(headers=allowed | {"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
+
+
+def _sharing(send: Send, origin: str) -> Send:
+    async def shared(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = _EXPOSED
+            headers.add_vary_header("Origin")
+        await send(message)
+
+    return shared
