@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from syft_flwr.errors import ConfigurationError
+from syft_flwr.errors import ConfigurationError, InvalidNameError
 from syft_flwr.wire import validate_address
 
 EMAIL_VARIABLE = "SYFTBOX_EMAIL"
@@ -186,9 +186,9 @@ def parse_duration(text: str, source: str) -> float:
     return _positive(float(match[1]), source) * _UNITS[match[2]]
 
 
-def near_match(text: str, known: Iterable[str]) -> str:
+def near_match(text: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
     """Return ``"; did you mean …?"`` with the known names that are like a text, or an empty text."""
-    found = difflib.get_close_matches(text.lower(), [name.lower() for name in known], n=2, cutoff=0.6)
+    found = difflib.get_close_matches(text.lower(), [name.lower() for name in known], n=2, cutoff=likeness)
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
@@ -228,8 +228,13 @@ def load_email(email: str | None = None) -> str | None:
     Raises:
         InvalidNameError: It is no e-mail address.
     """
-    address = email or os.environ.get(EMAIL_VARIABLE)
-    return validate_address(address) if address else None
+    if email:
+        return validate_address(email)
+    address = os.environ.get(EMAIL_VARIABLE)
+    try:
+        return validate_address(address) if address else None
+    except InvalidNameError as error:
+        raise InvalidNameError(f"{EMAIL_VARIABLE}: {error}") from error
 
 
 def load_allowed_senders() -> list[str]:
@@ -310,6 +315,10 @@ def load_project(project_dir: Path) -> Mapping[str, Any]:
     table = tools.get("syft_flwr", {}) if isinstance(tools, dict) else tools
     if not isinstance(table, dict):
         raise ConfigurationError(f"[tool.syft_flwr] in {path} must be a table")
+    for key in table:
+        # What is like none of ours is another program's.
+        if key not in PROJECT_KEYS and (meant := near_match(key, PROJECT_KEYS, likeness=0.8)):
+            raise ConfigurationError(f"[tool.syft_flwr] in {path} has no key {key}{meant}")
     return table
 
 

@@ -12,7 +12,7 @@ from accounts import PATIENCE, wait_until
 from syft_flwr.testing import DriveEmulator
 
 OWNER = """
-import os, time
+import os
 from syft_flwr.client import create_client
 from syft_flwr.events import create_events_watcher
 from syft_flwr.rpc import create_rpc
@@ -33,15 +33,14 @@ try:
     events.run_forever()
 except KeyboardInterrupt:
     events.stop()
-while (response := rpc.get_response(future_id)) is None:
-    time.sleep(0.02)
-print(response, flush=True)
+rpc.wait([future_id], 30)
+print(rpc.get_response(future_id), flush=True)
 rpc.delete_future(future_id)
 rpc.close()
 """
 
 AGGREGATOR = """
-import os, threading, time
+import os, threading
 from syft_flwr.client import SyftP2PClient
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.rpc import P2PFileRpc
@@ -60,9 +59,8 @@ serving = threading.Thread(target=events.run_forever)
 serving.start()
 rpc = P2PFileRpc(sender_email=client.email, app_name="flwr/diabetes")
 future_id = rpc.send("dataowner@example.com", "flwr/diabetes", "messages", b"round 1")
-while (response := rpc.get_response(future_id)) is None:
-    time.sleep(0.02)
-print(response, flush=True)
+rpc.wait([future_id], 30)
+print(rpc.get_response(future_id), flush=True)
 rpc.delete_future(future_id)
 updates.wait(30)
 input()

@@ -69,7 +69,7 @@ MISTAKES = [
     Mistake(f"{RECORD} --out file", 1, "file: line 1 is not JSON", NO_EMULATOR),
     Mistake("replay nowhere.jsonl", 2, "File 'nowhere.jsonl' does not exist"),
     Mistake("replay file", 1, "file: line 1 is not JSON"),
-    Mistake("bootstrap empty " + PARTIES, 1, "empty is no Flower project: it has no pyproject.toml"),
+    Mistake("bootstrap empty " + PARTIES, 1, "it has no pyproject.toml ('flwr new' makes one)"),
     Mistake("login nowhere.json", 2, "File 'nowhere.json' does not exist"),
     Mistake("login file", 1, "file is not JSON (line 1). Log in again, or download it again"),
     Mistake("login client.json", 1, "the OAuth client file is malformed"),
@@ -81,7 +81,7 @@ MISTAKES = [
     Mistake("logout", 1, "no account: pass --email, or set SYFTBOX_EMAIL"),
     Mistake("watch --email me", 1, "not an e-mail address: 'me'"),
     Mistake("send you messages --app x --email me@example.com", 1, "not an e-mail address: 'you'"),
-    Mistake("watch", 1, "not an e-mail address: 'me'", {"SYFTBOX_EMAIL": "me"}),
+    Mistake("watch", 1, "SYFTBOX_EMAIL: not an e-mail address: 'me'", {"SYFTBOX_EMAIL": "me"}),
     Mistake(WATCH, 1, "SYFT_FLWR_STATE_DIR names a file", {"SYFT_FLWR_STATE_DIR": "file"}),
     Mistake(WATCH, 1, "DRIVE_EMULATOR_HOST must be host:port, for", {"DRIVE_EMULATOR_HOST": "localhost"}),
     Mistake(WATCH, 1, "SYFT_FLWR_POLL_INTERVAL must be a positive", {"SYFT_FLWR_POLL_INTERVAL": "fast", **NO_EMULATOR}),
@@ -101,7 +101,11 @@ MISTAKES = [
     # a run
     Mistake("run digits --email do1@example.com", 1, "names no aggregator: pass --aggregator, or write it"),
     Mistake(f"run digits {PARTIES} --email do9@example.com", 1, "do9@example.com takes no part in this project: its"),
-    Mistake(f"run digits {PARTIES} --email agg@example.com --min-available 2", 1, "min_available is 2, but"),
+    Mistake(
+        f"run digits {PARTIES} --email agg@example.com --min-available 2",
+        1,
+        "1 data owner; name more",
+    ),
     Mistake(f"run digits {PARTIES} --email agg@example.com --out file", 2, "Directory 'file' is a file"),
     Mistake(f"run digits {PARTIES} --email do1@example.com", 1, "not approved. Look at it, then add --approve"),
     Mistake(f"run digits {PARTIES} --email do1@example.com --approve 00", 1, "name the whole hash"),
@@ -112,8 +116,15 @@ MISTAKES = [
     Mistake(f"run digits {PARTIES} --email do1@example.com --sandbox-read empty", 1, "of use with --sandbox only"),
     Mistake(f"run digits {PARTIES} --email agg@example.com --sandbox", 1, "--sandbox are for data owners"),
     Mistake("simulate digits -c x=", 1, "--run-config can't be read at 'x='; write 'key=value key2=\"text\"'"),
-    Mistake("simulate digits -c num-server-round=2", 1, "unknown run-config key num-server-round; the"),
+    Mistake("simulate digits -c num-server-round=2", 1, "num-server-round; did you mean num-server-rounds?"),
     Mistake("bootstrap digits --aggregator agg --datasite do@example.com", 1, "not an e-mail address: 'agg'"),
+    Mistake("simulate misspelt", 1, "has no key writen; did you mean written?"),
+    Mistake("simulate clientless", 1, "clientless is no Flower project: Invalid pyproject.toml"),
+    Mistake(f"run digits {PARTIES} --email agg@example.com --once", 1, "--once, --until-idle, --max-runtime and"),
+    Mistake(f"run digits {PARTIES} --email agg@example.com --resume --out x", 1, "leave --out out"),
+    Mistake("runs show", 1, "no run at all in runs; name its directory, or --dir"),
+    Mistake("runs stop 123", 1, "no run 123 in runs; name its directory, or --dir"),
+    Mistake("bootstrap digits --aggregator a@b.c --datasite d@b.c --datasite D@b.c", 1, "a data owner is named twice"),
     Mistake("bootstrap digits --aggregator a@b.c --datasite a@b.c", 1, "can't be the aggregator and a data"),
 ]
 
@@ -131,7 +142,14 @@ def desk(plain_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(patience, "_PATIENCE", 0.0)
     shutil.copytree(DIGITS, "digits", ignore=shutil.ignore_patterns("runs", "__pycache__"))
     Path("empty").mkdir()
-    for project, text in (("broken", "[tool"), ("plain", "[project]\nname = 'x'\n")):
+    good = Path("digits", "pyproject.toml").read_text()
+    projects = {
+        "broken": "[tool",
+        "plain": "[project]\nname = 'x'\n",
+        "misspelt": f"{good}\n[tool.syft_flwr]\nwriten = ['cache']\n",
+        "clientless": re.sub("^clientapp.*$", "", good, flags=re.MULTILINE),
+    }
+    for project, text in projects.items():
         Path(project).mkdir()
         Path(project, "pyproject.toml").write_text(text)
     for file, text in (("file", "x\n"), ("feed.jsonl", ""), ("client.json", '{"installed": {}}')):

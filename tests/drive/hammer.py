@@ -1,19 +1,22 @@
 """Eight processes that spend one account's budget as fast as it lets them, in virtual time, and are killed at random.
 
-Time stands in shared memory and moves on when all processes wait. Usage: hammer.py DIRECTORY SECONDS SEED
+Each tells until when it waits, and goes on when it is told what time it is: time moves on when all wait. Usage:
+hammer.py DIRECTORY SECONDS SEED
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 import random
 import signal
 import struct
 import sys
-import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import FrameType
 
 from syft_flwr.drive.budget import AccountBudget
 
@@ -26,53 +29,48 @@ STEPS = [-86_400.0, -5_400.0, 0.0, 5_400.0, 86_400.0]
 """Seconds by which the machine's time of day may be wrong."""
 
 
-class SharedTime:
-    """The time now, and for each process until when it waits: 0 while it runs."""
-
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, 8 * (PROCESSES + 1))
-
-    def now(self) -> float:
-        return self._get(PROCESSES)
-
-    def set_now(self, now: float) -> None:
-        self._set(PROCESSES, now)
-
-    def until(self, number: int) -> float:
-        return self._get(number)
-
-    def set_until(self, number: int, until: float) -> None:
-        self._set(number, until)
-
-    def _get(self, place: int) -> float:
-        return struct.unpack_from("d", self._memory, 8 * place)[0]
-
-    def _set(self, place: int, value: float) -> None:
-        struct.pack_into("d", self._memory, 8 * place, value)
+_LINES = 900
+"""A process that is to be killed at work dies at one of so many lines that it executes next; a booking has some 600."""
 
 
 class ChildClock:
     """A machine's clocks, as one process sees them; its time of day is wrong by ``step`` seconds."""
 
-    def __init__(self, shared: SharedTime, number: int, step: float) -> None:
-        self._shared, self._number, self._step = shared, number, step
+    def __init__(self, orders: Connection, step: float) -> None:
+        self._orders, self._step, self._now = orders, step, 0.0
+        self._wait()
 
     def time(self) -> float:
-        return START + self._shared.now() + self._step
+        return START + self._now + self._step
 
     def monotonic(self) -> float:
-        return self._shared.now()
+        return self._now
 
     def sleep(self, seconds: float) -> None:
-        until = self._shared.now() + seconds
-        self._shared.set_until(self._number, until)
-        while self._shared.now() < until:
-            time.sleep(0.0002)
-        self._shared.set_until(self._number, 0.0)
+        sys.settrace(None)
+        self._orders.send_bytes(struct.pack("d", self._now + seconds))
+        self._wait()
+
+    def _wait(self) -> None:
+        self._now, lines = struct.unpack("di", self._orders.recv_bytes())
+        if lines:
+            sys.settrace(_dying(lines))
 
 
-def spend(shared: SharedTime, number: int, directory: Path, rng: random.Random) -> None:
-    clock = ChildClock(shared, number, rng.choice(STEPS))
+def _dying(lines: int) -> Callable[[FrameType, str, object], object]:
+    """Return a tracer that kills this process when it has executed so many lines."""
+    left = iter(range(lines))
+
+    def trace(_frame: FrameType, event: str, _value: object) -> object:
+        if event == "line" and next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    return trace
+
+
+def spend(orders: Connection, number: int, directory: Path, rng: random.Random) -> None:
+    clock = ChildClock(orders, rng.choice(STEPS))
     budget = AccountBudget(
         per_minute=PER_MINUTE, per_day=PER_DAY, path=directory / "budget", who=f"process {number} ({os.getpid()})"
     )
@@ -89,44 +87,62 @@ def spend(shared: SharedTime, number: int, directory: Path, rng: random.Random) 
             clock.sleep(rng.uniform(0.01, 0.3))
 
 
-def main() -> None:
-    directory, seconds, rng = Path(sys.argv[1]), float(sys.argv[2]), random.Random(int(sys.argv[3]))
-    shared, pids, kills = SharedTime(), [0] * PROCESSES, 0
+class Process:
+    """One of the processes, and until when it waits."""
 
-    def start(number: int) -> None:
-        shared.set_until(number, 0.0)
+    def __init__(self, number: int, directory: Path, now: float, rng: random.Random) -> None:
+        self.until, self._dies = now, False
+        self._orders, theirs = Pipe()
         seed = rng.random()
-        pids[number] = os.fork()
-        if pids[number] == 0:
+        self._pid = os.fork()
+        if self._pid == 0:
             try:
-                spend(shared, number, directory, random.Random(seed))
+                spend(theirs, number, directory, random.Random(seed))
             finally:
                 os._exit(1)
+        theirs.close()
 
-    def kill(number: int) -> None:
-        os.kill(pids[number], signal.SIGKILL)
-        os.waitpid(pids[number], 0)
+    def go_on(self, now: float, lines: int) -> None:
+        """Let it work; with ``lines``, until it has executed so many."""
+        self._dies = lines > 0
+        self._orders.send_bytes(struct.pack("di", now, lines))
 
-    for number in range(PROCESSES):
-        start(number)
+    def waits(self) -> bool:
+        """Tell whether it waits again, or was killed as it was told."""
+        try:
+            (self.until,) = struct.unpack("d", self._orders.recv_bytes())
+        except (EOFError, ConnectionError):
+            if not self._dies:
+                raise SystemExit("a process ended by itself") from None
+            return False
+        return True
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        self._orders.close()
+
+
+def main() -> None:
+    directory, seconds, rng = Path(sys.argv[1]), float(sys.argv[2]), random.Random(int(sys.argv[3]))
+    now, kills = 0.0, 0
+    processes = [Process(number, directory, now, rng) for number in range(PROCESSES)]
     try:
-        while shared.now() < seconds:
-            waits = [shared.until(number) for number in range(PROCESSES)]
-            if any(until <= shared.now() for until in waits):
-                if os.waitpid(-1, os.WNOHANG)[0]:
-                    raise SystemExit("a process ended by itself")
-                time.sleep(0.0001)
-                continue
-            shared.set_now(min(waits))
-            if rng.random() < 0.1:
-                time.sleep(rng.uniform(0, 0.001))
-                number = rng.choice([waits.index(min(waits)), rng.randrange(PROCESSES)])
-                kill(number)
-                start(number)
+        while now < seconds:
+            # Some oversleep, and so find others at work.
+            now = max(now, min(process.until for process in processes) + rng.choice([0.0, 0.5]))
+            due = [number for number in range(PROCESSES) if processes[number].until <= now]
+            lost = {rng.randrange(PROCESSES)} - set(due) if rng.random() < 0.05 else set()
+            for number in due:
+                processes[number].go_on(now, rng.randrange(1, _LINES) if rng.random() < 0.1 else 0)
+            lost |= {number for number in due if not processes[number].waits()}
+            for number in lost:
+                processes[number].kill()
+                processes[number] = Process(number, directory, now, rng)
                 kills += 1
     finally:
-        for number in range(PROCESSES):
-            kill(number)
+        for process in processes:
+            process.kill()
     print(kills)
 
 

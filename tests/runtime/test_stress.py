@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,14 +19,17 @@ from syft_flwr.models import Message
 from syft_flwr.runtime import DriveRuntime
 
 ME, PEER, APP = "do@example.com", "ds@example.com", "flwr/app"
+THREADS, REQUEST_EVERY = 8, 7
 QUICK = {"poll_interval": 0.05, "max_poll_interval": 0.2, "quota_units_per_minute": None}
 
 
 class Stress:
     """What the threads do, and what must be true of it afterwards."""
 
-    def __init__(self, seconds: float) -> None:
-        self.ends = time.monotonic() + seconds
+    def __init__(self, actions: int) -> None:
+        self.actions = actions
+        self.ended = threading.Semaphore(0)
+        """Counts actions."""
         self.sent: list[str] = []
         self.handled: Counter[bytes] = Counter()
         self.failures: list[BaseException] = []
@@ -53,9 +55,13 @@ class Stress:
         handle.poll_once()
 
     def follow(self, handle: DriveRuntime) -> None:
+        """Follow the feed until something comes, or not even so long."""
+        come = threading.Event()
+        subscription = handle.changes.subscribe(lambda _: come.set())
         handle.start()
-        self.pause()
+        come.wait(random.choice([0.0, 0.3]))
         handle.stop()
+        subscription.dispose()
 
     def answer(self, handle: DriveRuntime) -> None:
         events = P2PFileEvents(APP, ME, poll_interval=0.05)
@@ -88,9 +94,6 @@ class Stress:
         with suppress(RuntimeClosedError):
             self.observe(handle, lambda _: handle.close())
 
-    def pause(self) -> None:
-        time.sleep(random.uniform(0.0, 0.3))
-
     # -- the threads --------------------------------------------------------------------------------------------
 
     def run(self, seed: int) -> None:
@@ -98,33 +101,40 @@ class Stress:
         actions = [self.ask, self.poll, self.follow, self.answer, self.send_in_observer, self.wait_in_observer]
         actions += [self.raise_in_observer, self.dispose_in_observer, self.close_in_observer]
         try:
-            while time.monotonic() < self.ends and not self.failures:
+            for _ in range(self.actions):
+                if self.failures:
+                    return
                 with DriveRuntime.open(ME, **QUICK) as handle:
                     rng.choice(actions)(handle)
+                self.ended.release()
         except BaseException as error:
             self.failures.append(error)
+            self.ended.release(THREADS * self.actions)
 
 
 @pytest.mark.parametrize(
-    "seconds",
+    "actions",
     [
-        pytest.param(20, marks=pytest.mark.timeout(150)),
-        pytest.param(300, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param(150, marks=pytest.mark.timeout(150)),
+        pytest.param(2_250, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
     ],
 )
-def test_nothing_hangs_and_nothing_is_lost_among_eight_threads(emulator, seconds: int) -> None:
-    stress = Stress(seconds)
+def test_nothing_hangs_and_nothing_is_lost_among_eight_threads(emulator, actions: int) -> None:
+    stress = Stress(actions)
     asked: dict[str, bytes] = {}
     with DriveRuntime.open(PEER, **QUICK) as peer:
         serve(peer, Route(APP, "echo", lambda body, _: body), known_senders=(ME,))
         peer.start()
-        threads = [threading.Thread(target=stress.run, args=(seed,), daemon=True) for seed in range(8)]
+        threads = [threading.Thread(target=stress.run, args=(seed,), daemon=True) for seed in range(THREADS)]
         for thread in threads:
             thread.start()
-        while time.monotonic() < stress.ends and not stress.failures:
+        for _ in range(THREADS * actions // REQUEST_EVERY):
+            for _ in range(REQUEST_EVERY):  # a load, not a flood
+                stress.ended.acquire()
+            if stress.failures:
+                break
             body = f"request {len(asked)}".encode()
             asked |= dict.fromkeys(peer.send([Request(ME, APP, "messages", body)]), body)
-            time.sleep(0.1)  # a load, not a flood
         for thread in threads:
             thread.join()
         if stress.failures:

@@ -124,12 +124,14 @@ def run(  # noqa: PLR0917 - typer passes options by name
         polling = Polling(poll_interval, max_poll_interval)
         if parties.role_of(address) == "owner":
             walls = _sandbox(flower, sandbox, sandbox_read or [], in_process)
+            own_config = parse_config(node_config or [], "--node-config")
+            approved = parse_config(approve_config or [], "--approve-config")
             consent = Consent(flower, parties, address, auto_approve=auto_approve, sandboxed=walls is not None)
-            consent.ask(approve, parse_config(approve_config or [], "--approve-config"))
+            consent.ask(approve, approved)
             owner = OwnerPlan(
                 code_hash=consent.code_hash,
                 lets_override=consent.lets_override,
-                node_config=parse_config(node_config or [], "--node-config"),
+                node_config=own_config,
                 run_overrides=overrides,
                 in_process=in_process,
                 sandbox=walls,

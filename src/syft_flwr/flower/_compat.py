@@ -47,7 +47,6 @@ from flwr.supercore.object_ref import validate as check_reference
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supercore.version import package_version
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
 
 FLWR_VERSION: str = package_version

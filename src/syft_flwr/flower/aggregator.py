@@ -63,7 +63,10 @@ class RunPlan:
             ConfigurationError: More owners are needed than there are.
         """
         if not 1 <= self.needed <= len(self.datasites):
-            raise ConfigurationError(f"min_available is {self.needed}, but there are {len(self.datasites)} data owners")
+            count = f"{len(self.datasites)} data owner{'s' if len(self.datasites) > 1 else ''}"
+            raise ConfigurationError(
+                f"min_available is {self.needed}, but the project has {count}; name more, or wait for fewer"
+            )
 
     @property
     def needed(self) -> int:

@@ -49,7 +49,9 @@ def bootstrap(
         text = path.read_bytes().decode()
         document: Any = tomlkit.parse(text)
     except FileNotFoundError as error:
-        raise FlowerError(f"{path.parent} is no Flower project: it has no pyproject.toml") from error
+        raise FlowerError(
+            f"{path.parent} is no Flower project: it has no pyproject.toml ('flwr new' makes one)"
+        ) from error
     except (OSError, UnicodeDecodeError, TOMLKitError) as error:
         raise FlowerError(f"can't read {path}: {error}") from error
     plain = document.unwrap()

@@ -14,7 +14,7 @@ from typing import Any
 from syft_flwr.errors import ConfigurationError, FlowerError
 from syft_flwr.flower._compat import check_reference, get_fused_config_from_dir, get_project_config, parse_config_args
 from syft_flwr.flower.project_files import hash_of, read_files, uncovered
-from syft_flwr.settings import load_project
+from syft_flwr.settings import load_project, near_match
 
 ROUNDS_KEY = "num-server-rounds"
 """The run-config key for the number of rounds, as Flower's own templates name it."""
@@ -96,8 +96,8 @@ class FlowerProject:
         if unknown := sorted(set(overrides) - set(self.run_config)):
             known = ", ".join(sorted(self.run_config)) or "none"
             raise FlowerError(
-                f"unknown run-config key{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}; "
-                f"the project {self.name} has: {known}"
+                f"unknown run-config key{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}"
+                f"{near_match(unknown[0], self.run_config)}; the project {self.name} has: {known}"
             )
         return overrides
 
