@@ -9,13 +9,17 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from syft_flwr.errors import RecordingError
 from syft_flwr.recording.entries import Entry, Header, next_token, parse_entry, parse_header, parse_line
+
+if TYPE_CHECKING:
+    from syft_flwr.recording.build import RecordingBuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,28 @@ class Recording:
         header: Its first line.
         entries: All further lines.
         cut_off: Number of a last line that was left out because it is not whole.
+        contents: Bodies by their SHA-256, of a recording that was built in memory.
     """
 
     path: Path
     header: Header
     entries: tuple[Entry, ...]
     cut_off: int | None = None
+    contents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @staticmethod
+    def build(account: str, **options: Any) -> RecordingBuilder:
+        """Begin a recording that nobody recorded: say what came when.
+
+        ``Recording.build("owner@example.com").request("ann@example.org", "app", "mean", b"[1, 2]").recording()``
+
+        Args:
+            account: The account whose feed it is.
+            **options: See :class:`~syft_flwr.recording.build.RecordingBuilder`.
+        """
+        from syft_flwr.recording.build import RecordingBuilder
+
+        return RecordingBuilder(account, **options)
 
     @property
     def ended(self) -> bool:
@@ -48,12 +68,14 @@ class Recording:
         """Return where the content with this checksum lies, or would."""
         return bodies_directory(self.path) / sha256
 
-    def open_body(self, sha256: str) -> io.BufferedReader:
+    def open_body(self, sha256: str) -> io.BufferedIOBase:
         """Open the content with this checksum for reading.
 
         Raises:
             OSError: It is not there, or no plain file.
         """
+        if sha256 in self.contents:
+            return io.BytesIO(self.contents[sha256])
         return open_plain(self.body(sha256), os.O_NOFOLLOW)
 
 

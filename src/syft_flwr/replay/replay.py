@@ -51,7 +51,7 @@ class ReplayEvent:
 
 
 def replay(
-    path: str | Path,
+    path: str | Path | Recording,
     *,
     scheduler: abc.SchedulerBase | None = None,
     speed: float | None = None,
@@ -61,7 +61,8 @@ def replay(
     """Prepare the replay of a recorded feed; nothing happens before :meth:`Replay.run`.
 
     Args:
-        path: The recording. All of it is read and checked now.
+        path: The recording's file, all of which is read and checked now, or one that was built
+            (:meth:`~syft_flwr.recording.reader.Recording.build`).
         scheduler: Where it plays; by default on a virtual one of its own. On a virtual one (``TestScheduler``) all
             happens on the thread that starts it, and the same every time; ``scheduler.start()`` does what ``run()``
             does.
@@ -76,7 +77,8 @@ def replay(
     """
     if speed is not None and (speed <= 0 or scheduler is not None):
         raise ValueError("speed is a positive number, and the scheduler's own matter where there is one")
-    return Replay(read_recording(path, allow_cut_off=allow_cut_off), scheduler=scheduler, speed=speed, **settings)
+    recording = path if isinstance(path, Recording) else read_recording(path, allow_cut_off=allow_cut_off)
+    return Replay(recording, scheduler=scheduler, speed=speed, **settings)
 
 
 class Replay:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from drive_emulator import DriveEmulator, StoredFile
+    from syft_flwr.recording import Recording
     from syft_flwr.replay import Replay, ReplayEvent, replay
     from syft_flwr.testing.clock import ManualClock
     from syft_flwr.testing.memory_drive import MemoryDrive
     from syft_flwr.testing.relay import FaultRelay
     from syft_flwr.testing.runtimes import MemoryState, runtime_on
+    from syft_flwr.testing.strategies import feeds
 
 __all__ = [
     "DriveEmulator",
@@ -22,9 +24,11 @@ __all__ = [
     "ManualClock",
     "MemoryDrive",
     "MemoryState",
+    "Recording",
     "Replay",
     "ReplayEvent",
     "StoredFile",
+    "feeds",
     "replay",
     "runtime_on",
 ]
@@ -35,9 +39,11 @@ _HOMES = {
     "ManualClock": "syft_flwr.testing.clock",
     "MemoryDrive": "syft_flwr.testing.memory_drive",
     "MemoryState": "syft_flwr.testing.runtimes",
+    "Recording": "syft_flwr.recording",
     "Replay": "syft_flwr.replay",
     "ReplayEvent": "syft_flwr.replay",
     "StoredFile": "drive_emulator",
+    "feeds": "syft_flwr.testing.strategies",
     "replay": "syft_flwr.replay",
     "runtime_on": "syft_flwr.testing.runtimes",
 }

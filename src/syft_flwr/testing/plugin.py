@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from reactivex import abc
 
+    from syft_flwr.recording import Recording
     from syft_flwr.replay import Replay
     from syft_flwr.testing.clock import ManualClock
 
@@ -29,7 +30,7 @@ class RecordedFeed(Protocol):
 
     def __call__(
         self,
-        path: str | Path | None = None,
+        path: str | Path | Recording | None = None,
         *,
         scheduler: abc.SchedulerBase | None = None,
         strict: bool = True,
@@ -39,7 +40,7 @@ class RecordedFeed(Protocol):
 
         Args:
             path: The recording; relative to the test's file, else to pytest's root directory. By default the path
-                of the test's marker ``recording``.
+                of the test's marker ``recording``. A recording that was built is taken as it is.
             scheduler: Where it plays.
             strict: Whether any error that was contained fails the test, and not only a failed assertion.
             **settings: Fields of :class:`~syft_flwr.settings.Settings`.
@@ -74,7 +75,7 @@ def recorded_feed(request: pytest.FixtureRequest) -> Iterator[RecordedFeed]:
     request.node.stash[_replays] = opened
 
     def open_recording(
-        path: str | Path | None = None,
+        path: str | Path | Recording | None = None,
         *,
         scheduler: abc.SchedulerBase | None = None,
         strict: bool = True,
@@ -125,11 +126,13 @@ def pytest_runtest_makereport(
     return report
 
 
-def _find(request: pytest.FixtureRequest, path: str | Path | None) -> Path:
+def _find(request: pytest.FixtureRequest, path: str | Path | Recording | None) -> Path | Recording:
     if path is None:
         marker = request.node.get_closest_marker(_MARKER)
         if marker is None or not marker.args:
             raise pytest.UsageError(f"recorded_feed needs a path, or the test a marker: @pytest.mark.{_MARKER}(path)")
         path = marker.args[0]
+    if not isinstance(path, str | Path):
+        return path
     places = [request.path.parent / path, request.config.rootpath / path]
     return next((place for place in places if place.exists()), Path(path))
