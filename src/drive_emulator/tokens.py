@@ -7,29 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from drive_emulator.accounts import Accounts, is_address
+from drive_emulator.discovery import methods_of
 from drive_emulator.errors import insufficient_scope, unauthenticated
 from drive_emulator.model import Account
-from drive_emulator.quota import UNITS
 from drive_emulator.storage import Database
 
 LIFETIME = 3599
 """Seconds that an access token lives, as Google's do."""
 DRIVE = "https://www.googleapis.com/auth/drive"
-_METADATA = frozenset(
-    {
-        *("about.get", "changes.getStartPageToken", "changes.list", "files.get", "files.list"),
-        *("permissions.get", "permissions.list", "revisions.get", "revisions.list"),
-    }
-)
-_ALL = frozenset(UNITS) | {"uploads.put", "uploads.cancel"}
-# What the discovery document says of each scope; media are more than metadata.
-_METHODS = {
-    DRIVE: _ALL,
-    f"{DRIVE}.file": _ALL - {"drives.list", "files.emptyTrash"},
-    f"{DRIVE}.readonly": _METADATA | {"drives.list", "files.get_media", "revisions.get_media"},
-    f"{DRIVE}.metadata": _METADATA | {"files.update"},
-    f"{DRIVE}.metadata.readonly": _METADATA,
-}
+_MEDIA_TOO = (DRIVE, f"{DRIVE}.file", f"{DRIVE}.readonly")
+_UPLOADS = ("uploads.put", "uploads.cancel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +35,16 @@ class Grant:
 
     def allows(self, method: str) -> bool:
         """Tell whether one of the scopes covers a method of Drive's."""
-        return any(method in _METHODS.get(scope, ()) for scope in self.scopes.split())
+        scopes = self.scopes.split()
+        if (plain := method.removesuffix("_media")) != method:
+            scopes = [scope for scope in scopes if scope in _MEDIA_TOO]
+        plain = "files.create" if method in _UPLOADS else plain
+        return any(plain in methods_of(scope) for scope in scopes)
 
     @property
     def sees_its_own_files_only(self) -> bool:
         """Whether of Drive there is ``drive.file`` alone."""
-        return _METHODS.keys() & set(self.scopes.split()) == {f"{DRIVE}.file"}
+        return [scope for scope in self.scopes.split() if methods_of(scope)] == [f"{DRIVE}.file"]
 
 
 class Tokens:
