@@ -30,11 +30,23 @@ class Access:
         self._changes = changes
 
     def role(self, account: Account, file: File) -> Role | None:
-        """Return the account's role: granted by name, inherited, or else by a link."""
+        """Return the account's role: granted by name, inherited, or else by a link; none beyond its token's scope."""
+        if account.own_files_only and file.id != account.root_id and not self._is_opened(account, file):
+            return None
         view = load_view(self._database, account.key, file.id)
         if view is not None and view.role is not None:
             return view.role
         return link_role(self.effective_permissions(file), account.key.rpartition("@")[2])
+
+    def _is_opened(self, account: Account, file: File) -> bool:
+        sql = "SELECT 1 FROM opened WHERE client = ? AND account = ? AND file_id = ?"
+        return self._database.row(sql, account.client, account.key, file.id) is not None
+
+    def open(self, account: Account, file_id: str) -> None:
+        """Let the client by which the account calls see the file, in the transaction under way."""
+        if account.client:
+            sql = "INSERT OR IGNORE INTO opened VALUES (?, ?, ?)"
+            self._database.execute(sql, account.client, account.key, file_id)
 
     def find(self, account: Account, file_id: str) -> File:
         """Return a file that the account can see.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from drive_emulator.clock import EmulatorClock
 from drive_emulator.errors import invalid
 from drive_emulator.feed_behaviour import FeedBehaviour
-from drive_emulator.model import File, View
+from drive_emulator.model import Account, File, View
 from drive_emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, to_file, to_view
 from drive_emulator.storage import Database
 
@@ -17,7 +17,9 @@ _TOKEN = re.compile(r"[0-9]{1,18}", re.ASCII)
 _PAGE = (
     f"SELECT v.seq, v.time, {VIEW_COLUMNS}, {FILE_COLUMNS} FROM view v"  # noqa: S608 - constants
     " LEFT JOIN file f ON f.id = v.file_id AND v.role IS NOT NULL"
-    " WHERE v.account = ? AND v.seq >= ? AND (? OR v.role IS NOT NULL) ORDER BY v.seq LIMIT ?"
+    " WHERE v.account = ? AND v.seq >= ? AND (? OR v.role IS NOT NULL)"
+    " AND (? OR EXISTS (SELECT 1 FROM opened WHERE client = ? AND account = v.account AND file_id = v.file_id))"
+    " ORDER BY v.seq LIMIT ?"
 )
 
 
@@ -87,7 +89,7 @@ class ChangeLog:
         (newest,) = self._database.row("SELECT MAX(seq) FROM view WHERE account = ?", account) or (None,)
         return str((newest or 0) + 1)
 
-    def page(self, account: str, token: str, size: int, *, include_removed: bool = True) -> LogPage:
+    def page(self, account: Account, token: str, size: int, *, include_removed: bool = True) -> LogPage:
         """Read up to ``size`` entries from the token on, by the index.
 
         Raises:
@@ -95,13 +97,14 @@ class ChangeLog:
         """
         if not _TOKEN.fullmatch(token) or not 1 <= int(token) <= self._head + 1:
             raise invalid("pageToken")
-        self.publish_late(account)
-        rows = self._database.rows(_PAGE, account, int(token), include_removed, size + 1)
+        self.publish_late(account.key)
+        seen = (not account.own_files_only, account.client)
+        rows = self._database.rows(_PAGE, account.key, int(token), include_removed, *seen, size + 1)
         more = len(rows) > size
         entries = [_to_entry(row) for row in rows[:size]]
         if more:
             return LogPage(entries, str(rows[size - 1][0] + 1), more=True)
-        return LogPage(entries, str(max(int(token), int(self.start_token(account)))), more=False)
+        return LogPage(entries, str(max(int(token), int(self.start_token(account.key)))), more=False)
 
 
 def _to_entry(row: tuple[object, ...]) -> LogEntry:

@@ -19,7 +19,7 @@ class ApiError(Exception):
         location_type: ``"parameter"`` or ``"header"``.
         domain: ``"global"`` or ``"usageLimits"``.
         summary: What the envelope says, where that differs from what the one entry of its list says.
-        details: What newer clients read.
+        details: What newer clients read: the ``ErrorInfo`` of this code.
         headers: Extra headers of the answer.
     """
 
@@ -53,8 +53,8 @@ class ApiError(Exception):
         if self.location is not None:
             entry |= {"location": self.location, "locationType": self.location_type}
         error: dict[str, Any] = {"code": self.status, "message": self.summary, "errors": [entry]}
-        if self.status == 401:
-            error["status"] = "UNAUTHENTICATED"
+        if self.summary != self.message:  # the newer form, of what stands before Drive itself
+            error["status"] = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}[self.status]
         if self.details:
             error["details"] = self.details
         return {"error": error}
@@ -94,27 +94,43 @@ _EXPECTED = (
 
 def unauthenticated() -> ApiError:
     """A token that is unknown or has expired."""
-    return ApiError(
-        401,
-        "authError",
-        "Invalid Credentials",
-        location="Authorization",
-        location_type="header",
-        headers={"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/", error="invalid_token"'},
-        summary=f"Request had invalid authentication credentials. {_EXPECTED}",
-    )
+    summary = f"Request had invalid authentication credentials. {_EXPECTED}"
+    return _about_token(401, "authError", "Invalid Credentials", summary, challenge="invalid_token")
 
 
 def login_required() -> ApiError:
     """A request without any token."""
-    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "CREDENTIALS_MISSING"}
+    summary = f"Request is missing required authentication credential. {_EXPECTED}"
+    return _about_token(401, "required", "Login Required.", summary, info="CREDENTIALS_MISSING")
+
+
+def insufficient_scope(method: str) -> ApiError:
+    """A token whose scopes do not cover the method."""
+    summary = "Request had insufficient authentication scopes."
+    return _about_token(
+        403,
+        "insufficientPermissions",
+        "Insufficient Permission",
+        summary,
+        challenge="insufficient_scope",
+        info="ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+        method=method,
+    )
+
+
+def _about_token(
+    status: int, reason: str, message: str, summary: str, *, challenge: str = "", info: str = "", method: str = ""
+) -> ApiError:
+    realm = 'Bearer realm="https://accounts.google.com/"'
+    metadata = {"service": "drive.googleapis.com"} | ({"method": method} if method else {})
+    details = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": info, "domain": "googleapis.com"}
     return ApiError(
-        401,
-        "required",
-        "Login Required.",
-        location="Authorization",
+        status,
+        reason,
+        message,
+        location="Authorization" if status == 401 else None,
         location_type="header",
-        headers={"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'},
-        summary=f"Request is missing required authentication credential. {_EXPECTED}",
-        details=[{**info, "domain": "googleapis.com", "metadata": {"service": "drive.googleapis.com"}}],
+        headers={"WWW-Authenticate": f'{realm}, error="{challenge}"' if challenge else realm},
+        summary=summary,
+        details=[{**details, "metadata": metadata}] if info else [],
     )

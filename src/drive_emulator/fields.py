@@ -1,18 +1,18 @@
 """The ``fields`` parameter: which fields of an answer are sent.
 
-https://developers.google.com/workspace/drive/api/guides/fields-parameter. Names are checked against ``fields.json``,
-which ``scripts/drive_fields.py`` makes from Google's discovery document.
+https://developers.google.com/workspace/drive/api/guides/fields-parameter. Names are checked against Google's
+discovery document.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
+
+from drive_emulator.discovery import fields_of
 
 __all__ = ["FieldsError", "Mask", "field_mask", "parse_fields"]
 
@@ -170,18 +170,11 @@ _ANY: Final[dict[str, Any]] = {}
 
 
 def _fields_of(schema: Any) -> dict[str, Any] | None:
-    """Return the fields below one of ``fields.json``'s descriptions, ``None`` for a plain value."""
+    """Return the fields below a schema or one of its fields, ``None`` for a plain value."""
     if schema == "*":
         return _ANY
-    described = _schemas()[schema] if isinstance(schema, str) else schema
-    fields: dict[str, Any] | None = described
+    fields: dict[str, Any] | None = fields_of(schema) if isinstance(schema, str) else schema
     return fields
-
-
-@cache
-def _schemas() -> dict[str, Any]:
-    schemas: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
-    return schemas
 
 
 def _merged(one: Tree | None, other: Tree | None) -> Tree | None:

@@ -45,6 +45,11 @@ class Files:
                 raise invalid("file.id", "The provided file ID is not usable.")
             if load_file(self._database, metadata.id) is not None or self._was_used(metadata.id):
                 raise ApiError(409, "fileIdInUse", "A file already exists with the provided ID.", location="file.id")
+        if with_content and account.key.endswith(".gserviceaccount.com"):
+            message = (
+                "Service Accounts do not have storage quota. Leverage shared drives, or use OAuth delegation instead."
+            )
+            raise ApiError(403, "storageQuotaExceeded", message, domain="usageLimits")
         if with_content and (metadata.mime_type or "").startswith(_GOOGLE_TYPES):
             raise invalid("mimeType", "A file of this type has no content of its own.")
         merge_properties({}, metadata.properties)
@@ -88,6 +93,7 @@ class Files:
             settings=self._settings(account, metadata),
         )
         insert_file(self._database, file, now)
+        self._access.open(account, file.id)
         self._access.refresh(file)
         set_view(self._database, account.key, file.id, modified=now, starred=int(metadata.starred or False))
         return file

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -248,9 +248,18 @@ class DriveEmulator:
         """Put a file into an account's feed although nothing changed, as a mere view can."""
         self._ask("POST", "/touch", {"email": email, "file_id": file_id})
 
-    def write_token_file(self, email: str, path: Path) -> Path:
+    def access_token(self, email: str, *scopes: str, client: str = "emulator") -> str:
+        """Return an access token of an OAuth client, with these scopes (``"drive.file"``) or the whole of ``drive``."""
+        token: str = self._ask("POST", "/tokens", _grant(email, scopes, client))["access_token"]
+        return token
+
+    def open_with(self, email: str, file_id: str, *, client: str = "emulator") -> None:
+        """Let a client with the scope ``drive.file`` see a file, as the account does that picks it."""
+        self._ask("POST", "/opened", {"email": email, "file_id": file_id, "client": client})
+
+    def write_token_file(self, email: str, path: Path, *scopes: str) -> Path:
         """Write an authorized-user token file that refreshes at this emulator, and return its path."""
-        token = self._ask("POST", "/tokens", {"email": email})["refresh_token"]
+        token = self._ask("POST", "/tokens", _grant(email, scopes, "emulator"))["refresh_token"]
         document = {
             "type": "authorized_user",
             "client_id": "emulator",
@@ -294,6 +303,11 @@ class DriveEmulator:
         if answer.status != 200:
             raise ValueError(content["error"]["message"])
         return content
+
+
+def _grant(email: str, scopes: Sequence[str], client: str) -> dict[str, str]:
+    whole = [scope if "/" in scope else f"https://www.googleapis.com/auth/{scope}" for scope in scopes or ("drive",)]
+    return {"email": email, "client": client, "scopes": " ".join(whole)}
 
 
 def _in_base64(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,12 +17,18 @@ MAX_PROPERTIES = 30
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user: ``key`` is the lower-cased address that everything refers to, ``email`` the address as first seen."""
+    """A user: ``key`` is the lower-cased address that everything refers to, ``email`` the address as first seen.
+
+    As the caller of a method it has the OAuth ``client`` by which it calls, if any; ``own_files_only`` is the scope
+    ``drive.file``, by which it sees what that client made or was opened with it.
+    """
 
     key: str
     email: str
     permission_id: str
     root_id: str
+    client: str = ""
+    own_files_only: bool = False
 
     @property
     def display_name(self) -> str:

@@ -179,6 +179,9 @@ class Search:
     ) -> tuple[str, list[Any]]:
         where = ["v.account = ?", "v.role IS NOT NULL", "f.id <> ?", condition.sql]
         values: list[Any] = [account.key, account.root_id, *condition.params]
+        if account.own_files_only:
+            where.append("EXISTS (SELECT 1 FROM opened WHERE client = ? AND account = v.account AND file_id = f.id)")
+            values.append(account.client)
         if lag := self._behaviour.list_lag_seconds:
             where.append("f.made <= ?")
             values.append(int((self._clock.time() - lag) * 1000))

@@ -60,10 +60,14 @@ CREATE TABLE token (
 );
 """
 
-# Data of before has an index of folders that does not hold what lies in them in order.
-_INDEXES = """
+# Data of before has an index of folders that does not hold what lies in them in order, and nothing of OAuth's clients.
+_LATER = """
 DROP INDEX IF EXISTS file_parent;
 CREATE INDEX IF NOT EXISTS file_folder ON file (parent, created_ms);
+CREATE TABLE IF NOT EXISTS consent (token TEXT PRIMARY KEY, client TEXT NOT NULL, scopes TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS opened (
+    client TEXT NOT NULL, account TEXT NOT NULL, file_id TEXT NOT NULL, PRIMARY KEY (client, account, file_id)
+) WITHOUT ROWID;
 """
 
 _LOCK_TIMEOUT = 1.0
@@ -107,7 +111,7 @@ class Database:
             self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise EmulatorError(f"the data is of version {version}, this emulator reads version {SCHEMA_VERSION}")
-        self._connection.executescript(_INDEXES)
+        self._connection.executescript(_LATER)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

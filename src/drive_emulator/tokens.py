@@ -1,17 +1,50 @@
-"""Bearer tokens: an e-mail address, or an access token from the OAuth endpoint."""
+"""Bearer tokens: an e-mail address, or an access token of the OAuth endpoints with what was consented to."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from drive_emulator.accounts import Accounts, is_address
-from drive_emulator.errors import unauthenticated
+from drive_emulator.discovery import methods_of
+from drive_emulator.errors import insufficient_scope, unauthenticated
 from drive_emulator.model import Account
 from drive_emulator.storage import Database
 
 LIFETIME = 3599
 """Seconds that an access token lives, as Google's do."""
+DRIVE = "https://www.googleapis.com/auth/drive"
+_MEDIA_TOO = (DRIVE, f"{DRIVE}.file", f"{DRIVE}.readonly")
+_UPLOADS = ("uploads.put", "uploads.cancel")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an account has consented to.
+
+    Attributes:
+        email: The account.
+        client: ID of the OAuth client.
+        scopes: Separated by spaces.
+    """
+
+    email: str
+    client: str = "emulator"
+    scopes: str = DRIVE
+
+    def allows(self, method: str) -> bool:
+        """Tell whether one of the scopes covers a method of Drive's."""
+        scopes = self.scopes.split()
+        if (plain := method.removesuffix("_media")) != method:
+            scopes = [scope for scope in scopes if scope in _MEDIA_TOO]
+        plain = "files.create" if method in _UPLOADS else plain
+        return any(plain in methods_of(scope) for scope in scopes)
+
+    @property
+    def sees_its_own_files_only(self) -> bool:
+        """Whether of Drive there is ``drive.file`` alone."""
+        return [scope for scope in self.scopes.split() if methods_of(scope)] == [f"{DRIVE}.file"]
 
 
 class Tokens:
@@ -21,20 +54,23 @@ class Tokens:
         self._database = database
         self._accounts = accounts
         self._time = time
+        self._codes: dict[str, tuple[Grant, str]] = {}
 
-    def authenticate(self, token: str) -> Account:
-        """Return the account of a bearer token.
+    def authenticate(self, token: str, method: str) -> Account:
+        """Return the account of a bearer token, for a call of one of Drive's methods.
 
         Raises:
-            ApiError: 401 for anything but an address or a token that is alive.
+            ApiError: 401 for anything but an address or a token that is alive, 403 where its scopes do not go so far.
         """
-        email = token
-        if not is_address(token):
-            row = self._database.row("SELECT account, expires FROM token WHERE token = ? AND kind = 'access'", token)
-            if row is None or row[1] <= self._time():
-                raise unauthenticated()
-            email = row[0]
-        return self.account(email)
+        if is_address(token):
+            return self.account(token)
+        grant = self.grant(token)
+        if grant is None:
+            raise unauthenticated()
+        if not grant.allows(method):
+            raise insufficient_scope(method)
+        account = self.account(grant.email)
+        return replace(account, client=grant.client, own_files_only=grant.sees_its_own_files_only)
 
     def account(self, email: str) -> Account:
         """Return the account of an address, which need not have called before."""
@@ -43,58 +79,47 @@ class Tokens:
                 account = self._accounts.ensure(email)
         return account
 
-    def issue_refresh_token(self, email: str) -> str:
-        token = f"1//{secrets.token_urlsafe(32)}"
+    def grant(self, token: str, *, kind: str = "access") -> Grant | None:
+        """Return what a token stands for, or ``None`` when it is unknown, over or revoked."""
+        row = self._database.row(
+            "SELECT account, client, scopes FROM token JOIN consent USING (token)"
+            " WHERE token = ? AND kind = ? AND NOT revoked AND IFNULL(expires > ?, 1)",
+            token,
+            kind,
+            self._time(),
+        )
+        return None if row is None else Grant(*row)
+
+    def issue_refresh_token(self, grant: Grant) -> str:
+        return self._issue(f"1//{secrets.token_urlsafe(32)}", "refresh", grant, None)
+
+    def issue_access_token(self, grant: Grant) -> str:
+        return self._issue(f"ya29.{secrets.token_urlsafe(32)}", "access", grant, self._time() + LIFETIME)
+
+    def _issue(self, token: str, kind: str, grant: Grant, expires: float | None) -> str:
+        sql = "INSERT INTO token (token, kind, account, expires) VALUES (?, ?, ?, ?)"
         with self._database.transaction():
-            self._database.execute("INSERT INTO token (token, kind, account) VALUES (?, 'refresh', ?)", token, email)
+            self._database.execute(sql, token, kind, grant.email, expires)
+            self._database.execute("INSERT INTO consent VALUES (?, ?, ?)", token, grant.client, grant.scopes)
         return token
 
-    def refresh(self, refresh_token: str) -> str | None:
-        """Return a new access token, or ``None`` when the refresh token is unknown or revoked."""
-        sql = "SELECT account FROM token WHERE token = ? AND kind = 'refresh' AND NOT revoked"
-        if (row := self._database.row(sql, refresh_token)) is None:
-            return None
-        token = f"ya29.{secrets.token_urlsafe(32)}"
-        with self._database.transaction():
-            self._database.execute(
-                "INSERT INTO token (token, kind, account, expires) VALUES (?, 'access', ?, ?)",
-                token,
-                row[0],
-                self._time() + LIFETIME,
-            )
-        return token
-
-    def issue_code(self, email: str) -> str:
-        """Return an authorization code, as the consent page hands it out."""
+    def issue_code(self, grant: Grant, challenge: str) -> str:
+        """Return an authorization code, as the consent page hands it out; with PKCE's challenge, if there is one."""
         code = f"4/{secrets.token_urlsafe(32)}"
-        with self._database.transaction():
-            self._database.execute("INSERT INTO token (token, kind, account) VALUES (?, 'code', ?)", code, email)
+        self._codes[code] = (grant, challenge)
         return code
 
-    def redeem_code(self, code: str) -> str | None:
-        """Return a new refresh token for a code, which works once; ``None`` when it is unknown or used."""
-        if (row := self._database.row("SELECT account FROM token WHERE token = ? AND kind = 'code'", code)) is None:
-            return None
-        with self._database.transaction():
-            self._database.execute("DELETE FROM token WHERE token = ?", code)
-        return self.issue_refresh_token(row[0])
-
-    def account_of(self, token: str) -> str | None:
-        """Return the address that a refresh or access token acts for, if it still does."""
-        sql = "SELECT account FROM token WHERE token = ? AND kind IN ('refresh', 'access') AND NOT revoked"
-        row = self._database.row(sql, token)
-        return None if row is None else row[0]
+    def redeem_code(self, code: str) -> tuple[Grant, str] | None:
+        """Return what a code stands for, and its challenge; it works once. ``None`` when it is unknown or used."""
+        return self._codes.pop(code, None)
 
     def revoke(self, email: str) -> None:
         """End every token of the account: refreshing answers ``invalid_grant``, access tokens 401."""
         with self._database.transaction():
             self._database.execute("UPDATE token SET revoked = 1 WHERE lower(account) = ?", email.lower())
-            self._expire(email)
 
     def expire(self, email: str) -> None:
         """End the account's access tokens, so that it must refresh."""
+        sql = "DELETE FROM token WHERE kind = 'access' AND lower(account) = ?"
         with self._database.transaction():
-            self._expire(email)
-
-    def _expire(self, email: str) -> None:
-        self._database.execute("DELETE FROM token WHERE kind = 'access' AND lower(account) = ?", email.lower())
+            self._database.execute(sql, email.lower())

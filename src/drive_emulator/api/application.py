@@ -16,8 +16,9 @@ from drive_emulator.api.batch import batch_endpoint
 from drive_emulator.api.call import Handler, error_response, operation
 from drive_emulator.api.control import control_routes
 from drive_emulator.api.guard import Guard
-from drive_emulator.api.oauth import consent_endpoint, revoke_endpoint, token_endpoint
+from drive_emulator.api.oauth import oauth_routes
 from drive_emulator.api.routing import StrictRoute
+from drive_emulator.discovery import document_of
 from drive_emulator.errors import ApiError
 from drive_emulator.service import Service
 
@@ -70,11 +71,10 @@ def create_application(service: Service, *, control: str | None, hosts: Collecti
     application = _Outermost(router, service)
     for path in ("/batch/drive/v3", "/batch"):
         router.routes.append(StrictRoute(path, batch_endpoint(application), "POST"))
-    for path in ("/token", "/oauth2/v4/token"):
-        router.routes.append(StrictRoute(path, token_endpoint(service), "POST"))
-    router.routes.append(StrictRoute("/o/oauth2/auth", consent_endpoint(service), "GET"))
+    router.routes.extend(oauth_routes(service))
+    for path in ("/discovery/v1/apis/drive/v3/rest", "/$discovery/rest"):
+        router.routes.append(StrictRoute(path, _discover, "GET"))
     router.routes.append(StrictRoute("/health", _healthy, "GET"))
-    router.routes.append(StrictRoute("/revoke", revoke_endpoint(service), "POST"))
     if control is not None:
         router.routes.extend(control_routes(service, control))
     return Guard(application, hosts)
@@ -82,6 +82,10 @@ def create_application(service: Service, *, control: str | None, hosts: Collecti
 
 async def _healthy(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
+
+
+async def _discover(request: Request) -> Response:
+    return JSONResponse(document_of(str(request.base_url).rstrip("/")))
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:

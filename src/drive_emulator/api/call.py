@@ -198,7 +198,7 @@ def operation(service: Service, method: str, handler: Handler) -> Endpoint:
         units = UNITS.get(name, 0)
         account, call, status, response = "", None, 0, Response()
         try:
-            caller = _caller(service, request)
+            caller = _caller(service, request, name)
             account = caller.key
             file_id = request.path_params.get("file_id")
             plan = service.faults.plan(name, account, units, service.drive.clock.time(), file_id)
@@ -261,12 +261,23 @@ async def _end(call: Call, end: ApiError | End | None) -> None:
         raise ConnectionBrokenError
 
 
-def _caller(service: Service, request: Request) -> Account:
-    """Return who calls; the URI of an upload session is known to the one who began it, and needs no token."""
+_PUBLIC = ("files.get", "files.get_media", "files.list")
+_ANONYMOUS = Account("", "", "anonymous", "")
+
+
+def _caller(service: Service, request: Request, method: str) -> Account:
+    """Return who calls.
+
+    The URI of an upload session is known to the one who began it, and needs no token; an API key does for reading what
+    links make public.
+    """
     session = request.query_params.get("upload_id")
     if session and "authorization" not in request.headers:
         return service.tokens.account(service.drive.uploads.find(session).account)
-    return service.tokens.authenticate(bearer_token(request))
+    key = request.query_params.get("key") or request.headers.get("x-goog-api-key")
+    if key and method in _PUBLIC and "authorization" not in request.headers:
+        return _ANONYMOUS
+    return service.tokens.authenticate(bearer_token(request), method)
 
 
 def bearer_token(request: Request) -> str:

@@ -6,7 +6,7 @@ import base64
 import math
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any, get_args, get_type_hints
 
 from starlette.requests import Request
@@ -23,6 +23,7 @@ from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.model import File
 from drive_emulator.records import FILE_COLUMNS, load_file, load_view, to_file
 from drive_emulator.service import Service
+from drive_emulator.tokens import DRIVE, Grant
 
 Action = Callable[[Service, Request, Any], Any]
 
@@ -46,7 +47,8 @@ def control_routes(service: Service, token: str) -> list[StrictRoute]:
         ("POST", "/advance", _advance),
         ("POST", "/touch", _touch),
         ("PATCH", "/files/{file_id}", _alter),
-        ("POST", "/tokens", lambda s, _r, b: {"refresh_token": s.tokens.issue_refresh_token(_email(b))}),
+        ("POST", "/tokens", _issue_tokens),
+        ("POST", "/opened", _open),
         ("POST", "/tokens/expire", lambda s, _r, b: s.tokens.expire(_email(b))),
         ("POST", "/tokens/revoke", lambda s, _r, b: s.tokens.revoke(_email(b))),
     ]
@@ -143,6 +145,20 @@ def _set_behaviour(service: Service, _request: Request, body: Any) -> dict[str, 
     return asdict(service.drive.behaviour)
 
 
+def _issue_tokens(service: Service, _request: Request, body: Any) -> dict[str, str]:
+    grant = Grant(_email(body), _text(body, "client", "emulator"), _text(body, "scopes", DRIVE))
+    tokens = service.tokens
+    return {"access_token": tokens.issue_access_token(grant), "refresh_token": tokens.issue_refresh_token(grant)}
+
+
+def _open(service: Service, _request: Request, body: Any) -> None:
+    """Let an OAuth client with the scope ``drive.file`` see a file, as a file picker does."""
+    account = replace(service.tokens.account(_email(body)), client=_text(body, "client", "emulator"))
+    file = service.drive.access.find(account, _text(body, "file_id", ""))
+    with service.drive.database.transaction():
+        service.drive.access.open(account, file.id)
+
+
 def _alter(service: Service, request: Request, body: Any) -> None:
     try:
         alteration = Alteration(**body)
@@ -166,6 +182,13 @@ def _email(body: Any) -> str:
     if not isinstance(email, str) or not is_address(email):
         raise invalid("email", "An e-mail address is needed.")
     return email
+
+
+def _text(body: Any, name: str, default: str) -> str:
+    text = body.get(name, default)
+    if not isinstance(text, str):
+        raise invalid(name, f"{name} is a text.")
+    return text
 
 
 def _number(body: Any, name: str) -> float:

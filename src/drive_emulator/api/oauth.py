@@ -1,65 +1,167 @@
-"""OAuth's endpoints, as google-auth and google-auth-oauthlib expect them; every account consents at once."""
+"""OAuth's endpoints, as Google's client libraries expect them; every account consents at once, nobody is identified."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import json
+from html import escape
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from drive_emulator.accounts import is_address
-from drive_emulator.api.call import ApiResponse
-from drive_emulator.api.routing import Endpoint
+from drive_emulator.api.call import ApiResponse, bearer_token, error_response
+from drive_emulator.api.routing import Endpoint, StrictRoute
+from drive_emulator.errors import ApiError, unauthenticated
 from drive_emulator.service import Service
-from drive_emulator.tokens import LIFETIME
+from drive_emulator.tokens import DRIVE, LIFETIME, Grant
 
 _MAX_FORM = 65_536
-_SCOPE = "https://www.googleapis.com/auth/drive"
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_PAGE = """<!doctype html><meta charset="utf-8"><title>Drive emulator</title><h1>Choose an account</h1>
+<form>{fields}<p>{accounts}<p><input name="login_hint" type="email" placeholder="somebody@example.com">
+<button>Continue</button></form>
+"""
 
 
-def consent_endpoint(service: Service) -> Endpoint:
-    """Return the endpoint that a browser is sent to; it consents at once, as the account of ``login_hint``."""
+def oauth_routes(service: Service) -> list[StrictRoute]:
+    """Return the routes, under the paths that they have at each of Google's hosts."""
+    endpoints = [
+        ("GET", _consent(service), ("/o/oauth2/auth", "/o/oauth2/v2/auth")),
+        ("POST", _token(service), ("/token", "/oauth2/v4/token", "/o/oauth2/token")),
+        ("POST", _revoke(service), ("/revoke", "/o/oauth2/revoke")),
+        (
+            "GET",
+            _userinfo(service),
+            ("/v1/userinfo", "/oauth2/v1/userinfo", "/oauth2/v2/userinfo", "/oauth2/v3/userinfo"),
+        ),
+    ]
+    return [StrictRoute(path, endpoint, verb) for verb, endpoint, paths in endpoints for path in paths]
+
+
+def _consent(service: Service) -> Endpoint:
+    """Make the page that a browser is sent to; it consents at once as ``login_hint``, or asks for an account."""
 
     async def endpoint(request: Request) -> Response:
         query = request.query_params
         email, redirect = query.get("login_hint", ""), query.get("redirect_uri", "")
-        if not is_address(email) or urlsplit(redirect).hostname not in ("localhost", "127.0.0.1"):
-            return _refused("invalid_request", "login_hint must be an address, redirect_uri one of this machine.")
-        answer = {"state": query.get("state", ""), "code": service.tokens.issue_code(email), "scope": _SCOPE}
-        return RedirectResponse(f"{redirect}?{urlencode(answer)}", 302)
+        if urlsplit(redirect).hostname not in ("localhost", "127.0.0.1", "::1"):
+            return _refused("invalid_request", "redirect_uri must be one of this machine.")
+        if not email:
+            fields = [_field("hidden", n, v) for n, v in query.multi_items() if n != "login_hint"]
+            known = [_field("submit", "login_hint", account.email) for account in service.drive.accounts.all()]
+            return HTMLResponse(_PAGE.format(fields="".join(fields), accounts=" ".join(known)))
+        if not is_address(email):
+            return _refused("invalid_request", "login_hint must be an address.")
+        grant = Grant(email, query.get("client_id", ""), query.get("scope", "") or DRIVE)
+        challenge = f"{query.get('code_challenge_method', 'plain')} {query.get('code_challenge', '')}".removesuffix(
+            "plain "
+        )
+        code = service.tokens.issue_code(grant, challenge)
+        answer = {"state": query.get("state", ""), "code": code, "scope": grant.scopes}
+        return RedirectResponse(f"{redirect}{'&' if '?' in redirect else '?'}{urlencode(answer)}", 302)
 
     return endpoint
 
 
-def token_endpoint(service: Service) -> Endpoint:
-    """Return the endpoint that trades an authorization code or a refresh token for an access token."""
+def _field(kind: str, name: str, value: str) -> str:
+    return f'<input type="{kind}" name="{escape(name)}" value="{escape(value)}">'
+
+
+def _token(service: Service) -> Endpoint:
+    """Make the endpoint that trades a code, a refresh token or a service account's assertion for an access token."""
 
     async def endpoint(request: Request) -> Response:
         form = await _form(request)
-        if form.get("grant_type") not in ("authorization_code", "refresh_token"):
-            return _refused("unsupported_grant_type", "Invalid grant_type: " + form.get("grant_type", "")[:100])
-        by_code = form["grant_type"] == "authorization_code"
-        refresh = service.tokens.redeem_code(form.get("code", "")) if by_code else form.get("refresh_token", "")
-        access = service.tokens.refresh(refresh or "")
-        if access is None:
-            return _refused(
-                "invalid_grant", "Malformed auth code." if by_code else "Token has been expired or revoked."
-            )
-        answer = {"access_token": access, "expires_in": LIFETIME, "scope": _SCOPE, "token_type": "Bearer"}
-        return ApiResponse(answer | ({"refresh_token": refresh} if by_code else {}))
+        match form.get("grant_type"):
+            case "authorization_code":
+                grant = _by_code(service, form)
+            case "refresh_token":
+                grant = service.tokens.grant(form.get("refresh_token", ""), kind="refresh")
+            case kind if kind == _JWT_BEARER:
+                grant = _by_assertion(service, form.get("assertion", ""))
+            case kind:
+                return _refused("unsupported_grant_type", f"Invalid grant_type: {(kind or '')[:100]}")
+        if grant is None:
+            return _refused("invalid_grant", _REASONS[form["grant_type"]])
+        access = service.tokens.issue_access_token(grant)
+        answer = {"access_token": access, "expires_in": LIFETIME, "scope": grant.scopes, "token_type": "Bearer"}
+        if form["grant_type"] == "authorization_code":
+            answer["refresh_token"] = service.tokens.issue_refresh_token(grant)
+        return ApiResponse(answer)
 
     return endpoint
 
 
-def revoke_endpoint(service: Service) -> Endpoint:
-    """Return the endpoint that ends a token, and with it all that the account granted."""
+_REASONS = {
+    "authorization_code": "Malformed auth code.",
+    "refresh_token": "Token has been expired or revoked.",
+    _JWT_BEARER: "Invalid JWT: Token must be a short-lived token (60 minutes) of an account.",
+}
+
+
+def _by_code(service: Service, form: dict[str, str]) -> Grant | None:
+    grant, challenge = service.tokens.redeem_code(form.get("code", "")) or (None, "")
+    method, _, wanted = challenge.partition(" ")
+    verifier = form.get("code_verifier", "")
+    if method == "S256":
+        digest = hashlib.sha256(verifier.encode()).digest()
+        verifier = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    return grant if not wanted or verifier == wanted else None
+
+
+def _by_assertion(service: Service, assertion: str) -> Grant | None:
+    """Read a service account's JWT, whose signature nobody checks; ``sub`` is whom it acts for."""
+    claims = _claims(assertion)
+    email, expires = claims.get("sub") or claims.get("iss"), claims.get("exp")
+    now = service.drive.clock.time()
+    if not isinstance(email, str) or not is_address(email) or not isinstance(expires, int | float):
+        return None
+    scopes = claims.get("scope")
+    return Grant(email, str(claims.get("iss")), scopes or DRIVE) if now < expires <= now + 3900 else None
+
+
+def _claims(assertion: str) -> dict[str, Any]:
+    try:
+        payload = assertion.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, binascii.Error, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) and isinstance(claims.get("scope", ""), str) else {}
+
+
+def _revoke(service: Service) -> Endpoint:
+    """Make the endpoint that ends a token, and with it all that the account granted."""
 
     async def endpoint(request: Request) -> Response:
         token = request.query_params.get("token") or (await _form(request)).get("token", "")
-        if (email := service.tokens.account_of(token)) is None:
+        grant = service.tokens.grant(token, kind="refresh") or service.tokens.grant(token)
+        if grant is None:
             return _refused("invalid_token", "Token expired or revoked")
-        service.tokens.revoke(email)
+        service.tokens.revoke(grant.email)
         return ApiResponse({})
+
+    return endpoint
+
+
+def _userinfo(service: Service) -> Endpoint:
+    """Make the endpoint that tells whose token it is."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            token = bearer_token(request)
+            grant = Grant(token) if is_address(token) else service.tokens.grant(token)
+            if grant is None:
+                raise unauthenticated()
+        except ApiError as error:
+            return error_response(error)
+        account = service.tokens.account(grant.email)
+        about = {"id": account.permission_id, "sub": account.permission_id, "email": account.email}
+        return ApiResponse({**about, "name": account.display_name, "email_verified": True, "verified_email": True})
 
     return endpoint
 
