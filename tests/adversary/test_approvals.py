@@ -204,7 +204,7 @@ def test_the_aggregator_learns_at_the_greeting_what_was_not_approved(tmp_path: P
 @pytest.fixture
 def consent(project: FlowerProject, plain_environment: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Consent]:
     monkeypatch.setenv("DRIVE_EMULATOR_HOST", "127.0.0.1:9")
-    return lambda: Consent(project, Parties(AGGREGATOR, (OWNER,)), OWNER, auto_approve=False)
+    return lambda: Consent(project, Parties(AGGREGATOR, (OWNER,)), OWNER, auto_approve=False, sandboxed=False)
 
 
 def test_an_approved_run_config_is_remembered_for_this_state_and_this_aggregator(

@@ -106,7 +106,7 @@ def test_a_pickle_in_what_is_kept_of_a_run_runs_nothing(drive: DriveEmulator, tm
     victim = tmp_path / "victim"
     bomb = pickle.dumps(Bomb(victim))
     project = FlowerProject.load(zoo_project(tmp_path, "fedavg", "plain"))
-    consent = Consent(project, Parties(AGGREGATOR, (DO,)), DO, auto_approve=False)
+    consent = Consent(project, Parties(AGGREGATOR, (DO,)), DO, auto_approve=False, sandboxed=False)
     consent.ask(project.code_hash(), {})
     store = RunStore(tmp_path / "state" / "runs")
     store.set_current(RunTag(7, 1.0))
