@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,13 @@ from runtimes import State, runtime_on, serve
 from syft_flwr.errors import ConfigurationError, CredentialsError, DriveError, StateMismatchError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
-from syft_flwr.models import Message
+from syft_flwr.models import DriveFile, Message
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import STATE_VARIABLE, TOKEN_VARIABLE
 from syft_flwr.state.bodies import BodyFiles
 from syft_flwr.state.journal import Spooled
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
 
 ME = "do@example.com"
 
@@ -241,3 +242,35 @@ def test_bodies_that_crashes_left_behind_are_removed_after_a_day_and_no_others(d
             os.utime(path, (0, 0))
         runtime.poll_once()
     assert set(bodies.directory.iterdir()) == {young, needed}
+
+
+class Interrupted(MemoryGateway):
+    """Lets something happen before its first list."""
+
+    meanwhile = staticmethod(lambda: None)
+
+    def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return super().list_files(query, oldest_first=oldest_first)
+
+
+def test_a_request_that_another_new_process_journals_while_this_one_begins_is_handled_here(
+    drive: MemoryDrive, clock: ManualClock, tmp_path: Path
+) -> None:
+    state = State(tmp_path / "state")
+    drive.gateway(ME)
+    gateway = Interrupted(drive, ME)
+    handled: list[bytes] = []
+    with (
+        runtime_on(drive.gateway("ds@example.com"), State(tmp_path / "ds"), clock, "ds@example.com", inline=True) as ds,
+        runtime_on(gateway, state, clock, ME, inline=True) as one,
+        runtime_on(drive.gateway(ME), state, clock, ME, inline=True) as other,
+    ):
+        ds.send([Request(ME, "flwr/zoo", "messages", b"x")])
+        clock.advance(5.0)
+        serve(one, Route("flwr/zoo", "messages", lambda body, _: handled.append(body)))
+        serve(other, Route("flwr/menagerie", "messages", lambda body, _: None))
+        gateway.meanwhile = other.poll_once
+        one.poll_once()
+    assert handled == [b"x"]

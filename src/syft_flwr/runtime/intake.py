@@ -136,6 +136,10 @@ class Intake:
         self._held_before, self._is_new = started, is_new
         self._dispatch.hold_older_than(started)
 
+    def holds(self, file: DriveFile) -> bool:
+        """Tell whether a request has to wait until :meth:`remember`."""
+        return not self.remembers and file.created_time < self._held_before
+
     def remember(self) -> None:
         """Let all requests go on: it is on record which of them are answered."""
         self.remembers, self.must_remember = True, False
@@ -176,9 +180,8 @@ class Intake:
         for message in committed.responses:
             self._parts.announced.expect(message)
             self._dispatch.thread.post(partial(self._dispatch.show_response, message))
-        self.must_remember |= not self.remembers and any(
-            row.file.created_time < self._held_before and wire.message_kind(row.file.name) == "request"
-            for row in committed.rows
+        self.must_remember |= any(
+            self.holds(row.file) and wire.message_kind(row.file.name) == "request" for row in committed.rows
         )
         self._dispatch.took(committed)
         self.wants_sweep = committed.wants_sweep

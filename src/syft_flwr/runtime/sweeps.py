@@ -127,10 +127,15 @@ class Sweeps:
         """Pass on what is listed, and note it; before the first request, look which have a reply, if need be."""
         for file in files:
             ids.add(file.id)
-            is_request = wire.message_kind(file.name) == "request"
-            if is_request and not (self._intake.remembers or self._parts.ledger.knows(file.id)):
+            if wire.message_kind(file.name) == "request" and self._must_remember_for(file):
                 self._remember()
             yield file
+
+    def _must_remember_for(self, request: DriveFile) -> bool:
+        if self._intake.remembers:
+            return False
+        # What is held may be in the journal: another process of the account may have brought it.
+        return self._intake.holds(request) or not self._parts.ledger.knows(request.id)
 
     def _remember(self) -> None:
         self._intake.note_replies(self._sweeper.own_replies())
