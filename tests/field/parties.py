@@ -11,6 +11,7 @@ from pathlib import Path
 import google.oauth2.credentials
 from runtimes import State, runtime_on, serve
 
+from syft_flwr.clock import DriveClock
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.errors import SyftFlwrError
 from syft_flwr.exchange.requester import Request
@@ -51,9 +52,8 @@ class Party:
                 patience=_PATIENCE,
                 rng=random.Random(0),
             )
-            self._runtime = self._open.enter_context(
-                runtime_on(gateway, self._state, world.clock, self.email, inline=True)
-            )
+            clock = DriveClock(world.clock, gateway.server_time)
+            self._runtime = self._open.enter_context(runtime_on(gateway, self._state, clock, self.email, inline=True))
             if self._answers:
                 serve(self._runtime, Route(APP, "messages", world.handle))
         return self._runtime
@@ -71,6 +71,15 @@ class Party:
             self._open = None
 
 
+class WallClock(ManualClock):
+    """A machine's clock, whose time of day somebody sets."""
+
+    shift = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.shift
+
+
 class World:
     """Parties behind one relay; what was handled, how often."""
 
@@ -80,7 +89,7 @@ class World:
         self.drive = drive
         self.relay = relay
         self.directory = directory
-        self.clock = ManualClock(start=time.time(), auto=True)
+        self.clock = WallClock(start=time.time(), auto=True)
         self.handled: Counter[bytes] = Counter()
         self._ahead = 0.0
         self._parties: dict[str, Party] = {}

@@ -1,0 +1,75 @@
+"""Random faults, kills and clock steps, one after the other and together: no loss, no repetition."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from parties import Party, World
+
+from syft_flwr.testing import DriveEmulator, FaultRelay
+from syft_flwr.testing.fault_kinds import KINDS, METHODS
+
+OWNERS = ("one@hospital.example", "two@hospital.example")
+ASKERS = ("lab@university.example", "group@institute.example")
+SLOW_KINDS = {"hung", "dripping", "late"}
+"""They take the test's own seconds; the suite of kinds has them."""
+HOUR = 3_600.0
+
+
+@pytest.mark.parametrize(
+    ("seed", "rounds"),
+    [
+        (1, 25),
+        (2, 25),
+        pytest.param(3, 1_500, marks=[pytest.mark.slow, pytest.mark.timeout(1_200)]),
+    ],
+)
+def test_whatever_goes_wrong_together_nothing_is_lost_or_repeated(tmp_path: Path, seed: int, rounds: int) -> None:
+    randoms = random.Random(seed)
+    with DriveEmulator() as drive, FaultRelay(drive.url, seed=seed) as relay:
+        world = World(drive, relay, tmp_path)
+        owners = [world.party(email, answers=True) for email in OWNERS]
+        askers = [world.party(email) for email in ASKERS]
+        asked: list[tuple[Party, str, bytes]] = []
+        for number in range(rounds):
+            for _ in range(randoms.randrange(3)):
+                body = b"%d %s" % (number, randoms.randbytes(randoms.choice((20, 9_000))))
+                asker = randoms.choice(askers)
+                if (future := world.ask(asker, randoms.choice(owners), body)) is not None:
+                    asked.append((asker, future, body))
+            trouble(world, randoms)
+            for _ in range(randoms.randrange(1, 4)):
+                world.step(randoms.choice((1.0, 10.0, 60.0)))
+            if randoms.random() < 0.5:
+                relay.clear()
+        relay.clear()
+        for _ in range(60):
+            world.step(60.0)
+            if all(world.answer(asker, future) is not None for asker, future, _ in asked):
+                break
+        lost = [body[:30] for asker, future, body in asked if not told(world.answer(asker, future), body)]
+        world.close()
+    assert len(asked) > rounds / 2
+    assert lost == []
+    assert {body[:30]: times for body, times in world.handled.items() if times > 1} == {}
+
+
+def trouble(world: World, randoms: random.Random) -> None:
+    """Let something go wrong: on the way, with a process, or with the machine's clock."""
+    what = randoms.random()
+    if what < 0.6:
+        kind = KINDS[randoms.choice(sorted(KINDS.keys() - SLOW_KINDS))]
+        method = randoms.choice(sorted(kind.methods & METHODS))
+        account = randoms.choice([None, *OWNERS, *ASKERS])
+        world.relay.add(kind.name, method=method, account=account, rate=randoms.choice((0.3, 1.0)), applied=False)
+    elif what < 0.8:
+        world.party(randoms.choice(OWNERS + ASKERS)).close()
+    else:
+        world.clock.shift = randoms.choice((0.0, -HOUR, HOUR, -30 * 24 * HOUR, 30 * 24 * HOUR))
+
+
+def told(answer: bytes | None, body: bytes) -> bool:
+    """Tell whether the sender has the reply, or an error reply that says why there is none."""
+    return answer == body[::-1] or b'"error"' in (answer or b"")
