@@ -89,8 +89,8 @@ def record(  # noqa: PLR0917 - typer passes options by name
 def _record_message(future_id: str, email: str | None, out: Path) -> None:
     with errors_end_the_command():
         from syft_flwr.cli.account import account_of, connected
+        from syft_flwr.cli.record_message import record_message
         from syft_flwr.errors import InvalidNameError
-        from syft_flwr.recording.message import record_message
         from syft_flwr.wire import is_future_id
 
         if not is_future_id(future_id):
