@@ -27,7 +27,9 @@ def record(  # noqa: PLR0917 - typer passes options by name
     redact: Annotated[
         bool,
         typer.Option(
-            "--redact", help="Replace addresses and names, each always by the same other one; no anonymisation."
+            "--redact",
+            help="Replace addresses and names, each always by the same other one, and make sizes coarse; "
+            "no anonymisation: IDs, times, and the names of apps and endpoints stay.",
         ),
     ] = False,
     repair: Annotated[
