@@ -214,4 +214,5 @@ def test_the_command_names_the_first_difference_and_exits_with_one(
     assert "the same: 9 messages, 9 answers" in command("--compare", "--handler", f"{__name__}:thanks", code=0)
     assert "can't import the handler nowhere:x" in command("--compare", "--handler", "nowhere:x", code=1)
     command("--handler", "old_handlers:answer", code=2)
+    command("--compare", "--only", "any", "--out", str(tmp_path / "small.jsonl"), code=2)
     command("--compare", "--handler", "old_handlers", code=2)

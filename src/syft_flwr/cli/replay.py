@@ -58,6 +58,8 @@ def replay(  # noqa: PLR0917 - typer passes options by name
     """Print a recorded feed as "watch" prints a live one. No account and no network are needed."""
     from syft_flwr.replay import replay as open_replay
 
+    if compare and (only is not None or out is not None):
+        raise typer.BadParameter("cut the recording first, and compare what is cut out then", param_hint="--compare")
     if only is not None or out is not None:
         _cut(recording, only, out, allow_cut_off=allow_cut_off)
         return
