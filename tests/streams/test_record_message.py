@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from accounts import APP, DO, DS
 from syft_flwr.cli.main import app
+from syft_flwr.cli.record_message import record_message
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import RecordingError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.exchange.requester import Request
-from syft_flwr.recording.message import record_message
 from syft_flwr.recording.reader import read_recording
 from syft_flwr.replay import Upload, replay
 from syft_flwr.rpc import P2PFileRpc

@@ -14,7 +14,10 @@ from reactivex.testing import TestScheduler
 
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.models import DriveFile, Message
+from syft_flwr.recording import read_recording
+from syft_flwr.recording.cut import cut
 from syft_flwr.replay import Replay, replay
+from syft_flwr.testing import compare
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 APP = "flwr/digits"
@@ -102,3 +105,22 @@ def test_the_aggregator_s_feed_replays_to_the_owners_responses(recordings: Path)
         asked = {u.name.removesuffix(".request") for u in feed.recorded_uploads if u.name.endswith(".request")}
     assert {message.future_id for message in responses} == asked
     assert {message.sender for message in responses} == {"do1@example.com", "do2@example.com"}
+
+
+@pytest.mark.parametrize("account", ["do1@example.com", "aggregator@example.com"])
+def test_each_exchange_of_a_federation_can_be_cut_out_and_replays_alone(
+    recordings: Path, account: str, tmp_path: Path
+) -> None:
+    recording = read_recording(of(recordings, account))
+    feed, messages, _ = play(recording.path)
+    replies = {upload.name: upload.body for upload in feed.uploads}
+    assert compare(recording).differences == []
+    for message in messages:
+        small = tmp_path / f"{message.future_id}.jsonl"
+        cut(recording, message.future_id, small)
+        alone, [only], _ = play(small)
+        assert (only.future_id, only.file_id) == (message.future_id, message.file_id)
+        name = f"{message.future_id}.response"
+        assert [upload.body for upload in alone.uploads] == [replies[name] for _ in {name} & replies.keys()]
+        named = [other.future_id for other in messages if other is not message and other.future_id in small.read_text()]
+        assert not named

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import pytest
 
 from accounts import APP, DO, DS, PATIENCE, Observed, PlainAccount, owner, serving, wait_until
 from syft_flwr.errors import ConfigurationError, RecordingError
+from syft_flwr.exchange.requester import Request
 from syft_flwr.feed import read_recording
-from syft_flwr.models import Message
+from syft_flwr.models import FOLDER_MIME_TYPE, Message
+from syft_flwr.recording import GatewayTap, Recorder
 from syft_flwr.replay import Replay, replay
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
-from syft_flwr.testing import DriveEmulator
+from syft_flwr.testing import DriveEmulator, ManualClock, MemoryDrive, MemoryState, runtime_on
 
 
 def echo(body: bytes) -> bytes:
@@ -190,6 +193,23 @@ def test_a_disk_that_fails_ends_the_recording_and_not_the_feed(drive: DriveEmula
         assert [each.where for each in live.errors] == ["recording the feed"]
         recorder.close()
     assert len(live.messages) == 2
+
+
+def test_what_finds_messages_is_recorded_as_a_sweep_whichever_thread_asked_for_the_start_token(
+    tmp_path: Path, manual_clock: ManualClock
+) -> None:
+    drive = MemoryDrive(manual_clock)
+    with runtime_on(drive.gateway(DS), MemoryState(tmp_path), manual_clock, DS, inline=True) as scientist:
+        scientist.send([Request(DO, APP, "messages", b"early")])
+    tap, start = GatewayTap(drive.gateway(DO)), {"token": "1", "folders": [], "pending": [], "futures": [], "done": []}
+    path = tmp_path / "feed.jsonl"
+    with Recorder(path, tap, account=DO, start=start, clock=manual_clock, report=lambda error: None):
+        sender = threading.Thread(target=tap.get_start_page_token)
+        sender.start()
+        sender.join(PATIENCE)
+        for query in ("trashed = false", f"mimeType = '{FOLDER_MIME_TYPE}' and trashed = false"):
+            assert list(tap.list_files(query))
+    assert [entry.kind for entry in read_recording(path).entries] == ["restart", "sweep", "folders", "end"]
 
 
 def test_redaction_replaces_addresses_and_names_each_by_the_same(drive: DriveEmulator, tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ def record(  # noqa: PLR0917 - typer passes options by name
     redact: Annotated[
         bool,
         typer.Option(
-            "--redact", help="Replace addresses and names, each always by the same other one; no anonymisation."
+            "--redact",
+            help="Replace addresses and names, each always by the same other one, and make sizes coarse; "
+            "no anonymisation: IDs, times, and the names of apps and endpoints stay.",
         ),
     ] = False,
     repair: Annotated[
@@ -89,8 +91,8 @@ def record(  # noqa: PLR0917 - typer passes options by name
 def _record_message(future_id: str, email: str | None, out: Path) -> None:
     with errors_end_the_command():
         from syft_flwr.cli.account import account_of, connected
+        from syft_flwr.cli.record_message import record_message
         from syft_flwr.errors import InvalidNameError
-        from syft_flwr.recording.message import record_message
         from syft_flwr.wire import is_future_id
 
         if not is_future_id(future_id):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,12 +43,28 @@ def replay(  # noqa: PLR0917 - typer passes options by name
         typer.Option("--only", metavar="ID", help="Write what concerns one exchange into --out, and print nothing."),
     ] = None,
     out: Annotated[Path | None, typer.Option(dir_okay=False, help="The new recording, with --only.")] = None,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Print the first decision that is not the recorded one, and exit with 1."),
+    ] = False,
+    handler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="With --compare: a handler for all endpoints, or P2PFileEvents; answers are compared, too.",
+        ),
+    ] = None,
 ) -> None:
     """Print a recorded feed as "watch" prints a live one. No account and no network are needed."""
     from syft_flwr.replay import replay as open_replay
 
+    if compare and (only is not None or out is not None):
+        raise typer.BadParameter("cut the recording first, and compare what is cut out then", param_hint="--compare")
     if only is not None or out is not None:
         _cut(recording, only, out, allow_cut_off=allow_cut_off)
+        return
+    if compare or handler is not None:
+        _compare(recording, handler, compare=compare, allow_cut_off=allow_cut_off)
         return
 
     if speed is not None and speed <= 0:
@@ -81,3 +99,37 @@ def _cut(recording: Path, only: str | None, out: Path | None, *, allow_cut_off: 
     with errors_end_the_command():
         lines = cut(read_recording(recording, allow_cut_off=allow_cut_off), only, out)
     typer.echo(f"{out}: {lines} lines", err=True)
+
+
+def _compare(path: Path, handler: str | None, *, compare: bool, allow_cut_off: bool) -> None:
+    if not compare:
+        raise typer.BadParameter("it goes with --compare", param_hint="--handler")
+    with errors_end_the_command(), printed_once():
+        from syft_flwr.recording.reader import read_recording
+        from syft_flwr.testing.regression import compare as compare_recording
+
+        recording = read_recording(path, allow_cut_off=allow_cut_off)
+        result = compare_recording(recording, None if handler is None else _loaded(handler))
+    if result.differences:
+        first, more = result.differences[0], len(result.differences) - 1
+        typer.echo(f"{path}: line {first.line}: {first.what}")
+        typer.echo(f"{more} more differ" if more else "nothing else differs", err=True)
+        raise typer.Exit(1)
+    answers = "answers were not compared: name a --handler" if handler is None else f"{result.replies} answers"
+    typer.echo(f"{path}: the same: {result.messages} messages, {answers}", err=True)
+
+
+def _loaded(name: str) -> Any:
+    """Import a handler from the working directory, or from what is installed."""
+    from syft_flwr.errors import ConfigurationError
+
+    module, _, attribute = name.partition(":")
+    if not (module and attribute):
+        raise typer.BadParameter(f"{name} is not MODULE:NAME", param_hint="--handler")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"can't import the handler {name}: {error}") from error
+    finally:
+        sys.path.pop(0)

@@ -90,6 +90,11 @@ class P2PFileEvents(SyftFlwrEvents):
         return self._email
 
     @property
+    def app_name(self) -> str:
+        """The app whose requests are answered."""
+        return self._app
+
+    @property
     def app_dir(self) -> Path:
         """Logical path of the app's data: ``SyftBox/{email}/app_data/{app_name}``."""
         return SyftP2PClient(self._email).app_data(self._app)

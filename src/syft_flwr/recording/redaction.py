@@ -1,9 +1,9 @@
 """Replace addresses and names in a recording, each always by the same other one.
 
-Which files there are, how they lie in folders, when they came and how large they were stays, and so do the names of
-apps and endpoints; so a redacted recording replays to the same events, and handlers are called, with zeros for a body.
-IDs, times and sizes are kept, checksums replaced, everything that is not known is left out. It is no anonymisation: who
-knows a size or a time may recognise a message by it.
+Which files there are, how they lie in folders, when they came and roughly how large they were stays, and so do the
+names of apps and endpoints; so a redacted recording replays to the same events, and handlers are called, with zeros for
+a body. IDs and times are kept, sizes made coarse, checksums replaced, everything that is not known is left out. It is
+no anonymisation: who knows an ID or a time may recognise a message by it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ _PLAIN = (
     "mimeType",
     "parents",
     "trashed",
-    "size",
     "createdTime",
     "headRevisionId",
     "ownedByMe",
@@ -121,10 +120,13 @@ class Redactor:
             redacted["poll"] = [self._page(page) for page in redacted["poll"]]
         if redacted.get("file") is not None:
             redacted["file"] = self.file(redacted["file"])
+        if redacted.get("size") is not None:
+            redacted["size"] = coarse(redacted["size"])
         if "upload" in redacted:
             upload = redacted["upload"]
             redacted["upload"] = {
                 **upload,
+                "size": coarse(upload["size"]),
                 "name": self.name(upload["name"]),
                 "properties": _status(upload["properties"]),
             }
@@ -133,6 +135,8 @@ class Redactor:
     def file(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Redact a ``drive#file`` resource."""
         file = {name: raw[name] for name in _PLAIN if name in raw}
+        if "size" in raw:
+            file["size"] = str(coarse(int(raw["size"])))
         if "sha256Checksum" in raw:
             file["sha256Checksum"] = hmac.digest(self._key, raw["sha256Checksum"].encode(), "sha256").hex()
         if "name" in raw:
@@ -168,6 +172,14 @@ class Redactor:
 
     def _digest(self, text: str) -> str:
         return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256").hex()[:12]
+
+
+def coarse(size: int) -> int:
+    """Return a size that all down to half of it, and itself, share; on the same side of each power of two.
+
+    So what was within a limit that is a power of two, as the default one is, still is, and what was beyond it, too.
+    """
+    return 2 ** ((size - 1).bit_length() - 1) + 1 if size > 1 else size
 
 
 def load_redactor(path: Path, me: str) -> Redactor:

@@ -90,12 +90,14 @@ class GatewayTap:
         if not self._listeners:
             yield from self._inner.list_files(query, oldest_first=oldest_first)
             return
-        # Whoever follows the feed sweeps as well; all others look for folders to write to.
+        # Whoever follows the feed sweeps as well; all others look for folders to write to. A request that is sent
+        # before the feed is followed may have asked for the start token on a thread of its own.
         by_feed = threading.get_ident() == self._feed_thread
         files: list[DriveFile] = []
         for file in self._inner.list_files(query, oldest_first=oldest_first):
             files.append(file)
             yield file
+        by_feed = by_feed or not all(file.is_folder for file in files)
         for listener in self._listeners:
             listener.listed(files, by_feed=by_feed)
 

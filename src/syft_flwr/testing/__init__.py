@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from syft_flwr.replay import Replay, ReplayEvent, replay
     from syft_flwr.testing.clock import ManualClock
     from syft_flwr.testing.memory_drive import MemoryDrive
+    from syft_flwr.testing.regression import compare
     from syft_flwr.testing.relay import FaultRelay
     from syft_flwr.testing.runtimes import MemoryState, runtime_on
     from syft_flwr.testing.strategies import feeds
@@ -28,6 +29,7 @@ __all__ = [
     "Replay",
     "ReplayEvent",
     "StoredFile",
+    "compare",
     "feeds",
     "replay",
     "runtime_on",
@@ -43,6 +45,7 @@ _HOMES = {
     "Replay": "syft_flwr.replay",
     "ReplayEvent": "syft_flwr.replay",
     "StoredFile": "drive_emulator",
+    "compare": "syft_flwr.testing.regression",
     "feeds": "syft_flwr.testing.strategies",
     "replay": "syft_flwr.replay",
     "runtime_on": "syft_flwr.testing.runtimes",

@@ -44,19 +44,25 @@ def differences(got: Sequence[Upload], expected: Sequence[Upload]) -> list[str]:
         if one is None or other is None:
             lines.append(f"upload {number}: {'missing' if one is None else 'not expected'}: {(one or other).name}")
             continue
-        if one.name != other.name:
-            lines.append(f"upload {number}: {one.name}, expected {other.name}")
-        if one.properties != other.properties:
-            lines.append(f"upload {number} ({one.name}): properties {one.properties}, expected {other.properties}")
-        if one.body != other.body:
-            at = next((i for i, (a, b) in enumerate(zip(one.body, other.body, strict=False)) if a != b), None)
-            at = min(len(one.body), len(other.body)) if at is None else at
-            sizes = f"{len(one.body)} and {len(other.body)} bytes"
-            lines += [
-                f"upload {number} ({one.name}): bodies of {sizes} differ from byte {at} on",
-                f"  got      {_excerpt(one.body, at)}",
-                f"  expected {_excerpt(other.body, at)}",
-            ]
+        lines += difference(f"upload {number} ({one.name})", one, other)
+    return lines
+
+
+def difference(label: str, got: Upload, expected: Upload) -> list[str]:
+    """Tell in what an upload differs from another one."""
+    lines = []
+    if got.name != expected.name:
+        lines.append(f"{label}: expected {expected.name}")
+    if got.properties != expected.properties:
+        lines.append(f"{label}: properties {got.properties}, expected {expected.properties}")
+    if got.body != expected.body:
+        at = next((i for i, (a, b) in enumerate(zip(got.body, expected.body, strict=False)) if a != b), None)
+        at = min(len(got.body), len(expected.body)) if at is None else at
+        lines += [
+            f"{label}: bodies of {len(got.body)} and {len(expected.body)} bytes differ from byte {at} on",
+            f"  got      {_excerpt(got.body, at)}",
+            f"  expected {_excerpt(expected.body, at)}",
+        ]
     return lines
 
 
