@@ -9,9 +9,14 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drive_emulator.errors import EmulatorError
 from drive_emulator.handle import load_server
+from drive_emulator.hosts import is_loopback
+
+if TYPE_CHECKING:
+    from drive_emulator.server import EmulatorServer
 
 _DESCRIPTION = """\
 Serve a local Google Drive: the v3 API for any number of accounts, until Ctrl-C or SIGTERM.
@@ -35,6 +40,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulat
             data=options.data,
             control=options.control,
             hosts=options.allow_host,
+            tls=options.tls or options.hosts,
         )
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -42,18 +48,22 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulat
         return _fail(f"can't serve on {options.host}:{options.port}: {error}")
     except EmulatorError as error:
         return _fail(str(error))
-    if not _is_here(options.host):
+    if not is_loopback(options.host):
         _say(f"warning: {options.host} is no loopback address: whoever reaches it can act as every account")
-    address = f"{options.host}:{server.port}"
-    if options.json:
-        about = {"host": address, "port": server.port, "url": f"http://{address}", "control": server.control_token}
-        ready = json.dumps(about)
-    else:
-        ready = f"Drive emulator on http://{address} (Ctrl-C stops it)\nexport DRIVE_EMULATOR_HOST={address}"
-        if server.control_token is not None:
-            ready += f"\nexport DRIVE_EMULATOR_CONTROL={server.control_token}"
-    server.run(lambda: print(ready, flush=True))  # noqa: T201 - what the command says
+    server.run(lambda: print(_describe(server, options), flush=True))  # noqa: T201 - what the command says
     return 0
+
+
+def _describe(server: EmulatorServer, options: argparse.Namespace) -> str:
+    address, ca = f"{server.host}:{server.port}", server.ca_file and str(server.ca_file)
+    about = {"host": address, "port": server.port, "url": server.url, "control": server.control_token}
+    if options.json:
+        return json.dumps({**about, "ca": ca, "proxy": server.proxy})
+    exports = {"DRIVE_EMULATOR_HOST": address, "DRIVE_EMULATOR_CONTROL": server.control_token, "SSL_CERT_FILE": ca}
+    if options.hosts:
+        exports = {"HTTPS_PROXY": server.proxy, "SSL_CERT_FILE": ca}
+    lines = [f"export {name}={value}" for name, value in exports.items() if value is not None]
+    return "\n".join([f"Drive emulator on {server.url} (Ctrl-C stops it)", *lines])
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -75,6 +85,12 @@ def _parser(program: str) -> argparse.ArgumentParser:
         action="store_true",
         help="serve statistics and faults under /emulator, to who sends the token that it prints",
     )
+    parser.add_argument("--tls", action="store_true", help="speak TLS, with a CA of its own that it names")
+    parser.add_argument(
+        "--hosts",
+        action="store_true",
+        help="stand in for www.googleapis.com and its like, too, for clients that know no other; implies --tls",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON when ready")
     return parser
 
@@ -83,10 +99,6 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"a port is between 0 and 65535, not {text}")
     return int(text)
-
-
-def _is_here(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _fail(message: str) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -68,15 +69,19 @@ class DriveEmulator:
         data: Directory that outlives the emulator; ``None`` for memory.
         port: 0 for a free one.
         process: Whether to run it in a child process, which can be killed.
+        tls: Whether to speak TLS, with a certificate of :attr:`ca_file`, and open :attr:`proxy`.
     """
 
-    def __init__(self, *, data: Path | None = None, port: int = 0, process: bool = False) -> None:
+    def __init__(self, *, data: Path | None = None, port: int = 0, process: bool = False, tls: bool = False) -> None:
         self._data = data
         self._port = port
         self._in_process = not process
+        self._tls = tls
         self._server: EmulatorServer | None = None
         self._child: subprocess.Popen[str] | None = None
         self._control_token = ""
+        self._ca_file: Path | None = None
+        self._proxy: str | None = None
 
     def start(self) -> Self:
         """Start serving; return when requests are answered.
@@ -86,11 +91,14 @@ class DriveEmulator:
             EmulatorError: It did not start; the message tells why.
         """
         if self._in_process:
-            self._server = load_server()(port=self._port, data=self._data, control=True)
+            self._server = load_server()(port=self._port, data=self._data, control=True, tls=self._tls)
             self._server.start()
             self._port, self._control_token = self._server.port, self._server.control_token or ""
+            self._ca_file, self._proxy = self._server.ca_file, self._server.proxy
         else:
-            self._child, self._port, self._control_token = _spawn(self._port, self._data)
+            self._child, ready = _spawn(self._port, self._data, tls=self._tls)
+            self._port, self._control_token, self._proxy = ready["port"], ready["control"], ready["proxy"]
+            self._ca_file = ready["ca"] and Path(ready["ca"])
         return self
 
     def stop(self) -> None:
@@ -141,7 +149,17 @@ class DriveEmulator:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}"
+        return f"{'https' if self._tls else 'http'}://{self.host}"
+
+    @property
+    def ca_file(self) -> Path | None:
+        """With TLS, the certificate that clients shall trust (``SSL_CERT_FILE``)."""
+        return self._ca_file
+
+    @property
+    def proxy(self) -> str | None:
+        """With TLS, the ``HTTPS_PROXY`` that leads clients here which hard-code ``www.googleapis.com``."""
+        return self._proxy
 
     @property
     def pid(self) -> int:
@@ -292,7 +310,11 @@ class DriveEmulator:
         self._ask("POST", "/tokens/revoke", {"email": email})
 
     def _ask(self, verb: str, path: str, body: Any = None) -> Any:
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT)
+        if self._ca_file is None:
+            connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT)
+        else:
+            context = ssl.create_default_context(cafile=self._ca_file)
+            connection = HTTPSConnection("127.0.0.1", self._port, timeout=_TIMEOUT, context=context)
         try:
             headers = {"Authorization": f"Bearer {self._control_token}"}
             connection.request(verb, f"/emulator{path}", None if body is None else json.dumps(body), headers)
@@ -329,16 +351,16 @@ def load_server() -> type[EmulatorServer]:
     return EmulatorServer
 
 
-def _spawn(port: int, data: Path | None) -> tuple[subprocess.Popen[str], int, str]:
+def _spawn(port: int, data: Path | None, *, tls: bool) -> tuple[subprocess.Popen[str], dict[str, Any]]:
     command = [sys.executable, "-m", "drive_emulator", "--port", str(port), "--control", "--json"]
+    command += ["--tls"] if tls else []
     command += [] if data is None else ["--data", str(data)]
     # Its errors go to a file: a pipe that nobody reads would fill up and stop it.
     with tempfile.TemporaryFile("w+") as errors:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)  # noqa: S603
         line = child.stdout.readline() if child.stdout else ""
         try:
-            ready = json.loads(line)
-            return child, ready["port"], ready["control"]
+            return child, json.loads(line)
         except ValueError as error:
             child.kill()
             child.communicate()

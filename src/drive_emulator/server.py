@@ -18,7 +18,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from drive_emulator.api.application import create_application
 from drive_emulator.api.call import TRANSPORT
 from drive_emulator.errors import EmulatorError, bad_body
+from drive_emulator.scratch import ScratchDirectory
 from drive_emulator.service import Service
+from drive_emulator.tunnel import Tunnel
 
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 10.0
@@ -33,6 +35,8 @@ class EmulatorServer:
         data: Directory to keep everything in; ``None`` for memory.
         control: Whether to offer the control plane, to those who send :attr:`control_token`.
         hosts: Names that it is reached by, beside loopback's and ``host``.
+        tls: Whether to speak TLS, with a certificate of a CA of its own (:attr:`ca_file`), and open a tunnel for
+            clients that hard-code Google's hosts (:attr:`proxy`).
 
     Raises:
         OSError: The address can't be bound, for one because the port is in use.
@@ -47,15 +51,22 @@ class EmulatorServer:
         data: Path | None = None,
         control: bool = False,
         hosts: Collection[str] = (),
+        tls: bool = False,
     ) -> None:
         self.control_token = secrets.token_urlsafe(24) if control else None
         self._socket = _listen(host, port)
+        self.host, self.port = host, self._socket.getsockname()[1]
+        self._scratch: ScratchDirectory | None = None
+        self.ca_file: Path | None = None
+        secured: dict[str, Any] = {}
         try:
             self.service = Service.open(data)
+            if tls:
+                secured = self._secure(data, [host, *hosts])
         except BaseException:
             self._socket.close()
             raise
-        self.host, self.port = host, self._socket.getsockname()[1]
+        self._tunnel = Tunnel(host, self.port) if tls else None
         config = uvicorn.Config(
             create_application(self.service, control=self.control_token, hosts=[host, *hosts]),
             http=_Protocol,
@@ -68,9 +79,30 @@ class EmulatorServer:
             date_header=False,
             timeout_keep_alive=120,
             timeout_graceful_shutdown=1,
+            **secured,
         )
-        self._server = _Server(config)
+        self._server = _Server(config, self._tunnel)
         self._thread: threading.Thread | None = None
+
+    def _secure(self, data: Path | None, hosts: Collection[str]) -> dict[str, Any]:
+        from drive_emulator.tls import write_certificates  # needs a package of its own
+
+        if data is None:
+            self._scratch = ScratchDirectory()
+            directory = self._scratch.path
+        else:
+            directory = data / "tls"
+        self.ca_file, certificate = write_certificates(directory, hosts)
+        return {"ssl_certfile": certificate}
+
+    @property
+    def url(self) -> str:
+        return f"{'http' if self.ca_file is None else 'https'}://{self.host}:{self.port}"
+
+    @property
+    def proxy(self) -> str | None:
+        """What to set ``HTTPS_PROXY`` to, once it serves."""
+        return None if self._tunnel is None else f"http://{self.host}:{self._tunnel.port}"
 
     def run(self, announce: Callable[[], None] = lambda: None) -> None:
         """Serve in this thread until SIGINT, SIGTERM or :meth:`stop`; call ``announce`` once signals are heeded."""
@@ -78,8 +110,7 @@ class EmulatorServer:
         try:
             self._server.run(sockets=[self._socket])
         finally:
-            self.service.close()
-            self._socket.close()
+            self._close()
 
     def start(self) -> None:
         """Serve in a thread of its own; return when it is ready.
@@ -96,10 +127,16 @@ class EmulatorServer:
         """Stop serving and close the store; idempotent. From any thread but the server's."""
         self._server.request_exit()
         if self._thread is None:
-            self.service.close()
-            self._socket.close()
+            self._close()
             return
         self._thread.join(_STOP_TIMEOUT)
+
+    def _close(self) -> None:
+        self.service.close()
+        self._socket.close()
+        if self._scratch is not None:
+            self._scratch.remove()
+            self._scratch = None
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -119,8 +156,9 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """A server that says when it is ready, and stops without being polled."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, tunnel: Tunnel | None) -> None:
         super().__init__(config)
+        self._tunnel = tunnel
         self.ready = threading.Event()
         self.announce: Callable[[], None] = lambda: None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -129,12 +167,16 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop, self._exit = asyncio.get_running_loop(), asyncio.Event()
         await super().startup(sockets)
+        if self._tunnel is not None:
+            await self._tunnel.start()
         self.ready.set()
         self.announce()
 
     async def main_loop(self) -> None:
         if self._exit is not None and not self.should_exit:
             await self._exit.wait()
+        if self._tunnel is not None:
+            self._tunnel.close()
 
     def request_exit(self) -> None:
         self.should_exit = True

@@ -7,7 +7,6 @@ at the loopback address (DNS rebinding) has no foreign origin, but a ``Host`` th
 from __future__ import annotations
 
 from collections.abc import Collection
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,9 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from drive_emulator.api.call import error_response
 from drive_emulator.errors import forbidden
+from drive_emulator.hosts import GOOGLES_HOSTS, is_loopback
 
-GOOGLES = "www.googleapis.com"
-"""What clients ask for that know no other name; ``/etc/hosts`` can lead them here."""
 _EXPOSED = "Content-Length, Content-Range, Date, Location, Range, X-Goog-Upload-Status, X-HTTP-Status-Code-Override"
 
 
@@ -32,7 +30,7 @@ class Guard:
 
     def __init__(self, application: ASGIApp, hosts: Collection[str]) -> None:
         self._application = application
-        self._hosts = {GOOGLES, *(host.lower() for host in hosts)}
+        self._hosts = {*GOOGLES_HOSTS, *(host.lower() for host in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -53,15 +51,7 @@ class Guard:
             name = (urlsplit(url).hostname or "").rstrip(".")
         except ValueError:
             return False
-        return name in self._hosts or name == "localhost" or name.endswith(".localhost") or is_loopback(name)
-
-
-def is_loopback(name: str) -> bool:
-    """Tell whether the text is a loopback address."""
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+        return name in self._hosts or is_loopback(name)
 
 
 def _refuse(message: str) -> Response:
