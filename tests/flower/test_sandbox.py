@@ -263,13 +263,14 @@ def test_whatever_an_app_leaves_in_place_of_its_reply_is_no_reply(
 
 
 def test_the_host_speaks_with_a_process_of_any_program_that_stands_in(
-    tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     program(tmp_path / "bin", STAND_IN)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     assert shutil.which("bwrap") == str(tmp_path / "bin" / "bwrap")
     (project / "zoo" / "clients.py").write_text(
-        "from flwr.app import Message, RecordDict\nfrom flwr.clientapp import ClientApp\napp = ClientApp()\n"
+        "print('look\\x1b[2J')\nfrom flwr.app import Message, RecordDict\n"
+        "from flwr.clientapp import ClientApp\napp = ClientApp()\n"
         "app.train()(lambda message, context: Message(RecordDict(), reply_to=message))\n"
         "app.evaluate()(lambda message, context: __import__('os')._exit(3))\n"
     )
@@ -280,3 +281,4 @@ def test_the_host_speaks_with_a_process_of_any_program_that_stands_in(
         dying = encode(Message(RecordDict(), NODE, "evaluate"))
         assert apps.run(Task([dying], context()), 60.0).crash.endswith("without a reply, exit code 3")
     assert not (tmp_path / "jobs").exists()
+    assert r"look\x1b[2J" in capfd.readouterr().err

@@ -22,6 +22,7 @@ from pathlib import Path
 from syft_flwr.flower._compat import reseed
 from syft_flwr.flower.job import AppSpec, JobFiles, load_checked
 from syft_flwr.flower.logs import adapt_flowers_lines
+from syft_flwr.flower.preload import preload
 from syft_flwr.flower.project_files import project_files
 from syft_flwr.flower.sources import import_from_sources
 
@@ -64,6 +65,7 @@ def main(descriptor: int) -> None:
     os.set_inheritable(descriptor, False)
     orders = Connection(descriptor)
     spec, job = orders.recv()
+    preload(libraries(Path(spec.project_dir)))  # while there is no message yet
     work(spec, job, orders)
 
 

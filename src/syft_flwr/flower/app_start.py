@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,14 +15,16 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, Pipe, wait
 from multiprocessing.context import ForkServerProcess
 from types import ModuleType
-from typing import Protocol
+from typing import IO, Protocol
 
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower import app_process, preload
 from syft_flwr.flower.job import AppSpec, JobFiles, Task
 from syft_flwr.flower.sandbox import Sandbox
+from syft_flwr.printable import printable
 
-SECONDS_TO_END = 5.0
+_SECONDS_TO_END = 5.0
+_LONGEST_LINE = 20_000  # bytes
 
 
 class _Process(Protocol):
@@ -61,14 +64,14 @@ class App:
             return self._job, f"the ClientApp was stopped after {timeout:.1f} s, when the message's ttl was over"
         if _says_done(self._orders):
             return self._job, ""
-        return self._job, _describe(self._process.join(SECONDS_TO_END))
+        return self._job, _describe(self._process.join(_SECONDS_TO_END))
 
     def kill(self) -> None:
         self._process.kill()
 
     def end(self) -> None:
         """Give the process some seconds to end by itself, then kill it and whatever it has left running."""
-        self._process.join(SECONDS_TO_END)
+        self._process.join(_SECONDS_TO_END)
         self._process.kill()
         self._process.join()
         self._orders.close()
@@ -143,12 +146,23 @@ def start_app_in(sandbox: Sandbox, spec: AppSpec, job: JobFiles) -> App:
             sandbox.command(job.directory, job.results, command),
             env=sandbox.environment(),
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,  # through a terminal, it could read what the owner types
+            stderr=subprocess.STDOUT,
             pass_fds=[theirs.fileno()],
             start_new_session=True,  # Ctrl-C in a terminal is for the owner
         )
+    threading.Thread(target=_pass_on, args=(process.stdout,), name="flower-output", daemon=True).start()
     with suppress(ConnectionError):  # told when there is something to do
         orders.send((spec, job))
     return App(_Sandboxed(process), orders, job)
+
+
+def _pass_on(output: IO[bytes]) -> None:
+    """Print what a process prints, line by line; nothing of it steers a terminal."""
+    with output:
+        while line := output.readline(_LONGEST_LINE):
+            text = line.decode(errors="replace").removesuffix("\n")
+            print(printable(text, _LONGEST_LINE), file=sys.stderr, flush=True)  # noqa: T201 - it is the app's output
 
 
 @contextmanager

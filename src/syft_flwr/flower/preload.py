@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 
 VARIABLE = "SYFT_FLWR_PRELOAD"
 """Names of modules, separated by commas."""
 
-for _name in filter(None, os.environ.pop(VARIABLE, "").split(",")):
-    with suppress(Exception, SystemExit):  # told when the app imports it, if it matters
-        importlib.import_module(_name)
+
+def preload(names: Iterable[str]) -> None:
+    """Import modules, as far as they can be."""
+    for name in names:
+        with suppress(Exception, SystemExit):  # told when the app imports it, if it matters
+            importlib.import_module(name)
+
+
+preload(filter(None, os.environ.pop(VARIABLE, "").split(",")))
