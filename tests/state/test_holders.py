@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -231,3 +232,16 @@ def test_what_a_process_closed_stays_dead_as_long_as_it_runs_and_its_file_goes_w
 
     with closing(Holder(tmp_path)) as mine:
         assert names_in(tmp_path) == {f"{mine.id}.lock"}
+
+
+def test_a_copy_of_the_state_of_a_process_at_work_is_refused_until_that_process_is_gone(tmp_path, child):
+    child.stdout.readline()
+    copy = tmp_path / "copy" / "holders"
+    shutil.copytree(tmp_path, copy, ignore=shutil.ignore_patterns("copy"))
+    for _ in range(2):
+        with pytest.raises(StateError, match=rf"copy is a copy of the state of process {child.pid}, which is at work"):
+            Holder(copy)
+    child.kill()
+    child.wait()
+    with closing(Holder(copy)) as holder:
+        assert names_in(copy) == {f"{holder.id}.lock"}

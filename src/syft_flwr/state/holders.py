@@ -10,15 +10,19 @@ import functools
 import os
 import re
 import secrets
+import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
 
 from syft_flwr.errors import StateError
 from syft_flwr.private import make_private_directory
+from syft_flwr.settings import STATE_VARIABLE
 
 _ID = re.compile(r"[0-9]+-[0-9a-f]{16}")
 _ATTEMPTS = 100
+_NEWBORN = 0.01
+"""Seconds between two looks at a file that may be about to be locked."""
 
 
 class Holder:
@@ -36,12 +40,13 @@ class Holder:
         """Come alive in ``directory`` (made with mode 0700), which all processes of the account share.
 
         Raises:
-            StateError: The file can't be made or locked.
+            StateError: The file can't be made or locked, or the directory is a copy of one where a process is at work.
         """
         self._directory = directory
         try:
             make_private_directory(directory)
             for path in directory.glob("*.lock"):
+                _refuse_a_copy(path)
                 is_alive(directory, path.stem)
             for path in directory.glob("*.closed"):
                 if not _is_running(path.stem):
@@ -106,6 +111,28 @@ def is_alive(directory: Path, holder_id: str) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def _refuse_a_copy(path: Path) -> None:
+    """Raise if a file is the copy of one that a running process has locked: the copy itself is not locked.
+
+    The files are copied with the state directory. Two that both go on would answer each request twice.
+    """
+    for _ in range(_ATTEMPTS):  # a process that is coming alive has made its file, and not locked it yet
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            if not _is_running(path.stem) or path.with_suffix(".closed").exists():
+                return
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+        if not path.exists():
+            return
+        time.sleep(_NEWBORN)
+    raise StateError(
+        f"{path.parents[1]} is a copy of the state of process {path.stem.partition('-')[0]}, which is at work with the "
+        f"original: both would answer. End that process, or set {STATE_VARIABLE} to a directory of its own"
+    )
 
 
 def _is_running(holder_id: str) -> bool:
