@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 
 from syft_flwr.cli.main import app
 from syft_flwr.errors import ConfigurationError
-from syft_flwr.flower.run_record import RunRecord
-from syft_flwr.flower.runs import event_log
+from syft_flwr.flower.runs import RunRecord, event_log
 
 OWNERS = ("do1@example.com", "do2@example.com")
 

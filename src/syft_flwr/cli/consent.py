@@ -20,7 +20,7 @@ class Consent:
     """One owner's consent to one project: asked for on the terminal, or given on the command line."""
 
     def __init__(
-        self, project: FlowerProject, parties: Parties, email: str, *, auto_approve: bool, sandboxed: bool
+        self, project: FlowerProject, parties: Parties, email: str, *, auto_approve: bool, sandboxed: bool = False
     ) -> None:
         """Look at the project; nothing of it is executed.
 

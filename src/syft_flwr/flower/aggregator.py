@@ -30,7 +30,7 @@ from syft_flwr.flower.progress import Fanout, Progress, silent
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.recorder import Recorder
 from syft_flwr.flower.resumption import Resumption
-from syft_flwr.flower.run_record import RunRecord
+from syft_flwr.flower.runs import RunRecord
 from syft_flwr.flower.tally import Tally
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_directories, write_private

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import faulthandler
 import gc
+import importlib.machinery
 import os
 import signal
 import sys
@@ -18,13 +19,13 @@ import threading
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import CodeType
 
 from syft_flwr.flower._compat import reseed
 from syft_flwr.flower.job import AppSpec, JobFiles, load_checked
 from syft_flwr.flower.logs import adapt_flowers_lines
 from syft_flwr.flower.preload import preload
 from syft_flwr.flower.project_files import project_files
-from syft_flwr.flower.sources import import_from_sources
 
 DONE = b"done"
 FORK_SAFE = frozenset({"numpy", "pandas", "scipy", "sklearn", "torch"})
@@ -88,6 +89,37 @@ def libraries(project_dir: Path) -> list[str]:
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     found[node.module] = None
     return [name for name in found if name.partition(".")[0] in FORK_SAFE]
+
+
+class _SourceLoader(importlib.machinery.SourceFileLoader):
+    """Compiles the source each time; neither reads nor writes bytecode."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def import_from_sources(directory: Path) -> None:
+    """Make this process import everything below a directory from its sources; call it before the first such import.
+
+    Python prefers a ``__pycache__`` that looks fresh, and whoever can write into a project can make one that looks so.
+    What a data owner has approved is the source.
+    """
+    root = directory.absolute()
+
+    def hook(entry: str) -> importlib.machinery.FileFinder:
+        path = Path(entry).absolute()
+        if not path.is_dir() or not path.is_relative_to(root):
+            raise ImportError(entry)  # how a hook says that a path is not for it
+        return importlib.machinery.FileFinder(
+            entry,
+            (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+            (_SourceLoader, importlib.machinery.SOURCE_SUFFIXES),
+            (importlib.machinery.SourcelessFileLoader, importlib.machinery.BYTECODE_SUFFIXES),
+        )
+
+    sys.path_hooks.insert(0, hook)
+    sys.path_importer_cache.clear()
 
 
 if __name__ == "__main__":

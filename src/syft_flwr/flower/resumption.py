@@ -11,7 +11,7 @@ from syft_flwr.flower._compat import FLWR_VERSION
 from syft_flwr.flower.checkpoints import Checkpoints
 from syft_flwr.flower.journal import EarlierRun
 from syft_flwr.flower.playback import Playback
-from syft_flwr.flower.run_record import RUN_FILE, RunRecord
+from syft_flwr.flower.runs import RUN_FILE, RunRecord
 
 
 @dataclass(frozen=True, slots=True)

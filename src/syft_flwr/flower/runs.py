@@ -1,6 +1,7 @@
 """Runs of an aggregator on this machine, from their directories: what they are and how they stand.
 
-An aggregator writes its events to ``events.jsonl`` in the run's directory and keeps that file locked while it lives.
+An aggregator writes ``run.json``, which run it is, and its events to ``events.jsonl`` in the run's directory, and keeps
+that file locked while it lives.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import io
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,11 +19,46 @@ from typing import Any, Literal
 
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.flower.progress import JsonLines, Progress
-from syft_flwr.flower.run_record import RUN_FILE, RunRecord
-from syft_flwr.private import create_private, make_directories, open_private
+from syft_flwr.private import create_private, make_directories, open_private, write_private
 
+RUN_FILE = "run.json"
 _EVENTS = "events.jsonl"
 State = Literal["running", "complete", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run of an aggregator. ``started`` is Unix seconds of its clock; ``pid`` the process that has it in hand."""
+
+    project: str
+    directory: str
+    project_hash: str
+    run_id: str
+    started: float
+    owners: tuple[str, ...]
+    run_config: Mapping[str, bool | float | int | str]
+    flwr: str
+    pid: int
+
+    def write(self, out: Path) -> None:
+        write_private(out / RUN_FILE, json.dumps(asdict(self), indent=2).encode() + b"\n")
+
+    @classmethod
+    def read(cls, out: Path) -> RunRecord:
+        """Read the record of a run.
+
+        Raises:
+            FileNotFoundError: There is none.
+            ConfigurationError: It is damaged.
+            StateError: Others could have written it.
+        """
+        with open_private(out / RUN_FILE) as file:
+            content = file.read()
+        try:
+            raw = json.loads(content)
+            return cls(**{**raw, "owners": tuple(raw["owners"]), "started": float(raw["started"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigurationError(f"{out / RUN_FILE} is damaged: {error}") from error
 
 
 @dataclass(slots=True)
