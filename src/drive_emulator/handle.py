@@ -192,6 +192,14 @@ class DriveEmulator:
         """Forget all accounts, files, counts, faults and behaviour; time stays advanced."""
         self._ask("POST", "/reset")
 
+    def save(self, path: Path) -> None:
+        """Write everything that is stored into one file, a snapshot."""
+        self._ask("POST", "/save", {"path": str(path.absolute())})
+
+    def load(self, path: Path) -> None:
+        """Begin again from a snapshot: what it holds takes the place of everything; faults and counts stay."""
+        self._ask("POST", "/load", {"path": str(path.absolute())})
+
     def files(self, *, content: bool = True) -> list[StoredFile]:
         """Return everything that is stored, of all accounts, oldest first, without the My Drive folders."""
         return [_to_stored(raw) for raw in self._ask("GET", f"/files?content={str(content).lower()}")]
