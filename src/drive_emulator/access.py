@@ -78,14 +78,16 @@ class Access:
                 )
         return list(found.values())
 
-    def refresh(self, file: File, *, also_tell: Collection[str] = ()) -> None:
+    def refresh(self, file: File, *, also_tell: Collection[str] = (), shared: bool = False) -> None:
         """Recompute the roles and the trashed state of a file that was just written, and of what lies below it.
 
-        The file itself is logged for everyone concerned; below it, only where something changed.
+        The file itself is logged for everyone who sees it, below it only what changed. Who sees a file besides is no
+        change to others: sharing is logged for the owner and for those whose role it changes.
 
         Args:
             file: Its stored state.
             also_tell: Accounts without access whose log gets a tombstone nonetheless.
+            shared: Whether nothing changed but who can see it.
         """
         waiting: deque[tuple[File, Collection[str]]] = deque([(file, also_tell)])
         while waiting:
@@ -98,15 +100,21 @@ class Access:
                 {} if parent is None else load_roles(self._database, parent.id),
                 load_permissions(self._database, node.id),
             )
-            changed = trashed != node.trashed or before != after
-            if trashed != node.trashed:
+            retrashed = trashed != node.trashed
+            changed = retrashed or before != after
+            if retrashed:
                 node.trashed = trashed
                 node.version += 1
                 update_file(self._database, node)
             if before != after:
                 lost: list[tuple[str, Role | None]] = [(account, None) for account in before if account not in after]
                 set_roles(self._database, node.id, [*after.items(), *lost])
-            concerned = [*after, *before, *tell] if changed or node is file else [a for a in tell if a in after]
+            if retrashed or (node is file and not shared):
+                concerned = [*after, *before, *tell]
+            else:
+                owner = [node.owner] if changed or node is file else []
+                regraded = [a for a in (*after, *before) if after.get(a) != before.get(a)]
+                concerned = [*owner, *regraded, *(account for account in tell if account in after)]
             self._changes.append(node.id, dict.fromkeys(concerned))
             if changed and node.is_folder:
                 # Who sees this folder appear or vanish sees the parent of what lies in it change, too.

@@ -54,6 +54,11 @@ class BlobStore:
         (self.directory / name).touch(mode=0o600)
         return f"fs:{name}"
 
+    def restore(self, blob: str, data: bytes) -> None:
+        """Write a large body back under its name, as a snapshot kept it."""
+        self.path(blob).touch(mode=0o600)
+        self.path(blob).write_bytes(data)
+
     def path(self, blob: str) -> Path:
         return self.directory / blob.removeprefix("fs:")
 

@@ -49,8 +49,13 @@ class ChangeLog:
         self._database = database
         self._clock = clock
         self._behaviour = behaviour
-        (head,) = database.row("SELECT MAX(seq) FROM view") or (None,)
-        self._head: int = head or 0
+        self._head = 0
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Go on behind the newest entry of the database, and never back."""
+        (newest,) = self._database.row("SELECT MAX(seq) FROM view") or (None,)
+        self._head = max(self._head, newest or 0)
 
     def append(self, file_id: str, accounts: Iterable[str]) -> None:
         """Move the file to the end of these accounts' logs; each must have a view of it, if only of the past."""

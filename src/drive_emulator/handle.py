@@ -11,45 +11,19 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from drive_emulator.errors import EmulatorError
+from drive_emulator.stored_file import StoredFile, to_stored_file
 
 if TYPE_CHECKING:
     from drive_emulator.server import EmulatorServer
 
 _TIMEOUT = 60.0
 _STOP_TIMEOUT = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file or folder as it lies in the emulator, whoever may see it.
-
-    Attributes:
-        path: Names from the owner's My Drive down to its own, ``"My Drive/SyftBox/…"`` joined by slashes.
-        owner: E-mail address.
-        roles: Role of each address with access, inherited ones included; links appear under their permission ID.
-        size: In bytes; ``None`` for folders.
-        content: ``None`` for folders, and where content was not asked for.
-    """
-
-    id: str
-    name: str
-    path: str
-    mime_type: str
-    parent: str | None
-    owner: str
-    trashed: bool
-    created_time: str
-    size: int | None
-    roles: Mapping[str, str]
-    properties: Mapping[str, str]
-    content: bytes | None
 
 
 class DriveEmulator:
@@ -192,9 +166,17 @@ class DriveEmulator:
         """Forget all accounts, files, counts, faults and behaviour; time stays advanced."""
         self._ask("POST", "/reset")
 
+    def save(self, path: Path) -> None:
+        """Write everything that is stored into one file, a snapshot."""
+        self._ask("POST", "/save", {"path": str(path.absolute())})
+
+    def load(self, path: Path) -> None:
+        """Begin again from a snapshot: what it holds takes the place of everything; faults and counts stay."""
+        self._ask("POST", "/load", {"path": str(path.absolute())})
+
     def files(self, *, content: bool = True) -> list[StoredFile]:
         """Return everything that is stored, of all accounts, oldest first, without the My Drive folders."""
-        return [_to_stored(raw) for raw in self._ask("GET", f"/files?content={str(content).lower()}")]
+        return [to_stored_file(raw) for raw in self._ask("GET", f"/files?content={str(content).lower()}")]
 
     def advance(self, seconds: float) -> None:
         """Move the emulator's clock forward: delayed feed entries fall due, tokens expire."""
@@ -367,21 +349,3 @@ def _spawn(port: int, data: Path | None, *, tls: bool) -> tuple[subprocess.Popen
             errors.seek(0)
             reason = errors.read().strip().removeprefix("error: ") or line.strip()
             raise EmulatorError(f"the emulator did not start: {reason}") from error
-
-
-def _to_stored(raw: Mapping[str, Any]) -> StoredFile:
-    content = raw.get("content")
-    return StoredFile(
-        id=raw["id"],
-        name=raw["name"],
-        path="/".join(raw["path"]),
-        mime_type=raw["mimeType"],
-        parent=raw["parent"],
-        owner=raw["owner"],
-        trashed=raw["trashed"],
-        created_time=raw["createdTime"],
-        size=raw["size"],
-        roles=raw["roles"],
-        properties=raw["properties"],
-        content=None if content is None else base64.b64decode(content),
-    )

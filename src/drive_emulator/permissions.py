@@ -82,7 +82,7 @@ class Permissions:
         if permission not in {p.id for p in load_permissions(self._database, file.id)}:
             raise forbidden("cannotRemoveInheritedPermission", "This permission is inherited from a folder.")
         self._database.execute("DELETE FROM permission WHERE file_id = ? AND id = ?", file.id, permission)
-        self._touch(file)
+        self._touch(file, shared=True)
         if held.type == "user":
             set_view(self._database, held.grantee, file.id, shared_at=None, shared_by=None)
 
@@ -95,15 +95,15 @@ class Permissions:
             save_permission(self._database, file.id, former)
         else:
             save_permission(self._database, file.id, wanted)
-        self._touch(file)
+        self._touch(file, shared=wanted.role != "owner")
         if wanted.type in ("user", "group"):
             now = self._clock.milliseconds()
             set_view(self._database, wanted.grantee, file.id, shared_at=now, shared_by=account.key)
 
-    def _touch(self, file: File) -> None:
+    def _touch(self, file: File, *, shared: bool) -> None:
         file.version += 1
         update_file(self._database, file)
-        self._access.refresh(file)
+        self._access.refresh(file, shared=shared)
 
     def _find(self, file: File, permission: str) -> Permission:
         for held in self._access.effective_permissions(file):

@@ -170,6 +170,18 @@ class Database:
         for (table,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
             self.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the schema
 
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        """Copy everything into an empty database."""
+        self._connection.backup(target)
+
+    def copy_from(self, source: sqlite3.Connection) -> None:
+        """Copy the rows of such a copy into our tables, which must be empty, in the transaction under way."""
+        for (table,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            rows = source.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - names from the schema
+            if rows:
+                marks = ", ".join("?" * len(rows[0]))
+                self.execute_many(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)  # noqa: S608 - likewise
+
     def close(self) -> None:
         self._connection.close()
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from emulator_steps import ALICE, BOB, FILES, Raw, changed, changes, create, folder, refusal, share, start
+from emulator_steps import ALICE, BOB, CAROL, FILES, Raw, changed, changes, create, folder, refusal, share, start
 
 from drive_emulator import DriveEmulator, changelog
 
@@ -208,6 +208,31 @@ def test_a_star_is_nobody_elses_business(alice: Any, bob: Any) -> None:
 
     assert changed(alice, tokens[0]) == []
     assert changed(bob, tokens[1]) == [file]
+
+
+def test_sharing_with_one_more_is_news_to_the_owner_and_to_that_one_only(alice: Any, bob: Any, carol: Any) -> None:
+    inbox = folder(alice, "inbox")
+    share(alice, inbox, BOB)
+    file = create(bob, "x", inbox)
+    tokens = [(client, start(client)) for client in (alice, bob, carol)]
+
+    permission = share(alice, inbox, CAROL)
+    assert [changed(client, token) for client, token in tokens] == [[inbox], [file], [inbox, file]]
+
+    tokens = [(client, start(client)) for client in (alice, bob, carol)]
+    alice.permissions().delete(fileId=inbox, permissionId=permission).execute()
+    assert [changed(client, token) for client, token in tokens] == [[inbox], [file], [inbox, file]]
+
+
+def test_a_new_owner_is_news_to_everyone(alice: Any, bob: Any, carol: Any) -> None:
+    file = create(alice, "x")
+    share(alice, file, BOB)
+    share(alice, file, CAROL)
+    token = start(carol)
+    body = {"type": "user", "role": "owner", "emailAddress": BOB}
+    alice.permissions().create(fileId=file, body=body, transferOwnership=True).execute()
+
+    assert changed(carol, token) == [file]
 
 
 def test_a_parent_is_shown_only_to_those_who_can_see_it(alice: Any, bob: Any) -> None:

@@ -7,11 +7,13 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from drive_emulator import snapshots
 from drive_emulator.accounts import is_address
 from drive_emulator.alterations import Alteration, alter
 from drive_emulator.api.call import MAX_JSON, ApiResponse, bearer_token, error_response, parse_json
@@ -45,6 +47,8 @@ def control_routes(service: Service, token: str) -> list[StrictRoute]:
         ("GET", "/behaviour", lambda s, _r, _b: asdict(s.drive.behaviour)),
         ("PATCH", "/behaviour", _set_behaviour),
         ("POST", "/advance", _advance),
+        ("POST", "/save", lambda s, _r, b: snapshots.save(s.drive, _path_of(b))),
+        ("POST", "/load", lambda s, _r, b: snapshots.load(s.drive, _path_of(b))),
         ("POST", "/touch", _touch),
         ("PATCH", "/files/{file_id}", _alter),
         ("POST", "/tokens", _issue_tokens),
@@ -182,6 +186,13 @@ def _email(body: Any) -> str:
     if not isinstance(email, str) or not is_address(email):
         raise invalid("email", "An e-mail address is needed.")
     return email
+
+
+def _path_of(body: Any) -> Path:
+    path = Path(_text(body, "path", "") if isinstance(body, dict) else "")
+    if not path.is_absolute() or "\0" in str(path):
+        raise invalid("path", "The path of a snapshot is absolute.")
+    return path
 
 
 def _text(body: Any, name: str, default: str) -> str:
