@@ -47,12 +47,8 @@ def test_the_lock_names_one_version_of_each_package_and_no_place() -> None:
 
 def test_the_lock_has_all_that_is_asked_for_in_a_version_that_will_do() -> None:
     pins = dict(line.split("==") for line in LOCK if not line.startswith("#"))
-<<<<<<< HEAD
     ours = (r for r in map(Requirement, EVERY) if r.name != PROJECT["name"])
     wanted = [r for r in ours if r.marker is None or r.marker.evaluate({"extra": ""})]
-=======
-    wanted = [r for r in map(Requirement, EVERY) if r.name != PROJECT["name"] and (not r.marker or r.marker.evaluate())]
->>>>>>> flower
     assert {canonicalize_name(r.name) for r in wanted} <= {*pins}
     for requirement in wanted:
         assert requirement.specifier.contains(Version(pins[canonicalize_name(requirement.name)])), str(requirement)

@@ -144,6 +144,7 @@ def test_the_digits_example_trains_over_drive_and_tells_metrics_and_bill(tmp_pat
     assert {"ready", "round", "working", "done", "metrics", "stopped", "bill"} <= {event["event"] for event in events}
 
 
+@pytest.mark.slow
 def test_two_runs_one_after_the_other_on_the_same_drive_both_complete(tmp_path: Path) -> None:
     project = zoo(tmp_path, "fedavg", "plain")
     for number in (1, 2):

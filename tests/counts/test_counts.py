@@ -79,6 +79,7 @@ def test_the_rivals_idle_hour_is_what_their_polls_add_up_to() -> None:
     assert found["grouped"] == (1_800 + 60, 186_000)
 
 
+@pytest.mark.slow
 def test_a_federation_of_two_owners_writes_and_downloads_no_more_than_it_did() -> None:
     with local_drive() as drive:
         costs, seconds = train("feed", drive, 2, interval=0.25)

@@ -96,6 +96,7 @@ def test_a_rehearsal_gives_each_owner_a_mock_dataset(
     check_models(tmp_path / "outputs")
 
 
+@pytest.mark.slow
 def test_simulate_gives_the_server_app_an_output_directory(
     job: Path, datasets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

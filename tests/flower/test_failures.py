@@ -68,6 +68,7 @@ def test_an_owner_whose_laptop_sleeps_is_waited_for(start: Start, tmp_path: Path
     assert [first.finish()[0], second.finish()[0]] == [0, 0]
 
 
+@pytest.mark.slow
 def test_an_outage_in_mid_round_costs_a_line_when_it_begins_and_one_when_it_ends(
     start: Start, drive_emulator: DriveEmulator, tmp_path: Path, hold: Path
 ) -> None:
@@ -141,6 +142,7 @@ def test_too_few_owners_end_the_run_with_their_names(drive_emulator: DriveEmulat
         assert "missing: do1@example.com (has not answered the greeting), do2@example.com (has" in error
 
 
+@pytest.mark.slow
 def test_a_stop_that_found_nobody_does_not_end_the_owners_of_the_next_run(
     drive_emulator: DriveEmulator, tmp_path: Path, hold: Path
 ) -> None:

@@ -16,6 +16,7 @@ from syft_flwr.testing import DriveEmulator
 OWNERS = ["do1@example.com", "do2@example.com"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_owners_that_come_now_and_then_complete_a_federation(tmp_path: Path) -> None:
     project = zoo_project(tmp_path, "fedavg", "plain", rounds=1)

@@ -45,6 +45,7 @@ def test_strategies_privacy_tools_and_legacy_apps_learn(tmp_path: Path, server: 
     assert result["owners"] == ["do1@example.com", "do2@example.com", "do3@example.com"]
 
 
+@pytest.mark.slow
 def test_query_messages_come_back_from_every_owner(tmp_path: Path) -> None:
     result = simulate(tmp_path, "asking", "asked")
     asked = sorted((row["owner"], row["type"]) for row in result["timeline"])
@@ -58,6 +59,7 @@ def test_an_app_that_crashes_in_round_2_costs_one_failure_and_takes_part_again(t
     assert errors(result) == [("do1@example.com", "2", "the ClientApp's process was killed by SIGSEGV")]
 
 
+@pytest.mark.slow
 def test_a_client_that_raises_in_round_2_costs_one_failure_and_takes_part_again(tmp_path: Path) -> None:
     result = simulate(tmp_path, "fedavg", "raises_in_round_2", rounds=3)
     assert [row["round"] for row in result["rounds"]] == [1, 2, 3]

@@ -87,6 +87,7 @@ def test_a_run_killed_in_mid_round_and_resumed_ends_as_one_that_was_not(
         assert [e["group"] for e in owner.events if e["event"] == "done" and e["type"] == "train"] == ["1", "2", "3"]
 
 
+@pytest.mark.slow
 def test_a_run_whose_machine_went_down_in_good_order_is_resumed(begin: Begin, tmp_path: Path, hold: Path) -> None:
     hold.touch()
     start = begin("train_only")
@@ -105,6 +106,7 @@ def test_a_run_whose_machine_went_down_in_good_order_is_resumed(begin: Begin, tm
     assert [owner.finish()[0] for owner in owners] == [0, 0]
 
 
+@pytest.mark.slow
 def test_answers_that_came_meanwhile_are_taken(begin: Begin, tmp_path: Path, hold: Path) -> None:
     hold.touch()
     start = begin("train_only")
@@ -166,6 +168,7 @@ def test_strategies_of_the_legacy_api_are_not_resumed(tmp_path: Path) -> None:
         Checkpoints(tmp_path).last()
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_was_stopped_or_never_began_is_not_resumed(begin: Begin, tmp_path: Path, hold: Path) -> None:
     start = begin("train_only")
 

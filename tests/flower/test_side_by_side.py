@@ -27,6 +27,7 @@ def counts(result: dict[str, object]) -> list[float]:
     return [row["train"]["count"] for row in result["rounds"]]  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_second_aggregator_of_an_account_takes_the_owners_over_and_the_first_learns_why(
     drive_emulator: DriveEmulator, tmp_path: Path, hold: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_two_projects_on_the_same_accounts_run_at_the_same_time(
         assert [owner.finish()[0] for owner in owners] == [0] * 4
 
 
+@pytest.mark.slow
 def test_a_run_that_was_greeted_and_never_begun_keeps_nobody_from_the_next(
     drive_emulator: DriveEmulator, tmp_path: Path
 ) -> None:
@@ -104,6 +106,7 @@ def test_a_run_that_was_greeted_and_never_begun_keeps_nobody_from_the_next(
         assert [owner.finish()[0] for owner in owners] == [0, 0]
 
 
+@pytest.mark.slow
 def test_why_a_run_stopped_tells_an_owner_nothing_of_another(drive_emulator: DriveEmulator, tmp_path: Path) -> None:
     project = zoo_project(tmp_path, "train_only", "counting", rounds=1)
     with parties(project, OWNERS, drive_emulator.host, tmp_path / "state") as start:
