@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 60.0
 _STOP_TIMEOUT = 10.0
+_CLIENT = {"client_id": "emulator", "client_secret": "emulator"}
 
 
 class DriveEmulator:
@@ -262,8 +263,7 @@ class DriveEmulator:
         token = self._ask("POST", "/tokens", _grant(email, scopes, "emulator"))["refresh_token"]
         document = {
             "type": "authorized_user",
-            "client_id": "emulator",
-            "client_secret": "emulator",
+            **_CLIENT,
             "refresh_token": token,
             "token_uri": f"{self.url}/token",
         }
@@ -274,8 +274,7 @@ class DriveEmulator:
     def write_client_file(self, path: Path) -> Path:
         """Write an OAuth client file, as the Cloud console offers it, whose endpoints are this emulator's."""
         client = {
-            "client_id": "emulator",
-            "client_secret": "emulator",
+            **_CLIENT,
             "auth_uri": f"{self.url}/o/oauth2/auth",
             "token_uri": f"{self.url}/token",
             "redirect_uris": ["http://localhost"],

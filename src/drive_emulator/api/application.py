@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from drive_emulator.api import about, changes, files, permissions, uploads
 from drive_emulator.api.batch import batch_endpoint
-from drive_emulator.api.call import Handler, error_response, operation
+from drive_emulator.api.call import MAX_JSON, Handler, error_response, operation, read_bounded
 from drive_emulator.api.control import control_routes
 from drive_emulator.api.guard import Guard
 from drive_emulator.api.oauth import oauth_routes
@@ -130,12 +130,9 @@ async def _override_method(scope: Scope, receive: Receive) -> tuple[Scope, Recei
     override = dict(scope["headers"]).get(b"x-http-method-override", b"").decode("latin-1").upper()
     if override != "GET":
         return {**scope, "method": override or "POST"}, receive
-    body = bytearray()
-    async for chunk in Request(scope, receive).stream():
-        body += chunk
-        if len(body) > 1_048_576:
-            raise ApiError(413, "requestTooLarge", "The request is too large.")
-    query = quote(bytes(body), safe="%&=+;/?:@!$'()*,-._~\"{}[]<>|^` \\")
+    too_large = ApiError(413, "requestTooLarge", "The request is too large.")
+    body = await read_bounded(Request(scope, receive).stream(), MAX_JSON, too_large)
+    query = quote(body, safe="%&=+;/?:@!$'()*,-._~\"{}[]<>|^` \\")
     joined = "&".join(part for part in (scope["query_string"].decode("latin-1"), query) if part)
     return {**scope, "method": "GET", "query_string": joined.encode("latin-1")}, _no_body
 

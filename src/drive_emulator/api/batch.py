@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
-from drive_emulator.api.call import error_response
+from drive_emulator.api.call import error_response, read_bounded
 from drive_emulator.api.routing import Endpoint
 from drive_emulator.batch import BatchError, BatchRequest, BatchResponse, join_batch, split_batch
 from drive_emulator.errors import ApiError
@@ -22,26 +22,19 @@ def batch_endpoint(application: ASGIApp) -> Endpoint:
     """Return the endpoint that runs the calls of a batch through ``application``, in order."""
 
     async def endpoint(request: Request) -> Response:
+        too_large = ApiError(413, "uploadTooLarge", "The batch request is too large.")
         try:
-            calls = split_batch(request.headers.get("content-type", ""), await _body(request))
+            body = await read_bounded(request.stream(), MAX_BATCH, too_large)
+            calls = split_batch(request.headers.get("content-type", ""), body)
         except BatchError as error:
             return error_response(ApiError(400, error.reason, error.message))
         except ApiError as error:
             return error_response(error)
         answers = [await _carry_out(application, request, call) for call in calls]
-        content_type, body = join_batch(answers, boundary=f"batch_{secrets.token_urlsafe(24)}")
-        return Response(body, headers={"Content-Type": content_type})
+        content_type, joined = join_batch(answers, boundary=f"batch_{secrets.token_urlsafe(24)}")
+        return Response(joined, headers={"Content-Type": content_type})
 
     return endpoint
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BATCH:
-            raise ApiError(413, "uploadTooLarge", "The batch request is too large.")
-    return bytes(body)
 
 
 async def _carry_out(application: ASGIApp, outer: Request, call: BatchRequest) -> BatchResponse:

@@ -83,7 +83,7 @@ class Call:
 
     def ids(self, name: str) -> list[str]:
         """Return a comma-separated list."""
-        return [part.strip() for part in self.text(name).split(",") if part.strip()]
+        return split_ids(self.text(name))
 
     def mask(self) -> Mask:
         """Return what the caller wants of the answer.
@@ -136,12 +136,21 @@ class Call:
         Raises:
             ApiError: 400 when it is malformed or above :data:`MAX_JSON`.
         """
-        body = bytearray()
-        async for chunk in self.chunks():
-            body += chunk
-            if len(body) > MAX_JSON:
-                raise bad_body("The request body is too large.")
-        return parse_json(bytes(body))
+        return parse_json(await read_bounded(self.chunks(), MAX_JSON, bad_body("The request body is too large.")))
+
+
+def split_ids(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+async def read_bounded(chunks: AsyncIterator[bytes], limit: int, error: ApiError) -> bytes:
+    """Return a whole body, or raise the error when it is longer than the limit."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > limit:
+            raise error
+    return bytes(body)
 
 
 def _unzipped(unzip: Any, chunk: bytes) -> Iterator[bytes]:

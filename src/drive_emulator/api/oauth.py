@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from drive_emulator.accounts import is_address
-from drive_emulator.api.call import ApiResponse, bearer_token, error_response
+from drive_emulator.api.call import ApiResponse, bearer_token, error_response, read_bounded
 from drive_emulator.api.routing import Endpoint, StrictRoute
-from drive_emulator.errors import ApiError, unauthenticated
+from drive_emulator.errors import ApiError, bad_body, unauthenticated
 from drive_emulator.service import Service
 from drive_emulator.tokens import DRIVE, LIFETIME, Grant
 
@@ -167,11 +167,10 @@ def _userinfo(service: Service) -> Endpoint:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_FORM:
-            return {}
+    try:
+        body = await read_bounded(request.stream(), _MAX_FORM, bad_body("The request body is too large."))
+    except ApiError:
+        return {}
     return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
 
 

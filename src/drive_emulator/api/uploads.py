@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from drive_emulator.api.call import Call, parse_json
+from drive_emulator.api.call import Call, parse_json, split_ids
 from drive_emulator.api.files import file_answer
 from drive_emulator.blobs import BlobWriter
 from drive_emulator.errors import ApiError, invalid
@@ -96,13 +96,9 @@ def _store(
         metadata,
         content=content,
         content_type=content_type,
-        add=_ids(query, "addParents"),
-        remove=_ids(query, "removeParents"),
+        add=split_ids(query.get("addParents", "")),
+        remove=split_ids(query.get("removeParents", "")),
     )
-
-
-def _ids(query: Mapping[str, str], name: str) -> list[str]:
-    return [part.strip() for part in query.get(name, "").split(",") if part.strip()]
 
 
 def _media_type(header: str | None) -> str | None:
