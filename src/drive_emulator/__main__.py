@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drive_emulator.accounts import is_address
 from drive_emulator.errors import EmulatorError
 from drive_emulator.handle import load_server
 from drive_emulator.hosts import is_loopback
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Serve a local Google Drive: the v3 API for any number of accounts, until Ctrl-C or SIGTERM.
-An account's bearer token is its e-mail address.
+An account's bearer token is its e-mail address, unless there are token files.
 Clients that know the variable find it by DRIVE_EMULATOR_HOST=127.0.0.1:PORT."""
 
 
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulat
             control=options.control,
             hosts=options.allow_host,
             tls=options.tls or options.hosts,
+            token_files=dict(options.token_file),
         )
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -91,6 +93,15 @@ def _parser(program: str) -> argparse.ArgumentParser:
         action="store_true",
         help="stand in for www.googleapis.com and its like, too, for clients that know no other; implies --tls",
     )
+    parser.add_argument(
+        "--token-file",
+        action="append",
+        default=[],
+        type=_token_file,
+        metavar="ADDRESS=FILE",
+        help="write a token file for this account, and let nobody in without one: no address is a token then; "
+        "can be repeated",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON when ready")
     return parser
 
@@ -99,6 +110,13 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"a port is between 0 and 65535, not {text}")
     return int(text)
+
+
+def _token_file(text: str) -> tuple[str, Path]:
+    email, _, path = text.partition("=")
+    if not is_address(email) or not path:
+        raise argparse.ArgumentTypeError(f"{text} is not ADDRESS=FILE, such as do@example.com=token.json")
+    return email, Path(path)
 
 
 def _fail(message: str) -> int:

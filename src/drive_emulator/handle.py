@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from drive_emulator.client_files import write_client_file, write_token_file
 from drive_emulator.errors import EmulatorError
 from drive_emulator.stored_file import StoredFile, to_stored_file
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 60.0
 _STOP_TIMEOUT = 10.0
-_CLIENT = {"client_id": "emulator", "client_secret": "emulator"}
 
 
 class DriveEmulator:
@@ -261,26 +261,11 @@ class DriveEmulator:
     def write_token_file(self, email: str, path: Path, *scopes: str) -> Path:
         """Write an authorized-user token file that refreshes at this emulator, and return its path."""
         token = self._ask("POST", "/tokens", _grant(email, scopes, "emulator"))["refresh_token"]
-        document = {
-            "type": "authorized_user",
-            **_CLIENT,
-            "refresh_token": token,
-            "token_uri": f"{self.url}/token",
-        }
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(document), encoding="utf-8")
-        return path
+        return write_token_file(path, self.url, token)
 
     def write_client_file(self, path: Path) -> Path:
         """Write an OAuth client file, as the Cloud console offers it, whose endpoints are this emulator's."""
-        client = {
-            **_CLIENT,
-            "auth_uri": f"{self.url}/o/oauth2/auth",
-            "token_uri": f"{self.url}/token",
-            "redirect_uris": ["http://localhost"],
-        }
-        path.write_text(json.dumps({"installed": client}), encoding="utf-8")
-        return path
+        return write_client_file(path, self.url)
 
     def expire_tokens(self, email: str) -> None:
         """End the account's access tokens; a refresh brings a new one."""

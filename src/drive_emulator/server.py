@@ -7,7 +7,7 @@ import json
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from drive_emulator.api.application import create_application
 from drive_emulator.api.call import TRANSPORT
+from drive_emulator.client_files import write_token_file
 from drive_emulator.errors import EmulatorError, bad_body
 from drive_emulator.scratch import ScratchDirectory
 from drive_emulator.service import Service
+from drive_emulator.tokens import Grant
 from drive_emulator.tunnel import Tunnel
 
 _START_TIMEOUT = 30.0
@@ -37,6 +39,8 @@ class EmulatorServer:
         hosts: Names that it is reached by, beside loopback's and ``host``.
         tls: Whether to speak TLS, with a certificate of a CA of its own (:attr:`ca_file`), and open a tunnel for
             clients that hard-code Google's hosts (:attr:`proxy`).
+        token_files: The accounts that there are, and where to write a token file (0600) for each; nobody else may call
+            then, and no address is a token.
 
     Raises:
         OSError: The address can't be bound, for one because the port is in use.
@@ -52,6 +56,7 @@ class EmulatorServer:
         control: bool = False,
         hosts: Collection[str] = (),
         tls: bool = False,
+        token_files: Mapping[str, Path] | None = None,
     ) -> None:
         self.control_token = secrets.token_urlsafe(24) if control else None
         self._socket = _listen(host, port)
@@ -60,9 +65,11 @@ class EmulatorServer:
         self.ca_file: Path | None = None
         secured: dict[str, Any] = {}
         try:
-            self.service = Service.open(data)
+            self.service = Service.open(data, secret_tokens=bool(token_files))
             if tls:
                 secured = self._secure(data, [host, *hosts])
+            for email, path in (token_files or {}).items():
+                write_token_file(path, self.url, self.service.tokens.issue_refresh_token(Grant(email)))
         except BaseException:
             self._socket.close()
             raise

@@ -21,14 +21,14 @@ class Service:
     faults: Faults = field(default_factory=Faults)
 
     @classmethod
-    def open(cls, data: Path | None = None) -> Service:
-        """Open the Drive in a directory, or in memory.
+    def open(cls, data: Path | None = None, *, secret_tokens: bool = False) -> Service:
+        """Open the Drive in a directory, or in memory; addresses are tokens unless those are to be secret.
 
         Raises:
             EmulatorError: The directory can't be used.
         """
         drive = Drive(data)
-        return cls(drive, Tokens(drive.database, drive.accounts, drive.clock.time))
+        return cls(drive, Tokens(drive.database, drive.accounts, drive.clock.time, are_secret=secret_tokens))
 
     def close(self) -> None:
         self.drive.close()

@@ -50,7 +50,11 @@ class Grant:
 class Tokens:
     """Who may call, and as whom. Accounts come into being with their first call."""
 
-    def __init__(self, database: Database, accounts: Accounts, time: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, accounts: Accounts, time: Callable[[], float], *, are_secret: bool = False
+    ) -> None:
+        self.are_secret = are_secret
+        """Whether nothing but the tokens that were given out counts: no address, and no consent by who comes along."""
         self._database = database
         self._accounts = accounts
         self._time = time
@@ -62,7 +66,7 @@ class Tokens:
         Raises:
             ApiError: 401 for anything but an address or a token that is alive, 403 where its scopes do not go so far.
         """
-        if is_address(token):
+        if is_address(token) and not self.are_secret:
             return self.account(token)
         grant = self.grant(token)
         if grant is None:

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.recorder import save_arrays
 from syft_flwr.flower.report.saving import write_report
 from syft_flwr.flower.run_store import RunStore
+from syft_flwr.flower.simulation import Simulation, SimulationPlan, owner_email
 from syft_flwr.private import create_private, make_private_directory, open_private, write_private
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
@@ -146,3 +148,14 @@ def test_an_interrupted_run_leaves_nothing_open_to_others(umask: None, tmp_path:
         aggregation.run(FakeRpc(FakeDrive(), AGGREGATOR))
     aggregation.save({"bill": {}, "error": "x"})
     assert open_to_others(tmp_path / "out") == []
+
+
+def test_another_user_of_the_machine_can_not_read_the_drive_of_a_simulation(tmp_path: Path) -> None:
+    plan = SimulationPlan(tmp_path, tmp_path / "out", 1)
+    with Simulation(plan, lambda _event, **_fields: None) as simulation:
+        host = simulation._start_emulator([owner_email(1)])
+        connection = HTTPConnection(host, timeout=10.0)
+        connection.request("GET", "/drive/v3/files", headers={"Authorization": f"Bearer {owner_email(1)}"})
+        assert connection.getresponse().status == 401
+        connection.close()
+        assert simulation._token_file(owner_email(1)).stat().st_mode & 0o777 == 0o600

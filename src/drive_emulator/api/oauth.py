@@ -47,6 +47,8 @@ def _consent(service: Service) -> Endpoint:
     """Make the page that a browser is sent to; it consents at once as ``login_hint``, or asks for an account."""
 
     async def endpoint(request: Request) -> Response:
+        if service.tokens.are_secret:
+            return _refused("access_denied", "Only who has a token file may call this Drive.")
         query = request.query_params
         email, redirect = query.get("login_hint", ""), query.get("redirect_uri", "")
         if urlsplit(redirect).hostname not in ("localhost", "127.0.0.1", "::1"):
@@ -82,7 +84,7 @@ def _token(service: Service) -> Endpoint:
                 grant = _by_code(service, form)
             case "refresh_token":
                 grant = service.tokens.grant(form.get("refresh_token", ""), kind="refresh")
-            case kind if kind == _JWT_BEARER:
+            case kind if kind == _JWT_BEARER and not service.tokens.are_secret:
                 grant = _by_assertion(service, form.get("assertion", ""))
             case kind:
                 return _refused("unsupported_grant_type", f"Invalid grant_type: {(kind or '')[:100]}")

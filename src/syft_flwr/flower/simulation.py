@@ -97,8 +97,8 @@ class Simulation:
             FlowerError: Somebody could not start, failed or died; the message says who, why and where its log is.
         """
         started = time.monotonic()
-        host = self._start_emulator()
         emails = [owner_email(number) for number in range(1, self._plan.owners + 1)]
+        host = self._start_emulator([AGGREGATOR, *emails])
         parties = [option for email in emails for option in ("--datasite", email)]
         for place, email in enumerate(emails):
             partition = f"partition-id={place} num-partitions={len(emails)}"
@@ -126,9 +126,12 @@ class Simulation:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _start_emulator(self) -> str:
+    def _start_emulator(self, emails: Sequence[str]) -> str:
+        """Start the local Drive, which other users of this machine can reach, and read nothing of."""
         plan = self._plan
         command = ["emulator", "--port", str(plan.port), "--json"]
+        for email in emails:
+            command += ["--token-file", f"{email}={self._token_file(email)}"]
         command += ["--data", str(plan.data)] if plan.data else []
         log = self._log_path("drive")
         self._emulator = process = _spawn(command, log, stdout=subprocess.PIPE)
@@ -157,7 +160,7 @@ class Simulation:
         command += ["--events-fd", str(write)]
         log = self._log_path(email)
         place = {EMAIL_VARIABLE: email, EMULATOR_VARIABLE: host, STATE_VARIABLE: self._state.name}
-        environment = {**place, **variables}
+        environment = {**place, TOKEN_VARIABLE: str(self._token_file(email)), **variables}
         stdout = subprocess.PIPE if email == AGGREGATOR else None
         try:
             process = _spawn(command, log, environment, stdout=stdout, pass_fds=(write,))
@@ -250,6 +253,9 @@ class Simulation:
         result["directory"] = str(self._plan.out)
         write_private(path, json.dumps(result, indent=2).encode() + b"\n")
         return result
+
+    def _token_file(self, email: str) -> Path:
+        return Path(self._state.name, f"{email}.json")
 
     def _log_path(self, name: str) -> Path:
         directory = self._plan.out / "logs"
