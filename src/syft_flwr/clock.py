@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from syft_flwr.ports import Clock
 
+CONTRADICTION = 120.0
+"""Seconds by which two clocks may differ, for network and rounding, and mean the same time."""
 SIGNAL_INTERVAL = 0.5
 """Seconds after which the main thread, when it waits, looks for signals.
 
@@ -28,6 +30,12 @@ class DriveClock:
         self.time = drive_time
         self.monotonic = clock.monotonic
         self.wait = clock.wait
+        self._local_time = clock.time
+
+    def confirmed_time(self) -> float | None:
+        """Return Drive's time; ``None`` while the machine's clock contradicts it, and either may be wrong."""
+        now = self.time()
+        return now if abs(now - self._local_time()) <= CONTRADICTION else None
 
 
 class SystemClock:

@@ -17,6 +17,7 @@ from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.fields import CHANGE_FIELDS, FILE_FIELDS
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.errors import (
+    ConflictError,
     CredentialsError,
     DriveError,
     DriveUnavailableError,
@@ -287,6 +288,15 @@ def test_a_folder_whose_answer_was_lost_is_found_again(server: ScriptedServer, g
     assert [json.loads(request.body)["id"] for request in server.requests[:2]] == ["f", "f"]
 
 
+def test_an_id_that_is_another_files_is_no_success(server: ScriptedServer, gateway: HttpDriveGateway) -> None:
+    server.script(error(409, "fileIdInUse"), Answer(200, {"id": "f", "name": "another", "size": "1"}))
+    with pytest.raises(ConflictError, match="that of another file"):
+        gateway.upload("f", "n", "p", b"x")
+    server.script(error(409, "fileIdInUse"), Answer(200, {"id": "f", "name": "another"}))
+    with pytest.raises(ConflictError, match="that of another file"):
+        gateway.create_folder("f", "n", "p")
+
+
 def test_deleting_what_is_gone_succeeds(server: ScriptedServer, gateway: HttpDriveGateway) -> None:
     server.script(RESET, error(404, "notFound"))
     gateway.delete("f")
@@ -464,6 +474,21 @@ def test_a_date_that_jumps_is_believed_when_the_answers_of_a_minute_agree(
     assert ask(elsewhere + timedelta(seconds=59)) == (there + timedelta(seconds=59)).timestamp()
     clock.advance(1)
     assert ask(elsewhere + timedelta(seconds=60)) == (elsewhere + timedelta(seconds=60)).timestamp()
+
+
+def test_a_date_that_jumps_away_from_what_the_machines_clock_confirms_is_never_believed(
+    server: ScriptedServer, gateway: HttpDriveGateway, clock: ManualClock
+) -> None:
+    def ask(ahead: float) -> float:
+        moment = datetime.fromtimestamp(clock.time() + ahead, UTC)
+        server.script(Answer(200, TOKEN.body, {"date": moment.strftime("%a, %d %b %Y %H:%M:%S GMT")}))
+        gateway.get_start_page_token()
+        return gateway.server_time() - clock.time()
+
+    ask(0.0)
+    for _ in range(10):
+        clock.advance(60)
+        assert abs(ask(-3 * 86_400)) < 2
 
 
 # Closing

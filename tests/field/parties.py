@@ -11,9 +11,8 @@ from pathlib import Path
 import google.oauth2.credentials
 from runtimes import State, runtime_on, serve
 
-from syft_flwr.clock import DriveClock
 from syft_flwr.drive.gateway import HttpDriveGateway
-from syft_flwr.errors import SyftFlwrError
+from syft_flwr.errors import NotFoundError, SyftFlwrError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.models import Message
@@ -52,8 +51,9 @@ class Party:
                 patience=_PATIENCE,
                 rng=random.Random(0),
             )
-            clock = DriveClock(world.clock, gateway.server_time)
-            self._runtime = self._open.enter_context(runtime_on(gateway, self._state, clock, self.email, inline=True))
+            self._runtime = self._open.enter_context(
+                runtime_on(gateway, self._state, world.clock, self.email, inline=True)
+            )
             if self._answers:
                 serve(self._runtime, Route(APP, "messages", world.handle))
         return self._runtime
@@ -113,8 +113,11 @@ class World:
         return future
 
     def answer(self, asker: Party, future: str) -> bytes | None:
-        """Return the reply, which may be an error reply, or ``None``."""
-        return asker.runtime.get_response(future)
+        """Return the reply, which may be an error reply, or ``None``; that Drive has it no more is an error, too."""
+        try:
+            return asker.runtime.get_response(future)
+        except NotFoundError:
+            return b'{"error": "its owner has deleted it, since Drive said that the request is gone"}'
 
     def step(self, seconds: float = 5.0) -> None:
         """Let time pass, and everybody poll once."""

@@ -63,7 +63,9 @@ def trouble(world: World, randoms: random.Random) -> None:
         kind = KINDS[randoms.choice(sorted(KINDS.keys() - SLOW_KINDS))]
         method = randoms.choice(sorted(kind.methods & METHODS))
         account = randoms.choice([None, *OWNERS, *ASKERS])
-        world.relay.add(kind.name, method=method, account=account, rate=randoms.choice((0.3, 1.0)), applied=False)
+        world.relay.add(
+            kind.name, method=method, account=account, rate=randoms.choice((0.3, 1.0)), applied=randoms.random() < 0.5
+        )
     elif what < 0.8:
         world.party(randoms.choice(OWNERS + ASKERS)).close()
     else:

@@ -198,7 +198,7 @@ class HttpDriveGateway:
                 lambda raw: _file_of_id(raw, file_id),
             )
         except ConflictError:
-            return self.get_file(file_id)
+            return self._made_before(file_id, name)
 
     def access(self, file_id: str) -> Access:
         return self._execute(
@@ -240,8 +240,8 @@ class HttpDriveGateway:
             stored: int | None
             try:
                 stored = self._create(metadata, content)
-            except ConflictError:
-                stored = self.get_file(file_id).size
+            except ConflictError:  # an earlier attempt's file, as a rule
+                stored = self._made_before(file_id, name).size
             if stored != content.size:
                 raise TransferError(f"file {file_id} has {stored} bytes in Drive; the body has {content.size}")
 
@@ -293,6 +293,13 @@ class HttpDriveGateway:
                 raise DriveUnavailableError(f"{method}: the answer is not one of Drive's: {error!r}") from error
 
         return self._governor.run(method, work, patient=patient)
+
+    def _made_before(self, file_id: str, name: str) -> DriveFile:
+        """Return the file that has the ID already, if it is what was to be made: a cache may give out IDs twice."""
+        file = self.get_file(file_id)
+        if file.name != name:
+            raise ConflictError(f"the reserved ID {file_id} is that of another file")
+        return file
 
     def _generate_ids(self, count: int) -> list[str]:
         return self._execute(

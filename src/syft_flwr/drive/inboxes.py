@@ -12,7 +12,7 @@ from syft_flwr import wire
 from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.identities import Identities
-from syft_flwr.errors import NotFoundError, PermissionDeniedError
+from syft_flwr.errors import ConflictError, NotFoundError, PermissionDeniedError
 from syft_flwr.models import DriveFile
 from syft_flwr.ports import Clock, DriveGateway, StateStore, Transaction
 from syft_flwr.printable import printable
@@ -287,9 +287,9 @@ class InboxMaker:
             file_id = self._reserved(key, not_this=used)
             try:
                 folder = self._gateway.create_folder(file_id, name, parent)
-            except NotFoundError:
+            except (NotFoundError, ConflictError):
                 if used is not None:
-                    raise  # it is the parent that is gone
+                    raise  # it is the parent that is gone, or one cached answer after the other that gives out IDs
                 used = file_id
                 continue
             if not folder.trashed:

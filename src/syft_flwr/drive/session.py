@@ -7,6 +7,7 @@ import threading
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from syft_flwr.clock import CONTRADICTION
 from syft_flwr.drive.mapping import TransportErrors, drive_error, is_googles, parse_date
 from syft_flwr.drive.transport import Head, Sink, Transport
 from syft_flwr.errors import CredentialsError
@@ -19,8 +20,6 @@ _SERVICE_ACCOUNT_ADVICE = (
     "(GDRIVE_TOKEN_PATH), domain-wide delegation to a user, or a shared drive."
 )
 
-_JUMP = 120.0
-"""Seconds by which Drive's clock may deviate from what it was, for network and rounding."""
 _WITNESSES = 5
 _AGREEMENT = 60.0
 """Seconds over which so many answers must agree on a time that deviates, as it does after a suspension."""
@@ -113,8 +112,10 @@ class DriveSession:
             return
         now = self._clock.monotonic()
         offset = date - now
-        if self.ahead is not None and abs(offset - self.ahead) > _JUMP:
-            agreeing = [(at, ahead) for at, ahead in self._doubted if abs(ahead - offset) <= _JUMP]
+        if self.ahead is not None and abs(offset - self.ahead) > CONTRADICTION:
+            if abs(now + self.ahead - self._clock.time()) <= CONTRADICTION:
+                return  # the machine's clock says that nothing has jumped
+            agreeing = [(at, ahead) for at, ahead in self._doubted if abs(ahead - offset) <= CONTRADICTION]
             self._doubted = [*agreeing[: _WITNESSES - 1], (now, offset)]
             if len(self._doubted) < _WITNESSES or now - self._doubted[0][0] < _AGREEMENT:
                 return

@@ -14,7 +14,7 @@ _HIDDEN = "somebody whom Drive does not show"
 
 
 def admit(
-    file: DriveFile, location: Location, me: str, *, identities: Identities, max_size: int, now: float
+    file: DriveFile, location: Location, me: str, *, identities: Identities, max_size: int, now: float | None
 ) -> Message | Rejection | None:
     """Judge a file by its metadata; its body stays unread.
 
@@ -26,7 +26,7 @@ def admit(
         me: This account's address.
         identities: Tell whom Drive attests; the sender's is kept at first sight.
         max_size: Largest body to take, in bytes.
-        now: Drive's time, Unix seconds.
+        now: Drive's time, Unix seconds; ``None`` if it is in doubt, and a time to come no reason to refuse.
 
     Returns:
         The message, why it is none, or ``None`` for a file in an inbox that is not addressed to ``me``.
@@ -54,7 +54,7 @@ def admit(
         app, endpoint = wire.validate_app(location.app), wire.validate_endpoint(location.endpoint)
     except InvalidNameError as error:
         return reject(RejectionReason.BAD_NAME, str(error))
-    if file.created_time > wire.timestamp(now + AHEAD):
+    if now is not None and file.created_time > wire.timestamp(now + AHEAD):
         return reject(RejectionReason.BAD_TIME, f"it claims to be made at {file.created_time}, which is yet to come")
     if file.size is None:
         return reject(RejectionReason.BAD_NAME, "it has a message's name but no content of its own")

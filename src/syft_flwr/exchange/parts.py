@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from syft_flwr.clock import DriveClock
 from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex, Location
 from syft_flwr.drive.identities import Identities
@@ -22,7 +23,7 @@ from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.streams import Streams
 from syft_flwr.inline import LARGEST, MORE, MOST_FILES, from_properties, split, to_properties
 from syft_flwr.models import DriveFile, Message, Rejection
-from syft_flwr.ports import Clock, DriveGateway
+from syft_flwr.ports import DriveGateway
 from syft_flwr.recording import GatewayTap
 from syft_flwr.settings import Settings
 from syft_flwr.state.bodies import BodyFiles
@@ -42,7 +43,7 @@ class Parts:
 
     me: str
     settings: Settings
-    clock: Clock
+    clock: DriveClock
     gateway: DriveGateway
     ledger: Ledger
     bodies: BodyFiles
@@ -138,7 +139,7 @@ class Parts:
 
     def admit(self, file: DriveFile, location: Location) -> Message | Rejection | None:
         """Judge a file of an inbox; see :func:`~syft_flwr.exchange.admission.admit`."""
-        limit, now = self.settings.max_message_size, self.clock.time()
+        limit, now = self.settings.max_message_size, self.clock.confirmed_time()
         return admit(file, location, self.me, identities=self.identities, max_size=limit, now=now)
 
     def vouches_for(self, location: Location) -> bool:

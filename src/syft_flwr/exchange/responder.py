@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from syft_flwr import wire
 from syft_flwr.errors import (
+    ConflictError,
     DamagedDownloadError,
     DriveError,
     NotFoundError,
@@ -211,6 +213,8 @@ class Responder:
         except RuntimeClosedError:
             _log.info("closed before the reply to %s was sent; it will be sent later", work.message.future_id)
         except Exception as error:  # an outage, a full disk, a defect: the reply must not be lost over it
+            if isinstance(error, ConflictError) and work.spooled is not None:
+                work.spooled = replace(work.spooled, reply_id=self._parts.ids.take())
             self._later(self._failed("sending a reply", error, work), lambda: self.upload(work))
         else:
             self._end(work)
