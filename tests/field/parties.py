@@ -12,7 +12,7 @@ import google.oauth2.credentials
 from runtimes import State, runtime_on, serve
 
 from syft_flwr.drive.gateway import HttpDriveGateway
-from syft_flwr.errors import NotFoundError, SyftFlwrError
+from syft_flwr.errors import DriveError, NotFoundError, SyftFlwrError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.models import Message
@@ -118,6 +118,9 @@ class World:
             return asker.runtime.get_response(future)
         except NotFoundError:
             return b'{"error": "its owner has deleted it, since Drive said that the request is gone"}'
+        except DriveError as error:  # its body can't be had now
+            asker.failures.append(error)
+            return None
 
     def step(self, seconds: float = 5.0) -> None:
         """Let time pass, and everybody poll once."""

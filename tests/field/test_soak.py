@@ -23,7 +23,7 @@ HOUR = 3_600.0
     [
         (1, 25),
         (2, 25),
-        pytest.param(3, 4_000, marks=[pytest.mark.slow, pytest.mark.timeout(1_200)]),
+        pytest.param(3, 1_500, marks=[pytest.mark.slow, pytest.mark.timeout(1_200)]),
     ],
 )
 def test_whatever_goes_wrong_together_nothing_is_lost_or_repeated(tmp_path: Path, seed: int, rounds: int) -> None:
@@ -33,6 +33,7 @@ def test_whatever_goes_wrong_together_nothing_is_lost_or_repeated(tmp_path: Path
         owners = [world.party(email, answers=True) for email in OWNERS]
         askers = [world.party(email) for email in ASKERS]
         asked: list[tuple[Party, str, bytes]] = []
+        answered = 0
         for number in range(rounds):
             for _ in range(randoms.randrange(3)):
                 body = b"%d %s" % (number, randoms.randbytes(randoms.choice((20, 9_000))))
@@ -44,14 +45,17 @@ def test_whatever_goes_wrong_together_nothing_is_lost_or_repeated(tmp_path: Path
                 world.step(randoms.choice((1.0, 10.0, 60.0)))
             if randoms.random() < 0.5:
                 relay.clear()
+            open_still = [each for each in asked if not told(world, each)]
+            answered += len(asked) - len(open_still)
+            asked = open_still
         relay.clear()
         for _ in range(60):
             world.step(60.0)
-            if all(world.answer(asker, future) is not None for asker, future, _ in asked):
+            if all(told(world, each) for each in asked):
                 break
-        lost = [body[:30] for asker, future, body in asked if not told(world.answer(asker, future), body)]
+        lost = [body[:30] for asker, future, body in asked if not told(world, (asker, future, body))]
         world.close()
-    assert len(asked) > rounds / 2
+    assert answered + len(asked) > rounds / 2
     assert lost == []
     assert {body[:30]: times for body, times in world.handled.items() if times > 1} == {}
 
@@ -72,6 +76,8 @@ def trouble(world: World, randoms: random.Random) -> None:
         world.clock.shift = randoms.choice((0.0, -HOUR, HOUR, -30 * 24 * HOUR, 30 * 24 * HOUR))
 
 
-def told(answer: bytes | None, body: bytes) -> bool:
+def told(world: World, asked: tuple[Party, str, bytes]) -> bool:
     """Tell whether the sender has the reply, or an error reply that says why there is none."""
+    asker, future, body = asked
+    answer = world.answer(asker, future)
     return answer == body[::-1] or b'"error"' in (answer or b"")
