@@ -10,6 +10,8 @@ import pytest
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import EMULATOR_VARIABLE, STATE_VARIABLE
 from syft_flwr.testing import DriveEmulator
+from syft_flwr.testing.clock import ManualClock
+from syft_flwr.testing.memory_drive import MemoryDrive
 
 OpenRuntime = Callable[..., DriveRuntime]
 
@@ -28,6 +30,18 @@ def emulator(shared_emulator: DriveEmulator, monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv(EMULATOR_VARIABLE, shared_emulator.host)
     monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "state"))
     return shared_emulator
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Time that passes when the test says so."""
+    return ManualClock()
+
+
+@pytest.fixture
+def drive(clock: ManualClock) -> MemoryDrive:
+    """An empty Drive in memory."""
+    return MemoryDrive(clock)
 
 
 @pytest.fixture

@@ -67,16 +67,6 @@ class BadDay(MemoryGateway):
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def drive(clock: ManualClock) -> MemoryDrive:
-    return MemoryDrive(clock)
-
-
-@pytest.fixture
 def gateway(drive: MemoryDrive) -> BadDay:
     drive.gateway(ME)
     return BadDay(drive, ME)

@@ -10,27 +10,19 @@ import pytest
 from runtimes import State, runtime_on, serve
 
 from accounts import PATIENCE, calls, wait_until
+from syft_flwr.clock import SystemClock
 from syft_flwr.errors import DriveUnavailableError, PermissionDeniedError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.models import FeedError, Message, Rejection
 from syft_flwr.runtime import DriveRuntime
+from syft_flwr.runtime.loop import PollLoop
 from syft_flwr.state.journal import Journal
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
 
 ME, DS = "do@example.com", "ds@example.com"
 DAY = 86_400.0
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def drive(clock: ManualClock) -> MemoryDrive:
-    return MemoryDrive(clock)
 
 
 def echo(body: bytes, _: Message) -> bytes:
@@ -279,3 +271,24 @@ def test_a_refused_deletion_is_tried_again_although_the_time_of_day_was_set_back
         clock.advance(60.0)
         sender.poll_once()
     assert not [name for _, name, _ in drive.files() if name.endswith(".request")]
+
+
+def test_a_shorter_pause_that_is_asked_for_in_the_middle_of_a_step_counts_after_it() -> None:
+    again = threading.Event()
+    steps: list[int] = []
+
+    def step() -> float:
+        steps.append(1)
+        if len(steps) == 1:
+            loop.hasten(0.0)  # as another handle does that is opened now
+        else:
+            again.set()
+        return 3_600.0
+
+    loop = PollLoop("polls", step=step, report=lambda _: None, clock=SystemClock())
+    loop.start()
+    try:
+        assert again.wait(PATIENCE)
+    finally:
+        loop.end()
+        loop.join(PATIENCE)

@@ -29,16 +29,6 @@ class Lying(MemoryGateway):
         return self.lie(super().peek(polls=polls))
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def drive(clock: ManualClock) -> MemoryDrive:
-    return MemoryDrive(clock)
-
-
 def polls(drive: MemoryDrive) -> Counter[str]:
     counts = Counter(method for account, method in drive.calls if account == ME)
     drive.calls.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from runtimes import State, runtime_on, serve
 from syft_flwr.drive.quota import units_of
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
+from syft_flwr.models import ChangePage
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
 
@@ -18,28 +20,11 @@ ME, DS = "do@example.com", "ds@example.com"
 HOUR = 3_600.0
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def drive(clock: ManualClock) -> MemoryDrive:
-    return MemoryDrive(clock)
-
-
 class Deaf(MemoryGateway):
     """Its feed brings nothing of others; only sweeps find their files."""
 
-    def list_changes(self, page_token: str):
-        page = super().list_changes(page_token)
-        return (
-            page._replace(changes=())
-            if hasattr(page, "_replace")
-            else type(page)(
-                changes=(), next_page_token=page.next_page_token, new_start_page_token=page.new_start_page_token
-            )
-        )
+    def list_changes(self, page_token: str) -> ChangePage:
+        return replace(super().list_changes(page_token), changes=())
 
 
 def spent(drive: MemoryDrive) -> Counter[str]:

@@ -35,16 +35,6 @@ def until(condition, *, attempts: int = 1_000) -> None:
     raise AssertionError("it does not come to hold")
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def drive(clock: ManualClock) -> MemoryDrive:
-    return MemoryDrive(clock)
-
-
 def test_two_processes_of_one_account_share_the_work_and_handle_nothing_twice(drive, clock, tmp_path: Path) -> None:
     state, handled = State(tmp_path / "me"), Counter()
     both_busy = threading.Barrier(2, timeout=10)

@@ -53,6 +53,8 @@ class PollLoop:
         self._wake = threading.Event()
         self._stepped_at = self._until = 0.0
         self._may_be_hastened = True
+        self._hastened = float("inf")
+        """The least pause that was asked for since the last step began."""
         self.failure: Exception | None = None
         """Why the loop ended by itself: something that no retry can mend."""
 
@@ -91,9 +93,11 @@ class PollLoop:
 
     def hasten(self, pause: float) -> None:
         """Let the present pause, from the last step on, last no longer than this (seconds), unless it is a back-off."""
-        if self._may_be_hastened:
-            self._until = min(self._until, self._stepped_at + pause)
-            self._wake.set()
+        with self._lock:
+            self._hastened = min(self._hastened, pause)  # a step that is under way does not know of it
+            if self._may_be_hastened:
+                self._until = min(self._until, self._stepped_at + pause)
+                self._wake.set()
 
     def end(self) -> None:
         """Stop the loop for everybody; returns at once."""
@@ -140,6 +144,7 @@ class PollLoop:
         """Tell whether anybody wants another step. If not, the thread is over, and the next start makes a new one."""
         with self._lock:
             if self._users:
+                self._hastened = float("inf")
                 return True
             self._thread = None
             return False
@@ -152,9 +157,10 @@ class PollLoop:
             return users
 
     def _pause(self, seconds: float, *, may_be_hastened: bool) -> None:
-        self._may_be_hastened = may_be_hastened
-        self._stepped_at = self._clock.monotonic()
-        self._until = self._stepped_at + seconds
+        with self._lock:
+            self._may_be_hastened = may_be_hastened
+            self._stepped_at = self._clock.monotonic()
+            self._until = self._stepped_at + (min(seconds, self._hastened) if may_be_hastened else seconds)
         while self._users and (left := self._until - self._clock.monotonic()) > 0:
             if self._clock.wait(self._wake, left):
                 self._wake.clear()
