@@ -50,6 +50,7 @@ def spec(directory: Path, client: str, **fields: object) -> AppSpec:
 
 
 def count(outcome: Outcome) -> tuple[int, int]:
+    assert outcome.reply, outcome
     reply, _ = decode(outcome.reply)
     metrics = reply.content["metrics"]
     return int(metrics["count"]), int(metrics["calls"])  # type: ignore[call-overload,arg-type]
