@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import typer.main
 
-from syft_flwr import settings
+from syft_flwr import project_table, settings
 from syft_flwr.cli.main import app
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
@@ -95,7 +95,7 @@ def rows() -> Iterator[Sequence[str]]:
     told = set()
     for field in fields(settings.Settings):
         variable, flag = settings.VARIABLES.get(field.name, ""), flag_of(field.name)
-        key = field.name if field.name in settings.PROJECT_KEYS else ""
+        key = field.name if field.name in project_table.PROJECT_KEYS else ""
         default, text = shown(getattr(defaults, field.name)), texts[field.name]
         yield field.name, commands(flag), variable, key, default, unit(field.name, str(field.type)), text
         told.add(flag)
@@ -107,7 +107,7 @@ def rows() -> Iterator[Sequence[str]]:
             default = "text" if flag == "--log-format" else "none"
             yield "", commands(flag), variable, "", default, "", text
             told.add(flag)
-    for key, text in settings.PROJECT_KEYS.items():
+    for key, text in project_table.PROJECT_KEYS.items():
         if text:
             flag = "" if key == "transport" else flag_of(key)
             yield "", commands(flag), "", key, "none", "", one_line(text)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from syft_flwr.testing import DriveEmulator
+from syft_flwr.testing import DriveEmulator, ManualClock, MemoryDrive
 
 
 @pytest.fixture
@@ -13,6 +13,18 @@ def drive(drive_emulator: DriveEmulator, plain_environment: None, monkeypatch: p
     """An empty Drive that this process's runtimes use, with their state in a directory of this test's own."""
     monkeypatch.setenv("DRIVE_EMULATOR_HOST", drive_emulator.host)
     return drive_emulator
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Time that passes when the test says so."""
+    return ManualClock()
+
+
+@pytest.fixture
+def memory_drive(clock: ManualClock) -> MemoryDrive:
+    """An empty Drive in memory."""
+    return MemoryDrive(clock)
 
 
 @pytest.fixture

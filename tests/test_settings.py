@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syft_flwr.errors import ConfigurationError, InvalidNameError
+from syft_flwr.project_table import load_project
 from syft_flwr.settings import (
     GOOGLE_URL,
     Endpoint,
     Settings,
     load_email,
     load_endpoint,
-    load_project,
     load_settings,
     state_root,
 )

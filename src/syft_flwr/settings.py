@@ -1,16 +1,13 @@
-"""Every tunable, with its unit and default; the only reader of the environment and of ``[tool.syft_flwr]``.
+"""Every tunable, with its unit and default; the only reader of the environment.
 
 The environment is read when something opens, never at import.
 """
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
@@ -19,6 +16,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from syft_flwr.errors import ConfigurationError, InvalidNameError
+from syft_flwr.suggestions import near_match
 from syft_flwr.wire import validate_address
 
 EMAIL_VARIABLE = "SYFTBOX_EMAIL"
@@ -48,17 +46,6 @@ DATA_VARIABLE = "DATA_DIR"
 """Where the data of a ``main.py``'s data owner lie, for apps of existing projects; readable in a sandbox."""
 OUTPUT_VARIABLE = "OUTPUT_DIR"
 """Where the results of a ``main.py``'s aggregator go; ServerApps of existing projects read it, too."""
-
-PROJECT_KEYS = {
-    "app_name": "The app's name on the wire.",
-    "aggregator": "The aggregator's address.",
-    "datasites": "The data owners' addresses.",
-    "transport": "``p2p``, the one that this package serves.",
-    "written": "Directories in the project that its app writes into; a consent covers only the code in them.",
-    "quota_units_per_minute": "",
-    "quota_units_per_day": "",
-}
-"""What ``[tool.syft_flwr]`` of a project may hold, and what it means where no setting tells it."""
 
 VARIABLES = {
     "poll_interval": INTERVAL_VARIABLE,
@@ -186,12 +173,6 @@ def parse_duration(text: str, source: str) -> float:
     return _positive(float(match[1]), source) * _UNITS[match[2]]
 
 
-def near_match(text: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
-    """Return ``"; did you mean …?"`` with the known names that are like a text, or an empty text."""
-    found = difflib.get_close_matches(text.lower(), [name.lower() for name in known], n=2, cutoff=likeness)
-    return f"; did you mean {' or '.join(found)}?" if found else ""
-
-
 def load_endpoint() -> Endpoint:
     """Read which Drive to use: the emulator that ``DRIVE_EMULATOR_HOST`` names, else Google's.
 
@@ -296,30 +277,6 @@ def output_directory() -> Path | None:
     """
     path = os.environ.get(OUTPUT_VARIABLE)
     return _path(path, OUTPUT_VARIABLE) if path else None
-
-
-def load_project(project_dir: Path) -> Mapping[str, Any]:
-    """Return the ``[tool.syft_flwr]`` table of a project's ``pyproject.toml``; empty when there is none.
-
-    Raises:
-        ConfigurationError: The file is not valid TOML, or the table is not a table.
-    """
-    path = project_dir / "pyproject.toml"
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"can't read {path}: {error}") from error
-    tools = document.get("tool", {})
-    table = tools.get("syft_flwr", {}) if isinstance(tools, dict) else tools
-    if not isinstance(table, dict):
-        raise ConfigurationError(f"[tool.syft_flwr] in {path} must be a table")
-    for key in table:
-        # What is like none of ours is another program's.
-        if key not in PROJECT_KEYS and (meant := near_match(key, PROJECT_KEYS, likeness=0.8)):
-            raise ConfigurationError(f"[tool.syft_flwr] in {path} has no key {key}{meant}")
-    return table
 
 
 def _checked(value: Any, source: str, *, like: object) -> Any:

@@ -35,13 +35,8 @@ class Listing(MemoryGateway):
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def drive(clock: ManualClock) -> MemoryDrive:
-    return MemoryDrive(clock)
+def drive(memory_drive: MemoryDrive) -> MemoryDrive:
+    return memory_drive
 
 
 def ask(drive: MemoryDrive, clock: ManualClock, tmp_path: Path, sender: str, *bodies: bytes) -> list[str]:

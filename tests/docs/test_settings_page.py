@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from syft_flwr import bootstrap, settings
+from syft_flwr import bootstrap, project_table, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,8 +35,8 @@ def test_the_page_of_settings_names_every_variable(script: ModuleType) -> None:
 def test_the_page_of_settings_names_every_key_that_a_project_is_written(script: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n[tool.flwr.app]\npublisher = "y"\n')
     bootstrap(tmp_path, "agg@example.com", ["do@example.com"])
-    assert set(settings.load_project(tmp_path)) <= set(settings.PROJECT_KEYS)
-    assert all(f"`{key}`" in script.table() for key in settings.PROJECT_KEYS)
+    assert set(project_table.load_project(tmp_path)) <= set(project_table.PROJECT_KEYS)
+    assert all(f"`{key}`" in script.table() for key in project_table.PROJECT_KEYS)
 
 
 def test_each_row_of_the_page_tells_option_variable_key_default_and_unit(script: ModuleType) -> None:

@@ -46,7 +46,7 @@ class ChildClock:
     def monotonic(self) -> float:
         return self._now
 
-    def sleep(self, seconds: float) -> None:
+    def pass_by(self, seconds: float) -> None:
         sys.settrace(None)
         self._orders.send_bytes(struct.pack("d", self._now + seconds))
         self._wait()
@@ -81,10 +81,10 @@ def spend(orders: Connection, number: int, directory: Path, rng: random.Random) 
             (method, units), asked = rng.choice(calls), clock.monotonic()
             resting = method.startswith("changes")
             while delay := budget.reserve(units, resting=resting, clock=clock, ahead=told, method=method).seconds:
-                clock.sleep(delay)
+                clock.pass_by(delay)
             told = START
             log.write(f"{asked} {clock.monotonic()} {units}\n")
-            clock.sleep(rng.uniform(0.01, 0.3))
+            clock.pass_by(rng.uniform(0.01, 0.3))
 
 
 class Process:

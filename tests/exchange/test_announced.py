@@ -24,13 +24,8 @@ Open = Callable[[str], DriveRuntime]
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def drive(clock: ManualClock) -> MemoryDrive:
-    return MemoryDrive(clock)
+def drive(memory_drive: MemoryDrive) -> MemoryDrive:
+    return memory_drive
 
 
 @pytest.fixture

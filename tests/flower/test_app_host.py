@@ -146,10 +146,13 @@ def test_an_owner_that_is_killed_takes_its_apps_along(tmp_path: Path) -> None:
     (tmp_path / "owner.py").write_text(OWNER)
     command = [sys.executable, str(tmp_path / "owner.py"), str(project), str(tmp_path / "jobs"), *map(str, paths)]
     with subprocess.Popen(command) as owner:
-        until(lambda: any((tmp_path / "jobs").glob("*/message")))
-        # The fork server, its resource tracker, and the app.
-        family = until(lambda: found if len(found := psutil.Process(owner.pid).children(recursive=True)) == 3 else None)
-        owner.kill()
+        try:
+            until(lambda: any((tmp_path / "jobs").glob("*/message")), 60.0)
+            # The fork server, its resource tracker, and the app.
+            children = psutil.Process(owner.pid).children
+            family = until(lambda: found if len(found := children(recursive=True)) == 3 else None)
+        finally:
+            owner.kill()
     until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import syft_flwr
 from syft_flwr.errors import ConfigurationError, FlowerError, InvalidNameError
-from syft_flwr.settings import load_project
+from syft_flwr.project_table import load_project
 
 PYPROJECT = """\
 # Ours, with care

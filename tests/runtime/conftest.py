@@ -10,7 +10,6 @@ import pytest
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import EMULATOR_VARIABLE, STATE_VARIABLE
 from syft_flwr.testing import DriveEmulator
-from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive
 
 OpenRuntime = Callable[..., DriveRuntime]
@@ -33,15 +32,8 @@ def emulator(shared_emulator: DriveEmulator, monkeypatch: pytest.MonkeyPatch, tm
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    """Time that passes when the test says so."""
-    return ManualClock()
-
-
-@pytest.fixture
-def drive(clock: ManualClock) -> MemoryDrive:
-    """An empty Drive in memory."""
-    return MemoryDrive(clock)
+def drive(memory_drive: MemoryDrive) -> MemoryDrive:
+    return memory_drive
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -292,3 +293,32 @@ def test_a_shorter_pause_that_is_asked_for_in_the_middle_of_a_step_counts_after_
     finally:
         loop.end()
         loop.join(PATIENCE)
+
+
+class Cached(MemoryGateway):
+    """Behind a cache that answers ``files.generateIds`` with what it saw first."""
+
+    seen: Sequence[str] = ()
+
+    def generate_ids(self, count: int) -> Sequence[str]:
+        self.seen = self.seen or super().generate_ids(count)
+        return self.seen
+
+
+def test_a_reply_whose_reserved_id_turns_out_to_be_another_files_is_written_under_a_new_one(
+    drive, clock, tmp_path: Path
+) -> None:
+    drive.gateway(ME)
+    gateway, state = Cached(drive, ME), State(tmp_path / "me")
+    with runtime_on(drive.gateway(DS), State(tmp_path / "ds"), clock, DS, inline=True) as sender:
+        for number in range(2):  # two processes, whose IDs are the same
+            gateway._closed = False
+            with runtime_on(gateway, state, clock, ME, inline=True) as me:
+                serve(me, Route("app", "messages", echo))
+                [future] = sender.send([Request(ME, "app", "messages", b"%d" % number)])
+                for _ in range(10):
+                    clock.advance(60.0)
+                    me.poll_once()
+                sender.poll_once()
+                assert sender.get_response(future) == b"%d" % number
+    assert len([name for _, name, _ in drive.files() if name.endswith(".response")]) == 2

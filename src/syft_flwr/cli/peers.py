@@ -83,7 +83,7 @@ def remove(
         from syft_flwr.cli.account import account_of, connected
         from syft_flwr.drive.peers import find_peers
         from syft_flwr.errors import ConfigurationError
-        from syft_flwr.settings import near_match
+        from syft_flwr.suggestions import near_match
         from syft_flwr.wire import same_address
 
         with connected(account_of(email)) as gateway:

@@ -61,7 +61,7 @@ def limit_as_the_project_says(directory: Path) -> None:
         ConfigurationError: One is no whole number of units.
     """
     from syft_flwr.errors import ConfigurationError
-    from syft_flwr.settings import load_project
+    from syft_flwr.project_table import load_project
 
     table = load_project(directory)
     for key, variable in (("quota_units_per_minute", MINUTE_VARIABLE), ("quota_units_per_day", DAY_VARIABLE)):

@@ -9,7 +9,8 @@ from typing import Any
 from syft_flwr.client.base import SyftFlwrClient
 from syft_flwr.client.p2p import SyftP2PClient
 from syft_flwr.errors import ConfigurationError
-from syft_flwr.settings import EMAIL_VARIABLE, load_email, load_project
+from syft_flwr.project_table import load_project
+from syft_flwr.settings import EMAIL_VARIABLE, load_email
 
 _log = logging.getLogger(__name__)
 

@@ -1,8 +1,7 @@
-"""Google Drive as one account sees it, over HTTP: the one place that knows the Google client library."""
+"""Google Drive as one account sees it, over HTTP."""
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import threading
@@ -12,17 +11,18 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from syft_flwr.clock import SystemClock
+from syft_flwr.drive.answers import read_access, read_file, read_files, read_nothing, read_page, text
 from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.calls import Attempt, CallGovernor
 from syft_flwr.drive.download import download
 from syft_flwr.drive.fields import ABOUT_FIELDS, ACCESS_FIELDS, CHANGE_FIELDS, FILE_FIELDS, LIST_FIELDS, UPLOAD_FIELDS
+from syft_flwr.drive.google_client import build_service, media_of
 from syft_flwr.drive.paging import Paging
 from syft_flwr.drive.quota import QuotaMeter
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Transport
 from syft_flwr.drive.upload import Body, upload_resumable
 from syft_flwr.errors import (
-    ConfigurationError,
     ConflictError,
     DriveUnavailableError,
     ListingError,
@@ -30,20 +30,9 @@ from syft_flwr.errors import (
     RateLimitedError,
     TransferError,
 )
-from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile, read_each
+from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import Clock
 from syft_flwr.settings import Endpoint
-
-try:
-    import googleapiclient.discovery
-    import googleapiclient.discovery_cache
-    import googleapiclient.http
-except AttributeError as error:
-    # The client library tries oauth2client, which PyDrive2 brings along, and that an old pyOpenSSL, which fails so.
-    raise ConfigurationError(
-        f"the Google client library can't be imported: {error}. An old pyOpenSSL does not get on with the installed "
-        'cryptography; run: pip install --upgrade "pyOpenSSL>=24.3"'
-    ) from error
 
 T = TypeVar("T")
 
@@ -56,7 +45,6 @@ _MEDIA_TYPE = "application/octet-stream"
 _PAGE_SIZE = 1000
 _MAX_IDS = 1000
 _SHARE_LOCKS = 64
-_WRITING_ROLES = frozenset({"owner", "organizer", "fileOrganizer", "writer"})
 
 
 class HttpDriveGateway:
@@ -103,7 +91,7 @@ class HttpDriveGateway:
             rng=rng or random.Random(),  # noqa: S311 - jitter, not a secret
             patience=patience,
         )
-        service = _build_service(self._url)
+        service = build_service(self._url)
         # Each of these calls builds a whole resource (some 3 ms), and they hold no state: once is enough.
         self._about = service.about()
         self._changes = service.changes()
@@ -115,7 +103,7 @@ class HttpDriveGateway:
     def about(self) -> Account:
         def read(raw: Any) -> tuple[Account, bool]:
             user = raw["user"]
-            account = Account(email=_text(user["emailAddress"]), permission_id=_text(user["permissionId"]))
+            account = Account(email=text(user["emailAddress"]), permission_id=text(user["permissionId"]))
             return account, raw.get("storageQuota", {}).get("limit") == "0"
 
         account, has_no_storage = self._execute("about.get", lambda: self._about.get(fields=ABOUT_FIELDS), read)
@@ -140,7 +128,7 @@ class HttpDriveGateway:
         return self._execute(
             "changes.getStartPageToken",
             lambda: self._changes.getStartPageToken(supportsAllDrives=True),
-            lambda raw: _text(raw["startPageToken"]),
+            lambda raw: text(raw["startPageToken"]),
         )
 
     def peek(self, *, polls: bool = True) -> str:
@@ -158,7 +146,7 @@ class HttpDriveGateway:
                 includeItemsFromAllDrives=True,
                 supportsAllDrives=True,
             ),
-            _read_page,
+            read_page,
         )
 
     def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
@@ -177,7 +165,7 @@ class HttpDriveGateway:
         return self._execute(
             "files.get",
             lambda: self._files.get(fileId=file_id, fields=FILE_FIELDS, supportsAllDrives=True),
-            lambda raw: _file_of_id(raw, file_id),
+            lambda raw: read_file(raw, file_id),
             patient=patient,
         )
 
@@ -195,7 +183,7 @@ class HttpDriveGateway:
             return self._execute(
                 "files.create",
                 lambda: self._files.create(body=metadata, fields=FILE_FIELDS, supportsAllDrives=True),
-                lambda raw: _file_of_id(raw, file_id),
+                lambda raw: read_file(raw, file_id),
             )
         except ConflictError:
             return self._made_before(file_id, name)
@@ -204,7 +192,7 @@ class HttpDriveGateway:
         return self._execute(
             "files.get",
             lambda: self._files.get(fileId=file_id, fields=ACCESS_FIELDS, supportsAllDrives=True),
-            _read_access,
+            read_access,
         )
 
     def share(self, file_id: str, email: str, *, may_write: bool = True) -> Account:
@@ -221,7 +209,7 @@ class HttpDriveGateway:
                     fields="id,emailAddress",
                     supportsAllDrives=True,
                 ),
-                lambda raw: Account(raw.get("emailAddress") or email, _text(raw["id"])),
+                lambda raw: Account(raw.get("emailAddress") or email, text(raw["id"])),
             )
 
     def upload(
@@ -251,7 +239,9 @@ class HttpDriveGateway:
 
     def delete(self, file_id: str) -> bool:
         try:
-            self._execute("files.delete", lambda: self._files.delete(fileId=file_id, supportsAllDrives=True), _nothing)
+            self._execute(
+                "files.delete", lambda: self._files.delete(fileId=file_id, supportsAllDrives=True), read_nothing
+            )
         except NotFoundError:
             _log.debug("file %s was gone already", file_id)
             return False
@@ -305,20 +295,13 @@ class HttpDriveGateway:
         return self._execute(
             "files.generateIds",
             lambda: self._files.generateIds(count=count, fields="ids"),
-            lambda raw: [_text(raw["ids"][number]) for number in range(count)],
+            lambda raw: [text(raw["ids"][number]) for number in range(count)],
         )
 
     def _list_page(
         self, query: str, page_token: str | None, order: str | None
     ) -> tuple[list[DriveFile], str | None, bool]:
         """Return the files of a page, the token of the next one, and whether that is all that there is."""
-
-        def read(raw: Any) -> tuple[list[DriveFile], str | None, bool]:
-            token = raw.get("nextPageToken") or None
-            files, unreadable = read_each(DriveFile.from_api, list(raw["files"]))
-            is_complete = not unreadable and raw.get("incompleteSearch") is not True
-            return list(files), None if token is None else _text(token), is_complete
-
         return self._execute(
             "files.list",
             lambda: self._files.list(
@@ -330,7 +313,7 @@ class HttpDriveGateway:
                 includeItemsFromAllDrives=True,
                 supportsAllDrives=True,
             ),
-            read,
+            read_files,
         )
 
     def _create(self, metadata: Mapping[str, Any], body: Body) -> int:
@@ -339,59 +322,9 @@ class HttpDriveGateway:
             query = {"uploadType": "resumable", "supportsAllDrives": "true", "fields": UPLOAD_FIELDS}
             uri = f"{self._url}/upload/drive/v3/files?{urlencode(query)}"
             return upload_resumable(self._governor, uri, metadata, body)
-        http_module: Any = googleapiclient.http
-        media = http_module.MediaInMemoryUpload(body.read(0, body.size), mimetype=_MEDIA_TYPE)
+        media = media_of(body.read(0, body.size), _MEDIA_TYPE)
         return self._execute(
             "files.create",
             lambda: self._files.create(body=metadata, media_body=media, fields=UPLOAD_FIELDS, supportsAllDrives=True),
             lambda raw: int(raw["size"] if raw["id"] == metadata["id"] else raw["id"]),
         )
-
-
-def _text(value: Any) -> str:
-    if not (isinstance(value, str) and value):
-        raise TypeError(f"not a text: {value!r}")
-    return value
-
-
-def _read_access(raw: Mapping[str, Any]) -> Access:
-    shown = raw.get("permissions")
-    writers = [one for one in shown or () if one["role"] in _WRITING_ROLES]
-    known = None if shown is None else {one["id"]: one.get("emailAddress") or "" for one in writers}
-    return Access(can_write=bool(raw["capabilities"]["canAddChildren"]), writers=known)
-
-
-def _nothing(content: Any) -> None:
-    if content or isinstance(content, bytes):  # of a 204 the client library makes text
-        raise ValueError("204 was due")
-
-
-def _file_of_id(raw: Mapping[str, Any], file_id: str) -> DriveFile:
-    file = DriveFile.from_api(raw)
-    if file.id != file_id:
-        raise ValueError(f"it is about {file.id}, not {file_id}")
-    return file
-
-
-def _read_page(raw: Mapping[str, Any]) -> ChangePage:
-    page = ChangePage.from_api(raw)
-    list(raw["changes"])
-    _text(page.next_page_token or page.new_start_page_token)
-    return page
-
-
-def _build_service(url: str) -> Any:
-    """Build the client from the discovery document in the package, aimed at ``url``.
-
-    ``client_options.api_endpoint`` would redirect plain calls only; with ``rootUrl`` and ``baseUrl`` set, uploads and
-    batches follow.
-    """
-    # The library has no types; Any, so that it makes no difference whether somebody has installed stubs.
-    discovery: Any = googleapiclient.discovery
-    discovery_cache: Any = googleapiclient.discovery_cache
-    document = json.loads(discovery_cache.get_static_doc("drive", "v3"))
-    document["rootUrl"] = f"{url}/"
-    document["baseUrl"] = f"{url}/{document['servicePath']}"
-    document.pop("mtlsRootUrl", None)
-    # A stand-in that is never used: each request is executed with an http of its own.
-    return discovery.build_from_document(document, http=object())

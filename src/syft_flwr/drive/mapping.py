@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import google.auth.exceptions
+import requests
 import urllib3.exceptions
 
 from syft_flwr.errors import (
@@ -33,6 +34,9 @@ LONGEST_WAIT = 86_400.0
 """Seconds to leave Drive alone at most, whatever it asks for."""
 PARKED = 3_600.0
 """Seconds to leave a limit alone that lasts for hours: shares per day, calls per day."""
+TIMED_OUT = "timedOut"
+"""The reason, none of Drive's, of a call that hung until its time-out."""
+_TIMEOUTS = (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)
 
 _RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"})
 _PARKED_REASONS = frozenset({"sharingRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded"})
@@ -142,12 +146,15 @@ class TransportErrors:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        reason = TIMED_OUT if isinstance(error and (error.__cause__ or error), _TIMEOUTS) else ""
         if isinstance(error, google.auth.exceptions.TransportError):
-            raise DriveUnavailableError(f"{self._method}: can't reach Google's login: {printable(error)}") from error
+            text = f"{self._method}: can't reach Google's login: {printable(error)}"
+            raise DriveUnavailableError(text, reason=reason) from error
         if isinstance(error, google.auth.exceptions.GoogleAuthError):
             raise _auth_error(self._method, error) from None  # its text may hold what the token endpoint answered
         if isinstance(error, urllib3.exceptions.HTTPError | http.client.HTTPException | OSError):
-            raise DriveUnavailableError(f"{self._method}: no answer from Drive: {_in_words(error)}") from error
+            text = f"{self._method}: no answer from Drive: {_in_words(error)}"
+            raise DriveUnavailableError(text, reason=reason) from error
 
 
 def parse_retry_after(value: str | None, date: str | None) -> float | None:

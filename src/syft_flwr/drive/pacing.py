@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-import requests
-import urllib3
-
+from syft_flwr.drive.mapping import TIMED_OUT
 from syft_flwr.errors import DamagedDownloadError, DriveError, DriveUnavailableError, ListingError, RateLimitedError
 from syft_flwr.ports import Clock
 
@@ -24,7 +22,6 @@ LONGEST_RETRY_AFTER = 120.0
 
 _HUNG_ATTEMPTS = 2
 """Attempts at a call that hangs until its time-out."""
-_TIMEOUTS = (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)
 _RATE_LIMIT_BASE = 1.0
 _UNAVAILABLE_BASE = 0.25
 
@@ -68,7 +65,7 @@ def should_retry(error: BaseException, attempt: int) -> bool:
         return False
     if isinstance(error, DamagedDownloadError | ListingError):  # as likely as not it is the same the next moment
         return False
-    if isinstance(error.__cause__, _TIMEOUTS) and attempt >= _HUNG_ATTEMPTS:
+    if error.reason == TIMED_OUT and attempt >= _HUNG_ATTEMPTS:
         return False
     return error.retry_after is None or error.retry_after <= LONGEST_RETRY_AFTER
 

@@ -14,7 +14,8 @@ from typing import Any
 from syft_flwr.errors import ConfigurationError, FlowerError
 from syft_flwr.flower._compat import check_reference, get_fused_config_from_dir, get_project_config, parse_config_args
 from syft_flwr.flower.project_files import hash_of, read_files, uncovered
-from syft_flwr.settings import load_project, near_match
+from syft_flwr.project_table import load_project
+from syft_flwr.suggestions import near_match
 
 ROUNDS_KEY = "num-server-rounds"
 """The run-config key for the number of rounds, as Flower's own templates name it."""

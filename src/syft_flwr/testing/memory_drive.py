@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -338,10 +338,12 @@ class MemoryGateway:
     def create_folder(self, file_id: str, name: str, parent: str | None) -> DriveFile:
         self._call("files.create")
         drive = self._drive
-        with suppress(ConflictError):
+        try:
             drive._create(
                 self._account, file_id, name, parent or drive._roots[self._account], mime_type=FOLDER_MIME_TYPE
             )
+        except ConflictError:
+            self._check_made_before(file_id, name)
         return self.get_file(file_id)
 
     def access(self, file_id: str) -> Access:
@@ -378,7 +380,7 @@ class MemoryGateway:
         try:
             self._drive._create(self._account, file_id, name, parent, body=content, properties=properties)
         except ConflictError:
-            self._drive._find(self._account, file_id)
+            self._check_made_before(file_id, name)
 
     def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
         self._call("files.get_media")
@@ -413,6 +415,10 @@ class MemoryGateway:
 
     def close(self) -> None:
         self._closed = True
+
+    def _check_made_before(self, file_id: str, name: str) -> None:
+        if self._drive._find(self._account, file_id).name != name:
+            raise ConflictError(f"the reserved ID {file_id} is that of another file")
 
     def _call(self, method: str) -> None:
         if self._closed:

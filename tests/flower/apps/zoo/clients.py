@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import sys
-import time
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,7 @@ hanging = ClientApp()
 
 @hanging.train()
 def _hang(message: Message, context: Context) -> Message:
-    time.sleep(3600)
+    threading.Event().wait()
     return _train(message, context)
 
 
@@ -124,7 +124,7 @@ def _count(message: Message, context: Context) -> Message:
     CALLS["count"] += 1
     hold = os.environ.get("ZOO_HOLD")
     while hold and _round(message) == 2 and Path(hold).exists():
-        time.sleep(0.02)
+        threading.Event().wait(0.02)
     reply = _train(message, context)
     reply.content["metrics"]["count"] = before + 1
     reply.content["metrics"]["calls"] = CALLS["count"]
