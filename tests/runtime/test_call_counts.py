@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -152,3 +153,38 @@ def test_a_round_trip_takes_at_most_fourteen_transactions(tmp_path: Path) -> Non
         round_trip()
         assert drive.files() == []
         assert 10 <= len(counted) <= 14, "\n".join(counted)
+
+
+def test_requests_that_wait_for_room_cost_no_transaction_each(tmp_path: Path) -> None:
+    clock = ManualClock()
+    drive = MemoryDrive(clock)
+    state, begun, go = State(tmp_path), threading.Event(), threading.Event()
+
+    def handler(body: bytes, _) -> bytes:
+        begun.set()
+        assert go.wait(60)
+        return body
+
+    counted: list[str] = []
+    transact = state.ledger.transact
+
+    def count(work):
+        counted.append(work.__qualname__)
+        return transact(work)
+
+    state.ledger.transact = count
+    with runtime_on(drive.gateway(ME), state, clock, ME) as owner:
+        serve(owner, Route("flwr/app", "messages", handler))
+        owner.poll_once()
+        for number in range(20):
+            email = f"ds{number}@example.com"
+            with runtime_on(drive.gateway(email), State(tmp_path / email), clock, email, inline=True) as sender:
+                sender.send([Request(ME, "flwr/app", "messages", b"body")] * 20)
+        counted.clear()
+        owner.poll_once()
+        assert begun.wait(60)
+        assert len(owner.waiting()) > 300
+        assert len(counted) < 60, Counter(counted)
+        go.set()
+        assert owner.drain(60)
+        assert len(counted) < 5 * 400, Counter(counted)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -309,6 +310,7 @@ def _until_midnight(time: float) -> float:
     return max(1.0, midnight.timestamp() - time)
 
 
+@cache
 def boot_id() -> str:
     """Return what tells this boot of the machine from others; ``""`` where there is no such thing."""
     try:

@@ -108,6 +108,11 @@ class Backlog:
                         self._waiting[sender] = numbers
         return taken
 
+    def being_placed(self) -> int:
+        """Return how many were taken, and are not placed yet."""
+        with self._lock:
+            return sum(map(len, self._taken.values()))
+
     def placed(self, sender: str, number: int) -> None:
         """Note that a request is in the lane, or over."""
         if self._taken:

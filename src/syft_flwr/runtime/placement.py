@@ -127,8 +127,9 @@ class Placement:
         self._look_at((number, None) for number in sorted(numbers))
 
     def has_room(self, route: Route) -> None:
-        """Take up what waited for room in a route's lane."""
-        numbers = route.backlog.take(max(1, self._parts.settings.lane_capacity // 2))
+        """Take up what waited for room in a route's lane, as much as fits beside what is being placed."""
+        assert route.lane is not None  # noqa: S101 - its lane says so
+        numbers = route.backlog.take(route.lane.room() - route.backlog.being_placed())
         self._look_at((number, _taker(route)) for number in numbers)
 
     def settled(self, numbers: Collection[int], takings: dict[Route, int]) -> None:
@@ -207,7 +208,7 @@ class Placement:
         elif standing.claim is Claim.TAKEN:
             self._offer(Work(number, message, route), route)
         elif route is not None:
-            placed = self._place(number, message, route)
+            placed = self._place(number, message, route, is_free=True)
             if placed.claim is Claim.ELSEWHERE:  # another process was quicker; should it die, this one takes over
                 self._parked.park(("holder", placed.by), number, _taker(route))
         elif not self.holds(number):  # a pipeline may have taken it, to answer it later
@@ -226,9 +227,15 @@ class Placement:
         finally:
             self._showing, self._handed_over = outer
 
-    def _place(self, number: int, message: Message, route: Route) -> Standing:
-        """Claim a request for a route, or have it wait for room there; return how it stands."""
+    def _place(self, number: int, message: Message, route: Route, *, is_free: bool = False) -> Standing:
+        """Claim a request for a route, or have it wait for room there; return how it stands.
+
+        One that was free a moment ago waits without a look at the journal.
+        """
         fits = Room().takes(route, number, message)
+        if is_free and not fits:
+            self._wait_for_room(route, message.sender, number)
+            return Standing(Claim.FREE)
         [standing] = self._parts.ledger.journal.claim([(number, message, fits)])
         if standing.claim is Claim.TAKEN:
             self._offer(Work(number, message, route), route)

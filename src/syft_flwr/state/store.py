@@ -1,8 +1,9 @@
 """The store on disk; the only importer of diskcache.
 
 diskcache keeps the rows in an SQLite database. What it lacks is taken from its SQLite connection, ``Cache._sql``
-and ``Cache._con``, in this file alone: savepoints, and a scan by prefix (its own iterators read every key). Both
-are private; 5.6.3 closes the release line that has them for good, and the dependency is pinned below 6.
+and ``Cache._con``, in this file alone: savepoints, a scan by prefix (its own iterators read every key), and a read
+that begins no transaction of its own. Both are private; 5.6.3 closes the release line that has them for good, and the
+dependency is pinned below 6.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ _SETTINGS = {
     "sqlite_mmap_size": 0,  # reading a truncated file through a map kills the process
 }
 
+_GET = "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 _SCAN = (
     "SELECT key, mode, filename, value FROM Cache"
     " WHERE raw = 1 AND key >= ? AND key < ? ORDER BY key LIMIT ?"  # served by the unique index on (key, raw)
 )
 _SCAN_AFTER = _SCAN.replace("key >= ?", "key > ?")
+_DATABASE_ERRORS = (diskcache.Timeout, sqlite3.Error, UnicodeDecodeError)
 
 
 class DiskStore:
@@ -196,21 +199,20 @@ class _DiskSession:
 class _DiskTransaction:
     def __init__(self, cache: diskcache.Cache) -> None:
         self._cache = cache
+        self._sql = cache._sql  # noqa: SLF001 - see the module's docstring
         self._thread = threading.get_ident()
         self._failure: StateError | None = None
         self.over = False
 
     def get(self, key: str) -> JSON | None:
-        with self._use():
-            return self._cache.get(key)
+        rows = self._do(self._sql, _GET, (check_key(key),)).fetchall()
+        return self._do(_fetch, key, *rows[0]) if rows else None
 
     def put(self, key: str, value: JSON) -> None:
-        with self._use():
-            self._cache.set(key, value)
+        self._do(self._cache.set, key, value)
 
     def delete(self, key: str) -> None:
-        with self._use():
-            self._cache.delete(key)
+        self._do(self._cache.delete, key)
 
     def scan(self, prefix: str, *, after: str | None = None, limit: int | None = None) -> Iterator[tuple[str, JSON]]:
         # A blob sorts after every text, so the empty one bounds a scan that no text bounds.
@@ -218,9 +220,7 @@ class _DiskTransaction:
         begin, statement = prefix, _SCAN
         if after is not None and check_key(after) >= prefix:
             begin, statement = after, _SCAN_AFTER
-        with self._use():
-            sql = self._cache._sql  # noqa: SLF001 - see the module's docstring
-            rows = sql(statement, (begin, end, -1 if limit is None else limit)).fetchall()
+        rows = self._do(self._sql, statement, (begin, end, -1 if limit is None else limit)).fetchall()
         return ((key, _fetch(key, mode, filename, value)) for key, mode, filename, value in rows)
 
     def end(self) -> None:
@@ -229,27 +229,34 @@ class _DiskTransaction:
         if self._failure is not None:
             raise self._failure
 
-    @contextmanager
-    def _use(self) -> Iterator[None]:
+    def _do(self, step: Callable[..., Any], *arguments: Any) -> Any:
         if self.over:
             raise StateError("the transaction is over")
         if threading.get_ident() != self._thread:
             raise StateError("a transaction is for the thread on which its work runs")  # has no other connection
         try:
-            with _as_state_error():
-                yield
+            return step(*arguments)
         except StateError as error:
-            # SQLite may have rolled back by itself; a further write would then stand alone.
-            self._failure, self.over = error, True
+            self._fail(error)
             raise
+        except _DATABASE_ERRORS as error:
+            raise self._fail(_state_error(error)) from error
+
+    def _fail(self, error: StateError) -> StateError:
+        # SQLite may have rolled back by itself; a further write would then stand alone.
+        self._failure, self.over = error, True
+        return error
 
 
 @contextmanager
 def _as_state_error() -> Iterator[None]:
     try:
         yield
-    except diskcache.Timeout as error:
-        # Raised for whatever BEGIN says, "from None"; the context still has it.
-        raise StateError(f"can't lock the state: {error.__context__}; is another process stuck?") from error
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise StateError(f"can't use the state's database: {error}") from error
+    except _DATABASE_ERRORS as error:
+        raise _state_error(error) from error
+
+
+def _state_error(error: Exception) -> StateError:
+    if isinstance(error, diskcache.Timeout):  # raised for whatever BEGIN says, "from None"; the context still has it
+        return StateError(f"can't lock the state: {error.__context__}; is another process stuck?")
+    return StateError(f"can't use the state's database: {error}")
