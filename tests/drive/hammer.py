@@ -1,7 +1,8 @@
-"""Eight processes that spend one account's budget as fast as it lets them, in virtual time, and are killed at random.
+"""Eight processes that spend one account's budget as fast as it lets them, and are killed at random.
 
-Each tells until when it waits, and goes on when it is told what time it is: time moves on when all wait. Usage:
-hammer.py DIRECTORY SECONDS SEED
+In virtual time each tells until when it waits, and goes on when it is told what time it is: time moves on when all
+wait. With a SPEED all run at once, on a clock that goes so many times as fast as the machine's, and find most of the
+day spent. Usage: hammer.py DIRECTORY SECONDS SEED [SPEED]
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import random
 import signal
 import struct
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from multiprocessing import Pipe
@@ -25,6 +27,10 @@ PROCESSES = 8
 START = datetime(2026, 11, 27, 7, 50, tzinfo=UTC).timestamp()
 """Drive's time at 0: ten minutes before midnight in California."""
 CALLS = [("changes.getStartPageToken", 5), ("changes.list", 100), ("files.create", 50), ("files.get_media", 200)]
+SPENT = PER_DAY - 600
+"""Units that are spent of the day on which processes begin to run at once."""
+MIDNIGHT = 600.0
+FAST_START = MIDNIGHT - 120.0
 STEPS = [-86_400.0, -5_400.0, 0.0, 5_400.0, 86_400.0]
 """Seconds by which the machine's time of day may be wrong."""
 
@@ -37,22 +43,22 @@ class ChildClock:
     """A machine's clocks, as one process sees them; its time of day is wrong by ``step`` seconds."""
 
     def __init__(self, orders: Connection, step: float) -> None:
-        self._orders, self._step, self._now = orders, step, 0.0
+        self._orders, self._step, self.last = orders, step, 0.0
         self._wait()
 
     def time(self) -> float:
-        return START + self._now + self._step
+        return START + self.last + self._step
 
     def monotonic(self) -> float:
-        return self._now
+        return self.last
 
     def pass_by(self, seconds: float) -> None:
         sys.settrace(None)
-        self._orders.send_bytes(struct.pack("d", self._now + seconds))
+        self._orders.send_bytes(struct.pack("d", self.last + seconds))
         self._wait()
 
     def _wait(self) -> None:
-        self._now, lines = struct.unpack("di", self._orders.recv_bytes())
+        self.last, lines = struct.unpack("di", self._orders.recv_bytes())
         if lines:
             sys.settrace(_dying(lines))
 
@@ -69,8 +75,27 @@ def _dying(lines: int) -> Callable[[FrameType, str, object], object]:
     return trace
 
 
-def spend(orders: Connection, number: int, directory: Path, rng: random.Random) -> None:
-    clock = ChildClock(orders, rng.choice(STEPS))
+class FastClock:
+    """The machine's clock, faster; all see the same time, and each a time of day that is wrong by ``step``."""
+
+    def __init__(self, began: float, speed: float, step: float) -> None:
+        self._began, self._speed, self._step, self.last = began, speed, step, 0.0
+
+    def time(self) -> float:
+        return START + self._now() + self._step
+
+    def monotonic(self) -> float:
+        self.last = self._now()
+        return self.last
+
+    def pass_by(self, seconds: float) -> None:
+        time.sleep(seconds / self._speed)
+
+    def _now(self) -> float:
+        return FAST_START + (time.monotonic() - self._began) * self._speed
+
+
+def spend(clock: ChildClock | FastClock, number: int, directory: Path, rng: random.Random) -> None:
     budget = AccountBudget(
         per_minute=PER_MINUTE, per_day=PER_DAY, path=directory / "budget", who=f"process {number} ({os.getpid()})"
     )
@@ -83,7 +108,7 @@ def spend(orders: Connection, number: int, directory: Path, rng: random.Random) 
             while delay := budget.reserve(units, resting=resting, clock=clock, ahead=told, method=method).seconds:
                 clock.pass_by(delay)
             told = START
-            log.write(f"{asked} {clock.monotonic()} {units}\n")
+            log.write(f"{asked} {clock.last} {units}\n")
             clock.pass_by(rng.uniform(0.01, 0.3))
 
 
@@ -97,7 +122,8 @@ class Process:
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                spend(theirs, number, directory, random.Random(seed))
+                own = random.Random(seed)
+                spend(ChildClock(theirs, own.choice(STEPS)), number, directory, own)
             finally:
                 os._exit(1)
         theirs.close()
@@ -123,8 +149,8 @@ class Process:
         self._orders.close()
 
 
-def main() -> None:
-    directory, seconds, rng = Path(sys.argv[1]), float(sys.argv[2]), random.Random(int(sys.argv[3]))
+def take_turns(directory: Path, seconds: float, rng: random.Random) -> int:
+    """Let processes work in virtual time; return how many were killed."""
     now, kills = 0.0, 0
     processes = [Process(number, directory, now, rng) for number in range(PROCESSES)]
     try:
@@ -143,7 +169,65 @@ def main() -> None:
     finally:
         for process in processes:
             process.kill()
-    print(kills)
+    return kills
+
+
+def run_at_once(directory: Path, seconds: float, rng: random.Random, speed: float) -> int:
+    """Let processes work on a fast clock, until each has had its turn, and kill some; return how many it were."""
+    began, kills = time.monotonic(), 0
+    before = AccountBudget(per_day=PER_DAY, path=directory / "budget")
+    earlier = FastClock(began + 300 / speed, speed, 0.0)
+    before.reserve(SPENT, resting=False, clock=earlier, ahead=START)
+    before.close()
+
+    def start(number: int) -> int:
+        own = random.Random(rng.random())
+        pid = os.fork()
+        if pid == 0:
+            try:
+                spend(FastClock(began, speed, own.choice(STEPS)), number, directory, own)
+            finally:
+                os._exit(1)
+        return pid
+
+    pids = [start(number) for number in range(PROCESSES)]
+    try:
+        while time.monotonic() < began + seconds / speed:
+            time.sleep(rng.uniform(0.0, 30.0) / speed)
+            number = rng.randrange(PROCESSES)
+            end(pids[number])
+            pids[number] = start(number)
+            kills += 1
+        while not all(had_its_turn(directory / f"log-{number}") for number in range(PROCESSES)):
+            time.sleep(0.1)
+    finally:
+        for pid in pids:
+            end(pid)
+    return kills
+
+
+def had_its_turn(log: Path) -> bool:
+    """Tell whether a process has spent something of the day that began at midnight."""
+    return any(float(line.split()[1]) >= MIDNIGHT for line in log.read_text().splitlines())
+
+
+def end(pid: int) -> None:
+    """Kill a process of ours, which has not ended by itself.
+
+    Raises:
+        SystemExit: It has.
+    """
+    os.kill(pid, signal.SIGKILL)
+    if os.WIFEXITED(os.waitpid(pid, 0)[1]):
+        raise SystemExit("a process ended by itself")
+
+
+def main() -> None:
+    directory, seconds, rng = Path(sys.argv[1]), float(sys.argv[2]), random.Random(int(sys.argv[3]))
+    if len(sys.argv) > 4:
+        print(run_at_once(directory, seconds, rng, float(sys.argv[4])))
+    else:
+        print(take_turns(directory, seconds, rng))
 
 
 if __name__ == "__main__":

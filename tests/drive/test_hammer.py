@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hammer import PER_DAY, PER_MINUTE, PROCESSES, START
+from hammer import PER_DAY, PER_MINUTE, PROCESSES, SPENT, START
 
 from syft_flwr.drive.budget import PACIFIC
 
@@ -22,30 +22,51 @@ def date(now: float) -> str:
     return datetime.fromtimestamp(START + now, UTC).astimezone(PACIFIC).date().isoformat()
 
 
-@pytest.mark.parametrize(
-    "days", [2, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(1_200)])], ids="{} days".format
-)
+def hammer(directory: Path, *arguments: float) -> tuple[int, list[list[tuple[float, float, float]]]]:
+    """Return how many processes were killed, and each one's calls: when it asked, when it might, and the units."""
+    program = [sys.executable, str(Path(__file__).with_name("hammer.py")), str(directory), *map(str, arguments)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    logs = [(directory / f"log-{number}").read_text().splitlines() for number in range(PROCESSES)]
+    return int(done.stdout), [[tuple(map(float, line.split())) for line in log] for log in logs]
+
+
+def units_by_day(calls: list[list[tuple[float, float, float]]]) -> Counter[str]:
+    """Return what each day was spent, when no minute had more than its units."""
+    by_day = Counter[str]()
+    made = sorted((at, units) for process in calls for _, at, units in process)
+    first, spent = 0, 0.0
+    for at, units in made:
+        by_day[date(at)] += int(units)
+        spent += units
+        while made[first][0] <= at - 60:
+            spent -= made[first][1]
+            first += 1
+        assert spent <= PER_MINUTE, f"the minute that ends at {at}"
+    return by_day
+
+
+@pytest.mark.parametrize("days", [2, pytest.param(15, marks=pytest.mark.slow)], ids="{} days".format)
 def test_eight_processes_at_the_limit_overspend_no_minute_and_no_day_and_none_starves(
     tmp_path: Path, days: int
 ) -> None:
-    program = [sys.executable, str(Path(__file__).with_name("hammer.py")), str(tmp_path), str(days * DAY), "1"]
-    done = subprocess.run(program, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 10 * days, "processes were killed"
-    calls, by_day = [], Counter[str]()
-    for number in range(PROCESSES):
-        for line in (tmp_path / f"log-{number}").read_text().splitlines():
-            asked, at, units = map(float, line.split())
-            calls.append((at, units))
-            by_day[date(at)] += int(units)
+    kills, calls = hammer(tmp_path, days * DAY, 1)
+    assert kills >= 10 * days
+    for number, process in enumerate(calls):
+        for asked, at, _ in process:
             assert date(asked) != date(at) or at - asked <= PATIENCE, f"process {number} waited from {asked} to {at}"
-    calls.sort()
-    first, spent = 0, 0.0
-    for at, units in calls:
-        spent += units
-        while calls[first][0] <= at - 60:
-            spent -= calls[first][1]
-            first += 1
-        assert spent <= PER_MINUTE, f"the minute that ends at {at}"
+    by_day = units_by_day(calls)
     assert max(by_day.values()) <= PER_DAY
     assert sorted(by_day.values())[-days] >= PER_DAY * 0.95, "but for what the killed had booked"
+
+
+@pytest.mark.parametrize("speed", [60, pytest.param(8, marks=pytest.mark.slow)], ids="{} times as fast".format)
+def test_eight_processes_at_once_keep_five_minutes_and_the_end_of_a_day_and_each_has_its_turn(
+    tmp_path: Path, speed: int
+) -> None:
+    kills, calls = hammer(tmp_path, 300, 1, speed)
+    assert kills > 0
+    by_day = units_by_day(calls)
+    yesterday, today = sorted(by_day)
+    assert PER_DAY - 200 <= by_day[yesterday] + SPENT <= PER_DAY
+    assert by_day[today] <= PER_DAY
