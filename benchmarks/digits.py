@@ -13,6 +13,7 @@ from benchmarks.counting import Cost, counted
 from benchmarks.parties import local_drive
 from benchmarks.results import Cell, Result
 from benchmarks.rivals.federation import FlowerListingEvents, FlowerListingRpc
+from drive_emulator import DriveEmulator
 from syft_flwr.flower.aggregator import Aggregation, RunPlan
 from syft_flwr.flower.app_host import ForkedApps
 from syft_flwr.flower.job import AppSpec
@@ -21,7 +22,6 @@ from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import Events, Rpc, wire_app_name
-from syft_flwr.testing import DriveEmulator
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 AGGREGATOR = "aggregator@example.com"
@@ -85,11 +85,11 @@ def _serving(owner: DataOwner, events: Events) -> Iterator[None]:
         thread.join(30)
 
 
-def run(*, quick: bool) -> list[Result]:
+def run(*, quick: bool, rivals: bool) -> list[Result]:
     rows: list[list[Cell]] = []
     for latency in (0,) if quick else (0, 150):
         for owners in (2, 3) if quick or latency else (2, 3, 20):
-            for kind in ("feed", "listing"):
+            for kind in ("feed", "listing") if rivals else ("feed",):
                 with local_drive() as drive:
                     if latency:
                         drive.add_fault("latency", seconds=latency / 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,7 +20,9 @@ Cell = str | int | float
 
 @dataclass(frozen=True)
 class Result:
-    """A table. The leading columns that hold text name a row; ``drawn`` is the column of figures that the SVG shows."""
+    """A table. The columns that hold text name a row; ``drawn`` is the column of figures that the SVG
+    shows; without one there is none.
+    """
 
     name: str
     title: str
@@ -66,6 +69,12 @@ def format_cell(cell: Cell) -> str:
     return cell if isinstance(cell, str) else f"{cell:,}" if isinstance(cell, int) else f"{cell:,.2f}"
 
 
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    told = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return told.stdout.strip()
+
+
 def machine() -> dict[str, Cell]:
     """Return what figures depend on."""
     return {
@@ -75,4 +84,5 @@ def machine() -> dict[str, Cell]:
         "cores": os.cpu_count() or 0,
         "load": round(os.getloadavg()[0], 2),
         "version": version("syft-flwr-drive"),
+        "commit": _commit(),
     }

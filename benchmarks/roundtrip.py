@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from benchmarks.counting import Cost, counted
-from benchmarks.parties import KINDS, Parties, local_drive, parties
+from benchmarks.parties import Parties, kinds, local_drive, parties
 from benchmarks.results import Cell, Result
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 
 def steps(pair: Parties, drive: DriveEmulator) -> dict[str, tuple[Cost, float]]:
@@ -31,11 +31,11 @@ def steps(pair: Parties, drive: DriveEmulator) -> dict[str, tuple[Cost, float]]:
     return taken
 
 
-def run(*, quick: bool) -> list[Result]:
+def run(*, quick: bool, rivals: bool) -> list[Result]:
     del quick
     rows: list[list[Cell]] = []
     for latency in (0, 150):
-        for kind in KINDS:
+        for kind in kinds(rivals=rivals):
             with local_drive() as drive, parties(kind, drive) as pair:
                 if latency:
                     drive.add_fault("latency", seconds=latency / 1000)

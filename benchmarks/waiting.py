@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from benchmarks.counting import Cost, counted
-from benchmarks.parties import ASKER, KINDS, Parties, local_drive, parties
+from benchmarks.parties import ASKER, Parties, kinds, local_drive, parties
 from benchmarks.results import Cell, Result
-from syft_flwr.testing import DriveEmulator
+from drive_emulator import DriveEmulator
 
 LOOKS = 10
 
@@ -25,11 +25,11 @@ def wait_for(pair: Parties, drive: DriveEmulator, futures: int) -> tuple[Cost, C
     return vain, taken
 
 
-def run(*, quick: bool) -> list[Result]:
+def run(*, quick: bool, rivals: bool) -> list[Result]:
     rows: list[list[Cell]] = []
     for latency in (0, 150):
         for futures in (1, 50) if quick or latency else (1, 50, 1_000):
-            for kind in KINDS:
+            for kind in kinds(rivals=rivals):
                 if latency and futures > 1 and kind == "listing" and quick:
                     continue
                 with local_drive() as drive, parties(kind, drive) as pair:

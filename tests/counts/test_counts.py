@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.digits import train
-from benchmarks.idle import ours, rivals
+from benchmarks.idle import hour_of_rivals, ours
 from benchmarks.parties import local_drive, parties
 from benchmarks.roundtrip import steps
 from benchmarks.waiting import wait_for
@@ -74,7 +74,7 @@ def test_waiting_costs_the_same_for_many_futures_as_for_one(futures: int) -> Non
 
 
 def test_the_rivals_idle_hour_is_what_their_polls_add_up_to() -> None:
-    found = rivals(3, 1)
+    found = hour_of_rivals(3, 1)
     assert found["listing"] == (1_800 * 7, 180_000 * 7)
     assert found["grouped"] == (1_800 + 60, 186_000)
 
