@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
+import ssl
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from client_programs import Program
@@ -118,3 +122,70 @@ def test_what_is_deleted_goes_to_the_trash_and_then_for_good(
     rclone("cleanup", "gd:")
 
     assert google.files() == []
+
+
+def test_many_directories_are_listed_at_once(rclone: Program, google: DriveEmulator, tmp_path: Path) -> None:
+    for number in range(60):  # rclone asks for 50 parents in one call
+        (tmp_path / "many" / str(number)).mkdir(parents=True)
+        (tmp_path / "many" / str(number) / "f").write_text(str(number))
+    rclone("copy", "--transfers", "16", str(tmp_path / "many"), "gd:many")
+    google.clear_log()
+
+    assert len(rclone("lsf", "-R", "--fast-list", "--files-only", "gd:many").split()) == 60
+    assert google.stats()[ME]["files.list"]["calls"] < 20
+    assert '"count":60' in rclone("size", "--json", "gd:many")
+
+
+def test_parts_of_a_file_checksums_and_times_are_told(rclone: Program, files: Path) -> None:
+    rclone("copy", str(files), "gd:copy")
+    rclone("touch", "--timestamp", "2020-02-02T02:02:02", "gd:copy/a/deep/x.txt")
+
+    assert rclone("cat", "--offset", "3", "--count", "2", "gd:copy/a/deep/x.txt") == "it"
+    assert rclone("md5sum", "gd:copy/empty").split() == ["d41d8cd98f00b204e9800998ecf8427e", "empty"]
+    assert rclone("lsl", "gd:copy/a").split()[1:3] == ["2020-02-02", "02:02:02.000000000"]
+
+
+def test_what_another_shares_is_found_and_copied(rclone: Program, google: DriveEmulator) -> None:
+    file_id = ask(google, "upload/drive/v3/files?uploadType=media", b"Bob's", account="bob@example.com")["id"]
+    grant = {"type": "user", "role": "reader", "emailAddress": ME}
+    ask(google, f"drive/v3/files/{file_id}/permissions", json.dumps(grant).encode(), account="bob@example.com")
+    assert rclone("lsf", "--drive-shared-with-me", "gd:").split() == ["Untitled"]
+    rclone("backend", "copyid", "gd:", file_id, "gd:mine.txt")
+    rclone("link", "gd:mine.txt")
+
+    (mine,) = (file for file in google.files() if file.name == "mine.txt")
+    assert (mine.content, mine.owner, mine.roles["anyoneWithLink"]) == (b"Bob's", ME, "reader")
+
+
+def ask(google: DriveEmulator, path: str, body: bytes, *, account: str) -> Any:
+    headers = {"Authorization": f"Bearer {account}", "Content-Type": "application/json"}
+    trusting = ssl.create_default_context(cafile=google.ca_file)
+    with urlopen(Request(f"{google.url}/{path}", body, headers), context=trusting) as answer:
+        return json.load(answer)
+
+
+def test_what_is_replaced_is_set_aside_and_what_is_empty_is_removed(rclone: Program, files: Path) -> None:
+    rclone("copy", str(files / "a"), "gd:a")
+    (files / "a" / "deep" / "x.txt").write_text("changed")
+    rclone("sync", str(files / "a"), "gd:a", "--backup-dir", "gd:before", "--suffix", ".old")
+    rclone("mkdir", "gd:a/empty/deeper")
+    rclone("rmdirs", "gd:a", "--leave-root")
+
+    assert rclone("cat", "gd:before/deep/x.txt.old") == "as it was"
+    assert rclone("lsf", "-R", "gd:a").split() == ["deep/", "deep/x.txt"]
+
+
+def test_a_file_is_deleted_past_the_trash(rclone: Program, google: DriveEmulator) -> None:
+    rclone("rcat", "gd:gone", stdin=b"gone")
+    rclone("deletefile", "--drive-use-trash=false", "gd:gone")
+
+    assert google.files() == []
+
+
+def test_the_trash_is_listed_and_given_back(rclone: Program, google: DriveEmulator) -> None:
+    rclone("rcat", "gd:file", stdin=b"content")
+    rclone("deletefile", "gd:file")
+    assert rclone("lsf", "--drive-trashed-only", "gd:").split() == ["file"]
+    rclone("backend", "untrash", "gd:")
+
+    assert rclone("cat", "gd:file") == "content"
