@@ -189,3 +189,11 @@ def test_the_trash_is_listed_and_given_back(rclone: Program, google: DriveEmulat
     rclone("backend", "untrash", "gd:")
 
     assert rclone("cat", "gd:file") == "content"
+
+
+def test_application_data_is_a_space_of_its_own(rclone: Program, files: Path) -> None:
+    rclone("copy", "--drive-root-folder-id", "appDataFolder", str(files / "a"), "gd:a")
+
+    listed = rclone("lsf", "-R", "--drive-root-folder-id", "appDataFolder", "gd:").split()
+    assert listed == ["a/", "a/deep/", "a/deep/x.txt"]
+    assert rclone("lsf", "gd:") == ""
