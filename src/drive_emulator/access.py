@@ -8,7 +8,19 @@ from collections.abc import Collection
 from drive_emulator.accounts import Accounts
 from drive_emulator.changelog import ChangeLog
 from drive_emulator.errors import ApiError, insufficient_file_permissions, not_found
-from drive_emulator.model import Account, File, Permission, Role, effective_roles, inherited, link_role, rank
+from drive_emulator.ids import new_file_id
+from drive_emulator.model import (
+    APP_DATA,
+    DRIVE,
+    Account,
+    File,
+    Permission,
+    Role,
+    effective_roles,
+    inherited,
+    link_role,
+    rank,
+)
 from drive_emulator.records import (
     load_children,
     load_file,
@@ -18,6 +30,7 @@ from drive_emulator.records import (
     set_roles,
     update_file,
 )
+from drive_emulator.spaces import require_spaces
 from drive_emulator.storage import Database
 
 
@@ -34,6 +47,9 @@ class Access:
         if account.own_files_only and file.id != account.root_id and not self._is_opened(account, file):
             return None
         view = load_view(self._database, account.key, file.id)
+        space = DRIVE if view is None or view.app is None else APP_DATA
+        if space not in account.spaces or (view is not None and view.app not in (None, account.client)):
+            return None
         if view is not None and view.role is not None:
             return view.role
         return link_role(self.effective_permissions(file), account.key.rpartition("@")[2])
@@ -54,10 +70,34 @@ class Access:
         Raises:
             ApiError: 404, whether it does not exist or can't be seen.
         """
-        file = load_file(self._database, account.root_id if file_id == "root" else file_id)
+        file = load_file(self._database, self.resolve(account, file_id))
         if file is None or self.role(account, file) is None:
             raise not_found(file_id)
         return file
+
+    def resolve(self, account: Account, file_id: str) -> str:
+        """Return what the aliases ``root`` and ``appDataFolder`` stand for; other IDs stay.
+
+        Raises:
+            ApiError: 403 when the caller's token has no scope for its application data.
+        """
+        if file_id == "root":
+            return account.root_id
+        return self._app_folder(account) if file_id == APP_DATA else file_id
+
+    def _app_folder(self, account: Account) -> str:
+        """Return the folder of the client's data; it comes into being when it is first asked for."""
+        require_spaces(account, {APP_DATA})
+        sql = "SELECT id FROM view v JOIN file f ON id = file_id WHERE account = ? AND app = ? AND parent IS NULL"
+        if (row := self._database.row(sql, account.key, account.client)) is not None:
+            return str(row[0])
+        with self._database.transaction():
+            return self._accounts.add_folder(account.key, new_file_id(), "Application Data", app=account.client)
+
+    def app_of(self, account: Account, file_id: str | None) -> str | None:
+        """Return the client whose data the file belongs to, ``None`` in what everybody knows as Drive."""
+        view = None if file_id is None else load_view(self._database, account.key, file_id)
+        return None if view is None else view.app
 
     def require(self, account: Account, file: File, role: Role, error: ApiError | None = None) -> None:
         """Raise 403 unless the account has at least this role."""

@@ -7,7 +7,7 @@ import re
 from drive_emulator.clock import EmulatorClock
 from drive_emulator.ids import new_root_id, permission_id
 from drive_emulator.model import FOLDER_MIME_TYPE, Account, File
-from drive_emulator.records import insert_file, set_roles
+from drive_emulator.records import insert_file, set_roles, set_view
 from drive_emulator.storage import Database
 
 _ADDRESS = re.compile(r"[^\s@\x00-\x1f\x7f<>\",;:()\\]{1,64}@[^\s@\x00-\x1f\x7f<>\"',;:()\\/]{1,255}")
@@ -43,11 +43,16 @@ class Accounts:
         self._database.execute(
             "INSERT INTO account VALUES (?, ?, ?, ?)", key, email, account.permission_id, account.root_id
         )
-        now = self._clock.milliseconds()
-        root = File(account.root_id, "My Drive", FOLDER_MIME_TYPE, None, key, now, now, key)
-        insert_file(self._database, root, now)
-        set_roles(self._database, root.id, [(key, "owner")])
+        self.add_folder(key, account.root_id, "My Drive")
         return account
+
+    def add_folder(self, key: str, file_id: str, name: str, *, app: str | None = None) -> str:
+        """Make a folder that lies in none, and return its ID."""
+        now = self._clock.milliseconds()
+        insert_file(self._database, File(file_id, name, FOLDER_MIME_TYPE, None, key, now, now, key), now)
+        set_roles(self._database, file_id, [(key, "owner")])
+        set_view(self._database, key, file_id, app=app)
+        return file_id
 
     def show(self, key: str) -> Account:
         """Return the account, or for an address that only appears in grants, a stand-in."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from drive_emulator.clock import EmulatorClock
 from drive_emulator.errors import invalid
 from drive_emulator.feed_behaviour import FeedBehaviour
-from drive_emulator.model import Account, File, View
-from drive_emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, to_file, to_view
+from drive_emulator.model import DRIVE, Account, File, View
+from drive_emulator.records import FILE_COLUMNS, VIEW_COLUMNS, VIEW_WIDTH, to_file, to_view
+from drive_emulator.spaces import spaces_condition
 from drive_emulator.storage import Database
 
 _TOKEN = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -19,7 +20,7 @@ _PAGE = (
     " LEFT JOIN file f ON f.id = v.file_id AND v.role IS NOT NULL"
     " WHERE v.account = ? AND v.seq >= ? AND (? OR v.role IS NOT NULL)"
     " AND (? OR EXISTS (SELECT 1 FROM opened WHERE client = ? AND account = v.account AND file_id = v.file_id))"
-    " ORDER BY v.seq LIMIT ?"
+    " AND {space} ORDER BY v.seq LIMIT ?"
 )
 
 
@@ -94,7 +95,15 @@ class ChangeLog:
         (newest,) = self._database.row("SELECT MAX(seq) FROM view WHERE account = ?", account) or (None,)
         return str((newest or 0) + 1)
 
-    def page(self, account: Account, token: str, size: int, *, include_removed: bool = True) -> LogPage:
+    def page(
+        self,
+        account: Account,
+        token: str,
+        size: int,
+        *,
+        include_removed: bool = True,
+        spaces: Collection[str] = (DRIVE,),
+    ) -> LogPage:
         """Read up to ``size`` entries from the token on, by the index.
 
         Raises:
@@ -104,7 +113,9 @@ class ChangeLog:
             raise invalid("pageToken")
         self.publish_late(account.key)
         seen = (not account.own_files_only, account.client)
-        rows = self._database.rows(_PAGE, account.key, int(token), include_removed, *seen, size + 1)
+        space, values = spaces_condition(account, spaces)
+        sql = _PAGE.format(space=space)
+        rows = self._database.rows(sql, account.key, int(token), include_removed, *seen, *values, size + 1)
         more = len(rows) > size
         entries = [_to_entry(row) for row in rows[:size]]
         if more:
@@ -113,6 +124,6 @@ class ChangeLog:
 
 
 def _to_entry(row: tuple[object, ...]) -> LogEntry:
-    view = to_view(row[2:10])
-    file = None if view.role is None else to_file(row[10 : 10 + FILE_WIDTH])
+    view = to_view(row[2 : 2 + VIEW_WIDTH])
+    file = None if view.role is None else to_file(row[2 + VIEW_WIDTH :])
     return LogEntry(view.file_id, row[1], file, view)  # type: ignore[arg-type]

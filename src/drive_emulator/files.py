@@ -21,6 +21,7 @@ from drive_emulator.records import (
     set_view,
     update_file,
 )
+from drive_emulator.spaces import not_for_app_data
 from drive_emulator.storage import Database
 
 _GOOGLE_TYPES = "application/vnd.google-apps."
@@ -95,7 +96,8 @@ class Files:
         insert_file(self._database, file, now)
         self._access.open(account, file.id)
         self._access.refresh(file)
-        set_view(self._database, account.key, file.id, modified=now, starred=int(metadata.starred or False))
+        app = self._access.app_of(account, parent)
+        set_view(self._database, account.key, file.id, modified=now, starred=int(metadata.starred or False), app=app)
         return file
 
     def update(
@@ -117,6 +119,8 @@ class Files:
         file = self._access.find(account, file_id)
         self.check_update(account, file, metadata, with_content=content is not None)
         parent = self._moved(account, file, add, remove)
+        if self._access.app_of(account, parent) != self._access.app_of(account, file.id):
+            raise not_for_app_data()
         properties = merge_properties(file.properties, metadata.properties)
         app_properties = merge_properties(file.app_properties, metadata.app_properties)
         now = self._clock.milliseconds()
@@ -144,6 +148,8 @@ class Files:
             file.modified = max(now, file.modified + 1) if metadata.modified is None else metadata.modified
             file.modified_by = account.key
             set_view(self._database, account.key, file.id, modified=file.modified)
+        if metadata.trashed and self._access.app_of(account, file.id) is not None:
+            raise not_for_app_data("Files within the Application Data folder cannot be trashed.")
         if metadata.trashed is not None and metadata.trashed != file.explicitly_trashed:
             file.explicitly_trashed = metadata.trashed
             file.trashed_time = now if metadata.trashed else None
@@ -166,6 +172,8 @@ class Files:
             self._access.require(account, file, "writer")
         if file.id == account.root_id:
             raise forbidden("cannotModifyRoot", "My Drive itself can't be changed.")
+        if metadata.trashed and self._access.app_of(account, file.id) is not None:
+            raise not_for_app_data("Files within the Application Data folder cannot be trashed.")
         if metadata.trashed is not None and metadata.trashed != file.explicitly_trashed:
             self._access.require(account, file, "owner")
         mime_type = metadata.mime_type or file.mime_type
@@ -264,7 +272,7 @@ class Files:
     def _moved(self, account: Account, file: File, add: Collection[str], remove: Collection[str]) -> str | None:
         """Return the folder that the file shall lie in."""
         held = file.parent
-        removed = {account.root_id if parent == "root" else parent for parent in remove}
+        removed = {self._access.resolve(account, parent) for parent in remove}
         added = [self._target_folder(account, parent) for parent in dict.fromkeys(add)]
         new = [folder for folder in added if folder.id != held]
         if not new:

@@ -10,6 +10,8 @@ Role = Literal["reader", "commenter", "writer", "owner"]
 ROLES: tuple[Role, ...] = ("reader", "commenter", "writer", "owner")
 GRANTEE_TYPES = ("user", "group", "domain", "anyone")
 FOLDER_MIME_TYPE = "application/vnd.google-apps.folder"
+DRIVE, APP_DATA = "drive", "appDataFolder"
+"""The spaces that files lie in."""
 MAX_NAME_LENGTH = 32_767
 MAX_PROPERTY_BYTES = 124
 MAX_PROPERTIES = 30
@@ -20,7 +22,7 @@ class Account:
     """A user: ``key`` is the lower-cased address that everything refers to, ``email`` the address as first seen.
 
     As the caller of a method it has the OAuth ``client`` by which it calls, if any; ``own_files_only`` is the scope
-    ``drive.file``, by which it sees what that client made or was opened with it.
+    ``drive.file``, by which it sees what that client made or was opened with it; and ``spaces`` are those that it sees.
     """
 
     key: str
@@ -29,6 +31,7 @@ class Account:
     root_id: str
     client: str = ""
     own_files_only: bool = False
+    spaces: frozenset[str] = frozenset({DRIVE, APP_DATA})
 
     @property
     def display_name(self) -> str:
@@ -77,7 +80,10 @@ class File:
 
 @dataclass(slots=True)
 class View:
-    """What one account has to do with one file. ``role`` is ``None`` once it lost access."""
+    """What one account has to do with one file.
+
+    ``role`` is ``None`` once it lost access; ``app`` is the OAuth client whose application data the file belongs to.
+    """
 
     account: str
     file_id: str
@@ -87,6 +93,7 @@ class View:
     modified: int | None = None
     shared_at: int | None = None
     shared_by: str | None = None
+    app: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from drive_emulator.errors import ApiError, bad_body, forbidden, insufficient_fi
 from drive_emulator.ids import permission_id
 from drive_emulator.model import GRANTEE_TYPES, Account, File, Permission, Role, rank
 from drive_emulator.records import load_permissions, save_permission, set_view, update_file
+from drive_emulator.spaces import not_for_app_data
 from drive_emulator.storage import Database
 
 ANYONE = "anyoneWithLink"
@@ -112,6 +113,8 @@ class Permissions:
         raise ApiError(404, "notFound", f"Permission not found: {permission}.", location="permissionId")
 
     def _check_may_share(self, account: Account, file: File) -> None:
+        if self._access.app_of(account, file.id) is not None:
+            raise not_for_app_data()
         role = self._access.role(account, file)
         if rank(role) < rank("writer") or (role == "writer" and file.settings.get("writersCanShare") is False):
             raise insufficient_file_permissions(file.id)

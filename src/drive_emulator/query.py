@@ -14,6 +14,7 @@ https://developers.google.com/workspace/drive/api/guides/ref-search-terms. What 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -77,9 +78,9 @@ class Query:
 
     expression: Expression
 
-    def bind(self, *, root_id: str, me: str) -> Query:
-        """Put the caller's root folder in place of ``root`` in parents, and its address in place of ``me``."""
-        return Query(_bind(self.expression, root_id, me))
+    def bind(self, *, root_id: str, me: str, app_folder: str | None = None) -> Query:
+        """Put the caller's folders in place of ``root`` and ``appDataFolder`` in parents, and its address of ``me``."""
+        return Query(_bind(self.expression, {"root": root_id, "appDataFolder": app_folder or "appDataFolder"}, me))
 
     def matches(self, view: FileView) -> bool:
         """Whether the file is what the (bound) query asks for."""
@@ -111,16 +112,16 @@ def parse_query(text: str) -> Query:
     return Query(cast(_Node, parsed).expression)
 
 
-def _bind(expression: Expression, root_id: str, me: str) -> Expression:
+def _bind(expression: Expression, folders: Mapping[str, str], me: str) -> Expression:
     match expression:
         case And(operands):
-            return And(tuple(_bind(operand, root_id, me) for operand in operands))
+            return And(tuple(_bind(operand, folders, me) for operand in operands))
         case Or(operands):
-            return Or(tuple(_bind(operand, root_id, me) for operand in operands))
+            return Or(tuple(_bind(operand, folders, me) for operand in operands))
         case Not(operand):
-            return Not(_bind(operand, root_id, me))
-        case Membership("parents", "root"):
-            return Membership("parents", root_id)
+            return Not(_bind(operand, folders, me))
+        case Membership("parents", folder):
+            return Membership("parents", folders.get(folder, folder))
         case Membership("owners" | "writers" | "readers" as term, "me"):
             return Membership(term, me)
         case _:

@@ -18,8 +18,8 @@ FILE_COLUMNS = ", ".join(f"f.{column}" for column in _FILE_COLUMNS)
 FILE_WIDTH = len(_FILE_COLUMNS)
 _INSERT_FILE = f"INSERT INTO file ({', '.join(_FILE_COLUMNS)}, made) VALUES ({', '.join('?' * (FILE_WIDTH + 1))})"  # noqa: S608
 _UPDATE_FILE = f"UPDATE file SET {', '.join(f'{c} = ?' for c in _FILE_COLUMNS)} WHERE id = ?"  # noqa: S608
-VIEW_COLUMNS = "v.account, v.file_id, v.role, v.starred, v.viewed, v.modified, v.shared_at, v.shared_by"
-VIEW_WIDTH = 8
+VIEW_COLUMNS = "v.account, v.file_id, v.role, v.starred, v.viewed, v.modified, v.shared_at, v.shared_by, v.app"
+VIEW_WIDTH = 9
 
 
 def to_file(row: tuple[Any, ...]) -> File:
@@ -50,7 +50,7 @@ def to_file(row: tuple[Any, ...]) -> File:
 
 def to_view(row: tuple[Any, ...]) -> View:
     """Read the columns of :data:`VIEW_COLUMNS`."""
-    return View(row[0], row[1], row[2], bool(row[3]), *row[4:8])
+    return View(row[0], row[1], row[2], bool(row[3]), *row[4:VIEW_WIDTH])
 
 
 def load_file(database: Database, file_id: str) -> File | None:
@@ -109,7 +109,7 @@ def set_roles(database: Database, file_id: str, roles: Iterable[tuple[str, Role 
 
 
 def set_view(database: Database, account: str, file_id: str, **values: Any) -> None:
-    """Change what is the account's own: ``starred``, ``viewed``, ``modified``, ``shared_at``, ``shared_by``."""
+    """Change what is the account's own, such as ``starred``, by the names of the columns."""
     columns = ", ".join(f"{column} = ?" for column in values)
     sql = f"UPDATE view SET {columns} WHERE account = ? AND file_id = ?"  # noqa: S608 - names from our own calls
     database.execute(sql, *values.values(), account, file_id)

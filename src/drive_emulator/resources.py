@@ -11,7 +11,7 @@ from drive_emulator.changelog import LogEntry
 from drive_emulator.clock import to_timestamp
 from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.fields import Mask
-from drive_emulator.model import Account, File, Permission, Role, View, rank
+from drive_emulator.model import APP_DATA, DRIVE, Account, File, Permission, Role, View, rank
 from drive_emulator.records import load_view
 from drive_emulator.storage import Database
 
@@ -66,7 +66,7 @@ class Resources:
             "starred": view is not None and view.starred,
             "trashed": file.trashed,
             "explicitlyTrashed": file.explicitly_trashed,
-            "spaces": ["drive"],
+            "spaces": [DRIVE if view is None or view.app is None else APP_DATA],
             "version": str(file.version),
             "createdTime": to_timestamp(file.created),
             "modifiedTime": to_timestamp(file.modified),

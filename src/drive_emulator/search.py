@@ -13,11 +13,12 @@ from drive_emulator.access import Access
 from drive_emulator.clock import EmulatorClock, to_datetime
 from drive_emulator.errors import invalid, not_found
 from drive_emulator.feed_behaviour import FeedBehaviour
-from drive_emulator.model import Account, File, View, rank
+from drive_emulator.model import APP_DATA, DRIVE, Account, File, View, rank
 from drive_emulator.query import Query, QueryError, parse_query
 from drive_emulator.query_ast import And, Expression, Membership, Not, Or
 from drive_emulator.query_sql import SqlCondition, compile_sql
 from drive_emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, VIEW_WIDTH, load_file, to_file, to_view
+from drive_emulator.spaces import spaces_condition
 from drive_emulator.storage import Database
 
 # What orderBy can name, and what it stands for; NULL sorts first.
@@ -128,7 +129,16 @@ class Search:
         self._clock = clock
         self._behaviour = behaviour
 
-    def page(self, account: Account, q: str, order_by: str, size: int, token: str | None) -> SearchPage:
+    def page(
+        self,
+        account: Account,
+        q: str,
+        order_by: str,
+        size: int,
+        token: str | None = None,
+        *,
+        spaces: Collection[str] = (DRIVE,),
+    ) -> SearchPage:
         """Find up to ``size`` files. Without an order, the newest come first.
 
         Paging goes by the sort keys of the last file seen, so nothing that stays in place is skipped or repeated
@@ -143,7 +153,7 @@ class Search:
         after = None if token is None else _read_token(token, q, order_by, len(keys))
         found: list[tuple[File, View]] = []
         last: list[Any] = []
-        for row in self._rows(account, query, keys, after, size + 1):
+        for row in self._rows(account, query, keys, after, spaces=spaces, limit=size + 1):
             if len(found) == size:
                 return SearchPage(found, _write_token(last, q, order_by))
             found.append((to_file(row[:FILE_WIDTH]), to_view(row[FILE_WIDTH : FILE_WIDTH + VIEW_WIDTH])))
@@ -152,7 +162,8 @@ class Search:
 
     def _parse(self, account: Account, q: str) -> Query:
         try:
-            query = parse_query(q).bind(root_id=account.root_id, me=account.key)
+            app_folder = self._access.resolve(account, APP_DATA) if APP_DATA in q else None
+            query = parse_query(q).bind(root_id=account.root_id, me=account.key, app_folder=app_folder)
         except QueryError as error:
             raise invalid("q") from error
         for folder_id in _folders(query.expression):
@@ -163,10 +174,17 @@ class Search:
         return query
 
     def _rows(
-        self, account: Account, query: Query, keys: list[tuple[str, bool]], after: list[Any] | None, limit: int
+        self,
+        account: Account,
+        query: Query,
+        keys: list[tuple[str, bool]],
+        after: list[Any] | None,
+        *,
+        spaces: Collection[str],
+        limit: int,
     ) -> Iterator[tuple[Any, ...]]:
         condition = compile_sql(query)
-        sql, values = self._statement(account, condition, keys, after)
+        sql, values = self._statement(account, condition, keys, after, spaces)
         if condition.exact:
             yield from self._database.iterate(f"{sql} LIMIT ?", *values, limit)
             return
@@ -175,10 +193,17 @@ class Search:
                 yield row
 
     def _statement(
-        self, account: Account, condition: SqlCondition, keys: list[tuple[str, bool]], after: list[Any] | None
+        self,
+        account: Account,
+        condition: SqlCondition,
+        keys: list[tuple[str, bool]],
+        after: list[Any] | None,
+        spaces: Collection[str] = (DRIVE,),
     ) -> tuple[str, list[Any]]:
-        where = ["v.account = ?", "v.role IS NOT NULL", "f.id <> ?", condition.sql]
-        values: list[Any] = [account.key, account.root_id, *condition.params]
+        space, named = spaces_condition(account, spaces)
+        where = ["v.account = ?", "v.role IS NOT NULL", "f.id <> ?", "(v.app IS NULL OR f.parent IS NOT NULL)", space]
+        where.append(condition.sql)
+        values: list[Any] = [account.key, account.root_id, *named, *condition.params]
         if account.own_files_only:
             where.append("EXISTS (SELECT 1 FROM opened WHERE client = ? AND account = v.account AND file_id = f.id)")
             values.append(account.client)
@@ -190,10 +215,12 @@ class Search:
             where.append(behind)
             values += more
         order = ", ".join(f"{key} DESC" if descending else key for key, descending in keys)
-        # CROSS JOIN keeps SQLite from starting at all that the account can see where the query names folders or names.
+        # CROSS JOIN keeps SQLite from starting at all that the account can see where the query names folders or names;
+        # what a client keeps for itself, it finds by an index.
+        join = "CROSS JOIN" if DRIVE in spaces else "JOIN"
         sql = (
             f"SELECT {FILE_COLUMNS}, {VIEW_COLUMNS}, {', '.join(key for key, _ in keys)}"  # noqa: S608 - constants
-            f" FROM file f CROSS JOIN view v ON v.file_id = f.id WHERE {' AND '.join(where)} ORDER BY {order}"
+            f" FROM file f {join} view v ON v.file_id = f.id WHERE {' AND '.join(where)} ORDER BY {order}"
         )
         return sql, values
 

@@ -65,6 +65,7 @@ _LATER = """
 DROP INDEX IF EXISTS file_parent;
 CREATE INDEX IF NOT EXISTS file_folder ON file (parent, created_ms);
 CREATE TABLE IF NOT EXISTS consent (token TEXT PRIMARY KEY, client TEXT NOT NULL, scopes TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS view_app ON view (account, app) WHERE app IS NOT NULL;
 CREATE TABLE IF NOT EXISTS opened (
     client TEXT NOT NULL, account TEXT NOT NULL, file_id TEXT NOT NULL, PRIMARY KEY (client, account, file_id)
 ) WITHOUT ROWID;
@@ -111,11 +112,16 @@ class Database:
             self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise EmulatorError(f"the data is of version {version}, this emulator reads version {SCHEMA_VERSION}")
+        if self.row("SELECT 1 FROM pragma_table_info('view') WHERE name = 'app'") is None:
+            self.execute("ALTER TABLE view ADD COLUMN app TEXT")
         self._connection.executescript(_LATER)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Keep all writes of the block, or none when it raises."""
+        """Keep all writes of the block, or none when it raises; within another, it is a part of that."""
+        if self._connection.in_transaction:
+            yield
+            return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -177,10 +183,10 @@ class Database:
     def copy_from(self, source: sqlite3.Connection) -> None:
         """Copy the rows of such a copy into our tables, which must be empty, in the transaction under way."""
         for (table,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
-            rows = source.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - names from the schema
-            if rows:
-                marks = ", ".join("?" * len(rows[0]))
-                self.execute_many(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows)  # noqa: S608 - likewise
+            cursor = source.execute(f"SELECT * FROM {table}")  # noqa: S608 - names from the schema
+            names = [name for name, *_ in cursor.description]
+            into = f"{table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+            self.execute_many(f"INSERT OR REPLACE INTO {into}", cursor.fetchall())
 
     def close(self) -> None:
         self._connection.close()

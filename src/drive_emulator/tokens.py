@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from drive_emulator import model
 from drive_emulator.accounts import Accounts, is_address
 from drive_emulator.discovery import methods_of
 from drive_emulator.errors import insufficient_scope, unauthenticated
@@ -15,7 +16,8 @@ from drive_emulator.storage import Database
 LIFETIME = 3599
 """Seconds that an access token lives, as Google's do."""
 DRIVE = "https://www.googleapis.com/auth/drive"
-_MEDIA_TOO = (DRIVE, f"{DRIVE}.file", f"{DRIVE}.readonly")
+_APP_DATA = f"{DRIVE}.appdata"
+_MEDIA_TOO = (DRIVE, _APP_DATA, f"{DRIVE}.file", f"{DRIVE}.readonly")
 _UPLOADS = ("uploads.put", "uploads.cancel")
 
 
@@ -41,10 +43,12 @@ class Grant:
         plain = "files.create" if method in _UPLOADS else plain
         return any(plain in methods_of(scope) for scope in scopes)
 
-    @property
-    def sees_its_own_files_only(self) -> bool:
-        """Whether of Drive there is ``drive.file`` alone."""
-        return [scope for scope in self.scopes.split() if methods_of(scope)] == [f"{DRIVE}.file"]
+    def caller(self, account: Account) -> Account:
+        """Return the account as it calls by this grant; with ``drive.file`` alone, it sees its client's files only."""
+        scopes = {scope for scope in self.scopes.split() if methods_of(scope)}
+        spaces = [model.APP_DATA] * (_APP_DATA in scopes) + [model.DRIVE] * bool(scopes - {_APP_DATA})
+        own_files_only = scopes - {_APP_DATA} == {f"{DRIVE}.file"}
+        return replace(account, client=self.client, own_files_only=own_files_only, spaces=frozenset(spaces))
 
 
 class Tokens:
@@ -73,8 +77,7 @@ class Tokens:
             raise unauthenticated()
         if not grant.allows(method):
             raise insufficient_scope(method)
-        account = self.account(grant.email)
-        return replace(account, client=grant.client, own_files_only=grant.sees_its_own_files_only)
+        return grant.caller(self.account(grant.email))
 
     def account(self, email: str) -> Account:
         """Return the account of an address, which need not have called before."""

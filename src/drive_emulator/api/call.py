@@ -19,9 +19,10 @@ from drive_emulator.api.routing import Endpoint
 from drive_emulator.errors import ApiError, bad_body, invalid, login_required, unauthenticated
 from drive_emulator.faults import End, Moment, Plan
 from drive_emulator.fields import FieldsError, Mask, field_mask
-from drive_emulator.model import Account
+from drive_emulator.model import DRIVE, Account
 from drive_emulator.quota import UNITS, LoggedRequest
 from drive_emulator.service import Service
+from drive_emulator.spaces import parse_spaces
 
 MAX_JSON = 1_048_576
 """Largest JSON body, in bytes."""
@@ -84,6 +85,10 @@ class Call:
     def ids(self, name: str) -> list[str]:
         """Return a comma-separated list."""
         return split_ids(self.text(name))
+
+    def spaces(self, name: str = "spaces") -> frozenset[str]:
+        """Return the spaces that it is about, all of which its token covers."""
+        return parse_spaces(self.account, self.text(name, DRIVE))
 
     def mask(self) -> Mask:
         """Return what the caller wants of the answer.
@@ -271,7 +276,7 @@ async def _end(call: Call, end: ApiError | End | None) -> None:
 
 
 _PUBLIC = ("files.get", "files.get_media", "files.list")
-_ANONYMOUS = Account("", "", "anonymous", "")
+_ANONYMOUS = Account("", "", "anonymous", "", spaces=frozenset({DRIVE}))
 
 
 def _caller(service: Service, request: Request, method: str) -> Account:

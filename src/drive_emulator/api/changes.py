@@ -20,7 +20,9 @@ async def list_changes(call: Call) -> Response:
     if not token:
         raise required("pageToken", "Required parameter: pageToken")
     size = call.page_size(100, 1000)
-    page = call.drive.changes.page(call.account, token, size, include_removed=call.flag("includeRemoved", default=True))
+    page = call.drive.changes.page(
+        call.account, token, size, include_removed=call.flag("includeRemoved", default=True), spaces=call.spaces()
+    )
     wanted = costly_fields(mask, "changes", "file")
     answer = {
         "kind": "drive#changeList",

@@ -88,7 +88,10 @@ def _reset(service: Service, _request: Request, _body: Any) -> None:
 
 def _files(service: Service, request: Request, _body: Any) -> list[dict[str, Any]]:
     with_content = request.query_params.get("content") == "true"
-    sql = f"SELECT {FILE_COLUMNS} FROM file f WHERE id NOT IN (SELECT root_id FROM account) ORDER BY n"  # noqa: S608
+    sql = (
+        f"SELECT {FILE_COLUMNS} FROM file f WHERE id NOT IN (SELECT root_id FROM account)"  # noqa: S608 - constants
+        " AND (parent IS NOT NULL OR id NOT IN (SELECT file_id FROM view WHERE app IS NOT NULL)) ORDER BY n"
+    )
     rows = service.drive.database.rows(sql)
     return [_describe(service, to_file(row), with_content=with_content) for row in rows]
 

@@ -71,7 +71,10 @@ async def empty_trash(call: Call) -> Response:
 
 async def generate_ids(call: Call) -> Response:
     count = call.number("count", 10, 1, 1000)
-    answer = {"kind": "drive#generatedIds", "space": "drive", "ids": [new_file_id() for _ in range(count)]}
+    (space, *more) = call.spaces("space")
+    if more:
+        raise invalid("space")
+    answer = {"kind": "drive#generatedIds", "space": space, "ids": [new_file_id() for _ in range(count)]}
     return ApiResponse(call.mask().project(answer))
 
 
@@ -85,6 +88,7 @@ async def list_files(call: Call) -> Response:
         call.text("orderBy"),
         call.page_size(100, _MOST_LISTED),
         call.text("pageToken") or None,
+        spaces=call.spaces(),
     )
     wanted = costly_fields(mask, "files")
     answer = {
