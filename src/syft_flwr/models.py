@@ -21,6 +21,11 @@ _LONGEST_SHOWN = 400
 """Characters of a text in a rejection; an address may have 320."""
 
 
+def fold_address(address: str) -> str:
+    """Return an e-mail address without regard to case, for comparisons; only ASCII letters have one here."""
+    return address.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Who the credentials belong to (``about.get``)."""
@@ -243,7 +248,7 @@ class Message:
     @property
     def key(self) -> str:
         """The idempotency key: two files with one key are one message. ASCII, whatever the names hold."""
-        parts = (self.kind, self.sender.lower(), self.app, self.endpoint, self.future_id)
+        parts = (self.kind, fold_address(self.sender), self.app, self.endpoint, self.future_id)
         return f"[{', '.join(map(_quoted, parts))}]"
 
     @property
