@@ -29,6 +29,7 @@ _PLAIN = (
     "createdTime",
     "headRevisionId",
     "ownedByMe",
+    "driveId",
 )
 _KEPT_LEVELS = (1, 3)
 _KEPT_NAMES = (wire.SYFTBOX_FOLDER, wire.RPC_FOLDER)
