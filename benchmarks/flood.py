@@ -55,6 +55,25 @@ def refused(drive: DriveEmulator, files: int) -> None:
     put(drive, DS, DS, files, request)
 
 
+def folders(drive: DriveEmulator, files: int) -> None:
+    """A stranger's folders that bear the names of inboxes."""
+    with PlainAccount(drive, MALLORY) as account:
+        top = account.folder("top")
+        account.share(top, DO)
+        for number in range(files):
+            account.folder(f"syft_outbox_inbox_{number}{DS}_to_{DO}", top)
+
+
+def scattered(drive: DriveEmulator, files: int) -> None:
+    """Forgeries, each in folders of its own."""
+    with PlainAccount(drive, MALLORY) as account:
+        root = account.path("SyftBox", f"syft_outbox_inbox_{DS}_to_{DO}")
+        account.share(root, DO)
+        for number in range(files):
+            folder = account.folder("messages", account.folder("rpc", account.folder(f"app {number}", root)))
+            account.put(request(), folder, b"body")
+
+
 def honest(drive: DriveEmulator, files: int) -> None:
     put(drive, DS, DS, files, request)
 
@@ -74,6 +93,8 @@ KINDS = {
     "an honest request, for comparison": honest,
     "a request of a sender that is not listed": unlisted,
     "a request in a folder that a stranger owns": forged,
+    "the same, each in three folders of its own": scattered,
+    "a stranger's folder with an inbox's name, nothing in it": folders,
     "a message file of no message's name": misnamed,
     "a request above the size limit": too_large,
     "a request that can't be downloaded (403)": refused,

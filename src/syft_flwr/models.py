@@ -21,6 +21,11 @@ _LONGEST_SHOWN = 400
 """Characters of a text in a rejection; an address may have 320."""
 
 
+def fold_address(address: str) -> str:
+    """Return an e-mail address without regard to case, for comparisons; only ASCII letters have one here."""
+    return address.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Who the credentials belong to (``about.get``)."""
@@ -54,7 +59,7 @@ class DriveFile:
     ``created_time`` is RFC 3339 in UTC with milliseconds, as Drive sends it, so it sorts as text.
     ``size`` is in bytes and ``None`` for folders. ``owners`` are addresses, empty in shared drives, and ``""`` where
     Drive hides one; ``owner_ids`` are their permission IDs, if asked for, and ``editor_id`` that of the last modifying
-    user.
+    user. ``drive_id`` is the shared drive that it lies in.
     """
 
     id: str
@@ -71,6 +76,7 @@ class DriveFile:
     owner_ids: tuple[str | None, ...] = ()
     editor_id: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict, hash=False)
+    drive_id: str | None = None
 
     @property
     def is_folder(self) -> bool:
@@ -106,10 +112,11 @@ class DriveFile:
             tuple([owner.get("permissionId") for owner in owners]) if owners and "permissionId" in owners[0] else (),
             editor.get("permissionId") if editor else None,
             dict(properties) if properties else {},
+            get("driveId"),
         )
         # What is no text raises; a single call is cheaper than a look at each.
         "".join((read.id, read.name, read.mime_type, read.created_time, *read.parents, *read.properties.values()))
-        others = (read.sha256, read.last_modifying_user, read.editor_id, *read.owners, *read.owner_ids)
+        others = (read.sha256, read.drive_id, read.last_modifying_user, read.editor_id, *read.owners, *read.owner_ids)
         "".join(filter(None, others))
         return read
 
@@ -136,6 +143,8 @@ class DriveFile:
             raw["lastModifyingUser"] = _user(self.last_modifying_user, self.editor_id)
         if self.properties:
             raw["properties"] = dict(self.properties)
+        if self.drive_id is not None:
+            raw["driveId"] = self.drive_id
         return raw
 
 
@@ -243,7 +252,7 @@ class Message:
     @property
     def key(self) -> str:
         """The idempotency key: two files with one key are one message. ASCII, whatever the names hold."""
-        parts = (self.kind, self.sender.lower(), self.app, self.endpoint, self.future_id)
+        parts = (self.kind, fold_address(self.sender), self.app, self.endpoint, self.future_id)
         return f"[{', '.join(map(_quoted, parts))}]"
 
     @property

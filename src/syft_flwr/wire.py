@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from syft_flwr.errors import InvalidNameError
 from syft_flwr.models import MessageKind
+from syft_flwr.models import fold_address as fold_address  # noqa: PLC0414 - it is public here
 
 SYFTBOX_FOLDER = "SyftBox"
 INBOX_PREFIX = "syft_outbox_inbox_"
@@ -52,11 +53,6 @@ class Inbox:
 
     sender: str
     recipient: str
-
-
-def fold_address(address: str) -> str:
-    """Return an e-mail address without regard to case, for comparisons; only ASCII letters have one here."""
-    return address.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def same_address(a: str, b: str) -> bool:

@@ -81,10 +81,17 @@ def test_a_file_that_is_not_the_senders_own_message_is_refused(file: dict, reaso
 
 
 def test_in_a_shared_drive_the_last_modifying_user_stands_for_the_owner() -> None:
-    place = replace(PLACE, root=replace(ROOT, owners=(), last_modifying_user=SENDER))
+    place = replace(PLACE, root=replace(ROOT, owners=(), last_modifying_user=SENDER, drive_id="shared"))
+    file = replace(FILE, owners=(), drive_id="shared")
 
-    assert isinstance(judge(replace(FILE, owners=()), place), Message)
-    assert judge(replace(FILE, owners=(), last_modifying_user=STRANGER), place) == "forged_sender"
+    assert isinstance(judge(file, place), Message)
+    assert judge(replace(file, last_modifying_user=STRANGER), place) == "forged_sender"
+    assert judge(replace(file, last_modifying_user=None), place) == "forged_sender"
+
+
+def test_elsewhere_what_shows_no_owner_is_nobodys_whoever_changed_it_last() -> None:
+    assert judge(replace(FILE, owners=())) == "forged_sender"
+    assert judge(place=replace(PLACE, root=replace(ROOT, owners=()))) == "foreign_folder"
 
 
 @pytest.mark.parametrize(

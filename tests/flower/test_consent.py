@@ -25,6 +25,8 @@ def test_an_approval_is_for_one_state_of_the_code_and_one_aggregator(project: Fl
     approvals.approve(request(project))
     assert Approvals(tmp_path / "approvals" / "zoo.json").covers(request(project, "AGG@example.com"))
     assert not approvals.covers(request(project, "other@example.com"))
+    approvals.approve(request(project, "mark@example.com"))
+    assert not approvals.covers(request(project, "mar\u212a@example.com")), "a letter that only looks like k"
     (project.directory / "zoo" / "helper.py").write_text("x = 1\n")
     assert not approvals.covers(request(project))
 

@@ -432,7 +432,7 @@ def test_requests_that_a_full_disk_keeps_from_their_handler_come_again_in_order(
         runtime_on(drive.gateway(ME), State(tmp_path / "me"), clock, ME, inline=True) as me,
         runtime_on(drive.gateway(DS), State(tmp_path / "ds"), clock, DS, inline=True) as ds,
     ):
-        me.messages.pipe(reply_with(me, handle)).subscribe()
+        me.messages.pipe(reply_with(me, handle, allowed_senders=[DS])).subscribe()
         sent = ds.send([Request(ME, APP, "echo", body) for body in (b"one", b"two", b"three")])
         monkeypatch.setattr(Journal, "claim", fails_once)
         with pytest.raises(StateError, match="disk full"):  # a dispatch thread would report it, and try again

@@ -305,8 +305,7 @@ def test_what_is_recollected_twice_is_noted_once(account, one) -> None:
 
 def test_a_rejected_file_does_not_keep_the_genuine_message_out(one) -> None:
     take(one, file(1), file(2))
-    assert one.refuse(1, "folder")
-    assert not one.refuse(1, "folder")
+    assert one.refuse([(1, "folder"), (1, "folder")]) == [True, False]
     assert claim(one, 2) == Standing(Claim.TAKEN)
     assert take(one, file(1)) == []
 
@@ -314,7 +313,7 @@ def test_a_rejected_file_does_not_keep_the_genuine_message_out(one) -> None:
 def test_a_file_that_is_refused_after_it_was_taken_frees_its_message(one) -> None:
     take(one, file(1), file(2))
     claim(one, 1)
-    one.refuse(1, "folder")
+    one.refuse([(1, "folder")])
     assert claim(one, 2) == Standing(Claim.TAKEN)
 
 

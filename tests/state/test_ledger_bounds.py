@@ -201,8 +201,7 @@ def test_a_request_that_finishes_late_is_not_handled_again_either(ledger: Ledger
 def test_refused_files_count_and_are_given_up_like_the_others(ledger: Ledger) -> None:
     for start in range(0, 1_000, 50):
         files = [request(number)[0] for number in range(start, start + 50)]
-        for number in numbers_of(ledger.take(files, {})):
-            assert ledger.refuse(number, "folder")
+        assert all(ledger.refuse([(number, "folder") for number in numbers_of(ledger.take(files, {}))]))
         ledger.mark_swept(START + 1_000_000)
     assert len(ledger.snapshot()["done"]) <= 100
 

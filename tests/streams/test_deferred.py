@@ -50,7 +50,9 @@ def test_fifty_requests_are_answered_with_one_call(drive, clock, tmp_path: Path)
             batches.append(len(batch))
             assert all(runtime.reply(message, message.future_id) for message in batch)
 
-        runtime.messages.pipe(requests, defer(runtime, 60.0), ops.buffer_with_count(50)).subscribe(answer)
+        runtime.messages.pipe(
+            requests, defer(runtime, 60.0, allowed_senders=[ASKER]), ops.buffer_with_count(50)
+        ).subscribe(answer)
         runtime.poll_once()
     assert batches == [50, 50]
     assert sorted(answers(drive)) == sorted(future.encode() for future in asked)
@@ -60,8 +62,10 @@ def test_each_request_is_answered_once(drive, clock, tmp_path: Path) -> None:
     ask(drive, clock, State(tmp_path / "a"), 1)
     taken: list[Message] = []
     with runtime_on(drive.gateway(OWNER), State(tmp_path / "o"), clock, OWNER, inline=True) as runtime:
-        runtime.messages.pipe(defer(runtime, 60.0)).subscribe(taken.append)
-        runtime.messages.pipe(defer(runtime, 60.0)).subscribe(taken.append)  # a second pipeline gets nothing
+        runtime.messages.pipe(defer(runtime, 60.0, allowed_senders=[ASKER])).subscribe(taken.append)
+        runtime.messages.pipe(defer(runtime, 60.0, allowed_senders=[ASKER])).subscribe(
+            taken.append
+        )  # a second pipeline gets nothing
         runtime.poll_once()
         [message] = taken
         assert runtime.reply(message, b"first")
@@ -73,7 +77,7 @@ def test_what_is_not_answered_in_time_comes_again_and_can_be_answered_then(drive
     ask(drive, clock, State(tmp_path / "a"), 1)
     taken: list[Message] = []
     with runtime_on(drive.gateway(OWNER), State(tmp_path / "o"), clock, OWNER, inline=True) as runtime:
-        runtime.messages.pipe(defer(runtime, 60.0)).subscribe(taken.append)
+        runtime.messages.pipe(defer(runtime, 60.0, allowed_senders=[ASKER])).subscribe(taken.append)
         for _ in range(5):  # however often: it is no crash of a handler
             runtime.poll_once()
             clock.advance(61.0)
@@ -89,7 +93,7 @@ def test_what_is_not_answered_in_time_is_rejected_aloud_if_that_is_wanted(drive,
     rejected: list[Rejection] = []
     with runtime_on(drive.gateway(OWNER), State(tmp_path / "o"), clock, OWNER, inline=True) as runtime:
         runtime.rejected.subscribe(rejected.append)
-        runtime.messages.pipe(defer(runtime, 60.0, when_late="reject")).subscribe(taken.append)
+        runtime.messages.pipe(defer(runtime, 60.0, when_late="reject", allowed_senders=[ASKER])).subscribe(taken.append)
         runtime.poll_once()
         clock.advance(61.0)
         runtime.poll_once()
@@ -104,7 +108,7 @@ def test_what_a_process_took_before_it_died_another_one_takes(drive, clock, tmp_
     taken: list[Message] = []
     for _ in range(2):
         with runtime_on(drive.gateway(OWNER), state, clock, OWNER, inline=True) as runtime:
-            runtime.messages.pipe(defer(runtime, 600.0)).subscribe(taken.append)
+            runtime.messages.pipe(defer(runtime, 600.0, allowed_senders=[ASKER])).subscribe(taken.append)
             runtime.poll_once()
             for message in taken[3:]:
                 assert runtime.reply(message, b"answer")
@@ -117,7 +121,7 @@ def test_a_request_that_a_handler_has_is_left_to_it(drive, clock, tmp_path: Path
     taken: list[Message] = []
     with runtime_on(drive.gateway(OWNER), State(tmp_path / "o"), clock, OWNER, inline=True) as runtime:
         serve(runtime, Route("app", "messages", lambda body, _: b"handled"))
-        runtime.messages.pipe(defer(runtime, 60.0)).subscribe(taken.append)
+        runtime.messages.pipe(defer(runtime, 60.0, allowed_senders=[ASKER])).subscribe(taken.append)
         runtime.poll_once()
     assert taken == []
     assert answers(drive) == [b"handled"]
@@ -129,7 +133,7 @@ def test_a_deadline_is_a_positive_number(drive, clock, tmp_path: Path, deadline:
         runtime_on(drive.gateway(OWNER), State(tmp_path), clock, OWNER, inline=True) as runtime,
         pytest.raises(ValueError, match="positive number of seconds"),
     ):
-        defer(runtime, deadline)
+        defer(runtime, deadline, allowed_senders=[ASKER])
 
 
 def test_what_waits_can_be_counted_and_looked_at(drive, clock, tmp_path: Path) -> None:

@@ -145,7 +145,9 @@ def runtime(tmp_path: Path) -> Iterator[DriveRuntime]:
 
 def test_what_waits_is_answered_by_a_pipeline_that_is_subscribed_later(runtime) -> None:
     replies: list[Replied] = []
-    runtime.messages.pipe(reply_with(runtime, lambda body, _: body)).subscribe(replies.append)
+    runtime.messages.pipe(reply_with(runtime, lambda body, _: body, allowed_senders=["asker@example.com"])).subscribe(
+        replies.append
+    )
     runtime.poll_once()
     assert [reply.body for reply in replies] == [b"waits"]
 
@@ -173,7 +175,9 @@ def test_subscribing_on_another_thread_loses_what_waits_unless_the_stream_begins
 
 def test_an_answering_pipeline_before_subscribe_on_begins_with_what_waits(runtime, thread) -> None:
     replied = threading.Event()
-    answering = runtime.messages.pipe(reply_with(runtime, lambda body, _: body), ops.subscribe_on(thread))
+    answering = runtime.messages.pipe(
+        reply_with(runtime, lambda body, _: body, allowed_senders=["asker@example.com"]), ops.subscribe_on(thread)
+    )
     answering.subscribe(lambda _: replied.set())
     done = threading.Event()
     thread.schedule(lambda *_: done.set())

@@ -78,7 +78,9 @@ def test_readers_in_asyncio_that_dawdle_and_are_cancelled_answer_each_request_on
     cancelled = 0
 
     async def read() -> None:
-        async for message in aio(runtime.messages_from_start.pipe(defer(runtime, DEADLINE)), limit=LIMIT):
+        async for message in aio(
+            runtime.messages_from_start.pipe(defer(runtime, DEADLINE, allowed_senders=[ASKER])), limit=LIMIT
+        ):
             for _ in range(rng.randrange(4)):
                 await asyncio.sleep(0)
             runtime.reply(message, message.future_id)  # or another reader has it, since it was late
@@ -144,10 +146,12 @@ def test_what_has_waited_is_answered_once_by_reply_with_and_by_runtime_reply(dri
             assert runtime.reply(message, b"in a batch")
         alive.append(in_memory())
 
-    runtime.messages.pipe(at_endpoint("app", "one"), reply_with(runtime, lambda body, _: body)).subscribe()
-    runtime.messages.pipe(at_endpoint("app", "batch"), defer(runtime, DEADLINE), ops.buffer_with_count(50)).subscribe(
-        answer
-    )
+    runtime.messages.pipe(
+        at_endpoint("app", "one"), reply_with(runtime, lambda body, _: body, allowed_senders=[ASKER])
+    ).subscribe()
+    runtime.messages.pipe(
+        at_endpoint("app", "batch"), defer(runtime, DEADLINE, allowed_senders=[ASKER]), ops.buffer_with_count(50)
+    ).subscribe(answer)
     runtime.poll_once()
     wait_until(lambda: sum(answered(drive).values()) >= count, PATIENCE)
     runtime.poll_once()

@@ -57,7 +57,9 @@ def test_an_answering_cell_that_is_run_again_answers_once_and_misses_nothing(not
     for _ in range(3):
         futures.append(rpc.send(DO, None, "questions", b"x"))
         runtime.messages.pipe(
-            at_endpoint(APP, "questions"), reply_with(runtime, lambda body, _: body), named(runtime, "answer")
+            at_endpoint(APP, "questions"),
+            reply_with(runtime, lambda body, _: body, allowed_senders=[DS]),
+            named(runtime, "answer"),
         ).subscribe(replied.append)
         futures.append(rpc.send(DO, None, "questions", b"y"))
         runtime.poll_once()

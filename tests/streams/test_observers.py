@@ -66,7 +66,7 @@ def test_a_requester_s_observer_takes_no_offence_at_responses(drive: DriveEmulat
 def test_an_observer_answers_nothing_and_leaves_no_state(drive: DriveEmulator, tmp_path: Path) -> None:
     with DriveRuntime.observe(DO) as observer:
         with pytest.raises(ConfigurationError, match="only looks on"):
-            observer.messages.pipe(reply_with(observer, lambda body, _: body)).run()
+            observer.messages.pipe(reply_with(observer, lambda body, _: body, allowed_senders=[DS])).run()
         events = P2PFileEvents(APP, DO)
         events.on_request("messages", bytes.upper)
         with pytest.raises(ConfigurationError, match="only looks on"):

@@ -463,7 +463,9 @@ def answers(feed: Replay) -> list[Replied]:
     feed.messages.pipe(
         at_endpoint("flwr/diabetes", "updates"),
         from_sender("a@hospital.example"),
-        reply_with(feed.runtime, lambda body, m: f"{m.sender} sent {len(body)} bytes"),
+        reply_with(
+            feed.runtime, lambda body, m: f"{m.sender} sent {len(body)} bytes", allowed_senders=["a@hospital.example"]
+        ),
     ).subscribe(got.append, on_completed=lambda: got.append(Replied(message(), b"end")))
     return got
 
@@ -494,7 +496,9 @@ def test_a_pipeline_whose_function_raises_answers_with_an_error(drive: DriveEmul
 
     with Observed(DO) as live, P2PFileRpc(DS, APP) as rpc:
         got: list[Replied] = []
-        live.runtime.messages.pipe(requests, reply_with(live.runtime, fails)).subscribe(got.append)
+        live.runtime.messages.pipe(requests, reply_with(live.runtime, fails, allowed_senders=[DS])).subscribe(
+            got.append
+        )
         live.runtime.start()
         future = rpc.send(DO, APP, "messages", b"x")
         answer = rpc.wait([future], PATIENCE, raise_errors=False)[future]
@@ -506,7 +510,9 @@ def test_a_pipeline_whose_function_raises_answers_with_an_error(drive: DriveEmul
 def test_a_live_pipeline_answers_more_than_its_lane_holds(drive: DriveEmulator) -> None:
     with Observed(DO, lane_capacity=2) as live, P2PFileRpc(DS, APP) as rpc:
         got: list[Replied] = []
-        live.runtime.messages.pipe(reply_with(live.runtime, lambda body, _: body)).subscribe(got.append)
+        live.runtime.messages.pipe(reply_with(live.runtime, lambda body, _: body, allowed_senders=[DS])).subscribe(
+            got.append
+        )
         live.runtime.start()
         bodies = [b"%d" % number for number in range(9)]
         futures = rpc.send_many([(DO, APP, "messages", body) for body in bodies])

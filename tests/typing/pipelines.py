@@ -76,7 +76,7 @@ def replies(runtime: DriveRuntime) -> None:
         at_endpoint("flwr/diabetes", "messages"),
         requests,
         from_sender("ds@example.com"),
-        reply_with(runtime, answer),
+        reply_with(runtime, answer, allowed_senders=["ds@example.com"]),
     )
     assert_type(answered, Observable[Replied])
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syft_flwr.wire import fold_address
+
 if TYPE_CHECKING:
     from syft_flwr.feed.event_text import Event
     from syft_flwr.runtime import DriveRuntime
@@ -84,7 +86,7 @@ class EventPrinter:
         self._wanted = {
             "app": set(apps or ()),
             "endpoint": {endpoint.lstrip("/") for endpoint in endpoints or ()},
-            "sender": {sender.lower() for sender in senders or ()},
+            "sender": {fold_address(sender) for sender in senders or ()},
         }
         self._kinds = {str(kind) for kind in kinds or set(Kind) - {Kind.CHANGE}}
         self._left = count
@@ -138,5 +140,5 @@ class EventPrinter:
 
     def _passes(self, document: dict[str, object]) -> bool:
         sender = document.get("sender", document.get("claimed_sender"))
-        values = {"app": document.get("app"), "endpoint": document.get("endpoint"), "sender": str(sender).lower()}
+        values = {"app": document.get("app"), "endpoint": document.get("endpoint"), "sender": fold_address(str(sender))}
         return all(not wanted or values[name] in wanted for name, wanted in self._wanted.items())

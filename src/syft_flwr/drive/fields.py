@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 FILE_FIELDS = (
-    "id,name,parents,mimeType,trashed,size,createdTime,sha256Checksum,headRevisionId,properties,ownedByMe,"
+    "id,name,parents,mimeType,trashed,size,createdTime,sha256Checksum,headRevisionId,properties,ownedByMe,driveId,"
     "owners(emailAddress,permissionId),lastModifyingUser(emailAddress,permissionId)"
 )
 LIST_FIELDS = f"nextPageToken,incompleteSearch,files({FILE_FIELDS})"

@@ -124,7 +124,7 @@ class FolderIndex:
     def roots_named(self, name: str) -> list[DriveFile]:
         """Return the known inbox roots (and SyftBox folders) of this name, without regard to case."""
         with self._lock:
-            return [self._folders[folder_id] for folder_id in self._by_root_name.get(name.lower(), ())]
+            return [self._folders[folder_id] for folder_id in self._by_root_name.get(wire.fold_address(name), ())]
 
     def children_named(self, parent: str, name: str) -> list[DriveFile]:
         """Return the known folders of this name in a folder."""
@@ -280,7 +280,7 @@ class FolderIndex:
         for parent in folder.parents:
             self._children[parent].add(folder.id)
         if folder.name == wire.SYFTBOX_FOLDER or folder.name.startswith(wire.INBOX_PREFIX):
-            self._by_root_name[folder.name.lower()].add(folder.id)
+            self._by_root_name[wire.fold_address(folder.name)].add(folder.id)
 
     def _remove(self, folder_id: str) -> None:
         folder = self._folders.pop(folder_id, None)
@@ -288,4 +288,4 @@ class FolderIndex:
             return
         for parent in folder.parents:
             self._children[parent].discard(folder_id)
-        self._by_root_name[folder.name.lower()].discard(folder_id)
+        self._by_root_name[wire.fold_address(folder.name)].discard(folder_id)

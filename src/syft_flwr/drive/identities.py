@@ -80,11 +80,12 @@ class Identities:
     def owns(self, addresses: Iterable[str], file: DriveFile) -> bool:
         """Tell whether Drive attests that a file belongs to one of the participants, and to no one else.
 
-        In a shared drive files have no owner; there the last modifying user stands for it.
+        In a shared drive files have no owner; there the last modifying user stands for it. Elsewhere a file without
+        one is nobody's.
         """
         wanted = list(addresses)
         if not file.owners:
-            return self._is_one_of(wanted, file.last_modifying_user, file.editor_id)
+            return file.drive_id is not None and self._is_one_of(wanted, file.last_modifying_user, file.editor_id)
         ids = file.owner_ids or (None,) * len(file.owners)
         return all(self._is_one_of(wanted, owner, owner_id) for owner, owner_id in zip(file.owners, ids, strict=True))
 

@@ -11,13 +11,14 @@ from urllib.parse import quote, unquote, urlsplit
 from syft_flwr.errors import CredentialsError, StateError
 from syft_flwr.private import make_private_directory, write_private
 from syft_flwr.settings import Endpoint, login_root
+from syft_flwr.wire import fold_address
 
 _SUFFIX = ".json"
 
 
 def token_file(endpoint: Endpoint, email: str) -> Path:
     """Return where the account's token is, or would be. It is for one Drive: Google's never goes to an emulator."""
-    return _directory(endpoint) / f"{quote(email.lower(), safe='@+')}{_SUFFIX}"
+    return _directory(endpoint) / f"{quote(fold_address(email), safe='@+')}{_SUFFIX}"
 
 
 def logged_in(endpoint: Endpoint) -> list[str]:

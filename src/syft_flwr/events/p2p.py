@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack, overload
@@ -16,12 +16,11 @@ from syft_flwr.feed.aio import as_function
 from syft_flwr.models import Message
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.handle import engine_of
-from syft_flwr.settings import ALLOWED_VARIABLE, MoreSettings, SettingsDict, load_allowed_senders
-from syft_flwr.wire import fold_address, same_address, validate_address, validate_app, validate_endpoint
+from syft_flwr.senders import AllowedSenders, Senders
+from syft_flwr.settings import ALLOWED_VARIABLE, MoreSettings, SettingsDict
+from syft_flwr.wire import validate_address, validate_app, validate_endpoint
 
 _log = logging.getLogger(__name__)
-
-AllowedSenders = Collection[str] | Callable[[str], bool] | None
 
 DEFAULT_POLL_INTERVAL = 2.0
 """Seconds. With it, ``SYFT_FLWR_POLL_INTERVAL`` decides where it is set."""
@@ -72,11 +71,8 @@ class P2PFileEvents(SyftFlwrEvents):
             "max_poll_interval": max_poll_interval,
             **settings,
         }
-        self._allowed_senders = allowed_senders
+        self._senders = Senders(allowed_senders)
         self._share_errors = share_errors
-        self._known_senders: list[str] = []
-        if allowed_senders is not None and not callable(allowed_senders):
-            self._known_senders = [validate_address(sender) for sender in allowed_senders]
         self._is_open = False
         self._lock = threading.Lock()
         self._routes: dict[str, Route] = {}
@@ -260,17 +256,12 @@ class P2PFileEvents(SyftFlwrEvents):
             runtime.close()
 
     def _allows(self, sender: str) -> bool:
-        if callable(self._allowed_senders):
-            return self._allowed_senders(fold_address(sender))
-        return self._is_open or any(same_address(sender, known) for known in self._known_senders)
+        return self._is_open or self._senders.allow(sender)
 
     def _decide_who_is_let_in(self) -> None:
-        """Take the list of senders from the environment where the caller gave none; without any, say that all may."""
-        if self._allowed_senders is not None:
-            return
-        self._known_senders = load_allowed_senders() or []
-        if not self._known_senders and not self._is_open:
-            self._is_open = True
+        """Look who is named; with nobody, say once that all may."""
+        was_open, self._is_open = self._is_open, not self._senders.look_up()
+        if self._is_open and not was_open:
             _log.warning(
                 "%s answers every account that shares an inbox with %s: pass allowed_senders=[...], or set %s, to name "
                 "those who may send requests",
@@ -280,7 +271,7 @@ class P2PFileEvents(SyftFlwrEvents):
             )
 
     def _serve(self, runtime: DriveRuntime, route: Route) -> None:
-        engine_of(runtime).serve(route, known_senders=self._known_senders)
+        engine_of(runtime).serve(route, known_senders=self._senders.addresses)
 
 
 def _without_message(handler: MessageHandler) -> Handler:

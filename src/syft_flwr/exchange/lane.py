@@ -11,6 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from syft_flwr.exchange.work import Step, Work
+from syft_flwr.wire import fold_address
 
 _log = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ class Lane:
             if self._stopping or self._size >= self._capacity:
                 return False
             self._size += 1
-            key = work.message.sender.lower()
+            key = fold_address(work.message.sender)
             sender = self._senders.setdefault(key, _Sender())
             sender.waiting.append(work)
             if len(sender.waiting) == 1 and not sender.held:

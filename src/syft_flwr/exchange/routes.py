@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from syft_flwr.exchange.work import Work
-from syft_flwr.models import Message
+from syft_flwr.models import Message, fold_address
 
 Handler = Callable[[bytes, Message], bytes | str | None]
 
@@ -69,7 +69,7 @@ class Backlog:
         """Tell whether an earlier request of the sender waits, beside those that are being placed."""
         if not (self._waiting or self._taken):
             return False
-        key = sender.lower()
+        key = fold_address(sender)
         with self._lock:
             waiting = self._waiting.get(key)
             return (waiting is not None and waiting[0] < number) or any(
@@ -86,7 +86,7 @@ class Backlog:
 
     def add(self, sender: str, number: int) -> None:
         """Let a request wait."""
-        key = sender.lower()
+        key = fold_address(sender)
         with self._lock:
             self._forget(key, number)
             numbers = self._waiting.setdefault(key, deque())
@@ -117,7 +117,7 @@ class Backlog:
         """Note that a request is in the lane, or over."""
         if self._taken:
             with self._lock:
-                self._forget(sender.lower(), number)
+                self._forget(fold_address(sender), number)
 
     def settled(self, numbers: Collection[int], takings: int) -> None:
         """Note that these were looked at: what is not in the lane is over, or another process's, and holds up none.

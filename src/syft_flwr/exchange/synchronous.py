@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from syft_flwr.exchange.lane import Steps
 from syft_flwr.exchange.work import Step, Work
+from syft_flwr.wire import fold_address
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class SynchronousLane:
         return left
 
     def _run(self, work: Work) -> None:
-        sender = work.message.sender.lower()
+        sender = fold_address(work.message.sender)
         if sender in self._held:
             self._held[sender].append(work)
             return

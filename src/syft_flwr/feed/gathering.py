@@ -11,7 +11,7 @@ from reactivex import Observable, abc, operators
 from reactivex.disposable import CompositeDisposable, SerialDisposable
 from reactivex.scheduler import TimeoutScheduler
 
-from syft_flwr.models import Message, Received
+from syft_flwr.models import Message, Received, fold_address
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -20,7 +20,7 @@ E = TypeVar("E", Message, Received)
 
 def sender_of(element: Message | Received) -> str:
     """Return who sent a message, in the spelling that is the same for all of theirs."""
-    return (element if isinstance(element, Message) else element.message).sender.lower()
+    return fold_address((element if isinstance(element, Message) else element.message).sender)
 
 
 def size_of(element: Message | Received) -> int:

@@ -35,11 +35,12 @@ def in_inbox(me: str, sender: str | None = None) -> MessageOperator:
     Raises:
         InvalidNameError: One of them is no e-mail address.
     """
-    recipient = wire.validate_address(me).lower()
-    author = None if sender is None else wire.validate_address(sender).lower()
+    recipient = wire.validate_address(me)
+    author = None if sender is None else wire.validate_address(sender)
 
     def is_there(message: Message) -> bool:
-        return message.recipient.lower() == recipient and (author is None or message.sender.lower() == author)
+        to_me = wire.same_address(message.recipient, recipient)
+        return to_me and (author is None or wire.same_address(message.sender, author))
 
     return _keep(is_there)
 
@@ -70,8 +71,8 @@ def from_sender(sender: str) -> MessageOperator:
     Raises:
         InvalidNameError: It is no e-mail address.
     """
-    author = wire.validate_address(sender).lower()
-    return _keep(lambda message: message.sender.lower() == author)
+    author = wire.validate_address(sender)
+    return _keep(lambda message: wire.same_address(message.sender, author))
 
 
 def requests(source: Observable[Message]) -> Observable[Message]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Literal, Protocol
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from syft_flwr.errors import ConfigurationError
 from syft_flwr.feed.aio import as_function
 from syft_flwr.feed.router import from_start
 from syft_flwr.models import Message, Replied
+from syft_flwr.senders import AllowedSenders, Senders
+from syft_flwr.settings import ALLOWED_VARIABLE
 
 Reply = bytes | str | None
 ReplyFunction = Callable[[bytes, Message], Reply | Awaitable[Reply]]
@@ -21,7 +23,13 @@ ReplyFunction = Callable[[bytes, Message], Reply | Awaitable[Reply]]
 It may be an ``async def`` function."""
 
 
-class Replier(Protocol):
+class Doorkeeper(Protocol):
+    """Who compares a request's sender with a list: a :class:`~syft_flwr.runtime.DriveRuntime`, live or of a replay."""
+
+    def _lets_in(self, senders: Senders, message: Message) -> bool: ...
+
+
+class Replier(Doorkeeper, Protocol):
     """Who answers requests: a :class:`~syft_flwr.runtime.DriveRuntime`, live or of a replay."""
 
     @property
@@ -33,7 +41,7 @@ class Replier(Protocol):
 
 
 def reply_with(
-    replier: Replier, function: ReplyFunction, *, concurrency: int = 1
+    replier: Replier, function: ReplyFunction, *, allowed_senders: AllowedSenders = None, concurrency: int = 1
 ) -> Callable[[Observable[Message]], Observable[Replied]]:
     """Answer each request with what ``function`` returns for it; emit the answers once they can't be lost.
 
@@ -45,8 +53,15 @@ def reply_with(
     Args:
         replier: The runtime whose messages they are.
         function: Takes body and request.
+        allowed_senders: Addresses that may send requests, or a predicate that tells of an address in lower case; by
+            default those in ``SYFT_FLWR_ALLOWED_SENDERS``. What others send is rejected, and stays for who may take it.
         concurrency: Requests of different senders answered at once; those of one sender are, one after the other.
+
+    Raises:
+        ConfigurationError: No senders are named.
+        InvalidNameError: One of them is no e-mail address.
     """
+    senders = _senders(allowed_senders, "reply_with(runtime, function")
 
     def apply(messages: Observable[Message]) -> Observable[Replied]:
         def subscribe(
@@ -54,7 +69,11 @@ def reply_with(
         ) -> abc.DisposableBase:
             open_requests = _OpenRequests(observer)
             take, close = replier._open_route(as_function(function), concurrency, open_requests.on_over)  # noqa: SLF001 - a friend
-            hand_over = partial(open_requests.hand_over, take)
+
+            def hand_over(message: Message) -> None:
+                if message.kind == "request" and replier._lets_in(senders, message):  # noqa: SLF001 - likewise
+                    open_requests.hand_over(take, message)
+
             replies = replier.replied.subscribe(open_requests.on_reply, on_completed=observer.on_completed)
             token = from_start.set(True)
             try:
@@ -70,14 +89,18 @@ def reply_with(
     return apply
 
 
-class Deferrer(Protocol):
+class Deferrer(Doorkeeper, Protocol):
     """Who lets requests be answered later: a :class:`~syft_flwr.runtime.DriveRuntime`, live or of a replay."""
 
     def _defer(self, message: Message, deadline: float, when_late: Literal["again", "reject"]) -> bool: ...
 
 
 def defer(
-    deferrer: Deferrer, deadline: float, *, when_late: Literal["again", "reject"] = "again"
+    deferrer: Deferrer,
+    deadline: float,
+    *,
+    allowed_senders: AllowedSenders = None,
+    when_late: Literal["again", "reject"] = "again",
 ) -> Callable[[Observable[Message]], Observable[Message]]:
     """Take each request, to answer it later with ``runtime.reply(message, body)``: fifty with one call of a model, say.
 
@@ -88,21 +111,27 @@ def defer(
     Args:
         deferrer: The runtime whose messages they are.
         deadline: Seconds within which a request must be answered.
+        allowed_senders: As for :func:`reply_with`.
         when_late: What becomes of one that is not: it comes ``"again"``, or its sender gets an error (``"reject"``),
             and ``runtime.rejected`` says so.
 
     Raises:
+        ConfigurationError: No senders are named.
+        InvalidNameError: One of them is no e-mail address.
         ValueError: The deadline is not positive.
     """
     if not deadline > 0:
         raise ValueError(f"the deadline must be a positive number of seconds; it is {deadline}")
+    senders = _senders(allowed_senders, "defer(runtime, deadline")
 
     def apply(messages: Observable[Message]) -> Observable[Message]:
         def subscribe(
             observer: abc.ObserverBase[Message], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             def on_next(message: Message) -> None:
-                if message.kind == "request" and deferrer._defer(message, deadline, when_late):  # noqa: SLF001 - a friend
+                if message.kind != "request" or not deferrer._lets_in(senders, message):  # noqa: SLF001 - a friend
+                    return
+                if deferrer._defer(message, deadline, when_late):  # noqa: SLF001 - likewise
                     observer.on_next(message)
 
             token = from_start.set(True)
@@ -116,6 +145,21 @@ def defer(
     return apply
 
 
+def _senders(allowed_senders: AllowedSenders, call: str) -> Senders:
+    """Return who may send requests.
+
+    Raises:
+        ConfigurationError: Nobody was named; a pipeline that answers everybody has to say so.
+    """
+    senders = Senders(allowed_senders)
+    if not senders.look_up():
+        raise ConfigurationError(
+            f'name who may send requests: {call}, allowed_senders=["ann@example.org"]), or set {ALLOWED_VARIABLE}; '
+            "allowed_senders=lambda sender: True lets everybody in"
+        )
+    return senders
+
+
 class _OpenRequests:
     """The requests of one subscription that are not answered yet."""
 
@@ -126,11 +170,10 @@ class _OpenRequests:
         self._completed = False
 
     def hand_over(self, take: Callable[[Message], bool], message: Message) -> None:
-        if message.kind == "request":
-            with self._lock:
-                self._files.add(message.file_id)
-            if not take(message):
-                self.on_over(message.file_id)
+        with self._lock:
+            self._files.add(message.file_id)
+        if not take(message):
+            self.on_over(message.file_id)
 
     def on_reply(self, reply: Replied) -> None:
         with self._lock:

@@ -17,6 +17,7 @@ from syft_flwr.errors import ConfigurationError, StateError
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.printable import printable
 from syft_flwr.private import make_private_directory, open_private, write_private
+from syft_flwr.wire import fold_address
 
 Config = Mapping[str, bool | float | int | str]
 
@@ -69,18 +70,20 @@ class Approvals:
         self._path = path
 
     def covers(self, request: ConsentRequest) -> bool:
-        return request.aggregator.lower() in self._read().get(request.code_hash, {})
+        return fold_address(request.aggregator) in self._read().get(request.code_hash, {})
 
     def approve(self, request: ConsentRequest) -> None:
         """Write an approval down."""
         approvals = self._read()
-        entry = approvals.setdefault(request.code_hash, {}).setdefault(request.aggregator.lower(), {"overrides": []})
+        entry = approvals.setdefault(request.code_hash, {}).setdefault(
+            fold_address(request.aggregator), {"overrides": []}
+        )
         entry["at"] = time.time()
         self._write(approvals)
 
     def covers_overrides(self, request: ConsentRequest, config: Config) -> bool:
         """Tell whether these changes of the run config were approved, for this state of the project."""
-        entry = self._read().get(request.code_hash, {}).get(request.aggregator.lower(), {})
+        entry = self._read().get(request.code_hash, {}).get(fold_address(request.aggregator), {})
         return any(_canonical(config) == _canonical(approved) for approved in entry.get("overrides", []))
 
     def approve_overrides(self, request: ConsentRequest, config: Config) -> None:
@@ -88,7 +91,7 @@ class Approvals:
         self.approve(request)
         if not self.covers_overrides(request, config):
             approvals = self._read()
-            approvals[request.code_hash][request.aggregator.lower()]["overrides"].append(dict(config))
+            approvals[request.code_hash][fold_address(request.aggregator)]["overrides"].append(dict(config))
             self._write(approvals)
 
     def _write(self, approvals: Mapping[str, Any]) -> None:

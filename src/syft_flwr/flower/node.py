@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from syft_flwr.errors import ConfigurationError
+from syft_flwr.wire import fold_address
 
 _MASK = 2**63 - 1
 _RESERVED = (0, 1)  # "unset" and the SuperLink
@@ -13,7 +14,7 @@ _RESERVED = (0, 1)  # "unset" and the SuperLink
 
 def node_id(email: str) -> int:
     """Return the node ID of an address: 63 bits of the SHA-256 of its lower-cased form, never 0 or 1."""
-    seed = email.lower().encode()
+    seed = fold_address(email).encode()
     while True:
         digest = hashlib.sha256(seed).digest()
         number = int.from_bytes(digest[:8], "big") & _MASK

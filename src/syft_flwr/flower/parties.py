@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from syft_flwr.errors import ConfigurationError
-from syft_flwr.wire import same_address, validate_address
+from syft_flwr.wire import fold_address, same_address, validate_address
 
 if TYPE_CHECKING:  # importing it imports Flower
     from syft_flwr.flower.project import FlowerProject
@@ -37,7 +37,7 @@ class Parties:
             )
         if any(same_address(aggregator, email) for email in parties.datasites):
             raise ConfigurationError(f"{aggregator} can't be the aggregator and a data owner at once")
-        if len({email.lower() for email in parties.datasites}) != len(parties.datasites):
+        if len({fold_address(email) for email in parties.datasites}) != len(parties.datasites):
             raise ConfigurationError(f"a data owner is named twice: {', '.join(parties.datasites)}")
         return parties
 

@@ -29,6 +29,7 @@ _PLAIN = (
     "createdTime",
     "headRevisionId",
     "ownedByMe",
+    "driveId",
 )
 _KEPT_LEVELS = (1, 3)
 _KEPT_NAMES = (wire.SYFTBOX_FOLDER, wire.RPC_FOLDER)
@@ -51,7 +52,7 @@ class Redactor:
 
     def address(self, address: str) -> str:
         """Replace an e-mail address, however its letters are cased."""
-        return f"user-{self._digest(address.lower())}@redacted.example"
+        return f"user-{self._digest(wire.fold_address(address))}@redacted.example"
 
     def name(self, name: str) -> str:
         """Replace a file's, folder's, app's or endpoint's name; an inbox stays one, and so does a message."""

@@ -240,7 +240,9 @@ class Dispatch:
                 self._unshown.discard(number)
                 rejections.append(verdict if isinstance(verdict, Rejection) else None)
                 what = Verdict.REFUSED if isinstance(verdict, Rejection) else verdict
-                others.append((number, what, next(iter(row.file.parents), "")))
+                # No watermark is kept for a stranger's folder: there may be any number of them, and none is swept.
+                is_foreign = isinstance(verdict, Rejection) and verdict.reason is RejectionReason.FOREIGN_FOLDER
+                others.append((number, what, "" if is_foreign else next(iter(row.file.parents), "")))
         if not (candidates or others):
             return []
         requests = [(c.row.number, c.message, c.take) for c in candidates]

@@ -309,8 +309,10 @@ class Follower:
     def _give_up_stale(self) -> None:
         """Refuse what has waited longer than the expiry, for a handler or for its folder to show."""
         expiry = self._parts.settings.cleanup_expiry
-        for row in self._parts.ledger.journal.stale(self._parts.clock.time() - expiry):
-            if self._parts.ledger.refuse(row.number, next(iter(row.file.parents), "")):
+        stale = self._parts.ledger.journal.stale(self._parts.clock.time() - expiry)
+        refused = self._parts.ledger.refuse([(row.number, next(iter(row.file.parents), "")) for row in stale])
+        for row, is_news in zip(stale, refused, strict=True):
+            if is_news:
                 detail = f"no handler took it within {expiry:g} seconds"
                 owner = ", ".join(row.file.owners)
                 self._parts.streams.reject(

@@ -19,12 +19,13 @@ from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.waiting import Waiting
 from syft_flwr.feed.router import from_start
 from syft_flwr.feed.shared_bodies import SharedBodies
-from syft_flwr.models import Change, FeedError, Message, Rejection, Replied, Replies
+from syft_flwr.models import Change, FeedError, Message, Rejection, RejectionReason, Replied, Replies
 from syft_flwr.recording import Recorder
 from syft_flwr.runtime.engine import Engine
 from syft_flwr.runtime.loop import nothing
 from syft_flwr.runtime.recorders import start_recording
 from syft_flwr.runtime.sharing import observing_engine, release, shared_engine
+from syft_flwr.senders import Senders
 from syft_flwr.settings import SettingsDict
 
 _CALM: SettingsDict = {"max_poll_interval": 15.0}
@@ -497,6 +498,19 @@ class DriveRuntime:
             lambda message: self._engine.dispatch.placement.hand_over(route, message),
             lambda: self._engine.withdraw([route]),
         )
+
+    def _lets_in(self, senders: Senders, message: Message) -> bool:
+        """Tell whether a pipeline may take a request; one that it may not stays for who may."""
+        parts = self._engine.parts
+        try:
+            if any(senders.allow(address) for address in parts.identities.spellings(message.sender)):
+                return True
+        except Exception as error:  # a user's predicate
+            parts.streams.report("allowed_senders", error, message)
+            return False
+        detail = f"{message.sender} is not among the allowed senders of a pipeline; kept for whoever answers it"
+        parts.streams.reject(Rejection.of(RejectionReason.SENDER_NOT_ALLOWED, message, detail))
+        return False
 
     def _defer(self, message: Message, deadline: float, when_late: WhenLate) -> bool:
         self._check_open()

@@ -39,6 +39,7 @@ from syft_flwr.state.holders import Holder, is_alive
 from syft_flwr.state.ledger import Ledger
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.state.store import DiskStore
+from syft_flwr.wire import fold_address
 
 _Key = tuple[str, str, Path]
 
@@ -66,7 +67,7 @@ def shared_engine(email: str | None, settings: Mapping[str, Any], handle: object
     endpoint = load_endpoint()
     directory = state_directory(state_root(), address, endpoint.url)
     wanted = load_settings(**settings)
-    key = (address.lower(), endpoint.url, directory)
+    key = (fold_address(address), endpoint.url, directory)
     with _lock:
         if not _open:
             atexit.register(_close_all)
@@ -135,7 +136,7 @@ def readable_address(email: str) -> str:
 def state_directory(root: Path, email: str, url: str) -> Path:
     """Return an account's state directory: readable, and distinct for every account and Drive."""
     readable = readable_address(email)
-    digest = hashlib.sha256(f"{email.lower()}\n{url}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{fold_address(email)}\n{url}".encode()).hexdigest()[:12]
     return emulator_root(root, url) / f"{readable}-{digest}"
 
 

@@ -224,9 +224,9 @@ class Ledger:
         """Tell whether a file is in the journal, or over."""
         return self._store.transact(lambda tx: tx.get(f"file/{file_id}") is not None)
 
-    def refuse(self, number: int, folder_id: str) -> bool:
-        """Set a file aside for good; return whether this is news."""
-        return self._store.transact(lambda tx: self.journal.refuse(tx, number, folder_id))
+    def refuse(self, files: Sequence[tuple[int, str]]) -> list[bool]:
+        """Set files aside for good, by number and folder, in one transaction; return of each whether this is news."""
+        return self._store.transact(lambda tx: [self.journal.refuse(tx, *file) for file in files])
 
     def recollect(self, answered: Iterable[tuple[Message, DriveFile]]) -> int:
         """Note requests as done whose replies are in Drive, for a ledger that does not know it; return how many.

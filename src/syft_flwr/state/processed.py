@@ -99,7 +99,7 @@ class ProcessedFiles:
             for row_key, (key, file_id, folder_id, created) in tx.scan("over/", limit=count - self._limit * 9 // 10):
                 if created >= horizon:
                     continue
-                if created:
+                if created and folder_id:
                     tx.put(f"mark/{folder_id}", max(created, tx.get(f"mark/{folder_id}") or ""))
                 for gone in (row_key, f"file/{file_id}", *(() if key is None else (f"message/{key}",))):
                     tx.delete(gone)
