@@ -310,12 +310,11 @@ class Follower:
         """Refuse what has waited longer than the expiry, for a handler or for its folder to show."""
         expiry = self._parts.settings.cleanup_expiry
         for row in self._parts.ledger.journal.stale(self._parts.clock.time() - expiry):
-            if self._parts.ledger.refuse(row.number, next(iter(row.file.parents), "")):
-                detail = f"no handler took it within {expiry:g} seconds"
-                owner = ", ".join(row.file.owners)
-                self._parts.streams.reject(
-                    Rejection(RejectionReason.EXPIRED, row.file.id, detail, file_name=row.file.name, owner=owner)
-                )
+            detail = f"no handler took it within {expiry:g} seconds"
+            owner = ", ".join(row.file.owners)
+            expired = Rejection(RejectionReason.EXPIRED, row.file.id, detail, file_name=row.file.name, owner=owner)
+            if self._parts.ledger.refuse(row.number, next(iter(row.file.parents), ""), expired):
+                self._parts.streams.reject(expired)
 
     def _now(self) -> float:
         return self._parts.clock.monotonic()
