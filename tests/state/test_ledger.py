@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from syft_flwr.errors import StateMismatchError
-from syft_flwr.models import Change, ChangePage, DriveFile, Message
+from syft_flwr.models import Change, ChangePage, DriveFile, Message, Rejection, RejectionReason
 from syft_flwr.state.futures import Answer, Future
 from syft_flwr.state.journal import Claim, Spooled, Standing
 from syft_flwr.state.ledger import Committed, Ledger, Verdict
@@ -15,6 +15,7 @@ from syft_flwr.testing.clock import ManualClock
 
 DS = "ds@example.com"
 CREATED = "2025-06-15T15:06:40.000Z"
+FORGED = Rejection(RejectionReason.FORGED_SENDER, "file", "its owner is another")
 
 
 class Account:
@@ -305,7 +306,7 @@ def test_what_is_recollected_twice_is_noted_once(account, one) -> None:
 
 def test_a_rejected_file_does_not_keep_the_genuine_message_out(one) -> None:
     take(one, file(1), file(2))
-    assert one.refuse([(1, "folder"), (1, "folder")]) == [True, False]
+    assert one.refuse([(1, "folder", FORGED), (1, "folder", FORGED)]) == [True, False]
     assert claim(one, 2) == Standing(Claim.TAKEN)
     assert take(one, file(1)) == []
 
@@ -313,7 +314,7 @@ def test_a_rejected_file_does_not_keep_the_genuine_message_out(one) -> None:
 def test_a_file_that_is_refused_after_it_was_taken_frees_its_message(one) -> None:
     take(one, file(1), file(2))
     claim(one, 1)
-    one.refuse([(1, "folder")])
+    one.refuse([(1, "folder", FORGED)])
     assert claim(one, 2) == Standing(Claim.TAKEN)
 
 
@@ -384,10 +385,10 @@ def test_all_that_follows_from_a_batch_of_rows_is_settled_at_once(one) -> None:
             (2, response(2, future=2), "folder"),
             (3, wrong, "folder"),
             (4, response(4, future=4), "folder"),
-            (5, Verdict.REFUSED, "folder"),
+            (5, FORGED, "folder"),
             (6, Verdict.NOT_OURS, "folder"),
             (9, response(9, future=9), "folder"),
-            (9, Verdict.REFUSED, "folder"),
+            (9, FORGED, "folder"),
         ],
     )
     assert standings == [Standing(Claim.TAKEN)]

@@ -13,7 +13,7 @@ import pytest
 
 from syft_flwr import wire
 from syft_flwr.drive.paging import LIST_LAG
-from syft_flwr.models import Change, ChangePage, DriveFile, Message
+from syft_flwr.models import Change, ChangePage, DriveFile, Message, Rejection, RejectionReason
 from syft_flwr.ports import StateStore, Transaction
 from syft_flwr.state.journal import Claim
 from syft_flwr.state.ledger import Committed, Ledger
@@ -23,6 +23,7 @@ from syft_flwr.testing.clock import ManualClock
 
 SENDERS = 10
 START = 1_750_000_000.0
+REFUSED = Rejection(RejectionReason.FORGED_SENDER, "file", "its owner is another")
 
 
 class OneTransaction:
@@ -82,7 +83,14 @@ def request(number: int) -> tuple[DriveFile, Message]:
 
 
 def ledger_on(store: StateStore, *, limit: int) -> Ledger:
-    return Ledger(store, ManualClock(), holder="me", is_alive=lambda holder: holder == "me", max_processed=limit)
+    return Ledger(
+        store,
+        ManualClock(),
+        holder="me",
+        is_alive=lambda holder: holder == "me",
+        max_processed=limit,
+        keep_events=0,  # which has a bound of its own
+    )
 
 
 def process(ledger: Ledger, numbers: range, *, again: bool = False) -> int:
@@ -201,7 +209,7 @@ def test_a_request_that_finishes_late_is_not_handled_again_either(ledger: Ledger
 def test_refused_files_count_and_are_given_up_like_the_others(ledger: Ledger) -> None:
     for start in range(0, 1_000, 50):
         files = [request(number)[0] for number in range(start, start + 50)]
-        assert all(ledger.refuse([(number, "folder") for number in numbers_of(ledger.take(files, {}))]))
+        assert all(ledger.refuse([(number, "folder", REFUSED) for number in numbers_of(ledger.take(files, {}))]))
         ledger.mark_swept(START + 1_000_000)
     assert len(ledger.snapshot()["done"]) <= 100
 

@@ -22,6 +22,7 @@ from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.work import Answer, Step, Work
 from syft_flwr.models import Message, Rejection, RejectionReason, Replied
 from syft_flwr.printable import printable_error, printable_traceback
+from syft_flwr.state.events import of_rejection
 from syft_flwr.state.journal import Spooled
 
 _log = logging.getLogger(__name__)
@@ -171,12 +172,13 @@ class Responder:
     def give_up(self, work: Work, attempts: int) -> Answer:
         """Return the answer to a request that no handler survives."""
         detail = f"the handler did not survive {attempts} attempts at this request"
-        self._parts.streams.reject(Rejection.of(RejectionReason.HANDLER_CRASHED, work.message, detail))
-        return Answer(self._error_body(detail), is_error=True)
+        return self.refuse(work, RejectionReason.HANDLER_CRASHED, detail)
 
     def refuse(self, work: Work, reason: RejectionReason, detail: str) -> Answer:
         """Reject a request aloud; return the error that is its answer."""
-        self._parts.streams.reject(Rejection.of(reason, work.message, detail))
+        rejection = Rejection.of(reason, work.message, detail)
+        self._parts.streams.reject(rejection)
+        self._parts.ledger.events.note("rejected", **of_rejection(rejection))  # it goes with its answer
         return Answer(self._error_body(detail), is_error=True)
 
     def leave(self, work: Work) -> None:
@@ -197,7 +199,7 @@ class Responder:
             if len(answer.body) > _SMALL:
                 self._parts.bodies.write(_reply_body(message), answer.body)
                 body = None
-            work.spooled = Spooled(message, work.reply_id, answer.is_error, body)
+            work.spooled = Spooled(message, work.reply_id, answer.is_error, body, len(answer.body))
             self._parts.ledger.journal.spool(work.number, work.spooled)
             work.advance(Step.SPOOLED)
         self._parts.streams.replied.tell(Replied(message, answer.body, answer.is_error))

@@ -45,6 +45,7 @@ class RecordingPlayer:
             directory,
             holder="replay",
             is_alive=lambda _: True,
+            keep_events=0,
         )
         self.engine = assemble(
             recording.header.account,

@@ -28,6 +28,7 @@ from syft_flwr.ports import Clock, DriveGateway, StateStore
 from syft_flwr.runtime.engine import Engine
 from syft_flwr.settings import Settings
 from syft_flwr.state.bodies import BodyFiles
+from syft_flwr.state.events import KEPT
 from syft_flwr.state.ledger import Ledger
 
 
@@ -41,6 +42,7 @@ class Stores:
         bodies: Directory for message bodies.
         holder: This process's name in leases.
         is_alive: Tells whether the process behind a holder's name still lives.
+        keep_events: How many rows of the event log to keep.
     """
 
     ledger: StateStore
@@ -48,6 +50,7 @@ class Stores:
     bodies: Path
     holder: str
     is_alive: Callable[[str], bool]
+    keep_events: int = KEPT
 
 
 def assemble(
@@ -99,6 +102,7 @@ def assemble(
             holder=stores.holder,
             is_alive=stores.is_alive,
             max_processed=settings.max_processed_requests,
+            keep_events=stores.keep_events,
         )
         parts = Parts(
             me=me,

@@ -14,6 +14,7 @@ from syft_flwr.models import ChangePage, Message, Rejection, RejectionReason
 from syft_flwr.runtime.dispatch_thread import DispatchThread
 from syft_flwr.runtime.parked import ParkedRows, Ticket
 from syft_flwr.runtime.placement import Candidate, Placement, Room
+from syft_flwr.state.events import of_rejection
 from syft_flwr.state.futures import Answer
 from syft_flwr.state.journal import Claim, Row, Standing
 from syft_flwr.state.ledger import Committed, Verdict
@@ -222,8 +223,7 @@ class Dispatch:
     def _settle(self, rows: Iterable[Row], takers: Mapping[int, Route | None]) -> list[tuple[Candidate, Standing]]:
         """Judge rows, and bring all that follows for the journal into one transaction; return the requests."""
         candidates: list[Candidate] = []
-        others: list[tuple[int, Verdict | Message, str]] = []
-        rejections: list[Rejection | None] = []
+        others: list[tuple[int, Verdict | Rejection | Message, str]] = []
         room = Room()
         for row in rows:
             verdict, number = self._judge(row), row.number
@@ -236,19 +236,19 @@ class Dispatch:
                 route, refusal = self.placement.route_of(takers.get(number), number, verdict)
                 take = row.spooled is not None or (route is not None and room.takes(route, number, verdict))
                 candidates.append(Candidate(row, verdict, route, is_new, take, refusal))
+                if refusal is not None and is_new:
+                    self._parts.ledger.events.note("rejected", **of_rejection(refusal))
             else:
                 self._unshown.discard(number)
-                rejections.append(verdict if isinstance(verdict, Rejection) else None)
-                what = Verdict.REFUSED if isinstance(verdict, Rejection) else verdict
                 # No watermark is kept for a stranger's folder: there may be any number of them, and none is swept.
                 is_foreign = isinstance(verdict, Rejection) and verdict.reason is RejectionReason.FOREIGN_FOLDER
-                others.append((number, what, "" if is_foreign else next(iter(row.file.parents), "")))
+                others.append((number, verdict, "" if is_foreign else next(iter(row.file.parents), "")))
         if not (candidates or others):
             return []
         requests = [(c.row.number, c.message, c.take) for c in candidates]
         standings, outcomes = self._parts.ledger.settle(requests, others)
-        for (_, what, _), rejection, outcome in zip(others, rejections, outcomes, strict=True):
-            self._conclude(what, rejection, outcome)
+        for (_, what, _), outcome in zip(others, outcomes, strict=True):
+            self._conclude(what, outcome)
         return list(zip(candidates, standings, strict=True))
 
     def _judge(self, row: Row) -> Message | Rejection | Verdict | None:
@@ -279,10 +279,10 @@ class Dispatch:
             return Verdict.NOT_OURS
         return self._parts.admit(row.file, location) or Verdict.NOT_OURS
 
-    def _conclude(self, what: Verdict | Message, rejection: Rejection | None, outcome: Answer | bool) -> None:
+    def _conclude(self, what: Verdict | Rejection | Message, outcome: Answer | bool) -> None:
         """Show what became of a row that is no request."""
-        if rejection is not None and outcome is True:
-            self._parts.streams.reject(rejection)
+        if isinstance(what, Rejection) and outcome is True:
+            self._parts.streams.reject(what)
         if not isinstance(what, Message):
             return
         if outcome is Answer.ACCEPTED:

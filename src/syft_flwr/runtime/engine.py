@@ -8,13 +8,13 @@ import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, Protocol
 
 from reactivex.disposable import SerialDisposable
 
 from syft_flwr.drive.pacing import at_once, until
-from syft_flwr.errors import ConfigurationError, RateLimitedError, RuntimeClosedError
+from syft_flwr.errors import ConfigurationError, RateLimitedError, RuntimeClosedError, SyftFlwrError
 from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.lane import HandlerThreads, Lane
 from syft_flwr.exchange.objects import Disposable, Objects
@@ -112,7 +112,7 @@ class Engine:
             on_deletion=lambda: self.deletions.run_soon(),  # noqa: PLW0108 - it is made below
             threaded=threaded,
         )
-        parts.gateway.tell_of_limits(parts.streams.limit)
+        parts.gateway.tell_of_limits(self._limited)
         parts.streams.emit_with(self.dispatch.thread.post, self.dispatch.show_waiting)
         self.deletions = Deletions(parts, later=self.dispatch.thread.later, rng=rng)
         self.requester = Requester(
@@ -334,6 +334,11 @@ class Engine:
             if route.lane is not None:
                 route.lane.stop(max(0.0, deadline - self.parts.clock.monotonic()))
         self.dispatch.placement.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
+
+    def _limited(self, error: RateLimitedError) -> None:
+        self.parts.streams.limit(error)
+        with suppress(SyftFlwrError):  # it only tells others
+            self.parts.ledger.events.tell("paused", why=str(error))
 
     def _begin_body(self, message: Message) -> Future[bytes]:
         self.check_open()

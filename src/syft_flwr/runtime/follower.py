@@ -309,15 +309,17 @@ class Follower:
     def _give_up_stale(self) -> None:
         """Refuse what has waited longer than the expiry, for a handler or for its folder to show."""
         expiry = self._parts.settings.cleanup_expiry
-        stale = self._parts.ledger.journal.stale(self._parts.clock.time() - expiry)
-        refused = self._parts.ledger.refuse([(row.number, next(iter(row.file.parents), "")) for row in stale])
-        for row, is_news in zip(stale, refused, strict=True):
+        detail = f"no handler took it within {expiry:g} seconds"
+
+        def expired(file: DriveFile) -> Rejection:
+            owner = ", ".join(file.owners)
+            return Rejection(RejectionReason.EXPIRED, file.id, detail, file_name=file.name, owner=owner)
+
+        rows = self._parts.ledger.journal.stale(self._parts.clock.time() - expiry)
+        stale = [(row.number, next(iter(row.file.parents), ""), expired(row.file)) for row in rows]
+        for (_, _, why), is_news in zip(stale, self._parts.ledger.refuse(stale), strict=True):
             if is_news:
-                detail = f"no handler took it within {expiry:g} seconds"
-                owner = ", ".join(row.file.owners)
-                self._parts.streams.reject(
-                    Rejection(RejectionReason.EXPIRED, row.file.id, detail, file_name=row.file.name, owner=owner)
-                )
+                self._parts.streams.reject(why)
 
     def _now(self) -> float:
         return self._parts.clock.monotonic()

@@ -107,7 +107,12 @@ def observing_engine(email: str | None, settings: Mapping[str, Any], handle: obj
     with ExitStack() as stack:
         temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="syft-flwr-"))
         stores = Stores(
-            MemoryStore(), MemoryStore(), Path(temporary) / "bodies", holder="observer", is_alive=lambda _: True
+            MemoryStore(),
+            MemoryStore(),
+            Path(temporary) / "bodies",
+            holder="observer",
+            is_alive=lambda _: True,
+            keep_events=0,
         )
         engine = _assemble(address, endpoint, directory, stores, wanted, stack=stack, observes=True)
     engine.join(handle, wanted.poll_interval, wanted.max_poll_interval)

@@ -8,7 +8,8 @@ from enum import Enum
 
 from syft_flwr import wire
 from syft_flwr.models import Message
-from syft_flwr.ports import JSON, StateStore, Transaction
+from syft_flwr.ports import JSON, Transaction
+from syft_flwr.state.events import EventLog
 from syft_flwr.state.own_files import OwnFiles
 
 
@@ -54,7 +55,7 @@ class Future:
 class FutureTable:
     """The futures of this account, shared by its processes; a row a future, ``future/{future_id}``."""
 
-    def __init__(self, store: StateStore, own: OwnFiles) -> None:
+    def __init__(self, store: EventLog, own: OwnFiles) -> None:
         self._store = store
         self._own = own
 
@@ -65,6 +66,8 @@ class FutureTable:
         def work(tx: Transaction) -> None:
             for key, row in rows:
                 tx.put(key, row)
+                told = ("future_id", "recipient", "app", "endpoint", "disposable")
+                self._store.happened("sent", file_id=row["request_id"], **{name: row[name] for name in told})
 
         self._store.transact(work)
 

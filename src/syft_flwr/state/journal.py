@@ -13,7 +13,8 @@ from enum import Enum
 
 from syft_flwr import wire
 from syft_flwr.models import DriveFile, Message
-from syft_flwr.ports import JSON, Clock, StateStore, Transaction
+from syft_flwr.ports import JSON, Clock, Transaction
+from syft_flwr.state.events import EventLog, of_message
 from syft_flwr.state.own_files import OwnFiles
 from syft_flwr.state.processed import AHEAD, ProcessedFiles
 from syft_flwr.state.rows import number_of, numbered
@@ -23,12 +24,16 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A handler's answer that waits for its upload. ``body`` is ``None`` when it lies in a file of its own."""
+    """A handler's answer that waits for its upload.
+
+    ``body`` is ``None`` when it lies in a file of its own; ``size`` is in bytes, ``None`` if it is not known.
+    """
 
     message: Message
     reply_id: str
     is_error: bool
     body: bytes | None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class Journal:
     """The rows of one account, shared by its processes; each public method is one durable transaction.
 
     Args:
-        store: Where the rows live.
+        store: Where the rows live, and what happens to them is written down.
         clock: Local time.
         processed: Takes what is over.
         own: Takes the replies that are to be deleted some day.
@@ -81,7 +86,7 @@ class Journal:
 
     def __init__(
         self,
-        store: StateStore,
+        store: EventLog,
         clock: Clock,
         processed: ProcessedFiles,
         own: OwnFiles,
@@ -167,7 +172,10 @@ class Journal:
             lease = row["lease"]
             return Standing(Claim.HELD if lease == self._holder else Claim.ELSEWHERE, lease)
         if not take:
+            self._waits(tx, number, row, message)
             return Standing(Claim.FREE)
+        if "key" not in row:
+            self._store.happened("admitted", **of_message(message))
         tx.put(f"message/{message.key}", number)
         tx.put(numbered("work", number), {**row, "lease": self._holder, "key": message.key})
         return Standing(Claim.TAKEN)
@@ -190,7 +198,7 @@ class Journal:
         def work(tx: Transaction) -> int:
             row = self._own_row(tx, number, message)
             attempts: int = row["attempts"] + 1
-            tx.put(numbered("work", number), {**row, "attempts": attempts})
+            tx.put(numbered("work", number), {**row, "attempts": attempts, "begun_at": self._clock.time()})
             return attempts
 
         return self._store.transact(work)
@@ -199,9 +207,12 @@ class Journal:
         """Put an answer on disk; a body in a file of its own is there already. Its handler never runs again."""
         body = None if answer.body is None else b64encode(answer.body).decode()
         reply = {"message": asdict(answer.message), "id": answer.reply_id, "is_error": answer.is_error, "body": body}
+        reply["size"] = answer.size
 
         def work(tx: Transaction) -> None:
-            tx.put(numbered("work", number), {**self._own_row(tx, number, answer.message), "reply": reply})
+            row = self._own_row(tx, number, answer.message)
+            self._handled(row, answer.message, size=answer.size, is_error=answer.is_error)
+            tx.put(numbered("work", number), {**row, "reply": reply})
 
         self._store.transact(work)
 
@@ -226,6 +237,11 @@ class Journal:
             row = tx.get(numbered("work", number)) or {"withdrawn": True}
             tx.delete(numbered("work", number))
             self._over(tx, number, message)
+            if reply_id is None:
+                self._handled(row, message, size=None, is_error=False)
+            else:
+                size = row.get("reply", {}).get("size")
+                self._store.happened("replied", reply_id=reply_id, reply_size=size, **of_message(message))
             if reply_id is not None and expires_at is not None:
                 self._own.add(tx, reply_id, at=expires_at, watch=message.file_id)
             return "withdrawn" in row
@@ -241,6 +257,7 @@ class Journal:
                 return None
             tx.delete(numbered("work", number))
             self._over(tx, number, message)
+            self._store.happened("consumed", **of_message(message))
             return int(number)
 
         return self._store.transact(work)
@@ -292,16 +309,21 @@ class Journal:
         if tx.get(key) == number:
             tx.delete(key)
 
-    def withdraw(self, tx: Transaction, file_id: str) -> None:
-        """Forget a request that Drive no longer has; one whose answer is spooled, when the answer is written."""
+    def withdraw(self, tx: Transaction, file_id: str) -> bool:
+        """Forget a request that Drive no longer has; one whose answer is spooled, when the answer is written.
+
+        Returns whether its file was known.
+        """
         number: int | None = tx.get(f"file/{file_id}")
         row = None if number is None else tx.get(numbered("work", number))
         if number is None or row is None:
-            return
+            return number is not None
         if "reply" in row:
             tx.put(numbered("work", number), {**row, "withdrawn": True})
         else:
+            self._store.happened("withdrawn", file_id=file_id, name=row["file"].get("name", ""))
             self.drop(tx, number)
+        return True
 
     def refuse(self, tx: Transaction, number: int, folder_id: str) -> bool:
         """Set a file aside for good; return whether this is news."""
@@ -327,6 +349,17 @@ class Journal:
             tx.put(f"message/{message.key}", number)
         return row
 
+    def _waits(self, tx: Transaction, number: int, row: JSON, message: Message) -> None:
+        """Write down, once, that nobody here takes a request now."""
+        if self._store.is_kept and "waits" not in row:
+            self._store.happened("waiting", **of_message(message))
+            tx.put(numbered("work", number), {**row, "waits": True})
+
+    def _handled(self, row: JSON, message: Message, *, size: int | None, is_error: bool) -> None:
+        seconds = self._clock.time() - row["begun_at"] if "begun_at" in row else None
+        told = {"seconds": seconds, "attempts": row.get("attempts", 0), "reply_size": size, "is_error": is_error}
+        self._store.happened("handled", **told, **of_message(message))
+
     def _over(self, tx: Transaction, number: int, message: Message) -> None:
         self._processed.add_message(tx, number, message)
 
@@ -339,7 +372,7 @@ def _as_row(number: int, row: JSON) -> Row:
     reply, spooled = row.get("reply"), None
     if reply is not None:
         body = None if reply["body"] is None else b64decode(reply["body"])
-        spooled = Spooled(Message(**reply["message"]), reply["id"], reply["is_error"], body)
+        spooled = Spooled(Message(**reply["message"]), reply["id"], reply["is_error"], body, reply.get("size"))
     return Row(number, DriveFile.from_api(row["file"]), row["seen_at"], row["attempts"], spooled)
 
 

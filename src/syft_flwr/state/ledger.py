@@ -13,8 +13,9 @@ from enum import Enum
 
 from syft_flwr import wire
 from syft_flwr.errors import StateMismatchError
-from syft_flwr.models import ChangePage, DriveFile, Message
+from syft_flwr.models import ChangePage, DriveFile, Message, Rejection
 from syft_flwr.ports import JSON, Clock, StateStore, Transaction
+from syft_flwr.state.events import KEPT, EventLog, of_file, of_message, of_rejection
 from syft_flwr.state.futures import Answer, FutureTable
 from syft_flwr.state.journal import Journal, Row, Standing
 from syft_flwr.state.own_files import OwnFiles
@@ -58,7 +59,6 @@ class Verdict(Enum):
     """What a file of the journal was found to be, when it is no request."""
 
     NOT_OURS = "not ours"
-    REFUSED = "refused"
 
 
 class Ledger:
@@ -70,6 +70,7 @@ class Ledger:
         holder: This process's name in leases.
         is_alive: Tells whether the process behind a holder's name still lives.
         max_processed: How many processed files to remember one by one.
+        keep_events: How many rows of the event log to keep.
     """
 
     def __init__(
@@ -80,15 +81,17 @@ class Ledger:
         holder: str,
         is_alive: Callable[[str], bool],
         max_processed: int,
+        keep_events: int = KEPT,
     ) -> None:
-        self._store = store
+        self.events = EventLog(store, clock, holder=holder, keep=keep_events)
+        self._store: StateStore = self.events
         self._clock = clock
         self._holder = holder
         self._is_alive = is_alive
         self._processed = ProcessedFiles(max_processed)
-        self.own = OwnFiles(store)
-        self.journal = Journal(store, clock, self._processed, self.own, holder=holder, is_alive=is_alive)
-        self.futures = FutureTable(store, self.own)
+        self.own = OwnFiles(self.events)
+        self.journal = Journal(self.events, clock, self._processed, self.own, holder=holder, is_alive=is_alive)
+        self.futures = FutureTable(self.events, self.own)
 
     def bind(self, url: str, permission_id: str) -> None:
         """Tie the state to one Drive and account, or check that it is tied to these.
@@ -151,11 +154,13 @@ class Ledger:
         def work(tx: Transaction) -> tuple[Committed, str]:
             result = Committed(first=tx.get("numbers") or 0)
             touched = False
+            gone: list[str] = []
             for change in page.changes:
                 file = change.file
                 if change.removed or file is None:
                     touched = True
-                    self.journal.withdraw(tx, change.file_id)
+                    if self.journal.withdraw(tx, change.file_id):
+                        gone.append(change.file_id)
                     result.deletable += self.own.peer_file_gone(tx, change.file_id)
                 elif file.trashed:  # it may come back; a reply to it is kept
                     touched = True
@@ -163,6 +168,8 @@ class Ledger:
                 elif is_candidate(file):
                     touched = True
                     self._take(tx, file, now, answers, result)
+            if touched:
+                self.events.happened("polled", changes=len(page.changes), gone=gone)
             self._sum_up(tx, result)
             cursor = tx.get("cursor")
             moved = token and (cursor is None or cursor["token"] == stored or not self._is_alive(cursor["holder"]))
@@ -202,13 +209,15 @@ class Ledger:
         return self._store.transact(work)
 
     def settle(
-        self, requests: Sequence[tuple[int, Message, bool]], others: Sequence[tuple[int, Verdict | Message, str]]
+        self,
+        requests: Sequence[tuple[int, Message, bool]],
+        others: Sequence[tuple[int, Verdict | Rejection | Message, str]],
     ) -> tuple[list[Standing], list[Answer | bool]]:
         """Decide on rows of the journal, all in one transaction.
 
         Args:
             requests: (number, request, whether to take it).
-            others: (number, what it is, its folder): no message of ours, a file to refuse, or a response.
+            others: (number, what it is, its folder): no message of ours, a file to refuse and why, or a response.
 
         Returns:
             How the requests stand; and of the others, whether it is news, or what became of the response.
@@ -224,9 +233,9 @@ class Ledger:
         """Tell whether a file is in the journal, or over."""
         return self._store.transact(lambda tx: tx.get(f"file/{file_id}") is not None)
 
-    def refuse(self, files: Sequence[tuple[int, str]]) -> list[bool]:
-        """Set files aside for good, by number and folder, in one transaction; return of each whether this is news."""
-        return self._store.transact(lambda tx: [self.journal.refuse(tx, *file) for file in files])
+    def refuse(self, files: Sequence[tuple[int, str, Rejection]]) -> list[bool]:
+        """Set files aside for good, by number, folder and why, at once; return of each whether it is news."""
+        return self._store.transact(lambda tx: [self._refuse(tx, *file) for file in files])
 
     def recollect(self, answered: Iterable[tuple[Message, DriveFile]]) -> int:
         """Note requests as done whose replies are in Drive, for a ledger that does not know it; return how many.
@@ -271,6 +280,7 @@ class Ledger:
         """
 
         def work(tx: Transaction) -> bool:
+            self.events.happened("swept")
             self._processed.mark_swept(tx, server_time)
             return self._processed.wants_sweep(tx)
 
@@ -342,6 +352,7 @@ class Ledger:
         if message is not None and tx.get(f"file/{file.id}") is None:
             answer = self.futures.answer(tx, message, now)
             if answer is Answer.ACCEPTED:
+                self._answered(tx, message, of_file(file), now)
                 result.responses.append(message)
                 result.new.append(file.created_time)
             if answer in (Answer.ACCEPTED, Answer.DUPLICATE):
@@ -352,6 +363,8 @@ class Ledger:
             result.answered.append(message.future_id)
         row = self.journal.add(tx, file, now)
         if row is not None and row.number > result.first:
+            if self.events.is_kept:
+                self.events.happened("seen", file=of_file(file))
             result.rows.append(row)
             result.new.append(file.created_time)
         elif row is not None:
@@ -361,22 +374,41 @@ class Ledger:
         result.last = tx.get("numbers") or 0
         result.wants_sweep = self._processed.wants_sweep(tx)
 
-    def _settle_other(self, tx: Transaction, number: int, verdict: Verdict | Message, folder_id: str) -> Answer | bool:
+    def _settle_other(
+        self, tx: Transaction, number: int, verdict: Verdict | Rejection | Message, folder_id: str
+    ) -> Answer | bool:
         if verdict is Verdict.NOT_OURS:
             self.journal.drop(tx, number)
             return False
-        if verdict is Verdict.REFUSED:
-            return self.journal.refuse(tx, number, folder_id)
+        if isinstance(verdict, Rejection):
+            return self._refuse(tx, number, folder_id, verdict)
         assert isinstance(verdict, Message)  # noqa: S101 - there is no other
         if not self.journal.holds(tx, number):
             return False
-        answer = self.futures.answer(tx, verdict, self._clock.time())
+        now = self._clock.time()
+        answer = self.futures.answer(tx, verdict, now)
+        if answer is Answer.ACCEPTED:
+            self._answered(tx, verdict, None, now)
         if answer in (Answer.ACCEPTED, Answer.DUPLICATE):
             self.journal.drop(tx, number)
             self._over(tx, number, verdict)
         else:
             self.journal.refuse(tx, number, folder_id)
+            self.events.happened("rejected", reason=answer.value, detail="", **of_message(verdict))
         return answer
+
+    def _refuse(self, tx: Transaction, number: int, folder_id: str, why: Rejection) -> bool:
+        is_news = self.journal.refuse(tx, number, folder_id)
+        if is_news:
+            self.events.happened("rejected", **of_rejection(why))
+        return is_news
+
+    def _answered(self, tx: Transaction, message: Message, file: JSON, now: float) -> None:
+        """Write down that a response answers its future; its file, unless the log has told of that as seen."""
+        if self.events.is_kept:
+            seconds = now - (tx.get(f"future/{message.future_id}") or {"sent_at": now})["sent_at"]
+            shown = {} if file is None else {"file": file}
+            self.events.happened("answered", seconds=seconds, is_error=message.is_error, **shown, **of_message(message))
 
     def _over(self, tx: Transaction, number: int, message: Message) -> None:
         self._processed.add_message(tx, number, message)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from syft_flwr.ports import StateStore, Transaction
+from syft_flwr.ports import Transaction
+from syft_flwr.state.events import EventLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class OwnFiles:
     A row a file, ``own/{file_id}``; ``due/{time}/{file_id}`` and ``watch/{peer's file}`` lead to it.
     """
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: EventLog) -> None:
         self._store = store
 
     def add(self, tx: Transaction, file_id: str, *, at: float, watch: str | None = None, failures: int = 0) -> None:
@@ -56,10 +57,13 @@ class OwnFiles:
 
         Returns what is due ``now``, as :meth:`due` does.
         """
+        deleted = list(file_ids)
 
         def work(tx: Transaction) -> list[Deletion]:
-            for file_id in file_ids:
+            for file_id in deleted:
                 self._remove(tx, file_id)
+            if deleted:
+                self._store.happened("deleted", file_ids=deleted)
             for deletion, at in later:
                 self.add(tx, deletion.file_id, at=at, failures=deletion.failures + 1)
             return self._due(tx, now, limit)
