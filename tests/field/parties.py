@@ -1,8 +1,9 @@
-"""An owner and its askers, each a runtime over HTTP behind a relay; time passes only when a test says so."""
+"""Owners and askers, each a runtime over HTTP behind a relay; time passes when a test says so, or sixty times as fast."""
 
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -23,8 +24,10 @@ from syft_flwr.testing.clock import ManualClock
 
 APP = "flwr/diabetes"
 _TIMEOUT = 0.25
-"""Seconds of real time that a call may hang."""
+"""Seconds of real time that a call may hang, where a test has no threads."""
 _PATIENCE = 3.0
+_FASTER = 60
+"""How much faster the time of parties with threads passes."""
 
 
 class Party:
@@ -47,15 +50,17 @@ class Party:
                 Endpoint(world.relay.url, None, is_emulator=True),
                 google.oauth2.credentials.Credentials(token=self.email),
                 clock=world.clock,
-                timeout=_TIMEOUT,
-                patience=_PATIENCE,
+                timeout=_TIMEOUT * 4 if world.threads else _TIMEOUT,
+                patience=_PATIENCE * 10 if world.threads else _PATIENCE,
                 rng=random.Random(0),
             )
             self._runtime = self._open.enter_context(
-                runtime_on(gateway, self._state, world.clock, self.email, inline=True)
+                runtime_on(gateway, self._state, world.clock, self.email, inline=not world.threads)
             )
             if self._answers:
                 serve(self._runtime, Route(APP, "messages", world.handle))
+            if world.threads:
+                self._runtime.start()
         return self._runtime
 
     def poll(self) -> None:
@@ -80,17 +85,44 @@ class WallClock(ManualClock):
         return super().time() + self.shift
 
 
-class World:
-    """Parties behind one relay; what was handled, how often."""
+class FastClock:
+    """A machine's clock that runs sixty times as fast, and whose time of day somebody sets."""
 
-    def __init__(self, drive: DriveEmulator, relay: FaultRelay, directory: Path) -> None:
+    shift = 0.0
+
+    def __init__(self) -> None:
+        self._began = time.time(), time.monotonic()
+
+    def time(self) -> float:
+        return self._began[0] + self.monotonic() + self.shift
+
+    def monotonic(self) -> float:
+        return (time.monotonic() - self._began[1]) * _FASTER
+
+    def wait(self, event: threading.Event, timeout: float | None) -> bool:
+        return event.wait(None if timeout is None else timeout / _FASTER)
+
+
+class World:
+    """Parties behind one relay; what was handled, how often.
+
+    Args:
+        drive: Where they meet.
+        relay: What stands between.
+        directory: Where their states go.
+        threads: Whether each polls by itself, on threads of its own; else time passes, and they poll, by :meth:`step`.
+    """
+
+    def __init__(self, drive: DriveEmulator, relay: FaultRelay, directory: Path, *, threads: bool = False) -> None:
         drive.reset()
         relay.clear()
         self.drive = drive
         self.relay = relay
         self.directory = directory
-        self.clock = WallClock(start=time.time(), auto=True)
+        self.threads = threads
+        self.clock = FastClock() if threads else WallClock(start=time.time(), auto=True)
         self.handled: Counter[bytes] = Counter()
+        self._counting = threading.Lock()
         self._ahead = 0.0
         self._parties: dict[str, Party] = {}
 
@@ -100,7 +132,8 @@ class World:
         return self._parties[email]
 
     def handle(self, body: bytes, _: Message) -> bytes:
-        self.handled[body] += 1
+        with self._counting:
+            self.handled[body] += 1
         return body[::-1]
 
     def ask(self, asker: Party, owner: Party, body: bytes) -> str | None:
@@ -123,12 +156,19 @@ class World:
             return None
 
     def step(self, seconds: float = 5.0) -> None:
-        """Let time pass, and everybody poll once."""
-        self.clock.advance(seconds)
-        self.drive.advance(self.clock.monotonic() - self._ahead)
-        self._ahead = self.clock.monotonic()
+        """Let time pass, and everybody poll once, or as often as they do by themselves."""
+        if self.threads:
+            self.clock.wait(threading.Event(), seconds)
+        else:
+            self.clock.advance(seconds)
+        now = self.clock.monotonic()
+        self.drive.advance((now - self._ahead) * ((_FASTER - 1) / _FASTER if self.threads else 1))
+        self._ahead = now
         for party in list(self._parties.values()):
-            party.poll()
+            if self.threads:
+                _ = party.runtime  # a new process in the place of a killed one
+            else:
+                party.poll()
 
     def leave(self, party: Party) -> None:
         """Let somebody poll no more."""

@@ -19,17 +19,21 @@ HOUR = 3_600.0
 
 
 @pytest.mark.parametrize(
-    ("seed", "rounds"),
+    ("seed", "rounds", "threads"),
     [
-        (1, 25),
-        (2, 25),
-        pytest.param(3, 1_500, marks=[pytest.mark.slow, pytest.mark.timeout(1_200)]),
+        (1, 20, False),
+        (2, 20, False),
+        (3, 5, True),
+        pytest.param(4, 1_500, False, marks=[pytest.mark.slow, pytest.mark.timeout(1_200)]),
+        pytest.param(5, 100, True, marks=[pytest.mark.slow, pytest.mark.timeout(1_200)]),
     ],
 )
-def test_whatever_goes_wrong_together_nothing_is_lost_or_repeated(tmp_path: Path, seed: int, rounds: int) -> None:
+def test_whatever_goes_wrong_together_nothing_is_lost_or_repeated(
+    tmp_path: Path, seed: int, rounds: int, threads: bool
+) -> None:
     randoms = random.Random(seed)
     with DriveEmulator() as drive, FaultRelay(drive.url, seed=seed) as relay:
-        world = World(drive, relay, tmp_path)
+        world = World(drive, relay, tmp_path, threads=threads)
         owners = [world.party(email, answers=True) for email in OWNERS]
         askers = [world.party(email) for email in ASKERS]
         asked: list[tuple[Party, str, bytes]] = []
