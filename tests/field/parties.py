@@ -1,4 +1,4 @@
-"""Owners and askers, each a runtime over HTTP behind a relay; time passes when a test says so, or sixty times as fast."""
+"""Owners and askers, each a runtime over HTTP behind a relay; time passes by steps, or sixty times as fast."""
 
 from __future__ import annotations
 
