@@ -16,7 +16,7 @@ from benchmarks.waiting import wait_for
 pytestmark = pytest.mark.usefixtures("plain_environment")
 
 ROUND_TRIP = {
-    "send": (3, 60, 600, 250),
+    "send": (2, 55, 600, 150),
     "look and answer": (5, 165, 600, 1_300),
     "look and take": (2, 105, 0, 2_100),
     "forget": (4, 65, 0, 250),

@@ -200,6 +200,20 @@ def test_a_token_that_has_not_moved_or_had_moved_before_is_not_explained(clock, 
     assert not writes.explain(after)
 
 
+def test_while_something_else_waits_to_be_listed_writes_ask_for_no_token(clock) -> None:
+    asked: list[str] = []
+    writes = OwnWrites(lambda: asked.append("asked") or "7", clock.monotonic)
+    writes.read_up_to("5")
+    for _ in range(3):
+        with writes.writing() as wrote:
+            wrote()
+    assert len(asked) == 1
+    writes.read_up_to("7")
+    with writes.writing() as wrote:
+        wrote()
+    assert len(asked) == 3
+
+
 @pytest.mark.parametrize(("seconds", "explained"), [(0.1, True), (0.6, False)])
 def test_a_token_that_moved_otherwise_is_explained_for_a_second_if_the_writes_were_short(
     clock, seconds, explained

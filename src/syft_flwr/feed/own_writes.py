@@ -34,7 +34,8 @@ class OwnWrites:
     Where the token has moved by as many as there were writes, nothing else is new, and no list is needed. Where it has
     moved in another way, since Drive counts otherwise or a message came just then, the list waits a second: as a rule
     the next message has come by then, and one list serves for both. Messages that were announced and found by their IDs
-    (:mod:`syft_flwr.exchange.announced`) let it wait longer.
+    (:mod:`syft_flwr.exchange.announced`) let it wait longer. Where something came before the writes, a list is due
+    in any case, and the token is not asked for until then.
 
     Args:
         peek: Asks for the start token.
@@ -52,11 +53,14 @@ class OwnWrites:
         self._before: str | None = None
         self._began = 0.0
         self._under_way = self._count = 0
+        self._is_behind = False
+        """Whether there is something to be listed that these writes have not caused."""
 
     def read_up_to(self, token: str | None) -> None:
         """Note up to where the feed has been read; ``None`` when start tokens tell nothing."""
         with self._lock:
             self._read = token
+            self._is_behind = False
             self._list_at = float("inf")
 
     def explain(self, start_token: str) -> bool:
@@ -73,6 +77,7 @@ class OwnWrites:
             if now >= self._list_at:
                 return False
             self._explained = start_token, self._list_at
+            self._is_behind = False
             return True
 
     @contextmanager
@@ -85,8 +90,7 @@ class OwnWrites:
                 self._before, self._count = None, 0
         before = self._ask() if begins else None
         if before is not None:
-            with self._lock:
-                self._before, self._began = before, self._now()
+            self._begin(before)
         try:
             yield self._wrote
         finally:
@@ -102,7 +106,7 @@ class OwnWrites:
 
     def _ask(self) -> str | None:
         with self._lock:
-            if self._read is None:
+            if self._read is None or self._is_behind:
                 return None
         try:
             return self._peek()
@@ -110,13 +114,16 @@ class OwnWrites:
             _log.debug("no start token beside a write: %s", error)
             return None
 
-    def _compare(self, after: str) -> None:
+    def _begin(self, before: str) -> None:
         with self._lock:
             token, until = self._explained
-            begun = self._before is not None and (
-                self._before == self._read or (self._before == token and self._now() < until)
-            )
-            if self._under_way or not begun or after == self._before:
+            self._is_behind = before != self._read and not (before == token and self._now() < until)
+            if not self._is_behind:
+                self._before, self._began = before, self._now()
+
+    def _compare(self, after: str) -> None:
+        with self._lock:
+            if self._under_way or after == self._before:
                 return
             if _distance(self._before or "", after) == self._count:
                 self._explained = after, self._now() + _SURE
