@@ -40,6 +40,20 @@ async def get(call: Call) -> Response:
     return download(call, file) if mask is None else file_answer(call, file, mask)
 
 
+async def get_v2(call: Call) -> Response:
+    """Answer as version 2 does, which clients of version 3 ask for a file's ETag."""
+    file = call.drive.access.find(call.account, call.path("file_id"))
+    view = load_view(call.drive.database, call.account.key, file.id)
+    shown = call.drive.resources.file(call.account, file, view, ["parents"])
+    kept = {name: shown[name] for name in ("kind", "id", "mimeType", "md5Checksum", "version") if name in shown}
+    dates = {"createdDate": shown["createdTime"], "modifiedDate": shown["modifiedTime"]}
+    labels = {"starred": shown["starred"], "trashed": shown["trashed"]}
+    parents = [{"kind": "drive#parentReference", "id": parent} for parent in shown.get("parents", ())]
+    size = {"fileSize": shown["size"]} if "size" in shown else {}
+    answer = {**kept, **dates, **size, "title": shown["name"], "labels": labels, "parents": parents}
+    return ApiResponse({**answer, "etag": f'"{file.id}/{file.version}"'})
+
+
 async def update(call: Call) -> Response:
     mask = call.mask()
     add, remove = call.ids("addParents"), call.ids("removeParents")
