@@ -148,12 +148,8 @@ class Files:
             file.modified = max(now, file.modified + 1) if metadata.modified is None else metadata.modified
             file.modified_by = account.key
             set_view(self._database, account.key, file.id, modified=file.modified)
-        if metadata.trashed and self._access.app_of(account, file.id) is not None:
-            raise not_for_app_data("Files within the Application Data folder cannot be trashed.")
-        if metadata.trashed is not None and metadata.trashed != file.explicitly_trashed:
+        if metadata.trashed is not None:
             file.explicitly_trashed = metadata.trashed
-            file.trashed_time = now if metadata.trashed else None
-            file.trashed_by = account.key if metadata.trashed else None
         update_file(self._database, file)
         self._access.refresh(file)
         return file

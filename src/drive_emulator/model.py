@@ -64,8 +64,6 @@ class File:
     version: int = 1
     trashed: bool = False
     explicitly_trashed: bool = False
-    trashed_time: int | None = None
-    trashed_by: str | None = None
     content: Content | None = None
     revision: str | None = None
     original_name: str | None = None

@@ -98,9 +98,6 @@ class Resources:
             resource["properties"] = dict(file.properties)
         if file.app_properties:
             resource["appProperties"] = dict(file.app_properties)
-        if file.explicitly_trashed and file.trashed_time is not None and file.trashed_by is not None:
-            resource["trashedTime"] = to_timestamp(file.trashed_time)
-            self._add_user(resource, "trashingUser", file.trashed_by, viewer)
         if view is not None:
             self._add_personal(resource, viewer, view)
         return resource

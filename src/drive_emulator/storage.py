@@ -28,7 +28,7 @@ CREATE TABLE file (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, mime_type TEXT NOT NULL,
     parent TEXT, owner TEXT NOT NULL, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL,
     modified_by TEXT NOT NULL, version INTEGER NOT NULL,
-    trashed INTEGER NOT NULL, explicitly_trashed INTEGER NOT NULL, trashed_time INTEGER, trashed_by TEXT,
+    trashed INTEGER NOT NULL, explicitly_trashed INTEGER NOT NULL,
     blob TEXT, size INTEGER, md5 TEXT, sha1 TEXT, sha256 TEXT, revision TEXT, original_name TEXT,
     properties TEXT NOT NULL, app_properties TEXT NOT NULL, settings TEXT NOT NULL, made INTEGER NOT NULL
 );

@@ -49,8 +49,9 @@ async def get_v2(call: Call) -> Response:
     dates = {"createdDate": shown["createdTime"], "modifiedDate": shown["modifiedTime"]}
     labels = {"starred": shown["starred"], "trashed": shown["trashed"]}
     parents = [{"kind": "drive#parentReference", "id": parent} for parent in shown.get("parents", ())]
-    size = {"fileSize": shown["size"]} if "size" in shown else {}
-    answer = {**kept, **dates, **size, "title": shown["name"], "labels": labels, "parents": parents}
+    answer = {**kept, **dates, "title": shown["name"], "labels": labels, "parents": parents}
+    if file.content is not None:
+        answer["fileSize"] = shown["size"]
     return ApiResponse({**answer, "etag": f'"{file.id}/{file.version}"'})
 
 
