@@ -96,13 +96,14 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """A grant set on a file itself. ``grantee`` is an account key, a domain, or empty for anyone."""
+    """A grant on a file itself, until it ``expires``. ``grantee`` is an account key, a domain, or empty for anyone."""
 
     id: str
     type: str
     role: Role
     grantee: str = ""
     discoverable: bool = False
+    expires: int | None = None
 
 
 def rank(role: Role | None) -> int:

@@ -82,19 +82,21 @@ def load_children(database: Database, file_id: str) -> list[str]:
 
 def load_permissions(database: Database, file_id: str) -> list[Permission]:
     """Return the grants on the file itself."""
-    sql = "SELECT id, type, role, grantee, discoverable FROM permission WHERE file_id = ?"
-    return [Permission(i, t, r, g, bool(d)) for i, t, r, g, d in database.rows(sql, file_id)]
+    sql = "SELECT id, type, role, grantee, discoverable, expires FROM permission WHERE file_id = ?"
+    return [Permission(i, t, r, g, bool(d), expires) for i, t, r, g, d, expires in database.rows(sql, file_id)]
 
 
 def save_permission(database: Database, file_id: str, permission: Permission) -> None:
     database.execute(
-        "INSERT OR REPLACE INTO permission VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO permission (file_id, id, type, role, grantee, discoverable, expires)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         file_id,
         permission.id,
         permission.type,
         permission.role,
         permission.grantee,
         int(permission.discoverable),
+        permission.expires,
     )
 
 

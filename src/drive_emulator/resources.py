@@ -154,6 +154,8 @@ class Resources:
             resource |= {"domain": permission.grantee, "displayName": permission.grantee}
         if permission.type in ("domain", "anyone"):
             resource["allowFileDiscovery"] = permission.discoverable
+        if permission.expires is not None:
+            resource["expirationTime"] = to_timestamp(permission.expires)
         return resource
 
     def change(self, viewer: Account, entry: LogEntry, wanted: Collection[str]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
 
 from drive_emulator.api.call import ApiResponse, Call
@@ -45,14 +47,13 @@ async def get_v2(call: Call) -> Response:
     file = call.drive.access.find(call.account, call.path("file_id"))
     view = load_view(call.drive.database, call.account.key, file.id)
     shown = call.drive.resources.file(call.account, file, view, ["parents"])
-    kept = {name: shown[name] for name in ("kind", "id", "mimeType", "md5Checksum", "version") if name in shown}
-    dates = {"createdDate": shown["createdTime"], "modifiedDate": shown["modifiedTime"]}
-    labels = {"starred": shown["starred"], "trashed": shown["trashed"]}
-    parents = [{"kind": "drive#parentReference", "id": parent} for parent in shown.get("parents", ())]
-    answer = {**kept, **dates, "title": shown["name"], "labels": labels, "parents": parents}
-    if file.content is not None:
-        answer["fileSize"] = shown["size"]
-    return ApiResponse({**answer, "etag": f'"{file.id}/{file.version}"'})
+    names = {name: name for name in ("kind", "id", "mimeType", "version", "md5Checksum")}
+    names |= {"title": "name", "createdDate": "createdTime", "modifiedDate": "modifiedTime", "fileSize": "size"}
+    answer: dict[str, Any] = {old: shown[new] for old, new in names.items() if new in shown}
+    answer["etag"] = f'"{file.id}/{file.version}"'
+    answer["labels"] = {"starred": shown["starred"], "trashed": shown["trashed"]}
+    answer["parents"] = [{"kind": "drive#parentReference", "id": parent} for parent in shown.get("parents", ())]
+    return ApiResponse(answer)
 
 
 async def update(call: Call) -> Response:
