@@ -75,6 +75,12 @@ class File:
     def is_folder(self) -> bool:
         return self.mime_type == FOLDER_MIME_TYPE
 
+    @property
+    def restrictions(self) -> list[dict[str, Any]]:
+        """What keeps its content and its name as they are, if anything: at most one."""
+        held: list[dict[str, Any]] = self.settings.get("contentRestrictions") or []
+        return held
+
 
 @dataclass(slots=True)
 class View:

@@ -84,6 +84,10 @@ class Resources:
             "iconLink": _ICONS + file.mime_type,
             **file.settings,
         }
+        if restrictions := resource.pop("contentRestrictions", None):
+            resource["contentRestrictions"] = [
+                {**one, "restrictingUser": self.user(one["restrictingUser"], viewer)} for one in restrictions
+            ]
         if file.parent is not None and "parents" in wanted and self._sees(viewer, file.parent):
             resource["parents"] = [file.parent]
         if "owners" in wanted:
@@ -205,6 +209,7 @@ def _web_view_link(file: File) -> str:
 
 def _capabilities(file: File, role: Role | None) -> dict[str, bool]:
     edits, owns = rank(role) >= rank("writer"), role == "owner"
+    writes = edits and not file.restrictions
     return {
         "canAddChildren": edits and file.is_folder,
         "canChangeViewersCanCopyContent": edits,
@@ -214,11 +219,11 @@ def _capabilities(file: File, role: Role | None) -> dict[str, bool]:
         "canDownload": not file.is_folder,
         "canEdit": edits,
         "canListChildren": file.is_folder,
-        "canModifyContent": edits,
+        "canModifyContent": writes,
         "canMoveItemWithinDrive": edits,
         "canReadRevisions": edits and not file.is_folder,
         "canRemoveChildren": edits and file.is_folder,
-        "canRename": edits,
+        "canRename": writes,
         "canShare": edits,
         "canTrash": owns,
         "canUntrash": owns,
