@@ -6,12 +6,14 @@ import argparse
 import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drive_emulator.accounts import is_address
+from drive_emulator.asking import ask
 from drive_emulator.errors import EmulatorError
 from drive_emulator.handle import load_server
 from drive_emulator.hosts import is_loopback
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulat
     """
     options = _parser(program).parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    if options.action is not None:
+        return _tell(options)
     try:
         server = load_server()(
             host=options.host,
@@ -43,6 +47,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulat
             hosts=options.allow_host,
             tls=options.tls or options.hosts,
             token_files=dict(options.token_file),
+            load=options.load,
         )
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -56,6 +61,21 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulat
     return 0
 
 
+def _tell(options: argparse.Namespace) -> int:
+    """Have a running emulator save what it holds, or begin again from what was saved."""
+    host = os.environ.get("DRIVE_EMULATOR_HOST", f"{options.host}:{options.port}")
+    ca = os.environ.get("SSL_CERT_FILE") if options.tls or options.hosts else None
+    try:
+        path = {"path": str(options.file.absolute())}
+        token = os.environ.get("DRIVE_EMULATOR_CONTROL", "")
+        ask(host, token, "POST", f"/{options.action}", path, ca_file=None if ca is None else Path(ca))
+    except OSError as error:
+        return _fail(f"no emulator answers on {host}: {error}; set DRIVE_EMULATOR_HOST as it printed it")
+    except ValueError as error:
+        return _fail(f"{error} Start it with --control, and set DRIVE_EMULATOR_CONTROL as it printed it.")
+    return 0
+
+
 def _describe(server: EmulatorServer, options: argparse.Namespace) -> str:
     address, ca = f"{server.host}:{server.port}", server.ca_file and str(server.ca_file)
     about = {"host": address, "port": server.port, "url": server.url, "control": server.control_token}
@@ -63,7 +83,7 @@ def _describe(server: EmulatorServer, options: argparse.Namespace) -> str:
         return json.dumps({**about, "ca": ca, "proxy": server.proxy})
     exports = {"DRIVE_EMULATOR_HOST": address, "DRIVE_EMULATOR_CONTROL": server.control_token, "SSL_CERT_FILE": ca}
     if options.hosts:
-        exports = {"HTTPS_PROXY": server.proxy, "SSL_CERT_FILE": ca}
+        exports = {"HTTPS_PROXY": server.proxy, "SSL_CERT_FILE": ca, "DRIVE_EMULATOR_CONTROL": server.control_token}
     lines = [f"export {name}={value}" for name, value in exports.items() if value is not None]
     return "\n".join([f"Drive emulator on {server.url} (Ctrl-C stops it)", *lines])
 
@@ -102,7 +122,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="write a token file for this account, and let nobody in without one: no address is a token then; "
         "can be repeated",
     )
+    parser.add_argument("--load", type=Path, metavar="FILE", help="begin with what `drive-emulator save FILE` wrote")
     parser.add_argument("--json", action="store_true", help="print one line of JSON when ready")
+    actions = parser.add_subparsers(dest="action", title="of an emulator that runs with --control", metavar="")
+    for action, told in (("save", "write all that it holds into a file"), ("load", "begin again from such a file")):
+        actions.add_parser(action, help=told).add_argument("file", type=Path)
     return parser
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from dataclasses import replace
 
 from drive_emulator.accounts import Accounts
 from drive_emulator.changelog import ChangeLog
@@ -113,9 +114,7 @@ class Access:
         for permission in () if folder is None else self.effective_permissions(folder):
             role = inherited(permission.role)
             if role is not None and rank(role) > rank(found[permission.id].role if permission.id in found else None):
-                found[permission.id] = Permission(
-                    permission.id, permission.type, role, permission.grantee, permission.discoverable
-                )
+                found[permission.id] = replace(permission, role=role)
         return list(found.values())
 
     def refresh(self, file: File, *, also_tell: Collection[str] = (), shared: bool = False) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from drive_emulator.access import Access
 from drive_emulator.blobs import BlobStore
 from drive_emulator.changelog import ChangeLog
-from drive_emulator.clock import EmulatorClock
+from drive_emulator.clock import EmulatorClock, to_timestamp
 from drive_emulator.errors import ApiError, forbidden, insufficient_file_permissions, invalid
 from drive_emulator.ids import is_reserved, new_file_id
 from drive_emulator.metadata import Metadata, merge_properties
@@ -139,7 +140,7 @@ class Files:
         file.created = file.created if metadata.created is None else metadata.created
         file.properties = properties
         file.app_properties = app_properties
-        file.settings = {**file.settings, **metadata.settings}
+        file.settings = {**file.settings, **self._settings(account, metadata)}
         file.original_name = metadata.original_name or file.original_name
         if content is not None:
             self._replace_content(file, content)
@@ -148,12 +149,8 @@ class Files:
             file.modified = max(now, file.modified + 1) if metadata.modified is None else metadata.modified
             file.modified_by = account.key
             set_view(self._database, account.key, file.id, modified=file.modified)
-        if metadata.trashed and self._access.app_of(account, file.id) is not None:
-            raise not_for_app_data("Files within the Application Data folder cannot be trashed.")
-        if metadata.trashed is not None and metadata.trashed != file.explicitly_trashed:
+        if metadata.trashed is not None:
             file.explicitly_trashed = metadata.trashed
-            file.trashed_time = now if metadata.trashed else None
-            file.trashed_by = account.key if metadata.trashed else None
         update_file(self._database, file)
         self._access.refresh(file)
         return file
@@ -170,6 +167,8 @@ class Files:
         if not metadata.is_personal or with_content:
             # Who may only edit the folder can still take the file out of it; _moved checks that.
             self._access.require(account, file, "writer")
+        if file.restrictions:
+            self._check_restricted(account, file, metadata, with_content=with_content)
         if file.id == account.root_id:
             raise forbidden("cannotModifyRoot", "My Drive itself can't be changed.")
         if metadata.trashed and self._access.app_of(account, file.id) is not None:
@@ -181,6 +180,14 @@ class Files:
             raise invalid("mimeType", "A file of this type has no content of its own.")
         if (mime_type == FOLDER_MIME_TYPE) != file.is_folder:
             raise invalid("mimeType", "A file can't become a folder, nor a folder a file.")
+
+    def _check_restricted(self, account: Account, file: File, metadata: Metadata, *, with_content: bool) -> None:
+        """Refuse to write what is restricted; a call may lift the restriction and write at once."""
+        given = metadata.settings.get("contentRestrictions")
+        if given is not None and any(one.get("ownerRestricted") for one in file.restrictions):
+            self._access.require(account, file, "owner")
+        if given != [] and (with_content or metadata.name not in (None, file.name)):
+            raise insufficient_file_permissions(file.id)
 
     def copy(self, account: Account, file_id: str, metadata: Metadata) -> File:
         """Make a file of the caller's own with the same content.
@@ -261,12 +268,16 @@ class Files:
         file.content = content
         file.revision = new_file_id()
 
-    def _settings(self, account: Account, metadata: Metadata) -> dict[str, object]:
-        """Return what is kept as it was given; of a shortcut, Drive tells what kind of file it leads to."""
+    def _settings(self, account: Account, metadata: Metadata) -> dict[str, Any]:
+        """Return what is kept as it was given; Drive tells what a shortcut leads to, and who restricts."""
         settings = dict(metadata.settings)
         if (shortcut := settings.get("shortcutDetails")) is not None:
             target = self._access.find(account, shortcut["targetId"])
             settings["shortcutDetails"] = {**shortcut, "targetMimeType": target.mime_type}
+        if restrictions := settings.get("contentRestrictions"):
+            known = {"type": "globalContentRestriction", "systemRestricted": False, "restrictingUser": account.key}
+            time = to_timestamp(self._clock.milliseconds())
+            settings["contentRestrictions"] = [{**one, **known, "restrictionTime": time} for one in restrictions]
         return settings
 
     def _moved(self, account: Account, file: File, add: Collection[str], remove: Collection[str]) -> str | None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import os
-import ssl
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from drive_emulator.asking import ask
 from drive_emulator.client_files import write_client_file, write_token_file
 from drive_emulator.errors import EmulatorError
 from drive_emulator.stored_file import StoredFile, to_stored_file
@@ -23,7 +22,6 @@ from drive_emulator.stored_file import StoredFile, to_stored_file
 if TYPE_CHECKING:
     from drive_emulator.server import EmulatorServer
 
-_TIMEOUT = 60.0
 _STOP_TIMEOUT = 10.0
 
 
@@ -276,21 +274,7 @@ class DriveEmulator:
         self._ask("POST", "/tokens/revoke", {"email": email})
 
     def _ask(self, verb: str, path: str, body: Any = None) -> Any:
-        if self._ca_file is None:
-            connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT)
-        else:
-            context = ssl.create_default_context(cafile=self._ca_file)
-            connection = HTTPSConnection("127.0.0.1", self._port, timeout=_TIMEOUT, context=context)
-        try:
-            headers = {"Authorization": f"Bearer {self._control_token}"}
-            connection.request(verb, f"/emulator{path}", None if body is None else json.dumps(body), headers)
-            answer = connection.getresponse()
-            content = json.loads(answer.read())
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise ValueError(content["error"]["message"])
-        return content
+        return ask(self.host, self._control_token, verb, path, body, ca_file=self._ca_file)
 
 
 def _grant(email: str, scopes: Sequence[str], client: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ _SETTINGS: Mapping[str, type] = {
     "copyRequiresWriterPermission": bool,
     "viewersCanCopyContent": bool,
     "shortcutDetails": dict,
+    "contentRestrictions": list,
 }
 _READ_ONLY = frozenset(
     {
@@ -111,6 +112,8 @@ def parse_metadata(body: Any) -> Metadata:
     if texts["mimeType"] == SHORTCUT_MIME_TYPE and "shortcutDetails" not in settings:
         raise invalid("shortcutDetails.targetId", "A shortcut needs a target.")
     _check_shortcut(settings.get("shortcutDetails"))
+    if settings.get("contentRestrictions") is not None:
+        settings["contentRestrictions"] = _restrictions(settings["contentRestrictions"])
     return Metadata(
         id=texts["id"],
         name=texts["name"],
@@ -181,3 +184,14 @@ def _properties(body: Mapping[str, Any], key: str) -> dict[str, str | None]:
 def _check_shortcut(details: Mapping[str, Any] | None) -> None:
     if details is not None and not isinstance(details.get("targetId"), str):
         raise invalid("shortcutDetails.targetId", "The target of a shortcut is the ID of a file.")
+
+
+def _restrictions(given: list[Any]) -> list[dict[str, Any]]:
+    """Return what is restricted from now on; a restriction that is not read-only lifts the one that there was."""
+    kinds = {"readOnly": bool, "reason": str, "ownerRestricted": bool}
+    for one in given:
+        if not isinstance(one, dict) or not all(isinstance(one.get(k, kind()), kind) for k, kind in kinds.items()):
+            raise invalid("contentRestrictions", "A restriction has readOnly, and may have reason and ownerRestricted.")
+        if one.get("reason") and not one.get("readOnly"):
+            raise invalid("contentRestrictions", "A reason is given where readOnly is set.")
+    return [{key: one[key] for key in kinds if key in one} for one in given if one.get("readOnly")][:1]

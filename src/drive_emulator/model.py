@@ -64,8 +64,6 @@ class File:
     version: int = 1
     trashed: bool = False
     explicitly_trashed: bool = False
-    trashed_time: int | None = None
-    trashed_by: str | None = None
     content: Content | None = None
     revision: str | None = None
     original_name: str | None = None
@@ -76,6 +74,12 @@ class File:
     @property
     def is_folder(self) -> bool:
         return self.mime_type == FOLDER_MIME_TYPE
+
+    @property
+    def restrictions(self) -> list[dict[str, Any]]:
+        """What keeps its content and its name as they are, if anything: at most one."""
+        held: list[dict[str, Any]] = self.settings.get("contentRestrictions") or []
+        return held
 
 
 @dataclass(slots=True)
@@ -98,13 +102,14 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """A grant set on a file itself. ``grantee`` is an account key, a domain, or empty for anyone."""
+    """A grant on a file itself, until it ``expires``. ``grantee`` is an account key, a domain, or empty for anyone."""
 
     id: str
     type: str
     role: Role
     grantee: str = ""
     discoverable: bool = False
+    expires: int | None = None
 
 
 def rank(role: Role | None) -> int:

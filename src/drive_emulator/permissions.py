@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 from drive_emulator.access import Access
 from drive_emulator.accounts import Accounts, is_address
-from drive_emulator.clock import EmulatorClock
+from drive_emulator.clock import EmulatorClock, parse_timestamp
 from drive_emulator.errors import ApiError, bad_body, forbidden, insufficient_file_permissions, invalid, required
 from drive_emulator.ids import permission_id
 from drive_emulator.model import GRANTEE_TYPES, Account, File, Permission, Role, rank
-from drive_emulator.records import load_permissions, save_permission, set_view, update_file
+from drive_emulator.records import load_file, load_permissions, save_permission, set_view, update_file
 from drive_emulator.spaces import not_for_app_data
 from drive_emulator.storage import Database
 
 ANYONE = "anyoneWithLink"
+_YEAR = 366 * 24 * 3600 * 1000
 
 
 class Permissions:
@@ -38,7 +40,7 @@ class Permissions:
 
     def create(self, account: Account, file_id: str, body: Any, *, transfer_ownership: bool) -> Permission:
         """Grant a role; granting again what is granted changes the role and keeps the ID."""
-        wanted = parse_permission(body)
+        wanted = parse_permission(body, self._clock.milliseconds())
         file = self._access.find(account, file_id)
         self._check_may_share(account, file)
         if wanted.role == "owner":
@@ -53,14 +55,22 @@ class Permissions:
         return self._find(file, wanted.id)
 
     def update(
-        self, account: Account, file_id: str, permission: str, body: Any, *, transfer_ownership: bool
+        self,
+        account: Account,
+        file_id: str,
+        permission: str,
+        body: Any,
+        *,
+        transfer_ownership: bool,
+        remove_expiration: bool = False,
     ) -> Permission:
-        """Change a grant's role."""
-        role = parse_role(body)
+        """Change a grant's role, and when it ends."""
         file = self._access.find(account, file_id)
         self._check_may_share(account, file)
         held = self._find(file, permission)
-        wanted = Permission(held.id, held.type, role, held.grantee, held.discoverable)
+        expires = parse_expiration(body, held.type, self._clock.milliseconds())
+        role = held.role if expires is not None and "role" not in body else parse_role(body)
+        wanted = replace(held, role=role, expires=None if remove_expiration else expires or held.expires)
         if role == "owner":
             self._check_transfer(account, file, wanted, transfer_ownership=transfer_ownership)
         elif held.role == "owner":
@@ -86,6 +96,17 @@ class Permissions:
         self._touch(file, shared=True)
         if held.type == "user":
             set_view(self._database, held.grantee, file.id, shared_at=None, shared_by=None)
+
+    def expire(self) -> None:
+        """Take away what has expired."""
+        sql = "SELECT file_id, id FROM permission WHERE expires <= ?"
+        if not (due := self._database.rows(sql, self._clock.milliseconds())):
+            return
+        with self._database.transaction():
+            for file_id, permission in due:
+                self._database.execute("DELETE FROM permission WHERE file_id = ? AND id = ?", file_id, permission)
+                if (file := load_file(self._database, file_id)) is not None:
+                    self._touch(file, shared=True)
 
     def _grant(self, account: Account, file: File, wanted: Permission) -> None:
         previous = file.owner
@@ -145,7 +166,28 @@ def parse_role(body: Any) -> Role:
     return role  # type: ignore[no-any-return]
 
 
-def parse_permission(body: Any) -> Permission:
+def parse_expiration(body: Any, kind: str, now: int) -> int | None:
+    """Read when a permission ends, in milliseconds since 1970.
+
+    Raises:
+        ApiError: 400 when it is not within the year to come, or for a link.
+    """
+    if not isinstance(body, dict):
+        raise bad_body("The request body must be a JSON object.")
+    if (text := body.get("expirationTime")) is None:
+        return None
+    try:
+        expires = parse_timestamp(text) if isinstance(text, str) else 0
+    except ValueError:
+        expires = 0
+    if not now < expires <= now + _YEAR or kind not in ("user", "group"):
+        raise invalid(
+            "permission.expirationTime", "An expiration time lies within a year, of a user's or group's permission."
+        )
+    return expires
+
+
+def parse_permission(body: Any, now: int) -> Permission:
     """Read a new permission.
 
     Raises:
@@ -160,6 +202,7 @@ def parse_permission(body: Any) -> Permission:
     discoverable = body.get("allowFileDiscovery", False)
     if not isinstance(discoverable, bool):
         raise invalid("permission.allowFileDiscovery")
+    expires = parse_expiration(body, kind, now)
     if kind == "anyone":
         return Permission(ANYONE, kind, role, "", discoverable)
     field = "domain" if kind == "domain" else "emailAddress"
@@ -171,4 +214,4 @@ def parse_permission(body: Any) -> Permission:
         raise invalid(f"permission.{field}", message)
     grantee = grantee.lower()
     identity = permission_id(grantee) if kind != "domain" else permission_id(f"domain {grantee}") + "k"
-    return Permission(identity, kind, role, grantee, discoverable)
+    return Permission(identity, kind, role, grantee, discoverable, expires)

@@ -11,7 +11,7 @@ from drive_emulator.storage import Database
 
 _FILE_COLUMNS = [
     *("id", "name", "mime_type", "parent", "owner", "created_ms", "modified_ms", "modified_by", "version"),
-    *("trashed", "explicitly_trashed", "trashed_time", "trashed_by", "blob", "size", "md5", "sha1", "sha256"),
+    *("trashed", "explicitly_trashed", "blob", "size", "md5", "sha1", "sha256"),
     *("revision", "original_name", "properties", "app_properties", "settings"),
 ]
 FILE_COLUMNS = ", ".join(f"f.{column}" for column in _FILE_COLUMNS)
@@ -24,7 +24,7 @@ VIEW_WIDTH = 9
 
 def to_file(row: tuple[Any, ...]) -> File:
     """Read the columns of :data:`FILE_COLUMNS`."""
-    blob, size, md5, sha1, sha256 = row[13:18]
+    blob, size, md5, sha1, sha256 = row[11:16]
     return File(
         id=row[0],
         name=row[1],
@@ -37,14 +37,12 @@ def to_file(row: tuple[Any, ...]) -> File:
         version=row[8],
         trashed=bool(row[9]),
         explicitly_trashed=bool(row[10]),
-        trashed_time=row[11],
-        trashed_by=row[12],
         content=None if blob is None else Content(blob, size, md5, sha1, sha256),
-        revision=row[18],
-        original_name=row[19],
-        properties=_load(row[20]),
-        app_properties=_load(row[21]),
-        settings=_load(row[22]),
+        revision=row[16],
+        original_name=row[17],
+        properties=_load(row[18]),
+        app_properties=_load(row[19]),
+        settings=_load(row[20]),
     )
 
 
@@ -84,19 +82,21 @@ def load_children(database: Database, file_id: str) -> list[str]:
 
 def load_permissions(database: Database, file_id: str) -> list[Permission]:
     """Return the grants on the file itself."""
-    sql = "SELECT id, type, role, grantee, discoverable FROM permission WHERE file_id = ?"
-    return [Permission(i, t, r, g, bool(d)) for i, t, r, g, d in database.rows(sql, file_id)]
+    sql = "SELECT id, type, role, grantee, discoverable, expires FROM permission WHERE file_id = ?"
+    return [Permission(i, t, r, g, bool(d), expires) for i, t, r, g, d, expires in database.rows(sql, file_id)]
 
 
 def save_permission(database: Database, file_id: str, permission: Permission) -> None:
     database.execute(
-        "INSERT OR REPLACE INTO permission VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO permission (file_id, id, type, role, grantee, discoverable, expires)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         file_id,
         permission.id,
         permission.type,
         permission.role,
         permission.grantee,
         int(permission.discoverable),
+        permission.expires,
     )
 
 
@@ -133,8 +133,6 @@ def _values(file: File) -> tuple[Any, ...]:
         file.version,
         int(file.trashed),
         int(file.explicitly_trashed),
-        file.trashed_time,
-        file.trashed_by,
         *((None,) * 5 if content is None else (content.blob, content.size, content.md5, content.sha1, content.sha256)),
         file.revision,
         file.original_name,

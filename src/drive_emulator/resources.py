@@ -84,6 +84,10 @@ class Resources:
             "iconLink": _ICONS + file.mime_type,
             **file.settings,
         }
+        if restrictions := resource.pop("contentRestrictions", None):
+            resource["contentRestrictions"] = [
+                {**one, "restrictingUser": self.user(one["restrictingUser"], viewer)} for one in restrictions
+            ]
         if file.parent is not None and "parents" in wanted and self._sees(viewer, file.parent):
             resource["parents"] = [file.parent]
         if "owners" in wanted:
@@ -98,9 +102,6 @@ class Resources:
             resource["properties"] = dict(file.properties)
         if file.app_properties:
             resource["appProperties"] = dict(file.app_properties)
-        if file.explicitly_trashed and file.trashed_time is not None and file.trashed_by is not None:
-            resource["trashedTime"] = to_timestamp(file.trashed_time)
-            self._add_user(resource, "trashingUser", file.trashed_by, viewer)
         if view is not None:
             self._add_personal(resource, viewer, view)
         return resource
@@ -157,6 +158,8 @@ class Resources:
             resource |= {"domain": permission.grantee, "displayName": permission.grantee}
         if permission.type in ("domain", "anyone"):
             resource["allowFileDiscovery"] = permission.discoverable
+        if permission.expires is not None:
+            resource["expirationTime"] = to_timestamp(permission.expires)
         return resource
 
     def change(self, viewer: Account, entry: LogEntry, wanted: Collection[str]) -> dict[str, Any]:
@@ -206,6 +209,7 @@ def _web_view_link(file: File) -> str:
 
 def _capabilities(file: File, role: Role | None) -> dict[str, bool]:
     edits, owns = rank(role) >= rank("writer"), role == "owner"
+    writes = edits and not file.restrictions
     return {
         "canAddChildren": edits and file.is_folder,
         "canChangeViewersCanCopyContent": edits,
@@ -215,11 +219,11 @@ def _capabilities(file: File, role: Role | None) -> dict[str, bool]:
         "canDownload": not file.is_folder,
         "canEdit": edits,
         "canListChildren": file.is_folder,
-        "canModifyContent": edits,
+        "canModifyContent": writes,
         "canMoveItemWithinDrive": edits,
         "canReadRevisions": edits and not file.is_folder,
         "canRemoveChildren": edits and file.is_folder,
-        "canRename": edits,
+        "canRename": writes,
         "canShare": edits,
         "canTrash": owns,
         "canUntrash": owns,

@@ -15,10 +15,11 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from drive_emulator import snapshots
 from drive_emulator.api.application import create_application
 from drive_emulator.api.call import TRANSPORT
 from drive_emulator.client_files import write_token_file
-from drive_emulator.errors import EmulatorError, bad_body
+from drive_emulator.errors import ApiError, EmulatorError, bad_body
 from drive_emulator.scratch import ScratchDirectory
 from drive_emulator.service import Service
 from drive_emulator.tokens import Grant
@@ -41,10 +42,11 @@ class EmulatorServer:
             clients that hard-code Google's hosts (:attr:`proxy`).
         token_files: The accounts that there are, and where to write a token file (0600) for each; nobody else may call
             then, and no address is a token.
+        load: A snapshot to begin with.
 
     Raises:
         OSError: The address can't be bound, for one because the port is in use.
-        EmulatorError: The directory can't be used.
+        EmulatorError: The directory can't be used, or the snapshot can't be read.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class EmulatorServer:
         hosts: Collection[str] = (),
         tls: bool = False,
         token_files: Mapping[str, Path] | None = None,
+        load: Path | None = None,
     ) -> None:
         self.control_token = secrets.token_urlsafe(24) if control else None
         self._socket = _listen(host, port)
@@ -66,6 +69,8 @@ class EmulatorServer:
         secured: dict[str, Any] = {}
         try:
             self.service = Service.open(data, secret_tokens=bool(token_files))
+            if load is not None:
+                self._begin_with(load)
             if tls:
                 secured = self._secure(data, [host, *hosts])
             for email, path in (token_files or {}).items():
@@ -90,6 +95,13 @@ class EmulatorServer:
         )
         self._server = _Server(config, self._tunnel)
         self._thread: threading.Thread | None = None
+
+    def _begin_with(self, snapshot: Path) -> None:
+        try:
+            snapshots.load(self.service.drive, snapshot)
+        except ApiError as error:
+            self.service.close()
+            raise EmulatorError(error.message) from error
 
     def _secure(self, data: Path | None, hosts: Collection[str]) -> dict[str, Any]:
         from drive_emulator.tls import write_certificates  # needs a package of its own

@@ -28,7 +28,7 @@ CREATE TABLE file (
     n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, mime_type TEXT NOT NULL,
     parent TEXT, owner TEXT NOT NULL, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL,
     modified_by TEXT NOT NULL, version INTEGER NOT NULL,
-    trashed INTEGER NOT NULL, explicitly_trashed INTEGER NOT NULL, trashed_time INTEGER, trashed_by TEXT,
+    trashed INTEGER NOT NULL, explicitly_trashed INTEGER NOT NULL,
     blob TEXT, size INTEGER, md5 TEXT, sha1 TEXT, sha256 TEXT, revision TEXT, original_name TEXT,
     properties TEXT NOT NULL, app_properties TEXT NOT NULL, settings TEXT NOT NULL, made INTEGER NOT NULL
 );
@@ -61,10 +61,12 @@ CREATE TABLE token (
 """
 
 # Data of before has an index of folders that does not hold what lies in them in order, and nothing of OAuth's clients.
+_LATER_COLUMNS = (("view", "app", "TEXT"), ("permission", "expires", "INTEGER"))
 _LATER = """
 DROP INDEX IF EXISTS file_parent;
 CREATE INDEX IF NOT EXISTS file_folder ON file (parent, created_ms);
 CREATE TABLE IF NOT EXISTS consent (token TEXT PRIMARY KEY, client TEXT NOT NULL, scopes TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS permission_expiry ON permission (expires) WHERE expires IS NOT NULL;
 CREATE INDEX IF NOT EXISTS view_app ON view (account, app) WHERE app IS NOT NULL;
 CREATE TABLE IF NOT EXISTS opened (
     client TEXT NOT NULL, account TEXT NOT NULL, file_id TEXT NOT NULL, PRIMARY KEY (client, account, file_id)
@@ -112,8 +114,9 @@ class Database:
             self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise EmulatorError(f"the data is of version {version}, this emulator reads version {SCHEMA_VERSION}")
-        if self.row("SELECT 1 FROM pragma_table_info('view') WHERE name = 'app'") is None:
-            self.execute("ALTER TABLE view ADD COLUMN app TEXT")
+        for table, column, kind in _LATER_COLUMNS:
+            if self.row("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", table, column) is None:
+                self.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
         self._connection.executescript(_LATER)
 
     @contextmanager

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from emulator_steps import ALICE, FILES, Raw
+from emulator_steps import ALICE, FILES, Raw, create
 
 from drive_emulator import DriveEmulator
+from drive_emulator.__main__ import main
 
 COMMAND = [sys.executable, "-m", "drive_emulator"]
 
@@ -103,3 +105,38 @@ def test_an_emulator_can_be_stopped_twice_and_started_again_where_it_was(tmp_pat
 def test_only_a_child_can_be_killed(emulator: DriveEmulator) -> None:
     with pytest.raises(RuntimeError, match="child"):
         emulator.kill()
+
+
+def test_a_state_is_saved_loaded_and_begun_with(
+    emulator: DriveEmulator, alice: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRIVE_EMULATOR_HOST", emulator.host)
+    monkeypatch.setenv("DRIVE_EMULATOR_CONTROL", emulator.control_token)
+    state = str(tmp_path / "state")
+    create(alice, "kept")
+    assert main(["save", state]) == 0
+    create(alice, "later")
+    assert main(["load", state]) == 0
+    assert [file.name for file in emulator.files()] == ["kept"]
+
+    command = [*COMMAND, "--port", "0", "--json", "--load", state]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        raw = Raw(json.loads(child.stdout.readline())["port"], ALICE)
+        assert [file["name"] for file in raw("GET", FILES).json["files"]] == ["kept"]
+        raw.close()
+        child.terminate()
+        child.communicate(timeout=20)
+
+
+def test_what_can_not_be_saved_or_loaded_is_a_clear_error(
+    emulator: DriveEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "missing")
+    assert main(["--port", "0", "--load", missing]) == 1
+    assert f"error: The snapshot {missing} can't be read" in capsys.readouterr().err
+    assert main(["--port", str(emulator.port), "save", missing]) == 1
+    assert "set DRIVE_EMULATOR_CONTROL as it printed it" in capsys.readouterr().err
+    monkeypatch.setenv("DRIVE_EMULATOR_HOST", "127.0.0.1:1")
+    assert main(["load", missing]) == 1
+    assert "error: no emulator answers on 127.0.0.1:1" in capsys.readouterr().err

@@ -165,3 +165,15 @@ def test_a_page_above_the_maximum_is_as_large_as_there_is(raw, alice) -> None:
 def test_the_emulator_says_that_it_is_there(raw) -> None:
     answer = raw(None)("GET", "/health")
     assert (answer.status, answer.json) == (200, {"status": "ok"})
+
+
+def test_version_2_tells_the_etag_which_changes_with_the_file(raw, alice) -> None:
+    top = folder(alice, "top")
+    file_id = create(alice, "f", top)
+    first = raw(ALICE)("GET", f"/drive/v2/files/{file_id}").json
+    assert (first["title"], first["labels"]["trashed"], first["fileSize"]) == ("f", False, "0")
+    assert [parent["id"] for parent in first["parents"]] == [top]
+    headers = {"If-Match": first["etag"], "Content-Type": "text/plain"}
+    assert raw(ALICE)("PATCH", f"{UPLOAD}/{file_id}?uploadType=media", b"x", headers).status == 200
+    assert raw(ALICE)("GET", f"/drive/v2/files/{file_id}").json["etag"] != first["etag"]
+    assert raw(BOB)("GET", f"/drive/v2/files/{file_id}").status == 404

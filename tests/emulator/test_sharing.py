@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from emulator_steps import ALICE, BOB, CAROL, create, folder, found, get, refusal, share
+from emulator_steps import ALICE, BOB, CAROL, changes, create, folder, found, get, refusal, share, start
+
+from drive_emulator import DriveEmulator
 
 
 def permissions(client: Any, file_id: str) -> dict[str, str]:
@@ -178,3 +181,42 @@ def test_a_malformed_permission_changes_nothing(alice: Any, raw: Any, body: Any)
 
     assert answer.status == 400
     assert permissions(alice, file) == {ALICE: "owner"}
+
+
+def test_a_grant_ends_when_it_expires(emulator: DriveEmulator, alice: Any, bob: Any) -> None:
+    top = folder(alice, "top")
+    inner, token = create(alice, "inner", top), start(bob)
+    body = {"type": "user", "role": "reader", "emailAddress": BOB, "expirationTime": in_seconds(emulator, 3600)}
+    granted = alice.permissions().create(fileId=top, body=body, fields="id,expirationTime").execute()
+    assert granted["expirationTime"] == body["expirationTime"]
+    assert get(bob, inner)["name"] == "inner"
+
+    emulator.advance(3601)
+
+    assert refusal(bob.files().get(fileId=inner)) == (404, "notFound")
+    assert {change["removed"] for change in changes(bob, token)[0]} == {True}
+    assert [permission["role"] for permission in get(alice, top)["permissions"]] == ["owner"]
+
+
+def test_the_end_of_a_grant_can_be_changed_and_taken_back(emulator: DriveEmulator, alice: Any, bob: Any) -> None:
+    file = create(alice, "f")
+    held = {"fileId": file, "permissionId": share(alice, file, BOB), "fields": "role,expirationTime"}
+    end = in_seconds(emulator, 3600)
+    changed = alice.permissions().update(**held, body={"expirationTime": end}).execute()
+    assert changed == {"role": "writer", "expirationTime": end}
+    kept = alice.permissions().update(**held, body={"role": "reader"}, removeExpiration=True).execute()
+    assert kept == {"role": "reader"}
+    emulator.advance(3601)
+    assert get(bob, file)["name"] == "f"
+
+    for expires in (in_seconds(emulator, -4000), in_seconds(emulator, 400 * 24 * 3600), "soon", 5):
+        body = {"type": "user", "role": "reader", "emailAddress": BOB, "expirationTime": expires}
+        assert refusal(alice.permissions().create(fileId=file, body=body)) == (400, "invalid")
+    link = {"type": "anyone", "role": "reader", "expirationTime": end}
+    assert refusal(alice.permissions().create(fileId=file, body=link)) == (400, "invalid")
+
+
+def in_seconds(emulator: DriveEmulator, seconds: float) -> str:
+    assert emulator._server
+    time = emulator._server.service.drive.clock.time() + seconds
+    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%S.000Z}"

@@ -36,6 +36,7 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
     ("GET", f"{_FILES}/generateIds", "files.generateIds", files.generate_ids),
     ("DELETE", f"{_FILES}/trash", "files.emptyTrash", files.empty_trash),
     ("GET", f"{_FILES}/{{file_id}}", "files.get", files.get),
+    ("GET", "/drive/v2/files/{file_id}", "files.get", files.get_v2),
     ("PATCH", f"{_FILES}/{{file_id}}", "files.update", files.update),
     ("DELETE", f"{_FILES}/{{file_id}}", "files.delete", files.delete),
     ("GET", f"/download{_FILES}/{{file_id}}", "files.get", files.get),

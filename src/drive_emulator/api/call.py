@@ -251,6 +251,7 @@ async def _carry_out(call: Call, handler: Handler) -> Response:
         await asyncio.sleep(plan.delay)
     _alter(call, "before")
     await _end(call, plan.before)
+    call.drive.permissions.expire()
     response = await handler(call)
     _alter(call, "after")
     await _end(call, plan.after)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
 
 from drive_emulator.api.call import ApiResponse, Call
@@ -38,6 +40,20 @@ async def get(call: Call) -> Response:
     if call.drive.behaviour.views_are_changes:
         _view(call, file)
     return download(call, file) if mask is None else file_answer(call, file, mask)
+
+
+async def get_v2(call: Call) -> Response:
+    """Answer as version 2 does, which clients of version 3 ask for a file's ETag."""
+    file = call.drive.access.find(call.account, call.path("file_id"))
+    view = load_view(call.drive.database, call.account.key, file.id)
+    shown = call.drive.resources.file(call.account, file, view, ["parents"])
+    names = {name: name for name in ("kind", "id", "mimeType", "version", "md5Checksum")}
+    names |= {"title": "name", "createdDate": "createdTime", "modifiedDate": "modifiedTime", "fileSize": "size"}
+    answer: dict[str, Any] = {old: shown[new] for old, new in names.items() if new in shown}
+    answer["etag"] = f'"{file.id}/{file.version}"'
+    answer["labels"] = {"starred": shown["starred"], "trashed": shown["trashed"]}
+    answer["parents"] = [{"kind": "drive#parentReference", "id": parent} for parent in shown.get("parents", ())]
+    return ApiResponse(answer)
 
 
 async def update(call: Call) -> Response:

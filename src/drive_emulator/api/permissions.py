@@ -53,7 +53,12 @@ async def update(call: Call) -> Response:
     body = await call.json()
     with call.drive.database.transaction():
         permission = call.drive.permissions.update(
-            call.account, call.path("file_id"), call.path("permission_id"), body, transfer_ownership=transfer
+            call.account,
+            call.path("file_id"),
+            call.path("permission_id"),
+            body,
+            transfer_ownership=transfer,
+            remove_expiration=call.flag("removeExpiration"),
         )
     return _answer(call, permission)
 
