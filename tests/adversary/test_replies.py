@@ -277,7 +277,7 @@ def hostile_owner(drive: FakeDrive, make: Callable[[Message], RecordDict]) -> Ca
 
 def content_of(asked: Message, arrays: dict[str, Any] | None = None, **metrics: Any) -> RecordDict:
     mean = ArrayRecord({"mean": Array(np.zeros(4))} if arrays is None else arrays)
-    content = RecordDict({"metrics": MetricRecord({"num-examples": 20, **metrics})})
+    content = RecordDict({"metrics": MetricRecord({"num-examples": 20, "distance": 1.0, **metrics})})
     if asked.metadata.message_type == "train":
         content["arrays"] = mean
     return content
@@ -290,10 +290,18 @@ def content_of(asked: Message, arrays: dict[str, Any] | None = None, **metrics: 
         lambda asked: RecordDict({"config": ConfigRecord({"x": 1})}),
         lambda asked: content_of(asked, {"other": Array(np.zeros(4))}),
         lambda asked: content_of(asked, {"mean": Array(np.zeros(5))}),
+        lambda asked: content_of(asked, {"mean": Array(np.array(["a"] * 4))}),
+        lambda asked: content_of(asked, {"mean": Array(np.zeros(4, "datetime64[s]"))}),
+        lambda asked: content_of(asked, {"mean": Array(np.zeros(4, [("a", "<f4"), ("b", "<i8")]))}),
+        lambda asked: content_of(asked, {"mean": Array(np.zeros(4, complex))}),
+        lambda asked: content_of(asked, {"mean": Array(np.zeros(4, "S3"))}),
         lambda asked: content_of(asked, planted=1.0),
         lambda asked: content_of(asked, distance=[1.0, 2.0]),
     ],
-    ids=["nothing", "no metrics", "other keys", "other shapes", "another metric", "lists"],
+    ids=[
+        *("nothing", "no metrics", "other keys", "other shapes", "letters", "dates", "structures", "complex numbers"),
+        *("bytes", "another metric", "lists"),
+    ],
 )
 def test_a_round_goes_on_without_the_owner_that_answers_rubbish(
     make: Callable[[Message], RecordDict], tmp_path: Path

@@ -22,8 +22,8 @@ from syft_flwr.flower.file_array import FileArray
 from syft_flwr.printable import printable
 
 Shape = tuple[int, ...]
-Form = tuple[str, Shape | None]
-"""How an array is serialized, and its shape; ``None`` where any will do."""
+Form = tuple[str, Shape | None, str]
+"""How an array is serialized; its shape, ``None`` where any will do; its type, if it is none that averages of reals take."""
 Outline = Mapping[str, Mapping[str, Form]]
 """Forms of the arrays of an instruction, by record and key."""
 
@@ -32,6 +32,7 @@ _HEADER = 64 * 1024
 _EMPTY = "_empty"  # Flower's stand-in for legacy parameters without tensors
 _LEGACY = {"fitins.parameters": ("fitres", True), "evaluateins.parameters": ("evaluateres", False)}
 _CODES = range(5)  # of a legacy status
+_REAL = "biuf"
 _CUSTOM_FLOATS = "V"  # bfloat16 and its kin are void to NumPy
 
 
@@ -156,17 +157,14 @@ def _flaw_in_array(key: str, array: Array) -> str:
 
 
 def _form_of(array: Array) -> Form:
-    return array.stype, _shape_of(array)
-
-
-def _shape_of(array: Array) -> Shape | None:
     if array.stype != "numpy.ndarray" or not _size(array):
-        return None
+        return array.stype, None, ""
     try:
         dtype, shape, _ = _header(array)
-        return None if dtype == np.uint8 and len(shape) == 1 else shape
     except Exception:  # likewise
-        return None
+        return array.stype, None, ""
+    kind = "" if dtype.kind in _REAL else str(dtype)
+    return array.stype, None if dtype == np.uint8 and len(shape) == 1 else shape, kind
 
 
 def _header(array: Array) -> tuple[np.dtype[Any], Shape, int]:
