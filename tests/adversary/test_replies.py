@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xgboost
 from flower_fakes import Events, FakeDrive, FakeRpc
 from flower_federation import Federation, zoo_project
 from flwr.common import Code, FitIns, FitRes, Status, ndarrays_to_parameters
 from flwr.compat.common.recorddict_compat import fitins_to_recorddict, fitres_to_recorddict
+from flwr.serverapp.strategy import FedAvg, FedXgbBagging
 from hostile import AGGREGATOR, OTHER, OWNER, RUN, arrays, instruction, pending, trained
 
 from syft_flwr.errors import NotFoundError, PermissionDeniedError, RateLimitedError
@@ -34,6 +36,7 @@ from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.node import node_id
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.protobuf import write_field
+from syft_flwr.flower.recorder import Recorder
 from syft_flwr.flower.replies import read_reply
 from syft_flwr.flower.screening import sift
 
@@ -277,7 +280,7 @@ def hostile_owner(drive: FakeDrive, make: Callable[[Message], RecordDict]) -> Ca
 
 def content_of(asked: Message, arrays: dict[str, Any] | None = None, **metrics: Any) -> RecordDict:
     mean = ArrayRecord({"mean": Array(np.zeros(4))} if arrays is None else arrays)
-    content = RecordDict({"metrics": MetricRecord({"num-examples": 20, **metrics})})
+    content = RecordDict({"metrics": MetricRecord({"num-examples": 20, "distance": 1.0, **metrics})})
     if asked.metadata.message_type == "train":
         content["arrays"] = mean
     return content
@@ -290,10 +293,18 @@ def content_of(asked: Message, arrays: dict[str, Any] | None = None, **metrics: 
         lambda asked: RecordDict({"config": ConfigRecord({"x": 1})}),
         lambda asked: content_of(asked, {"other": Array(np.zeros(4))}),
         lambda asked: content_of(asked, {"mean": Array(np.zeros(5))}),
+        lambda asked: content_of(asked, {"mean": Array(np.array(["a"] * 4))}),
+        lambda asked: content_of(asked, {"mean": Array(np.zeros(4, "datetime64[s]"))}),
+        lambda asked: content_of(asked, {"mean": Array(np.zeros(4, [("a", "<f4"), ("b", "<i8")]))}),
+        lambda asked: content_of(asked, {"mean": Array(np.zeros(4, complex))}),
+        lambda asked: content_of(asked, {"mean": Array(np.zeros(4, "S3"))}),
         lambda asked: content_of(asked, planted=1.0),
         lambda asked: content_of(asked, distance=[1.0, 2.0]),
     ],
-    ids=["nothing", "no metrics", "other keys", "other shapes", "another metric", "lists"],
+    ids=[
+        *("nothing", "no metrics", "other keys", "other shapes", "letters", "dates", "structures", "complex numbers"),
+        *("bytes", "another metric", "lists"),
+    ],
 )
 def test_a_round_goes_on_without_the_owner_that_answers_rubbish(
     make: Callable[[Message], RecordDict], tmp_path: Path
@@ -314,6 +325,45 @@ def test_a_round_goes_on_without_the_owner_that_answers_rubbish(
     assert set(aggregation.result()["rounds"][0]) >= {"round", "evaluate"}
     named = {row["owner"] for row in aggregation.result()["timeline"] if row["error"]}
     assert named == {OWNER}
+
+
+def tree(weight: float) -> bytes:
+    """Return a model of one tree, as XGBoost writes it for a strategy to bag."""
+    rows = xgboost.DMatrix(np.arange(8.0).reshape(4, 2), label=np.array([0.0, 1.0, 0.0, weight]))
+    return bytes(xgboost.train({"max_depth": 1}, rows, num_boost_round=1).save_raw("json"))
+
+
+@pytest.mark.parametrize("rubbish", [b"rubbish", b"{", b"{}", b"[1, 2]", b'{"learner": 7}', DEEP])
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_a_strategy_that_reads_bytes_goes_on_without_the_owner_whose_bytes_it_cannot_read(
+    rubbish: bytes, round_number: int
+) -> None:
+    refused: list[tuple[Message, str]] = []
+    strategy, recorder = FedXgbBagging(), Recorder()
+    strategy.current_bst = b"" if round_number == 1 else tree(3.0)
+    replies = [
+        Message(content_of(sent, {"0": Array(np.frombuffer(raw, np.uint8))}), reply_to=sent)
+        for raw, sent in zip((tree(1.0), rubbish, tree(2.0)), (instruction() for _ in range(3)), strict=True)
+    ]
+    with recorder.watching(on_refused=lambda reply, why: refused.append((reply, why))):
+        recorder._watch_strategy(strategy, 3)
+        arrays, _ = strategy.aggregate_train(round_number, replies)
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(arrays["0"].numpy().tobytes()))
+    assert len(booster.get_dump()) == round_number + 1
+    assert [reply for reply, _ in refused] == [replies[1]]
+    assert "can't use it" in refused[0][1]
+
+
+def test_what_a_strategy_raises_over_no_single_reply_is_raised() -> None:
+    class Broken(FedAvg):
+        def aggregate_train(self, server_round: int, replies: Any) -> Any:
+            raise ZeroDivisionError("its own fault")
+
+    strategy, recorder = Broken(), Recorder()
+    recorder._watch_strategy(strategy, 3)
+    with pytest.raises(ZeroDivisionError):
+        strategy.aggregate_train(1, [instruction(content_of(instruction())) for _ in range(3)])
 
 
 def test_a_transient_refusal_is_waited_out() -> None:

@@ -118,11 +118,12 @@ def wait_for_change(gateway: HttpDriveGateway, token: str, file_id: str) -> tupl
 
 
 def check_peers(exam: Examination) -> Finding:
-    """See whether both sides can write into the inboxes."""
-    peers = find_peers(exam.gateway, exam.address)
+    """See whether both sides can write into the inboxes; those of strangers don't count."""
+    everybody = find_peers(exam.gateway, exam.address)
+    peers = [peer for peer in everybody if not all(inbox.is_foreign for inbox in peer.inboxes)]
     if not peers:
         return ok("no inbox with anybody yet: they are made with the first message")
-    bad = [(peer, inbox) for peer in peers for inbox in peer.inboxes if inbox.trouble]
+    bad = [(peer, inbox) for peer in peers for inbox in peer.inboxes if inbox.trouble and not inbox.is_foreign]
     mine = [peer.email for peer, inbox in bad if inbox.is_mine]
     theirs = [peer.email for peer, inbox in bad if not inbox.is_mine]
     if mine:

@@ -94,7 +94,8 @@ def remove(
                     f"there is no inbox with {peer}{near_match(peer, [each.email for each in known])}"
                 )
             for inbox in found.inboxes:
-                typer.echo(f"{inbox.name}: {'is deleted' if inbox.is_mine else f'belongs to {peer}, and stays'}")
+                left = "is a stranger's" if inbox.is_foreign else f"belongs to {peer}"
+                typer.echo(f"{inbox.name}: {'is deleted' if inbox.is_mine else f'{left}, and stays'}")
             mine = [inbox for inbox in found.inboxes if inbox.is_mine]
             if mine and not yes and not typer.confirm("Delete, with all messages in them?", err=True):
                 raise ConfigurationError("nothing was deleted")
@@ -105,5 +106,7 @@ def remove(
 
 def _words(inbox: Inbox) -> str:
     way = "to them: " if inbox.outgoing else "from them:"
+    if inbox.is_foreign:
+        return f"{way} {inbox.trouble}"
     owner = "yours" if inbox.is_mine else "theirs"
     return f"{way} {owner}, {inbox.trouble or 'both can write'}"

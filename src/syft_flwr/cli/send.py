@@ -10,6 +10,9 @@ import typer
 
 from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import errors_end_the_command, fail
+from syft_flwr.printable import printable
+
+_LONGEST_LINE = 10_000
 
 
 def send(  # noqa: PLR0917 - typer passes options by name
@@ -44,4 +47,13 @@ def send(  # noqa: PLR0917 - typer passes options by name
             fail(
                 f"{recipient} did not answer within {timeout:g} s, and the request is withdrawn; do they run? --timeout"
             )
-        sys.stdout.buffer.write(reply[future_id])
+        _write(reply[future_id])
+
+
+def _write(reply: bytes) -> None:
+    """Write a reply as it is, but to a terminal as lines that can't steer it."""
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(reply)
+        return
+    for line in reply.decode(errors="replace").splitlines():
+        typer.echo(printable(line, _LONGEST_LINE))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from syft_flwr.flower.legacy_recorder import LegacyRecorder
 from syft_flwr.flower.plain_state import StrategyState, freeze
 from syft_flwr.flower.playback import CONFIGS, Playback
 from syft_flwr.flower.progress import Progress, silent
-from syft_flwr.flower.screening import Outline, outline, sift
+from syft_flwr.flower.screening import Outline, outline, sift, without_culprit
 
 
 class Recorder:
@@ -202,8 +202,11 @@ class Recorder:
             return configure(server_round, *args, **kwargs)
 
         @functools.wraps(aggregate)
-        def aggregate_train(server_round: int, *args: Any, **kwargs: Any) -> Any:
-            arrays, metrics = aggregate(server_round, *args, **kwargs)
+        def aggregate_train(server_round: int, replies: Iterable[Message], *args: Any, **kwargs: Any) -> Any:
+            def again(replies: Sequence[Message]) -> Any:
+                return aggregate(server_round, replies, *args, **kwargs)
+
+            arrays, metrics = without_culprit(strategy, again, list(replies), self._on_refused)
             self.note(server_round, "train", metrics)
             if arrays is not None:
                 park(arrays, self._spool)
@@ -211,8 +214,11 @@ class Recorder:
             return arrays, metrics
 
         @functools.wraps(evaluate)
-        def aggregate_evaluate(server_round: int, *args: Any, **kwargs: Any) -> Any:
-            metrics = evaluate(server_round, *args, **kwargs)
+        def aggregate_evaluate(server_round: int, replies: Iterable[Message], *args: Any, **kwargs: Any) -> Any:
+            def again(replies: Sequence[Message]) -> Any:
+                return evaluate(server_round, replies, *args, **kwargs)
+
+            metrics = without_culprit(strategy, again, list(replies), self._on_refused)
             self.note(server_round, "evaluate", metrics)
             self._keep_evaluation(server_round)
             return metrics

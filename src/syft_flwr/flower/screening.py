@@ -12,18 +12,21 @@ import io
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.lib import format as npy
 
 from syft_flwr.flower._compat import Array, ErrorCode, Message, RecordDict, error_in_place_of
 from syft_flwr.flower.file_array import FileArray
-from syft_flwr.printable import printable
+from syft_flwr.printable import printable, printable_error
+
+T = TypeVar("T")
 
 Shape = tuple[int, ...]
-Form = tuple[str, Shape | None]
-"""How an array is serialized, and its shape; ``None`` where any will do."""
+Form = tuple[str, Shape | None, str]
+"""How an array is serialized; its shape, ``None`` where any will do; its type, unless that is one of real numbers."""
 Outline = Mapping[str, Mapping[str, Form]]
 """Forms of the arrays of an instruction, by record and key."""
 
@@ -32,6 +35,9 @@ _HEADER = 64 * 1024
 _EMPTY = "_empty"  # Flower's stand-in for legacy parameters without tensors
 _LEGACY = {"fitins.parameters": ("fitres", True), "evaluateins.parameters": ("evaluateres", False)}
 _CODES = range(5)  # of a legacy status
+_ENOUGH_TO_TELL = 3  # of two replies, all may go well without either
+_SIMPLE = (bytes, str, int, float, type(None))
+_REAL = "biuf"
 _CUSTOM_FLOATS = "V"  # bfloat16 and its kin are void to NumPy
 
 
@@ -98,6 +104,49 @@ def sift(
     return kept
 
 
+def without_culprit(
+    strategy: object,
+    aggregate: Callable[[Sequence[Message]], T],
+    replies: Sequence[Message],
+    refuse: Callable[[Message, str], None],
+) -> T:
+    """Aggregate a round; where that raises over one reply, which the strategy alone can read, without it.
+
+    Of arrays of bytes, such as trees, nothing can be told beforehand. The culprit is the one reply without which all
+    goes well. The strategy's attributes are put back before each attempt, but for containers, which would be kept in
+    memory for that.
+
+    Args:
+        strategy: Whose attributes ``aggregate`` may set.
+        aggregate: The strategy's own function.
+        replies: Those of the round.
+        refuse: Is told the refused reply and why.
+
+    Raises:
+        Exception: What the strategy raised, unless it is for one reply.
+    """
+    before = {name: value for name, value in vars(strategy).items() if isinstance(value, _SIMPLE)}
+    try:
+        return aggregate(replies)
+    except Exception as error:
+        if sum(reply.has_content() for reply in replies) < _ENOUGH_TO_TELL:
+            raise
+        found: list[tuple[Message, T, dict[str, object]]] = []
+        for culprit in replies:
+            if culprit.has_content():
+                flaw = f"the strategy can't use it: {printable_error(error)}"
+                rest = [error_in_place_of(r, ErrorCode.UNKNOWN, flaw) if r is culprit else r for r in replies]
+                vars(strategy).update(before)
+                with suppress(Exception):
+                    found.append((culprit, aggregate(rest), dict(vars(strategy))))
+        if len(found) != 1:
+            raise
+        culprit, result, after = found[0]
+        vars(strategy).update(after)
+        refuse(culprit, flaw)
+        return result
+
+
 def _structure(content: RecordDict, with_arrays: bool) -> tuple[Any, ...]:
     """Return what must be the same in all replies that are averaged; it can be hashed."""
     arrays = tuple(
@@ -156,17 +205,14 @@ def _flaw_in_array(key: str, array: Array) -> str:
 
 
 def _form_of(array: Array) -> Form:
-    return array.stype, _shape_of(array)
-
-
-def _shape_of(array: Array) -> Shape | None:
     if array.stype != "numpy.ndarray" or not _size(array):
-        return None
+        return array.stype, None, ""
     try:
         dtype, shape, _ = _header(array)
-        return None if dtype == np.uint8 and len(shape) == 1 else shape
     except Exception:  # likewise
-        return None
+        return array.stype, None, ""
+    kind = "" if dtype.kind in _REAL else str(dtype)
+    return array.stype, None if dtype == np.uint8 and len(shape) == 1 else shape, kind
 
 
 def _header(array: Array) -> tuple[np.dtype[Any], Shape, int]:
