@@ -43,11 +43,13 @@ def test_the_status_tells_what_waits_without_asking_drive(
         assert (here["processes"], here["pending"], here["spooled"], here["awaited"]) == (1, 2, 0, 0)
         assert here["swept_at"]
         assert here["cursor_at"]
+        assert here["lately"]["waiting"] == 2
         assert here["budget_units"] == runtime.meter.snapshot().units
         assert here["quota_units_per_day"] == 100_000
     there = syft_flwr("status", "--email", DS).output
     assert "2 requests without an answer, the oldest since " in there
     assert "open in 0 processes" in there
+    assert "2 sent; the last event was " in there
     assert "budget: 100,000 a day" in there
     assert drive.requests() == []
 

@@ -40,7 +40,7 @@ MISTAKES = [
     Mistake("peers ad you@example.com", 2, "No such command 'ad'. Did you mean 'add'?"),
     Mistake("watch --emial me@example.com", 2, "No such option '--emial'. (Did you mean one of: '--email'"),
     Mistake("watch --email", 2, "Option '--email' requires an argument"),
-    Mistake(f"{WATCH} --kind reqest", 2, "'reqest' is not one of 'change', 'request'"),
+    Mistake(f"{WATCH} --kind reqest", 2, "'reqest' is not one of 'polled', 'seen'"),
     Mistake(f"{WATCH} --count 0", 2, "0 is not in the range x>=1"),
     Mistake(f"{WATCH} --poll-interval 0", 2, "'--poll-interval': 0.0 is not in the range x>=0.01"),
     Mistake("simulate", 2, "Missing argument 'PROJECT'"),

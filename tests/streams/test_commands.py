@@ -129,12 +129,13 @@ def ask(*bodies: bytes) -> None:
 
 
 def test_watching_shows_the_live_feed_and_takes_nothing_away(drive: DriveEmulator) -> None:
-    with Command("watch", "--email", DO, "--json", "--poll-interval", "0.1", "--count", "2") as command:
+    options = ("--json", "--poll-interval", "0.1", "--count", "2", "--kind", "replied")
+    with Command("watch", "--email", DO, *options) as command:
         with serving(owner(bytes.upper)):
             ask(b"x", b"y")
         out, errors = command.child.communicate(timeout=PATIENCE)
-    assert [json.loads(line)["event"] for line in out.splitlines()] == ["request", "request"]
-    assert errors == ""
+    assert [json.loads(line)["reply_size"] for line in out.splitlines()] == [1, 1]
+    assert "by the event log" in errors
 
 
 def test_recording_writes_the_live_feed_with_bodies_until_ctrl_c(drive: DriveEmulator, tmp_path: Path) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from syft_flwr.drive.budget_file import read_budget
 from syft_flwr.errors import StateError
 from syft_flwr.ports import JSON, Transaction
-from syft_flwr.state.holders import is_alive
+from syft_flwr.state.events import KEPT, Happened, read_after
+from syft_flwr.state.holders import at_work
 from syft_flwr.state.store import DiskStore
+
+_LATELY = 3_600.0
+"""Seconds of the event log that are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class AccountState:
         awaited: Requests of our own that have no answer.
         answered: Answers that nobody has taken.
         oldest_awaited_at: When the oldest request without an answer was sent.
+        lately: What its processes did in the last hour, as far as the event log reaches: how many of each kind.
+        last_event_at: When they did something last.
         budget_day: The day, Pacific time, of ``budget_units``.
         budget_units: What was spent that day, if the account has a budget.
     """
@@ -41,6 +49,8 @@ class AccountState:
     awaited: int = 0
     answered: int = 0
     oldest_awaited_at: float | None = None
+    lately: dict[str, int] = field(default_factory=dict)
+    last_event_at: float | None = None
     budget_day: str | None = None
     budget_units: int | None = None
 
@@ -54,12 +64,11 @@ def read_state(directory: Path) -> AccountState:
     if not (directory / "ledger").is_dir():
         return AccountState()
     with closing(DiskStore(directory / "ledger")) as store:
-        cursor, swept, work, futures = store.transact(_rows)
+        cursor, swept, work, futures, events = store.transact(_rows)
     waiting = [row for row in futures if row["response"] is None]
     day, units = _budget(directory / "budget")
-    holders = directory / "holders"
     return AccountState(
-        processes=sum(is_alive(holders, path.stem) for path in holders.glob("*.lock")),
+        processes=at_work(directory),
         cursor_at=None if cursor is None else cursor["obtained_at"],
         swept_at=swept or None,
         pending=sum("reply" not in row for row in work),
@@ -68,14 +77,16 @@ def read_state(directory: Path) -> AccountState:
         awaited=len(waiting),
         answered=len(futures) - len(waiting),
         oldest_awaited_at=min((row["sent_at"] for row in waiting), default=None),
+        lately=dict(Counter(event.what for event in events if event.at >= time.time() - _LATELY)),
+        last_event_at=events[-1].at if events else None,
         budget_day=day,
         budget_units=units,
     )
 
 
-def _rows(tx: Transaction) -> tuple[JSON, JSON, list[JSON], list[JSON]]:
+def _rows(tx: Transaction) -> tuple[JSON, JSON, list[JSON], list[JSON], list[Happened]]:
     work, futures = ([row for _, row in tx.scan(prefix)] for prefix in ("work/", "future/"))
-    return tx.get("cursor"), tx.get("swept"), work, futures
+    return tx.get("cursor"), tx.get("swept"), work, futures, list(read_after(tx, 0, limit=KEPT))
 
 
 def _budget(path: Path) -> tuple[str | None, int | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +12,11 @@ import typer
 
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption
-from syft_flwr.cli.watch import follow, observing
+from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, spent
 
 if TYPE_CHECKING:
     from syft_flwr.models import FeedError
+    from syft_flwr.runtime import DriveRuntime
 
 
 def record(  # noqa: PLR0917 - typer passes options by name
@@ -86,6 +88,30 @@ def record(  # noqa: PLR0917 - typer passes options by name
             follow(runtime, ended, f"recording the feed of {runtime.email} to {out} (Ctrl-C ends it)", seconds)
         if lost:
             raise RecordingError(f"can't write {out} any more: {lost[0]}; --repair makes of it what can be read")
+
+
+def observing(email: str | None, poll_interval: float | None) -> DriveRuntime:
+    """Open a runtime that looks on."""
+    from syft_flwr.cli.account import required_email
+    from syft_flwr.runtime import DriveRuntime
+
+    return DriveRuntime.observe(required_email(email), poll_interval=poll_interval)
+
+
+def follow(runtime: DriveRuntime, ended: threading.Event, notice: str, seconds: float | None = None) -> None:
+    """Follow the feed until ``ended`` is set, so many seconds have passed, or Ctrl-C, which is the usual way to end.
+
+    The notice is printed once the feed is followed.
+
+    Raises:
+        SyftFlwrError: The feed can't be followed, or can't any more.
+    """
+    with suppress(KeyboardInterrupt):
+        runtime.poll_once()
+        typer.echo(notice, err=True)
+        runtime.run_forever(ended, seconds)
+    if sys.stderr.isatty():
+        typer.echo(spent(runtime.meter.snapshot().to_json()), err=True)
 
 
 def _record_message(future_id: str, email: str | None, out: Path) -> None:

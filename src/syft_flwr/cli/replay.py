@@ -55,7 +55,7 @@ def replay(  # noqa: PLR0917 - typer passes options by name
         ),
     ] = None,
 ) -> None:
-    """Print a recorded feed as "watch" prints a live one. No account and no network are needed."""
+    """Print what a recorded feed brings. No account and no network are needed."""
     from syft_flwr.replay import replay as open_replay
 
     if compare and (only is not None or out is not None):

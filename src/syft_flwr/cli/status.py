@@ -66,6 +66,7 @@ def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str,
         ("to send", _count(state.spooled, "answer")),
         ("sent", f"{_count(state.awaited, 'request')} without an answer{_oldest(state.oldest_awaited_at, now)}"),
         ("answered", f"{_count(state.answered, 'answer')} not taken yet"),
+        ("last hour", _lately(state, now)),
         ("units", f"{spent} (Pacific time); budget: {' and '.join(limits) or 'none'}"),
     ]
 
@@ -78,6 +79,13 @@ def _pace(spending: Spending) -> list[tuple[str, str]]:
     saved = ", ".join(f"{units:,} by {name}" for name, units in sorted(spending.savings.items()) if units)
     day = f"{spending.until_midnight:,} until midnight at this pace, {share:.2g} % of what Google lets a project spend"
     return [("a day", day), *([("saved", f"{saved} today")] if saved else [])]
+
+
+def _lately(state: AccountState, now: float) -> str:
+    """Say what the event log tells of the last hour."""
+    shown = ("handled", "replied", "rejected", "sent", "answered", "paused")
+    told = ", ".join(f"{state.lately[what]} {what}" for what in shown if what in state.lately) or "nothing"
+    return f"{told}; the last event was {_ago(state.last_event_at, now)}"
 
 
 def _count(number: int, what: str) -> str:

@@ -1,31 +1,47 @@
-"""``syft-flwr watch``: see what comes to an account."""
+"""``syft-flwr watch``: see what becomes of an account's messages."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 import threading
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command
 from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, spent
-from syft_flwr.cli.stream import (
-    AppOption,
-    CountOption,
-    EndpointOption,
-    EventPrinter,
-    JsonOption,
-    KindOption,
-    SenderOption,
-    printed_once,
-)
+from syft_flwr.cli.stream import AppOption, CountOption, EndpointOption, SenderOption, printed_once
 
 if TYPE_CHECKING:
-    from syft_flwr.runtime import DriveRuntime
+    from collections.abc import Collection
+
+    from syft_flwr.cli.lives import Life
+    from syft_flwr.state.events import Happened
+
+_STILL = 2.0
+"""Seconds after which a life that does not go on is printed as it is, where no terminal shows it all the time."""
+_GOES_ON = 600.0
+"""Seconds within which the same failure at the same place is one that goes on."""
+_SHOWN = 8
+"""Lives on their way that a terminal shows."""
+_WIDTH = 80
+
+Kind = StrEnum(
+    "Kind",
+    "POLLED SEEN WAITING ADMITTED WITHDRAWN REJECTED HANDLED CONSUMED REPLIED SENT UNSENT ANSWERED DELETED SWEPT PAUSED"
+    " IGNORED ERROR",
+)
+KindOption = Annotated[
+    list[Kind] | None,
+    typer.Option("--kind", help="Only what was this at some time; repeat it.", case_sensitive=False),
+]
 
 
 def watch(  # noqa: PLR0917 - typer passes options by name
@@ -34,55 +50,201 @@ def watch(  # noqa: PLR0917 - typer passes options by name
     endpoint: EndpointOption = None,
     sender: SenderOption = None,
     kind: KindOption = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Begin with what happened since then: 90s, 10m, 2h, 1d, or a time such as 2026-05-01T12:30."),
+    ] = None,
     count: CountOption = None,
-    as_json: JsonOption = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help='A JSON object for each thing that happens, "version" 1.')
+    ] = False,
     poll_interval: PollIntervalOption = None,
     quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
     quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
-    """Print an account's feed as it comes, until Ctrl-C: messages, rejections and errors.
+    """Print each message with what becomes of it, until Ctrl-C.
 
-    Watching takes nothing away: requests wait for whoever handles them.
+    Beside processes of the account it reads what they write down, without a call to Drive. Where none works, it follows
+    the feed, which shows what is there and not what happened. Watching takes nothing away.
     """
     ended = threading.Event()
-    printer = EventPrinter(
-        now=time.time,
-        apps=app,
-        endpoints=endpoint,
-        senders=sender,
-        kinds=kind,
-        count=count,
-        as_json=as_json,
-        on_end=ended.set,
+    with errors_end_the_command(), printed_once(), ExitStack() as stack:
+        from syft_flwr.cli.account import account_of
+        from syft_flwr.runtime import DriveRuntime
+        from syft_flwr.runtime.onlooker import Onlooker
+
+        exam = account_of(email)
+        printer = LifePrinter(
+            apps=app, endpoints=endpoint, senders=sender, kinds=kind, count=count, as_json=as_json, on_end=ended.set
+        )
+        onlooker = Onlooker(
+            exam.directory,
+            open_feed=lambda: DriveRuntime.observe(exam.email, poll_interval=poll_interval),
+            on_event=printer.take,
+            on_past=printer.remember,
+            on_source=lambda processes: typer.echo(source(exam.email, processes), err=True),
+            on_gap=lambda rows: typer.echo(gap(rows), err=True),
+            on_look=printer.look,
+            since=None if since is None else begin_of(since),
+        )
+        stack.callback(onlooker.close)
+        with suppress(KeyboardInterrupt), printer:
+            onlooker.begin()
+            onlooker.run(ended)
+        if onlooker.bill is not None and sys.stderr.isatty():
+            typer.echo(spent(onlooker.bill), err=True)
+
+
+def source(email: str, processes: int) -> str:
+    """Say where it comes from, and what that can't show."""
+    if processes:
+        who = "a process" if processes == 1 else f"{processes} processes"
+        return f"watching {who} of {email} by the event log (Ctrl-C ends it)"
+    return (
+        f"watching the feed of {email}, as no process of it works here (Ctrl-C ends it): what comes and goes between "
+        "polls, and what others handle elsewhere, can't be seen"
     )
-    with (
-        errors_end_the_command(),
-        printed_once(),
-        observing(email, poll_interval) as runtime,
-    ):
-        printer.watch(runtime)
-        follow(runtime, ended, f"watching the feed of {runtime.email} (Ctrl-C ends it)")
 
 
-def observing(email: str | None, poll_interval: float | None) -> DriveRuntime:
-    """Open a runtime that looks on."""
-    from syft_flwr.cli.account import required_email
-    from syft_flwr.runtime import DriveRuntime
-
-    return DriveRuntime.observe(required_email(email), poll_interval=poll_interval)
+def gap(rows: int) -> str:
+    """Say that something is missing."""
+    return f"{rows} rows of the event log were given up before they were read: what they told is missing here"
 
 
-def follow(runtime: DriveRuntime, ended: threading.Event, notice: str, seconds: float | None = None) -> None:
-    """Follow the feed until ``ended`` is set, so many seconds have passed, or Ctrl-C, which is the usual way to end.
+def begin_of(since: str) -> float:
+    """Return the Unix time that ``--since`` means."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(since).timestamp()
+    from syft_flwr.settings import parse_duration
 
-    The notice is printed once the feed is followed.
+    return time.time() - parse_duration(since, "--since")
 
-    Raises:
-        SyftFlwrError: The feed can't be followed, or can't any more.
+
+class LifePrinter:
+    """Prints lives, or as JSON the things that happen, as far as they pass the filters. A context manager.
+
+    Args:
+        count: Ends after so many lines.
+        on_end: Called then, or when nobody reads any more.
     """
-    with suppress(KeyboardInterrupt):
-        runtime.poll_once()
-        typer.echo(notice, err=True)
-        runtime.run_forever(ended, seconds)
-    if sys.stderr.isatty():
-        typer.echo(spent(runtime.meter.snapshot().to_json()), err=True)
+
+    def __init__(
+        self,
+        *,
+        apps: Collection[str] | None,
+        endpoints: Collection[str] | None,
+        senders: Collection[str] | None,
+        kinds: Collection[Kind] | None,
+        count: int | None,
+        as_json: bool,
+        on_end: Any,
+    ) -> None:
+        from syft_flwr.cli.lives import Lives
+
+        self._wanted = {
+            "app": set(apps or ()),
+            "endpoint": {endpoint.lstrip("/") for endpoint in endpoints or ()},
+            "sender": {sender.lower() for sender in senders or ()},
+        }
+        self._kinds = {str(kind) for kind in kinds or ()}
+        self._left = count
+        self._as_json = as_json
+        self._on_end = on_end
+        self._lives = Lives()
+        self._shown: dict[str, int] = {}
+        """Of the open lives that were printed as they were, how many steps they had."""
+        self._failures: dict[str, tuple[str, float]] = {}
+        """By where it happened, the last failure, and when it was seen."""
+        self._live: Any = None
+        self._width = max(_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+
+    def __enter__(self) -> None:
+        if sys.stdout.isatty() and not self._as_json:
+            from rich.live import Live
+
+            self._live = Live(get_renderable=self._board, transient=True)
+            self._live.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        for future_id, life in self._lives.open.items():
+            if not self._as_json and self._shown.get(future_id) != len(life.steps):
+                self._print_life(life)
+
+    def remember(self, event: Happened) -> None:
+        """Take what happened before: what is on its way is told of, and no more."""
+        self._lives.take(event)
+
+    def take(self, event: Happened) -> None:
+        """Take what happens."""
+        from syft_flwr.cli.lives import other_line, to_json
+        from syft_flwr.printable import printable_data
+
+        taken = self._lives.take(event)
+        if self._as_json:
+            if self._passes(event.fields, {event.what}):
+                self._print(json.dumps(printable_data(to_json(event)), ensure_ascii=False))
+            return
+        if taken is None:
+            is_of_none = "future_id" not in event.fields and self._passes(event.fields, {event.what})
+            if is_of_none and not self._goes_on(event):
+                self._print(other_line(event))
+            return
+        future_id, life = taken
+        if life.is_over:
+            self._shown.pop(future_id, None)
+            self._print_life(life)
+
+    def _goes_on(self, event: Happened) -> bool:
+        """Tell whether it is a failure that was told."""
+        if event.what != "error":
+            return False
+        where, error = event.fields["where"], event.fields["error"]
+        before, at = self._failures.get(where, ("", 0.0))
+        self._failures[where] = (error, event.at)
+        return bool(before == error) and event.at - at < _GOES_ON
+
+    def look(self) -> None:
+        """Print the lives that stand still, where no terminal shows them."""
+        if self._as_json or self._live is not None:
+            return
+        for future_id, life in self._lives.open.items():
+            if time.time() - life.changed >= _STILL and self._shown.get(future_id) != len(life.steps):
+                self._shown[future_id] = len(life.steps)
+                self._print_life(life)
+
+    def _print_life(self, life: Life) -> None:
+        fields = {"app": life.app, "endpoint": life.endpoint, "sender": life.peer}
+        if self._passes(fields, life.whats):
+            self._print(life.line(self._width))
+
+    def _board(self) -> Any:
+        from rich.text import Text
+
+        lines = [life.line(self._width) for life in list(self._lives.open.values())[-_SHOWN:]]
+        return Text("\n".join(lines), no_wrap=True, style="dim")
+
+    def _print(self, line: str) -> None:
+        if not line or self._left == 0:
+            return
+        try:
+            if self._live is not None:
+                self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            else:
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
+        except BrokenPipeError:  # "| head" has seen enough
+            self._left = 0
+        else:
+            self._left = None if self._left is None else self._left - 1
+        if self._left == 0:
+            self._on_end()
+
+    def _passes(self, fields: Any, whats: set[str]) -> bool:
+        owners = fields.get("file", {}).get("owners", ())
+        sender = fields.get("sender") or fields.get("claimed_sender") or next((o["emailAddress"] for o in owners), "")
+        values = {"app": fields.get("app"), "endpoint": fields.get("endpoint"), "sender": str(sender).lower()}
+        known = all(not wanted or values[name] in wanted for name, wanted in self._wanted.items())
+        return known and (not self._kinds or bool(self._kinds & whats))

@@ -105,7 +105,7 @@ class Requester:
         failed = [future.future_id for future, upload in uploads.items() if upload.exception() is not None]
         self._on_sent([future for future, upload in uploads.items() if upload.exception() is None])
         if failed:
-            self._parts.ledger.futures.forget(failed, deletes=lambda _: True)
+            self._parts.ledger.futures.forget(failed, deletes=lambda _: True, unsent=True)
         return self._outcome(checked, folders, uploads)
 
     def _outcome(

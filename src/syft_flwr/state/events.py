@@ -9,12 +9,14 @@ what is on disk the log says. The newest rows are kept; nothing in them is a mes
 ``seen``        a candidate's ``file`` (a ``drive#file`` resource), by the feed or a sweep
 ``waiting``     a message that is genuine and has no handler, or no room, here
 ``admitted``    a message that a process has taken
-``withdrawn``   the request ``file_id`` went before it was handled
+``ignored``     the candidate ``file_id`` turned out not to be a message to this account
+``withdrawn``   a request went before it was handled; its ``file_id`` and ``name``
 ``rejected``    a file, with ``reason`` and ``detail``
 ``handled``     a request whose answer is on disk: ``seconds``, ``attempts``, ``reply_size``, ``is_error``
 ``consumed``    a request that a pipeline has acknowledged
 ``replied``     the answer to a request is in Drive, as ``reply_id``
-``sent``        a request of our own is on its way; ``unsent``: it could not be sent
+``sent``        a request of our own is on its way
+``unsent``      it could not be sent
 ``answered``    the response to one, with its ``file``, ``seconds`` after the request
 ``deleted``     files of our own, by ID
 ``swept``       a sweep ended
@@ -38,6 +40,8 @@ T = TypeVar("T")
 
 KEPT = 10_000
 """Rows that are kept: some thousand round trips."""
+FEED = "feed"
+"""Who did it, where an onlooker knows by the feed alone."""
 _BEHIND = 1_000
 """Things without a state of their own that wait for the next row, at most."""
 

@@ -85,8 +85,13 @@ class FutureTable:
         """Return every future that was not forgotten."""
         return self._store.transact(lambda tx: [_as_future(row) for _, row in tx.scan("future/")])
 
-    def forget(self, future_ids: Iterable[str], *, deletes: Callable[[Future], bool]) -> tuple[list[Future], list[str]]:
-        """Drop futures; return those that were known, and those of their files that ``deletes`` made due now."""
+    def forget(
+        self, future_ids: Iterable[str], *, deletes: Callable[[Future], bool], unsent: bool = False
+    ) -> tuple[list[Future], list[str]]:
+        """Drop futures; return those that were known, and those of their files that ``deletes`` made due now.
+
+        With ``unsent``, their requests have not come to Drive.
+        """
         wanted = list(future_ids)
 
         def work(tx: Transaction) -> tuple[list[Future], list[str]]:
@@ -97,6 +102,8 @@ class FutureTable:
                 if row is not None:
                     tx.delete(f"future/{future_id}")
                     dropped.append(_as_future(row))
+                    if unsent:
+                        self._store.happened("unsent", future_id=future_id, recipient=row["recipient"])
                     if deletes(dropped[-1]):
                         due.append(dropped[-1].request_id)
                         self._own.add(tx, due[-1], at=0.0)

@@ -113,6 +113,12 @@ def is_alive(directory: Path, holder_id: str) -> bool:
         os.close(descriptor)
 
 
+def at_work(directory: Path) -> int:
+    """Return how many processes have an account's state directory open."""
+    holders = directory / "holders"
+    return sum(is_alive(holders, path.stem) for path in holders.glob("*.lock"))
+
+
 def _refuse_a_copy(path: Path) -> None:
     """Raise if a file is the copy of one that a running process has locked: the copy itself is not locked.
 

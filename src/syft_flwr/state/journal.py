@@ -296,18 +296,19 @@ class Journal:
         tx.put("numbers", number)
         return number
 
-    def drop(self, tx: Transaction, number: int) -> None:
-        """Forget a row that is no message of ours, or one that its sender has withdrawn."""
+    def drop(self, tx: Transaction, number: int) -> str | None:
+        """Forget a row that is no message of ours, or one that its sender has withdrawn; return its file ID."""
         row = tx.get(numbered("work", number))
         if row is None:
-            return
+            return None
         tx.delete(numbered("work", number))
-        file_id = row["file"]["id"]
+        file_id: str = row["file"]["id"]
         if tx.get(f"file/{file_id}") == number:
             tx.delete(f"file/{file_id}")
         key = f"message/{row.get('key')}"
         if tx.get(key) == number:
             tx.delete(key)
+        return file_id
 
     def withdraw(self, tx: Transaction, file_id: str) -> bool:
         """Forget a request that Drive no longer has; one whose answer is spooled, when the answer is written.

@@ -378,7 +378,8 @@ class Ledger:
         self, tx: Transaction, number: int, verdict: Verdict | Rejection | Message, folder_id: str
     ) -> Answer | bool:
         if verdict is Verdict.NOT_OURS:
-            self.journal.drop(tx, number)
+            if (file_id := self.journal.drop(tx, number)) is not None:
+                self.events.happened("ignored", file_id=file_id)
             return False
         if isinstance(verdict, Rejection):
             return self._refuse(tx, number, folder_id, verdict)
