@@ -1,28 +1,19 @@
-"""The answers to this account's requests: noted, waited for, fetched, forgotten, aged out."""
+"""The answers to this account's requests: noted, waited for, forgotten, aged out."""
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-from syft_flwr import wire
 from syft_flwr.drive.pacing import until
-from syft_flwr.errors import (
-    DamagedDownloadError,
-    DriveError,
-    DriveUnavailableError,
-    NotFoundError,
-    RateLimitedError,
-)
+from syft_flwr.errors import DriveUnavailableError, RateLimitedError
 from syft_flwr.exchange.parts import Parts
+from syft_flwr.exchange.response_bodies import ResponseBodies
 from syft_flwr.feed.schedule import pause_after
-from syft_flwr.printable import printable_error
-from syft_flwr.state.futures import Future, Response
+from syft_flwr.state.futures import Future
 
 _SHORTEST_PAUSE = 0.1
 
@@ -38,6 +29,9 @@ class Responses:
         interval: Returns the longest pause (seconds) between polls while somebody waits.
         check_open: Raises when all is closed.
         on_deletion: Called with files of our own that became due for deletion.
+
+    Attributes:
+        bodies: What the answers say.
     """
 
     def __init__(
@@ -58,6 +52,7 @@ class Responses:
         self._interval = interval
         self._check_open = check_open
         self._on_deletion = on_deletion
+        self.bodies = ResponseBodies(parts)
         self._lock = threading.Lock()
         self._polling = threading.Lock()
         self._open: dict[str, float] = {}
@@ -103,40 +98,7 @@ class Responses:
         if future is not None and future.response is None and not self._is_polled():
             self._poll_if_stale()
             future = self._look(future_id)
-        return None if future is None or future.response is None else self._load(future.response)
-
-    def bodies(self, future_ids: Iterable[str]) -> Iterator[tuple[str, bytes, bool]]:
-        """Yield future ID, body and whether it is an error reply of the futures that are answered, in this order.
-
-        What can't be downloaded at the moment is passed over and reported.
-
-        Raises:
-            DriveError: None of them could be downloaded.
-        """
-        wanted = list(future_ids)
-        futures = self._parts.ledger.futures.get(wanted)
-        answered = [(future_id, futures[future_id].response) for future_id in wanted if future_id in futures]
-        there = [(future_id, response) for future_id, response in answered if response is not None]
-        downloads = [(future_id, self._parts.pool.submit(self._body, response)) for future_id, response in there]
-        failure, given = None, 0
-        for future_id, download in downloads:
-            try:
-                body, is_error = download.result()
-            except DriveError as error:
-                self._parts.streams.report("downloading a reply", error)
-                failure = failure or error
-            else:
-                given += 1
-                yield future_id, body, is_error
-        if failure is not None and not given:
-            raise failure
-
-    def body(self, future_id: str) -> tuple[bytes, bool] | None:
-        """Return body and whether it is an error reply; ``None`` when there is no answer."""
-        future = self._parts.ledger.futures.get([future_id]).get(future_id)
-        if future is None or future.response is None:
-            return None
-        return self._body(future.response)
+        return None if future is None or future.response is None else self.bodies.load(future.response)
 
     def answered(self, future_ids: Collection[str], timeout: float, *, enough: int | None = None) -> set[str]:
         """Wait until ``enough`` of the futures (all that are known) are answered; return those that are.
@@ -190,7 +152,7 @@ class Responses:
                 self._open.pop(future_id, None)
         for future in dropped:
             if future.response is not None:
-                self._parts.bodies.delete(_response_body(future.response.file_id))
+                self.bodies.delete(future.response)
         if dropped and cleanup:
             self._on_deletion(due)
 
@@ -201,11 +163,6 @@ class Responses:
         limit = self._parts.clock.time() - self._parts.settings.cleanup_expiry
         futures = self._parts.ledger.futures.all()
         self.forget([f.future_id for f in futures if f.response is not None and f.response.came_at < limit])
-
-    def kept_bodies(self) -> set[str]:
-        """Return the names of the bodies that are still needed."""
-        answered = (future.response for future in self._parts.ledger.futures.all())
-        return {_response_body(response.file_id) for response in answered if response is not None}
 
     # -- inside -----------------------------------------------------------------------------------------------
 
@@ -299,51 +256,6 @@ class Responses:
             pause = min(max((self._parts.clock.time() - youngest) / 4, _SHORTEST_PAUSE), pause)
         return self._polled_at() + pause - self._parts.clock.monotonic()
 
-    def _body(self, response: Response) -> tuple[bytes, bool]:
-        """Return a reply's body and whether it is an error; where its sender made off with it, our word for that.
-
-        Raises:
-            DriveUnavailableError, RateLimitedError: It can't be downloaded at the moment.
-        """
-        try:
-            return self._load(response), response.is_error
-        except DamagedDownloadError:
-            if not self._is_altered(response):
-                raise
-            return wire.error_body("the reply was altered after it had come", self._parts.clock.time()), True
-        except (DriveUnavailableError, RateLimitedError):
-            raise
-        except DriveError as error:  # deleted, refused: it will not come back by itself
-            told = f"the reply can't be had: {printable_error(error)}"
-            return wire.error_body(told, self._parts.clock.time()), True
-
-    def _load(self, response: Response) -> bytes:
-        """Return a reply's body.
-
-        Raises:
-            DriveError: It can't be had.
-        """
-        kept = self._parts.bodies.path(_response_body(response.file_id))
-        if (body := _intact(kept, response)) is not None:
-            return body
-        partial = self._parts.bodies.partial(kept.name)
-        try:
-            self._parts.fetch_body(response, partial)
-            partial.replace(kept)
-        finally:
-            partial.unlink(missing_ok=True)
-        return kept.read_bytes()
-
-    def _is_altered(self, response: Response) -> bool:
-        """Tell whether Drive by now says that a reply has other content than it had when it came."""
-        try:
-            file = self._parts.gateway.get_file(response.file_id)
-        except NotFoundError:
-            return True
-        except DriveError:
-            return False
-        return (file.size, file.sha256) != (response.size, response.sha256)
-
 
 class _Waiter:
     """Somebody who waits for futures, since ``began`` on the monotonic clock."""
@@ -362,17 +274,3 @@ class _Waiter:
             self.missing.discard(future_id)
             self.answered.append(future_id)
             self.news.set()
-
-
-def _response_body(file_id: str) -> str:
-    return f"response-{file_id}"
-
-
-def _intact(kept: Path, response: Response) -> bytes | None:
-    """Return a body that was downloaded before, or ``None``: it is not synced, so a power cut may have damaged it."""
-    try:
-        body = kept.read_bytes()
-    except FileNotFoundError:
-        return None
-    damaged = response.sha256 is not None and hashlib.sha256(body).hexdigest() != response.sha256
-    return None if damaged or len(body) != response.size else body

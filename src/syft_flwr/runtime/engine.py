@@ -16,7 +16,8 @@ from reactivex.disposable import SerialDisposable
 from syft_flwr.drive.pacing import at_once, until
 from syft_flwr.errors import ConfigurationError, RateLimitedError, RuntimeClosedError, SyftFlwrError
 from syft_flwr.exchange.deletions import Deletions
-from syft_flwr.exchange.lane import HandlerThreads, Lane
+from syft_flwr.exchange.handler_threads import HandlerThreads
+from syft_flwr.exchange.lane import Lane
 from syft_flwr.exchange.objects import Disposable, Objects
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.requester import Request, Requester

@@ -283,7 +283,7 @@ class Follower:
         last = ledger.last_number()
         self._intake.must_remember = self._is_new and last > 0  # what an observer was told to begin with
         self._dispatch.journaled(last)
-        kept = self._dispatch.placement.responder.kept_bodies() | self._responses.kept_bodies()
+        kept = self._dispatch.placement.responder.kept_bodies() | self._responses.bodies.kept()
         self._parts.bodies.sweep(kept, min_age=_ABANDONED)
         self._deletions.run_soon()
         self._begun = True

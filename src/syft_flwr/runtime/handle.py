@@ -339,7 +339,7 @@ class DriveRuntime:
         bodies = Replies(list(dict.fromkeys(future_ids)))
         failed = ""
         ids = [future_id for future_id in dict.fromkeys(future_ids) if future_id in answered]
-        for future_id, body, is_error in self._engine.responses.bodies(ids):
+        for future_id, body, is_error in self._engine.responses.bodies.several(ids):
             bodies[future_id] = body
             if is_error and raise_errors:
                 failed = failed or future_id
@@ -365,7 +365,7 @@ class DriveRuntime:
         failure: RemoteHandlerError | DriveError | None = None
         for future_id in self._engine.responses.as_completed(future_ids, self._patience(timeout)):
             try:
-                reply = self._engine.responses.body(future_id)
+                reply = self._engine.responses.bodies.one(future_id)
             except DriveError as error:
                 failure = failure or error
                 continue
