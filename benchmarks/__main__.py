@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks.results import Result
 from benchmarks.revision import beside, checked_out
 
-BENCHMARKS = ("idle", "roundtrip", "waiting", "throughput", "bodies", "digits", "route")
+BENCHMARKS = ("idle", "roundtrip", "waiting", "throughput", "bodies", "digits", "model", "route")
 
 
 def main() -> None:
