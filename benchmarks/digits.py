@@ -1,12 +1,17 @@
-"""Flower's digits example over the feed and over listing, with the same classes for everything above the transport."""
+"""Flower over the feed and over listing, with the same classes for everything above the transport.
+
+The digits example with few and many owners, and a model of 50 MB.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 from benchmarks.counting import Cost, counted
@@ -27,13 +32,25 @@ DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 AGGREGATOR = "aggregator@example.com"
 
 
-def train(kind: str, drive: DriveEmulator, owners: int, interval: float) -> tuple[dict[str, Cost], float]:
-    """Train three rounds; return the costs of the aggregator and of all owners, and the seconds.
+@dataclass(frozen=True)
+class Federation:
+    """A project, and who trains it for how long. Over the feed the pause grows to 15 seconds when all is quiet."""
 
-    Over the feed the pause grows to 15 seconds when all is quiet, as it does by default.
-    """
-    project = FlowerProject.load(DIGITS)
-    emails = [f"do{number}@example.com" for number in range(1, owners + 1)]
+    owners: int
+    rounds: int = 3
+    interval: float = 2.0
+    project: Path = DIGITS
+    config: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.owners} owners, {self.rounds} rounds"
+
+
+def train(kind: str, drive: DriveEmulator, federation: Federation) -> tuple[dict[str, Cost], float]:
+    """Train; return the costs of the aggregator and of all owners, and the seconds."""
+    project = FlowerProject.load(federation.project)
+    emails = [f"do{number}@example.com" for number in range(1, federation.owners + 1)]
+    interval = federation.interval
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place, ExitStack() as stack:
         directory = Path(place)
         apps = ForkedApps(AppSpec(str(project.directory), project.client_app), directory / "jobs")
@@ -41,20 +58,24 @@ def train(kind: str, drive: DriveEmulator, owners: int, interval: float) -> tupl
         for number, email in enumerate(emails):
             config = OwnerConfig(
                 email,
-                node_config={"partition-id": number, "num-partitions": owners},
-                run_config=project.run_config,
+                node_config={"partition-id": number, "num-partitions": federation.owners},
+                run_config={**project.run_config, **federation.config},
             )
             events = _events(stack, kind, drive, email, app=project.app_name, interval=interval)
             owner = DataOwner(config, events, apps, RunStore(directory / email / "runs"))
             stack.enter_context(_serving(owner, events))
+        apps.warm_up()
         rpc = _rpc(stack, kind, drive, project.app_name, interval)
-        plan = RunPlan(tuple(emails), {}, directory / "out", patience=120.0, checkpoints=False)
-        began = time.monotonic()
+        overrides = {**federation.config, "num-server-rounds": federation.rounds}
+        plan = RunPlan(tuple(emails), overrides, directory / "out", patience=120.0, checkpoints=False)
         with counted(drive, AGGREGATOR) as aggregator, counted(drive, *emails) as answering:
+            began = time.monotonic()
             aggregation = Aggregation(project, plan, spool=directory if kind == "feed" else None)
-            aggregation.run(rpc)
+            with redirect_stdout(StringIO()):
+                aggregation.run(rpc)
             took = time.monotonic() - began
-        assert [row["round"] for row in aggregation.result()["rounds"]] == [1, 2, 3]
+        rounds = aggregation.result()["rounds"]
+        assert [row["round"] for row in rounds if row["round"]] == list(range(1, federation.rounds + 1)), rounds
         return {"aggregator": aggregator, "owners": answering}, took
 
 
@@ -85,17 +106,28 @@ def _serving(owner: DataOwner, events: Events) -> Iterator[None]:
         thread.join(30)
 
 
+def rows_of(federation: Federation, kind: str, *, latency: int = 0) -> list[list[Cell]]:
+    """Return what it costs the aggregator and the owners, and all of them for an owner and round."""
+    with local_drive() as drive:
+        if latency:
+            drive.add_fault("latency", seconds=latency / 1000)
+        costs, took = train(kind, drive, federation)
+    place: list[Cell] = [kind, f"{latency} ms", str(federation)]
+    share = federation.owners * federation.rounds
+    total = [sum(getattr(cost, what) for cost in costs.values()) for what in ("calls", "units", "up", "down")]
+    return [
+        *([*place, who, cost.calls, cost.units, cost.up, cost.down, took] for who, cost in costs.items()),
+        [*place, "an owner and round, all accounts", *(round(count / share) for count in total), took / share],
+    ]
+
+
+COLUMNS = ["transport", "a call", "federation", "whose", "calls", "units", "bytes up", "bytes down", "s"]
+
+
 def run(*, quick: bool, rivals: bool) -> list[Result]:
-    rows: list[list[Cell]] = []
-    for latency in (0,) if quick else (0, 150):
-        for owners in (2, 3) if quick or latency else (2, 3, 20):
-            for kind in ("feed", "listing") if rivals else ("feed",):
-                with local_drive() as drive:
-                    if latency:
-                        drive.add_fault("latency", seconds=latency / 1000)
-                    costs, took = train(kind, drive, owners, interval=0.5 if quick else 2.0)
-                for who, cost in costs.items():
-                    place = [kind, f"{latency} ms", f"{owners} owners", who]
-                    rows.append([*place, cost.calls, cost.units, cost.up, cost.down, took])
-    columns = ["transport", "a call", "federation", "whose", "calls", "units", "bytes up", "bytes down", "s"]
-    return [Result("digits", "Flower's digits, three rounds", columns, rows, "units")]
+    cases = [(Federation(owners, interval=0.5 if quick else 2.0), 0) for owners in (2, 3)]
+    if not quick:
+        cases += [(Federation(20), 0), (Federation(20, rounds=10), 0), (Federation(2), 150)]
+    kinds = ("feed", "listing") if rivals else ("feed",)
+    rows = [row for case, latency in cases for kind in kinds for row in rows_of(case, kind, latency=latency)]
+    return [Result("digits", "Flower's digits", COLUMNS, rows, "units")]

@@ -17,6 +17,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +99,17 @@ def recording(changes: int, *, exchanges: bool) -> Iterator[dict[str, Any]]:
         ends = [folder(f"endpoint-{number}", rpc["id"], ME) for number in range(ENDPOINTS)]
         folders += [root, app, rpc, *ends]
         leaves += [(end["id"], sender) for end in ends]
+    began = datetime.fromisoformat(WHEN).timestamp() + 1
     start = {"token": "0", "folders": folders, "pending": [], "futures": [], "done": [], "marks": {}}
-    yield {"syft_flwr_feed": 1, "account": ME, "time": 1.0, "bodies": False, "redacted": False, "start": start}
+    yield {"syft_flwr_feed": 1, "account": ME, "time": began, "bodies": False, "redacted": False, "start": start}
+    over: list[dict[str, Any]] = []
     for poll in range(changes // PAGE):
         chosen = [leaves[(poll * PAGE + number) % len(leaves)] for number in range(PAGE // 4 if exchanges else PAGE)]
+        page = over
         if exchanges:
-            page = [change for place in chosen for change in exchange(*place)]
-            page.sort(key=lambda change: change["removed"])
+            made = [change for place in chosen for change in exchange(*place)]
+            page = over + [change for change in made if not change["removed"]]
+            over = [change for change in made if change["removed"]]  # a page later, when it was handled
         else:
             page = [request(*place) for place in chosen]
         answer = {"changes": page, "newStartPageToken": str(poll + 1)}
@@ -126,7 +131,7 @@ def rate(changes: int, endpoints: int, *, exchanges: bool) -> float:
 
         gc.collect()
         began = time.process_time()
-        with replay(path) as feed:
+        with replay(path, allow_cut_off=True) as feed:
             for number in range(endpoints):
                 feed.messages.pipe(at_endpoint(APP, f"endpoint-{number}")).subscribe(count)
             feed.run()

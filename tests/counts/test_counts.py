@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.digits import train
+from benchmarks.digits import Federation, train
 from benchmarks.idle import hour_of_rivals, ours
 from benchmarks.parties import local_drive, parties
 from benchmarks.roundtrip import steps
@@ -82,7 +82,7 @@ def test_the_rivals_idle_hour_is_what_their_polls_add_up_to() -> None:
 @pytest.mark.slow
 def test_a_federation_of_two_owners_writes_and_downloads_no_more_than_it_did() -> None:
     with local_drive() as drive:
-        costs, seconds = train("feed", drive, 2, interval=0.25)
+        costs, seconds = train("feed", drive, Federation(2, interval=0.25))
     for who, most in FEDERATION.items():
         taken = {**costs[who].methods, "bytes up": costs[who].up, "units": costs[who].units}
         allowed = {what: count + A_SECOND.get(what, 0) * seconds for what, count in most.items()}
