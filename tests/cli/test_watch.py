@@ -79,7 +79,7 @@ def test_a_request_of_one_s_own_is_a_line_as_well(capsys: pytest.CaptureFixture[
     shown = printer()
     shown.take(event("sent", **SENT))
     response = {**MESSAGE, "kind": "response", "sender": DO, "size": 2_048}
-    shown.take(event("answered", **response, seconds=1.26, is_error=False))
+    shown.take(event("answered", at=1e9 + 1.26, **response, is_error=False))
     assert lines(capsys) == [f"{FUTURE} → {DO} {APP}/messages: sent → answered after 1.3 s, 2.0 kB"]
 
 
