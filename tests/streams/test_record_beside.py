@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
 
 from accounts import APP, DO, DS, PATIENCE, owner, serving, wait_until
-from syft_flwr.cli.record import AccountRecording
+from onlookers import Recording, directory
 from syft_flwr.feed import read_recording
 from syft_flwr.replay import replay
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
-from syft_flwr.runtime.sharing import state_directory
 from syft_flwr.runtime.taps import SharedTap, Tap
-from syft_flwr.settings import load_endpoint, state_root
 from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.regression import compare
 
@@ -30,37 +26,6 @@ def answer(body: bytes) -> bytes:
     return b"re:" + body[::-1]
 
 
-class Recording:
-    """ "syft-flwr record", on a thread of its own; a context manager that begins once the recording has begun."""
-
-    def __init__(self, path: Path, email: str = DO, **options: Any) -> None:
-        given = {"bodies": True, "redact": False, "until": None, **options}
-        self.recording = AccountRecording(email, path, 0.05, **given)
-        self._thread = threading.Thread(target=self._run, name="recording")
-        self.errors: list[Exception] = []
-
-    def _run(self) -> None:
-        try:
-            self.recording.run(None)
-        except Exception as error:
-            self.errors.append(error)
-
-    def join(self) -> None:
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        wait_until(lambda: self.recording._onlooker._sources is not None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.recording._ended.set()
-        self.join()
-        self.recording.end()
-        assert self.errors == []
-
-
 def ask(bodies: list[bytes]) -> None:
     """Send requests, take the answers, and leave nothing of it in Drive."""
     with P2PFileRpc(DS, APP) as rpc:
@@ -68,10 +33,6 @@ def ask(bodies: list[bytes]) -> None:
             future = rpc.send(DO, APP, "messages", body)
             assert rpc.wait([future], PATIENCE) == {future: answer(body)}
             rpc.delete_future(future)
-
-
-def directory(email: str = DO) -> Path:
-    return state_directory(state_root(), email, load_endpoint().url)
 
 
 def test_exchanges_that_are_gone_at_once_are_recorded_whole_and_replay_to_the_same_replies(
