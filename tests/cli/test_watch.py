@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from accounts import APP, DO, DS, PATIENCE, owner, serving, wait_until
+from onlookers import Looking
 from syft_flwr.cli.lives import Lives
 from syft_flwr.cli.watch import LifePrinter
 from syft_flwr.rpc import P2PFileRpc
-from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.onlooker import Onlooker
-from syft_flwr.runtime.sharing import state_directory
-from syft_flwr.settings import load_endpoint, state_root
 from syft_flwr.state.events import FEED, EventLog, Happened
 from syft_flwr.state.store import DiskStore
 from syft_flwr.testing import DriveEmulator, ManualClock
@@ -79,7 +75,7 @@ def test_a_request_of_one_s_own_is_a_line_as_well(capsys: pytest.CaptureFixture[
     shown = printer()
     shown.take(event("sent", **SENT))
     response = {**MESSAGE, "kind": "response", "sender": DO, "size": 2_048}
-    shown.take(event("answered", **response, seconds=1.26, is_error=False))
+    shown.take(event("answered", at=1e9 + 1.26, **response, is_error=False))
     assert lines(capsys) == [f"{FUTURE} → {DO} {APP}/messages: sent → answered after 1.3 s, 2.0 kB"]
 
 
@@ -156,53 +152,6 @@ def test_json_has_the_documented_schema(capsys: pytest.CaptureFixture[str]) -> N
     assert ended == [True]
 
 
-class Looking:
-    """An onlooker of an account, on a thread of its own."""
-
-    def __init__(self, **options: Any) -> None:
-        self.events: list[Happened] = []
-        self.past: list[Happened] = []
-        self.sources: list[int] = []
-        self.gaps: list[int] = []
-        self._ended = threading.Event()
-        self.onlooker = Onlooker(
-            directory(),
-            open_feed=lambda: DriveRuntime.observe(DO, poll_interval=0.05),
-            on_event=self.events.append,
-            on_source=self.sources.append,
-            on_gap=self.gaps.append,
-            on_past=self.past.append,
-            **options,
-        )
-        self.onlooker.begin()
-        self._thread = threading.Thread(target=lambda: self.onlooker.run(self._ended), name="onlooker")
-        self._thread.start()
-
-    def whats(self, by: Callable[[str], bool] = lambda _: True) -> list[str]:
-        return [event.what for event in self.events if by(event.by) and event.what not in {"polled", "swept"}]
-
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.join(PATIENCE)
-
-
-def directory() -> Path:
-    return state_directory(state_root(), DO, load_endpoint().url)
-
-
-@pytest.fixture
-def looking(drive: DriveEmulator) -> Iterator[Callable[..., Looking]]:
-    opened: list[Looking] = []
-
-    def look(**options: Any) -> Looking:
-        opened.append(Looking(**options))
-        return opened[-1]
-
-    yield look
-    for each in opened:
-        each.end()
-
-
 def ask(body: bytes) -> None:
     with P2PFileRpc(DS, APP) as rpc:
         future = rpc.send(DO, APP, "messages", body)
@@ -210,16 +159,13 @@ def ask(body: bytes) -> None:
         rpc.delete_future(future)
 
 
-def test_beside_a_working_process_each_exchange_is_seen_whole_without_a_call_to_drive(
-    drive: DriveEmulator, looking: Callable[..., Looking]
-) -> None:
+def test_beside_a_working_process_each_exchange_is_seen_whole_without_a_call_to_drive(drive: DriveEmulator) -> None:
     with serving(owner(bytes.upper)):
         ask(b"before")
-        watcher = looking()
-        wait_until(lambda: watcher.sources)
-        for _ in range(3):
-            ask(b"x")
-        wait_until(lambda: watcher.whats().count("replied") == 3)
+        with Looking() as watcher:
+            for _ in range(3):
+                ask(b"x")
+            wait_until(lambda: watcher.whats().count("replied") == 3)
         assert watcher.sources == [1]
         assert watcher.onlooker.bill is None
     assert [watcher.whats().count(what) for what in ("seen", "admitted", "handled", "replied")] == [3] * 4
@@ -227,11 +173,9 @@ def test_beside_a_working_process_each_exchange_is_seen_whole_without_a_call_to_
 
 
 def test_where_no_process_works_the_feed_shows_what_waits_and_a_process_that_comes_is_followed(
-    drive: DriveEmulator, looking: Callable[..., Looking]
+    drive: DriveEmulator,
 ) -> None:
-    watcher = looking()
-    wait_until(lambda: watcher.sources == [0])
-    with P2PFileRpc(DS, APP) as rpc:
+    with Looking() as watcher, P2PFileRpc(DS, APP) as rpc:
         future = rpc.send(DO, APP, "messages", b"x")
         wait_until(lambda: watcher.whats() == ["waiting"])
         with serving(owner(bytes.upper)):
@@ -242,12 +186,12 @@ def test_where_no_process_works_the_feed_shows_what_waits_and_a_process_that_com
     assert watcher.whats() == ["waiting", "seen", "admitted", "handled", "replied"]
 
 
-def test_what_happened_since_a_time_is_told_first(drive: DriveEmulator, looking: Callable[..., Looking]) -> None:
+def test_what_happened_since_a_time_is_told_first(drive: DriveEmulator) -> None:
     with serving(owner(bytes.upper)):
         ask(b"x")
-        watcher = looking(since=0.0)
-        assert watcher.past == []
-        assert "replied" in watcher.whats()
+        with Looking(since=0.0) as watcher:
+            assert watcher.past == []
+            assert "replied" in watcher.whats()
 
 
 def test_rows_that_were_given_up_before_they_were_read_are_told_of(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def _replied(life: Life, fields: Mapping[str, Any]) -> None:
 
 def _answered(life: Life, fields: Mapping[str, Any]) -> None:
     error = " with an error" if fields.get("is_error") else ""
-    after = f" after {_seconds(fields['seconds'])}" if "seconds" in fields else ""
+    after = f" after {_seconds(life.changed - life.began)}" if "sent" in life.whats else ""
     life.steps.append(f"answered{error}{after}, {human_size(fields['size'])}")
     life.is_over = True
 

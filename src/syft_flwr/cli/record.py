@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import suppress
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +14,11 @@ import typer
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command
 from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, spent
+from syft_flwr.cli.watch import source
 
 if TYPE_CHECKING:
-    from syft_flwr.models import FeedError
     from syft_flwr.runtime import DriveRuntime
+    from syft_flwr.state.events import Happened
 
 
 def record(  # noqa: PLR0917 - typer passes options by name
@@ -45,14 +47,18 @@ def record(  # noqa: PLR0917 - typer passes options by name
             show_default=False,
         ),
     ] = None,
-    seconds: Annotated[float | None, typer.Option("--for", min=0, help="End after so many seconds.")] = None,
+    seconds: Annotated[
+        str | None, typer.Option("--for", help="End after this time: 10m, 2h, or a number of seconds.")
+    ] = None,
+    until: Annotated[int | None, typer.Option("--until", min=1, help="End after so many messages.")] = None,
     poll_interval: PollIntervalOption = None,
     quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
     quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
-    """Record an account's feed until Ctrl-C, to be replayed in a test or with "syft-flwr replay".
+    """Record what comes to an account until Ctrl-C, to be replayed in a test or with "syft-flwr replay".
 
-    Recording takes nothing away: requests wait for whoever handles them.
+    Beside processes of the account it records what they write down and transfer, without a call to Drive. Where none
+    works, it follows the feed. At its end it says what it has and what it lacks. Recording takes nothing away.
     """
     if repair:
         with errors_end_the_command():
@@ -67,51 +73,158 @@ def record(  # noqa: PLR0917 - typer passes options by name
             )
         _record_message(message, email, out)
         return
-    with errors_end_the_command():
+    with errors_end_the_command(), ExitStack() as stack:
         from syft_flwr.errors import RecordingError
-        from syft_flwr.feed import failed, with_body
-        from syft_flwr.feed.event_text import describe
-        from syft_flwr.runtime.recorders import RECORDING
 
-        ended, lost = threading.Event(), list[str]()
-
-        def tell(error: FeedError) -> None:
-            typer.echo(describe(error), err=True)
-            if error.where == RECORDING:
-                lost.append(getattr(error.error, "strerror", None) or str(error.error))
-                ended.set()
-
-        with observing(email, poll_interval) as runtime, runtime.record_to(out, bodies=bodies, redact=redact):
-            runtime.errors.subscribe(tell)
-            if bodies:  # what is downloaded is recorded
-                runtime.messages.pipe(with_body(runtime), failed).subscribe(tell)
-            follow(runtime, ended, f"recording the feed of {runtime.email} to {out} (Ctrl-C ends it)", seconds)
-        if lost:
-            raise RecordingError(f"can't write {out} any more: {lost[0]}; --repair makes of it what can be read")
+        recording = AccountRecording(email, out, poll_interval, bodies=bodies, redact=redact, until=until)
+        stack.callback(recording.close)
+        with suppress(KeyboardInterrupt):
+            recording.run(None if seconds is None else _seconds(seconds))
+        recording.end()
+        if recording.lost:
+            raise RecordingError(
+                f"can't write {out} any more: {recording.lost[0]}; --repair makes of it what can be read"
+            )
 
 
-def observing(email: str | None, poll_interval: float | None) -> DriveRuntime:
-    """Open a runtime that looks on."""
-    from syft_flwr.cli.account import required_email
-    from syft_flwr.runtime import DriveRuntime
+def _seconds(text: str) -> float:
+    from syft_flwr.settings import parse_duration
 
-    return DriveRuntime.observe(required_email(email), poll_interval=poll_interval)
+    with suppress(ValueError):
+        return float(text)
+    return parse_duration(text, "--for")
 
 
-def follow(runtime: DriveRuntime, ended: threading.Event, notice: str, seconds: float | None = None) -> None:
-    """Follow the feed until ``ended`` is set, so many seconds have passed, or Ctrl-C, which is the usual way to end.
+_BETWEEN_POLLS = "what came and went between two polls while no process worked here"
 
-    The notice is printed once the feed is followed.
 
-    Raises:
-        SyftFlwrError: The feed can't be followed, or can't any more.
-    """
-    with suppress(KeyboardInterrupt):
-        runtime.poll_once()
-        typer.echo(notice, err=True)
-        runtime.run_forever(ended, seconds)
-    if sys.stderr.isatty():
-        typer.echo(spent(runtime.meter.snapshot().to_json()), err=True)
+class AccountRecording:
+    """A recording of what an account's processes do, or of its feed where none works."""
+
+    def __init__(
+        self,
+        email: str | None,
+        out: Path,
+        poll_interval: float | None,
+        *,
+        bodies: bool,
+        redact: bool,
+        until: int | None,
+    ) -> None:
+        from syft_flwr.cli.account import account_of
+        from syft_flwr.clock import SystemClock
+        from syft_flwr.recording import Recorder
+        from syft_flwr.runtime.log_recorder import LogRecorder, known_here
+        from syft_flwr.runtime.onlooker import Onlooker
+        from syft_flwr.runtime.taps import Tap
+
+        exam = account_of(email)
+        self._email, self._out, self._poll_interval, self._bodies, self._until = (
+            exam.email,
+            out,
+            poll_interval,
+            bodies,
+            until,
+        )
+        self.lost: list[str] = []
+        self._ended = threading.Event()
+        self._gap = _gap_before(out, exam.directory)
+        self._stack = ExitStack()
+        try:
+            tap = Tap(exam.directory, bodies=bodies)
+            self._stack.callback(tap.close)
+            start = known_here(exam.directory)
+            number = start.pop("events", None)
+            self._recorder = Recorder(
+                out,
+                None,
+                account=exam.email,
+                start=start,
+                clock=SystemClock(),
+                bodies=bodies,
+                redact=redact,
+                report=self._failed,
+            )
+            self._stack.callback(self._recorder.close)
+            self._log = LogRecorder(self._recorder, exam.directory, tap, start, bodies=bodies)
+            self._onlooker = Onlooker(
+                exam.directory,
+                open_feed=self._open_feed,
+                on_event=self._take,
+                on_source=self._tell_source,
+                on_gap=self._log.lost,
+                on_look=self._log.collect,
+            )
+            self._stack.callback(self._onlooker.close)
+            self._onlooker.begin(number)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def run(self, seconds: float | None) -> None:
+        """Record until Ctrl-C, or what the options say.
+
+        Raises:
+            SyftFlwrError: The feed or the log can't be followed any more.
+        """
+        self._onlooker.run(self._ended, seconds)
+
+    def end(self) -> None:
+        """End the recording, and say what it has."""
+        self._log.end()
+        self.close()
+        if self.lost:
+            return
+        has, lacks = self._log.summary()
+        typer.echo(f"{self._out} has {has}", err=True)
+        for lack in [*self._gap, *lacks]:
+            typer.echo(f"it lacks {lack}", err=True)
+        if self._onlooker.bill is not None and sys.stderr.isatty():
+            typer.echo(spent(self._onlooker.bill), err=True)
+
+    def close(self) -> None:
+        """Let go of everything; idempotent."""
+        self._stack.close()
+
+    def _take(self, event: Happened) -> None:
+        self._log.take(event)
+        if event.what == "error":
+            typer.echo(f"{event.fields['where']}: {event.fields['error']}", err=True)
+        if self._until is not None and self._log.over >= self._until:
+            self._ended.set()
+
+    def _failed(self, error: Exception) -> None:
+        self.lost.append(getattr(error, "strerror", None) or str(error))
+        self._ended.set()
+
+    def _open_feed(self) -> DriveRuntime:
+        from syft_flwr.feed import with_body
+        from syft_flwr.runtime import DriveRuntime
+
+        runtime = DriveRuntime.observe(self._email, poll_interval=self._poll_interval)
+        runtime.record_with(self._recorder)
+        if self._bodies:  # what is downloaded is recorded
+            runtime.messages.pipe(with_body(runtime)).subscribe()
+        return runtime
+
+    def _tell_source(self, processes: int) -> None:
+        if not processes and _BETWEEN_POLLS not in self._gap:
+            self._gap.append(_BETWEEN_POLLS)
+        where = f"recording to {self._out}" + (" with bodies" if self._bodies else "")
+        typer.echo(f"{where}: {source(self._email, processes)}", err=True)
+
+
+def _gap_before(out: Path, directory: Path) -> list[str]:
+    """Return what passed between the end of a recording that goes on and now, in words."""
+    from syft_flwr.recording.reader import read_recording
+    from syft_flwr.runtime.log_recorder import passed_between
+
+    if not out.is_file() or not out.stat().st_size:
+        return []
+    before = read_recording(out, allow_cut_off=True)
+    ended = before.header.time + before.duration
+    passed = passed_between(directory, ended, time.time())
+    return [f"{passed} messages of the time when nothing recorded"] if passed else []
 
 
 def _record_message(future_id: str, email: str | None, out: Path) -> None:

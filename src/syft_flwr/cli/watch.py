@@ -99,9 +99,9 @@ def source(email: str, processes: int) -> str:
     """Say where it comes from, and what that can't show."""
     if processes:
         who = "a process" if processes == 1 else f"{processes} processes"
-        return f"watching {who} of {email} by the event log (Ctrl-C ends it)"
+        return f"following {who} of {email} by the event log (Ctrl-C ends it)"
     return (
-        f"watching the feed of {email}, as no process of it works here (Ctrl-C ends it): what comes and goes between "
+        f"following the feed of {email}, as no process of it works here (Ctrl-C ends it): what comes and goes between "
         "polls, and what others handle elsewhere, can't be seen"
     )
 

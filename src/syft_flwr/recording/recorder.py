@@ -39,7 +39,7 @@ class Recorder:
 
     Args:
         path: The file; made with mode 0600. Contents lie beside it, in ``{name}.bodies``, under their SHA-256.
-        tap: Tells what passes between the account and Drive.
+        tap: Tells what passes between the account and Drive; without one, :meth:`shown` and :meth:`transferred` do.
         account: The account's address.
         start: What the account knows now; see :mod:`syft_flwr.recording.entries`.
         clock: Gives the offsets.
@@ -56,7 +56,7 @@ class Recorder:
     def __init__(
         self,
         path: Path,
-        tap: GatewayTap,
+        tap: GatewayTap | None,
         *,
         account: str,
         start: Mapping[str, Any],
@@ -69,7 +69,7 @@ class Recorder:
         if bodies and redact:
             raise ConfigurationError("a recording can't be redacted and keep bodies: nobody knows what is in a body")
         self.path = path
-        self._tap = tap
+        self._taps: list[GatewayTap] = []
         self._report = report
         self._clock = clock
         self._bodies = bodies_directory(path) if bodies else None
@@ -85,11 +85,17 @@ class Recorder:
             self._file = self._open(self._header(account, start))
         except OSError as error:
             raise RecordingError(f"can't write {path}: {error.strerror}") from error
+        if tap is not None:
+            self.listen(tap)
+
+    def listen(self, tap: GatewayTap) -> None:
+        """Listen to a further tap, such as that of an account's next process."""
+        self._taps.append(tap)
         tap.add(self)
 
     def close(self) -> None:
         """End the recording in good order; idempotent."""
-        self._tap.remove(self)
+        self._let_go()
         self._write({"end": True, "token": self._next_token})
         with self._lock:
             if not self._closed:
@@ -135,15 +141,42 @@ class Recorder:
         self._write({"get": file_id, "file": None if file is None else file.to_api()})
 
     def downloaded(self, file_id: str, target: Path | None) -> None:
-        size, sha256 = (None, None) if target is None else self._keep(target)
-        self._write({"download": file_id, "size": size, "sha256": sha256})
+        self.transferred({"download": file_id}, target)
 
     def uploading(
         self, file_id: str, name: str, parent: str, body: bytes | Path, properties: Mapping[str, str] | None
     ) -> None:
-        size, sha256 = self._keep(body)
         upload = {"id": file_id, "name": name, "parent": parent, "properties": dict(properties or {})}
-        self._write({"upload": {**upload, "size": size, "sha256": sha256}})
+        self.transferred({"upload": upload}, body)
+
+    # -- what others tell -------------------------------------------------------------------------------------
+
+    def shown(self, files: Sequence[Mapping[str, Any]] = (), gone: Sequence[str] = ()) -> None:
+        """Write what an account's feed brought to others, as a poll that stays at its token.
+
+        Args:
+            files: ``drive#file`` resources.
+            gone: IDs of files that Drive no longer has.
+        """
+        token = self._next_token = self._next_token or "log"
+        changes = [{"fileId": file["id"], "removed": False, "file": file} for file in files]
+        changes += [{"fileId": file_id, "removed": True} for file_id in gone]
+        self._write({"poll": [{"changes": changes, "newStartPageToken": token}], "token": token})
+
+    def transferred(self, document: Mapping[str, Any], body: bytes | Path | None) -> None:
+        """Write that a content was downloaded or uploaded.
+
+        Args:
+            document: ``download`` or ``upload`` as in :mod:`syft_flwr.recording.entries`; where there is no body, its
+                ``size``.
+            body: The content; of a download ``None`` if it was gone, or is not to be had.
+        """
+        size, sha256 = (document.get("size"), None) if body is None else self._keep(body)
+        content = {"size": size, "sha256": sha256}
+        if "upload" in document:
+            self._write({"upload": {**document["upload"], **content}})
+        else:
+            self._write({"download": document["download"], **content})
 
     # -- inside -----------------------------------------------------------------------------------------------
 
@@ -209,8 +242,12 @@ class Recorder:
             except Exception as error:  # a full disk must not stop the feed
                 self._closed = True
                 os.close(self._file)
-                self._tap.remove(self)
+                self._let_go()
                 self._report(error)
+
+    def _let_go(self) -> None:
+        for tap in self._taps:
+            tap.remove(self)
 
     def _keep(self, body: bytes | Path) -> tuple[int, str | None]:
         """Return a content's size and checksum, after keeping it; without bodies the size alone."""

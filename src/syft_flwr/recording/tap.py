@@ -13,7 +13,17 @@ from syft_flwr.models import Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import DriveGateway
 
 
-class Listener(Protocol):
+class Transfers(Protocol):
+    """Hears of contents: of downloads once they are over, of uploads before they begin. Called on any thread."""
+
+    def downloaded(self, file_id: str, target: Path | None) -> None: ...
+
+    def uploading(
+        self, file_id: str, name: str, parent: str, body: bytes | Path, properties: Mapping[str, str] | None
+    ) -> None: ...
+
+
+class Listener(Transfers, Protocol):
     """Hears of each exchange once it is over, uploads before they begin. Called on any thread; must not raise.
 
     ``poll_ended`` comes when a poll breaks off before its last page.
@@ -29,23 +39,19 @@ class Listener(Protocol):
 
     def got(self, file_id: str, file: DriveFile | None) -> None: ...
 
-    def downloaded(self, file_id: str, target: Path | None) -> None: ...
-
-    def uploading(
-        self, file_id: str, name: str, parent: str, body: bytes | Path, properties: Mapping[str, str] | None
-    ) -> None: ...
-
 
 class GatewayTap:
     """A :class:`~syft_flwr.ports.DriveGateway` that passes everything on to another one, and lets others listen.
 
     Args:
         inner: Does the work.
+        transfers: Hears of contents, and of nothing else.
     """
 
-    def __init__(self, inner: DriveGateway) -> None:
+    def __init__(self, inner: DriveGateway, transfers: Transfers | None = None) -> None:
         self._inner = inner
         self._listeners: tuple[Listener, ...] = ()
+        self._transfers: tuple[Transfers, ...] = () if transfers is None else (transfers,)
         self._lock = threading.Lock()
         self._feed_thread: int | None = None
 
@@ -142,7 +148,7 @@ class GatewayTap:
         properties: Mapping[str, str] | None = None,
     ) -> None:
         told = without_bodies(name, properties)
-        for listener in self._listeners if told is not None else ():
+        for listener in (*self._listeners, *self._transfers) if told is not None else ():
             listener.uploading(file_id, name, parent, body, told)
         self._inner.upload(file_id, name, parent, body, properties=properties)
 
@@ -150,15 +156,16 @@ class GatewayTap:
         try:
             self._inner.download(file_id, target, size=size, sha256=sha256)
         except NotFoundError:
-            for listener in self._listeners:
-                listener.downloaded(file_id, None)
+            self._downloaded(file_id, None)
             raise
-        for listener in self._listeners:
-            listener.downloaded(file_id, target)
+        self._downloaded(file_id, target)
 
     def taken(self, file_id: str, target: Path) -> None:
         """Tell of a body that a file's properties held: it counts as downloaded once a message's is asked for."""
-        for listener in self._listeners:
+        self._downloaded(file_id, target)
+
+    def _downloaded(self, file_id: str, target: Path | None) -> None:
+        for listener in (*self._listeners, *self._transfers):
             listener.downloaded(file_id, target)
 
     def delete(self, file_id: str) -> bool:

@@ -86,7 +86,7 @@ def assemble(
         on_close: Closes what was passed.
     """
     threaded = executor is None
-    clock = DriveClock(clock, gateway.server_time)
+    machine, clock = clock, DriveClock(clock, gateway.server_time)
     with ExitStack() as stack:
         stack.callback(on_close)
         if executor is None:
@@ -103,6 +103,7 @@ def assemble(
             is_alive=stores.is_alive,
             max_processed=settings.max_processed_requests,
             keep_events=stores.keep_events,
+            machine=machine,
         )
         parts = Parts(
             me=me,

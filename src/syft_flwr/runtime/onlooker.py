@@ -66,8 +66,8 @@ class Onlooker:
         self.bill: Mapping[str, Any] | None = None
         """What following the feed has cost, once it was done."""
 
-    def begin(self) -> None:
-        """Stand at the end of the log, after what it tells of the time before.
+    def begin(self, number: int | None = None) -> None:
+        """Stand at a row of the log, by default at its end, after what it tells of the time before.
 
         Raises:
             StateError: The state can't be read.
@@ -75,7 +75,7 @@ class Onlooker:
         if not self._open_store():
             return
         assert self._store is not None  # noqa: S101 - it is open
-        last = self._store.transact(last_number)
+        last = self._store.transact(last_number) if number is None else number
         if self._since is None and self._on_past is None:
             self._read_to = last
             return

@@ -42,3 +42,9 @@ def start_recording(engine: Engine, path: Path, *, bodies: bool, redact: bool) -
         )
     engine.keep(recorder)
     return recorder
+
+
+def record_further(engine: Engine, recorder: Recorder) -> None:
+    """Let a recorder that is at work listen to another engine."""
+    if isinstance(engine.parts.gateway, GatewayTap):
+        recorder.listen(engine.parts.gateway)

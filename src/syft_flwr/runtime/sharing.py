@@ -24,6 +24,7 @@ from syft_flwr.recording import GatewayTap
 from syft_flwr.runtime.assembly import Stores, assemble
 from syft_flwr.runtime.engine import Engine, begin_anew_after_fork
 from syft_flwr.runtime.recorders import start_recording
+from syft_flwr.runtime.taps import SharedTap
 from syft_flwr.settings import (
     EMAIL_VARIABLE,
     RECORD_VARIABLE,
@@ -117,7 +118,7 @@ def observing_engine(email: str | None, settings: Mapping[str, Any], handle: obj
         engine = _assemble(address, endpoint, directory, stores, wanted, stack=stack, observes=True)
     engine.join(handle, wanted.poll_interval, wanted.max_poll_interval)
     try:
-        if directory.exists():
+        if (directory / "ledger").is_dir():
             with closing(DiskStore(directory / "ledger")) as known:
                 theirs = Ledger(
                     known,
@@ -179,7 +180,7 @@ def _open_on_disk(address: str, endpoint: Endpoint, directory: Path, settings: S
         folders = DiskStore(directory / "folders")
         stack.callback(folders.close)
         stores = Stores(ledger, folders, directory / "bodies", holder.id, partial(is_alive, directory / "holders"))
-        return _assemble(address, endpoint, directory, stores, settings, stack=stack)
+        return _assemble(address, endpoint, directory, stores, settings, stack=stack, transfers=SharedTap(directory))
 
 
 def _make(directory: Path) -> None:
@@ -197,6 +198,7 @@ def _assemble(
     settings: Settings,
     *,
     stack: ExitStack,
+    transfers: SharedTap | None = None,
     observes: bool = False,
 ) -> Engine:
     """Put an engine on Drive together; ``stack`` is emptied into it."""
@@ -204,13 +206,14 @@ def _assemble(
     from syft_flwr.drive.budget import AccountBudget
     from syft_flwr.drive.gateway import HttpDriveGateway
 
+    has_state = (directory / "ledger").is_dir()  # who only looks on leaves nothing behind
     clock = SystemClock()
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     credentials = load_credentials(endpoint, address)
     budget = AccountBudget(
         per_minute=settings.quota_units_per_minute,
         per_day=settings.quota_units_per_day,
-        path=directory / "budget" if directory.is_dir() else None,  # who only looks on leaves nothing behind
+        path=directory / "budget" if has_state else None,
         who=_name_of_process(),
     )
     stack.callback(budget.close)
@@ -218,7 +221,7 @@ def _assemble(
     stack.callback(gateway.close)
     return assemble(
         address,
-        GatewayTap(gateway),
+        GatewayTap(gateway, transfers),
         stores,
         settings=settings,
         clock=clock,

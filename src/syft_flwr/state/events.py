@@ -17,7 +17,7 @@ what is on disk the log says. The newest rows are kept; nothing in them is a mes
 ``replied``     the answer to a request is in Drive, as ``reply_id``
 ``sent``        a request of our own is on its way
 ``unsent``      it could not be sent
-``answered``    the response to one, with its ``file``, ``seconds`` after the request
+``answered``    the response to one, with its ``file``
 ``deleted``     files of our own, by ID
 ``swept``       a sweep ended
 ``paused``      calls wait for a limit: ``why``
@@ -70,7 +70,7 @@ class EventLog:
 
     Args:
         store: Where the rows live.
-        clock: Local time.
+        clock: The machine's time: who reads along has no other.
         holder: This process's name.
         keep: Rows to keep; none: nothing is written.
     """
@@ -88,6 +88,10 @@ class EventLog:
     def is_kept(self) -> bool:
         """Whether anything is written."""
         return self._keep > 0
+
+    def now(self) -> float:
+        """Return the time (Unix seconds) that the log goes by."""
+        return self._clock.time()
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` in one transaction of the store, and write down with it what happened there."""
@@ -125,7 +129,7 @@ class EventLog:
         number = (tx.get("events") or 0) + 1
         events = [self._noted.popleft() for _ in range(len(self._noted))] + self._happened
         tx.put("events", number)
-        tx.put(numbered("event", number), {"at": self._clock.time(), "by": self._holder, "events": events})
+        tx.put(numbered("event", number), {"at": self.now(), "by": self._holder, "events": events})
         if number > self._keep:
             tx.delete(numbered("event", number - self._keep))
 

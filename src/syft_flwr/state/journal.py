@@ -198,7 +198,7 @@ class Journal:
         def work(tx: Transaction) -> int:
             row = self._own_row(tx, number, message)
             attempts: int = row["attempts"] + 1
-            tx.put(numbered("work", number), {**row, "attempts": attempts, "begun_at": self._clock.time()})
+            tx.put(numbered("work", number), {**row, "attempts": attempts, "begun_at": self._store.now()})
             return attempts
 
         return self._store.transact(work)
@@ -357,7 +357,7 @@ class Journal:
             tx.put(numbered("work", number), {**row, "waits": True})
 
     def _handled(self, row: JSON, message: Message, *, size: int | None, is_error: bool) -> None:
-        seconds = self._clock.time() - row["begun_at"] if "begun_at" in row else None
+        seconds = self._store.now() - row["begun_at"] if "begun_at" in row else None
         told = {"seconds": seconds, "attempts": row.get("attempts", 0), "reply_size": size, "is_error": is_error}
         self._store.happened("handled", **told, **of_message(message))
 

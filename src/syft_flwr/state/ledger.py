@@ -15,7 +15,7 @@ from syft_flwr import wire
 from syft_flwr.errors import StateMismatchError
 from syft_flwr.models import ChangePage, DriveFile, Message, Rejection
 from syft_flwr.ports import JSON, Clock, StateStore, Transaction
-from syft_flwr.state.events import KEPT, EventLog, of_file, of_message, of_rejection
+from syft_flwr.state.events import KEPT, EventLog, last_number, of_file, of_message, of_rejection
 from syft_flwr.state.futures import Answer, FutureTable
 from syft_flwr.state.journal import Journal, Row, Standing
 from syft_flwr.state.own_files import OwnFiles
@@ -71,6 +71,7 @@ class Ledger:
         is_alive: Tells whether the process behind a holder's name still lives.
         max_processed: How many processed files to remember one by one.
         keep_events: How many rows of the event log to keep.
+        machine: The machine's clock, for the event log; by default ``clock``, which is Drive's.
     """
 
     def __init__(
@@ -82,8 +83,9 @@ class Ledger:
         is_alive: Callable[[str], bool],
         max_processed: int,
         keep_events: int = KEPT,
+        machine: Clock | None = None,
     ) -> None:
-        self.events = EventLog(store, clock, holder=holder, keep=keep_events)
+        self.events = EventLog(store, machine or clock, holder=holder, keep=keep_events)
         self._store: StateStore = self.events
         self._clock = clock
         self._holder = holder
@@ -313,7 +315,10 @@ class Ledger:
     # -- recordings --------------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, JSON]:
-        """Return what decides which files are news: unfinished candidates, unanswered futures, what is done."""
+        """Return what decides which files are news: unfinished candidates, unanswered futures, what is done.
+
+        With the number of the event log's last row: what comes after it is not in there.
+        """
 
         def work(tx: Transaction) -> dict[str, JSON]:
             return {
@@ -321,6 +326,7 @@ class Ledger:
                 "futures": [row for _, row in tx.scan("future/") if row["response"] is None],
                 "done": self._processed.dump(tx),
                 "marks": self._processed.marks(tx),
+                "events": last_number(tx),
             }
 
         return self._store.transact(work)
@@ -352,7 +358,7 @@ class Ledger:
         if message is not None and tx.get(f"file/{file.id}") is None:
             answer = self.futures.answer(tx, message, now)
             if answer is Answer.ACCEPTED:
-                self._answered(tx, message, of_file(file), now)
+                self._answered(message, of_file(file))
                 result.responses.append(message)
                 result.new.append(file.created_time)
             if answer in (Answer.ACCEPTED, Answer.DUPLICATE):
@@ -386,10 +392,9 @@ class Ledger:
         assert isinstance(verdict, Message)  # noqa: S101 - there is no other
         if not self.journal.holds(tx, number):
             return False
-        now = self._clock.time()
-        answer = self.futures.answer(tx, verdict, now)
+        answer = self.futures.answer(tx, verdict, self._clock.time())
         if answer is Answer.ACCEPTED:
-            self._answered(tx, verdict, None, now)
+            self._answered(verdict, None)
         if answer in (Answer.ACCEPTED, Answer.DUPLICATE):
             self.journal.drop(tx, number)
             self._over(tx, number, verdict)
@@ -404,12 +409,10 @@ class Ledger:
             self.events.happened("rejected", **of_rejection(why))
         return is_news
 
-    def _answered(self, tx: Transaction, message: Message, file: JSON, now: float) -> None:
+    def _answered(self, message: Message, file: JSON) -> None:
         """Write down that a response answers its future; its file, unless the log has told of that as seen."""
-        if self.events.is_kept:
-            seconds = now - (tx.get(f"future/{message.future_id}") or {"sent_at": now})["sent_at"]
-            shown = {} if file is None else {"file": file}
-            self.events.happened("answered", seconds=seconds, is_error=message.is_error, **shown, **of_message(message))
+        shown = {} if file is None else {"file": file}
+        self.events.happened("answered", is_error=message.is_error, **shown, **of_message(message))
 
     def _over(self, tx: Transaction, number: int, message: Message) -> None:
         self._processed.add_message(tx, number, message)
