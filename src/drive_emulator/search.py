@@ -187,16 +187,18 @@ def _parse_order(text: str) -> list[tuple[str, bool]]:
 
 def _after(keys: list[tuple[str, bool]], last: list[Any]) -> tuple[str, list[Any]]:
     """Return the condition of what sorts behind the last row."""
+    (first, descends), *_ = keys
+    # SQLite starts in an index of the first key at such a row, instead of passing over what earlier pages held.
+    start = f"{first} {'<=' if descends else '>='} ?"
     if len({descending for _, descending in keys}) == 1:
-        # SQLite starts in the index at such a row, instead of passing over what earlier pages held.
         names, marks = ", ".join(key for key, _ in keys), ", ".join("?" * len(keys))
-        return f"({names}) {'<' if keys[0][1] else '>'} ({marks})", last
+        return f"{start} AND ({names}) {'<' if descends else '>'} ({marks})", [last[0], *last]
     sql = "0"
     values: list[Any] = []
     for (key, descending), value in reversed(list(zip(keys, last, strict=True))):
         sql = f"({key} {'<' if descending else '>'} ? OR ({key} = ? AND {sql}))"
         values = [value, value, *values]
-    return sql, values
+    return f"{start} AND {sql}", [last[0], *values]
 
 
 def _write_token(last: list[Any], q: str, order_by: str) -> str:
