@@ -40,7 +40,7 @@ class Drive:
         self.access = Access(self.database, self.accounts, self.changes)
         self.files = Files(self.database, self.blobs, self.access, self.changes, self.clock)
         self.permissions = Permissions(self.database, self.accounts, self.access, self.clock)
-        self.search = Search(self.database, self.access, self.clock, self.behaviour)
+        self.search = Search(self.database, self.blobs, self.access, self.clock, self.behaviour)
         self.resources = Resources(self.database, self.accounts, self.access, self.behaviour)
         self.uploads = Uploads(self.database, self.blobs)
 

@@ -6,7 +6,7 @@ https://developers.google.com/workspace/drive/api/guides/ref-search-terms. What 
 * ``name =`` ignores the case of ASCII letters, as Drive was seen to do (rclone's Drive backend compares again
   for that reason); ``contains`` ignores case altogether.
 * ``name contains`` wants each of its words to begin some word of the name; words are runs of letters and digits.
-* ``fullText`` looks at names only, for whole words.
+* ``fullText`` looks for whole words in the name, the description and the content of what is text.
 * A bare boolean term (``sharedWithMe``) means that it is true. Keywords may be in any case, terms may not.
 * A time that a file lacks (``viewedByMeTime``) satisfies no comparison, ``!=`` included.
 """

@@ -56,9 +56,9 @@ def _beginnings(wanted: str) -> list[tuple[str, re.Pattern[str]]]:
     return [(word, re.compile(rf"(?<![^\W_]){re.escape(word)}")) for word in words(wanted)]
 
 
-def contains_words(name: str, wanted: str) -> bool:
-    """Whether the name has every word of ``wanted``; within double quotes, as one run of words."""
-    present, needed = words(name), words(wanted)
+def contains_words(text: str, wanted: str) -> bool:
+    """Whether the text has every word of ``wanted``; within double quotes, as one run of words."""
+    present, needed = words(text), words(wanted)
     stripped = wanted.strip()
     if len(stripped) >= 2 and stripped.startswith('"') and stripped.endswith('"'):
         width = len(needed)
@@ -92,7 +92,7 @@ def matches(expression: Expression, view: FileView) -> bool:
 
 def _matches_text(condition: TextCondition, view: FileView) -> bool:
     if condition.term == "fullText":
-        return contains_words(view.name, condition.value)
+        return contains_words(view.full_text, condition.value)
     if condition.term == "mimeType":
         if condition.operator == "contains":
             return condition.value in view.mime_type

@@ -1,9 +1,8 @@
 """Compile a query to a condition that SQLite can answer from its indexes.
 
 The condition stands after ``WHERE`` where ``file f`` is joined with ``view v`` of the account that asks (the tables are
-in ``storage.py``); the connection needs `register_functions`. What is too much to ask of it, the kind of a link
-(``visibility``), makes the condition wider than the query: every file that the query matches satisfies it, and
-`Query.matches` decides on those that do.
+in ``storage.py``); the connection needs `register_functions`, and two functions of a file's ID, ``visibility`` and
+``full_text``.
 """
 
 from __future__ import annotations
@@ -52,12 +51,8 @@ _TEXTS: Final = {
     ("mimeType", "contains"): "instr(f.mime_type, ?) > 0",
     ("mimeType", "="): "f.mime_type = ?",
     ("mimeType", "!="): "f.mime_type != ?",
-    ("fullText", "contains"): "contains_words(f.name, ?)",
+    ("fullText", "contains"): "contains_words(full_text(f.id), ?)",
 }
-_LINKED: Final = """(f.id IN (WITH RECURSIVE linked (id) AS (
-    SELECT file_id FROM permission WHERE type IN ('anyone', 'domain')
-    UNION SELECT child.id FROM linked JOIN file child ON child.parent = linked.id
-) SELECT id FROM linked))"""
 _CHUNK: Final = 64
 """Terms joined without brackets. SQLite bounds the depth of an expression, and a chain of n terms is n deep."""
 
@@ -69,12 +64,10 @@ class SqlCondition:
     Attributes:
         sql: The condition, bracketed where it must be: it may stand beside others in an ``AND``.
         params: Values of its placeholders, in order.
-        exact: Whether it is the query itself. If not, ask `Query.matches` of every row.
     """
 
     sql: str
     params: tuple[SqlValue, ...]
-    exact: bool = True
 
 
 def register_functions(connection: sqlite3.Connection) -> None:
@@ -91,39 +84,34 @@ def _natural_key(name: str) -> str:
 
 
 def compile_sql(query: Query) -> SqlCondition:
-    """Compile a bound query to a condition that no matching file fails."""
-    return _compile(query.expression, widen=True)
+    """Compile a bound query to a condition that matching files meet, and no others."""
+    return _compile(query.expression)
 
 
-def _compile(expression: Expression, *, widen: bool) -> SqlCondition:
-    """Compile; what SQL can't tell counts as true, or as false below an odd number of ``not``."""
+def _compile(expression: Expression) -> SqlCondition:
     match expression:
         case And(operands):
-            return _join(" AND ", "1", [_compile(operand, widen=widen) for operand in operands])
+            return _join(" AND ", "1", [_compile(operand) for operand in operands])
         case Or(operands):
-            return _join(" OR ", "0", _compile_any(operands, widen=widen))
+            return _join(" OR ", "0", _compile_any(operands))
         case Not(operand):
-            inner = _compile(operand, widen=not widen)
-            return SqlCondition(f"NOT ({inner.sql})", inner.params, inner.exact)
-        case VisibilityCondition(relation, visibility):
-            return _compile_visibility(relation, visibility, widen=widen)
+            inner = _compile(operand)
+            return SqlCondition(f"NOT ({inner.sql})", inner.params)
         case _:
             return _compile_condition(expression)
 
 
-def _compile_any(operands: tuple[Expression, ...], *, widen: bool) -> list[SqlCondition]:
+def _compile_any(operands: tuple[Expression, ...]) -> list[SqlCondition]:
     """Compile alternatives, all folders among them to one look-up: a query may name a hundred."""
     folders = [operand.member for operand in operands if isinstance(operand, Membership) and operand.term == "parents"]
     conditions = [
-        _compile(operand, widen=widen)
-        for operand in operands
-        if not (isinstance(operand, Membership) and operand.term == "parents")
+        _compile(operand) for operand in operands if not (isinstance(operand, Membership) and operand.term == "parents")
     ]
     return [_in_folders(folders), *conditions] if folders else conditions
 
 
 def _compile_condition(
-    condition: TextCondition | BooleanCondition | TimeCondition | Membership | HasProperty,
+    condition: TextCondition | BooleanCondition | TimeCondition | VisibilityCondition | Membership | HasProperty,
 ) -> SqlCondition:
     match condition:
         case Membership("parents", folder):
@@ -137,18 +125,10 @@ def _compile_condition(
         case TimeCondition(term, relation, moment):
             column = _TIMES[term]
             return SqlCondition(f"({column} IS NOT NULL AND {column} {relation} ?)", (_milliseconds(moment),))
+        case VisibilityCondition(relation, value):
+            return SqlCondition(f"visibility(f.id) {relation} ?", (value,))
         case HasProperty(term, key, value):
             return SqlCondition(f"has_property({_PROPERTIES[term]}, ?, ?)", (key, value))
-
-
-def _compile_visibility(relation: str, visibility: str, *, widen: bool) -> SqlCondition:
-    """Tell files with a link, their own or a folder's, from those without; which kind of link is not for SQL."""
-    if visibility == "limited":
-        return SqlCondition(_LINKED if relation == "!=" else f"NOT {_LINKED}", ())
-    # A file with a link may be either; one without is not of this visibility.
-    if relation == "=":
-        return SqlCondition(_LINKED if widen else "0", (), exact=False)
-    return SqlCondition("1" if widen else f"NOT {_LINKED}", (), exact=False)
 
 
 def _in_folders(folders: list[str]) -> SqlCondition:
@@ -173,4 +153,4 @@ def _join(separator: str, empty: str, conditions: list[SqlCondition]) -> SqlCond
     while len(sqls) > 1:
         sqls = [f"({separator.join(sqls[start : start + _CHUNK])})" for start in range(0, len(sqls), _CHUNK)]
     params = tuple(value for condition in conditions for value in condition.params)
-    return SqlCondition(sqls[0], params, all(condition.exact for condition in conditions))
+    return SqlCondition(sqls[0], params)

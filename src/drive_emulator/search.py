@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from drive_emulator.access import Access
-from drive_emulator.clock import EmulatorClock, to_datetime
+from drive_emulator.blobs import BlobStore
+from drive_emulator.clock import EmulatorClock
 from drive_emulator.errors import invalid, not_found
 from drive_emulator.feed_behaviour import FeedBehaviour
-from drive_emulator.model import APP_DATA, DRIVE, Account, File, View, rank
+from drive_emulator.model import APP_DATA, DRIVE, Account, File, View
 from drive_emulator.query import Query, QueryError, parse_query
 from drive_emulator.query_ast import And, Expression, Membership, Not, Or
 from drive_emulator.query_sql import SqlCondition, compile_sql
@@ -36,6 +37,10 @@ _ORDERS = {
     "viewedByMeTime": "IFNULL(v.viewed, 0)",
 }
 
+_TEXT = re.compile(r"text/|application/(json|xml|javascript)\b")
+_INDEXED = 1024 * 1024
+"""Bytes of a content that are searched."""
+
 NEWEST_FIRST = (_ORDERS["createdTime"], True)
 
 
@@ -47,87 +52,19 @@ class SearchPage:
     next_token: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A file as the account sees it, for :meth:`Query.matches`."""
-
-    file: File
-    view: View
-    access: Access
-
-    @property
-    def name(self) -> str:
-        return self.file.name
-
-    @property
-    def mime_type(self) -> str:
-        return self.file.mime_type
-
-    @property
-    def parents(self) -> Collection[str]:
-        return () if self.file.parent is None else (self.file.parent,)
-
-    @property
-    def owners(self) -> Collection[str]:
-        return (self.file.owner,)
-
-    @property
-    def writers(self) -> Collection[str]:
-        return [p.grantee for p in self.access.effective_permissions(self.file) if rank(p.role) >= rank("writer")]
-
-    @property
-    def readers(self) -> Collection[str]:
-        return [p.grantee for p in self.access.effective_permissions(self.file)]
-
-    @property
-    def trashed(self) -> bool:
-        return self.file.trashed
-
-    @property
-    def starred(self) -> bool:
-        return self.view.starred
-
-    @property
-    def shared_with_me(self) -> bool:
-        return self.view.shared_at is not None and self.view.role != "owner"
-
-    @property
-    def modified_time(self) -> datetime:
-        return to_datetime(self.file.modified)
-
-    @property
-    def created_time(self) -> datetime:
-        return to_datetime(self.file.created)
-
-    @property
-    def viewed_by_me_time(self) -> datetime | None:
-        return None if self.view.viewed is None else to_datetime(self.view.viewed)
-
-    @property
-    def properties(self) -> Mapping[str, str]:
-        return self.file.properties
-
-    @property
-    def app_properties(self) -> Mapping[str, str]:
-        return self.file.app_properties
-
-    @property
-    def visibility(self) -> str:
-        links = [p for p in self.access.effective_permissions(self.file) if p.type in ("anyone", "domain")]
-        if not links:
-            return "limited"
-        widest = next((p for p in links if p.type == "anyone"), links[0])
-        return widest.type + ("CanFind" if widest.discoverable else "WithLink")
-
-
 class Search:
     """Answers ``files.list``."""
 
-    def __init__(self, database: Database, access: Access, clock: EmulatorClock, behaviour: FeedBehaviour) -> None:
+    def __init__(
+        self, database: Database, blobs: BlobStore, access: Access, clock: EmulatorClock, behaviour: FeedBehaviour
+    ) -> None:
         self._database = database
         self._access = access
         self._clock = clock
         self._behaviour = behaviour
+        self._blobs = blobs
+        database.add_function("visibility", self._visibility)
+        database.add_function("full_text", self._full_text)
 
     def page(
         self,
@@ -153,7 +90,8 @@ class Search:
         after = None if token is None else _read_token(token, q, order_by, len(keys))
         found: list[tuple[File, View]] = []
         last: list[Any] = []
-        for row in self._rows(account, query, keys, after, spaces=spaces, limit=size + 1):
+        sql, values = self._statement(account, compile_sql(query), keys, after, spaces)
+        for row in self._database.iterate(f"{sql} LIMIT ?", *values, size + 1):
             if len(found) == size:
                 return SearchPage(found, _write_token(last, q, order_by))
             found.append((to_file(row[:FILE_WIDTH]), to_view(row[FILE_WIDTH : FILE_WIDTH + VIEW_WIDTH])))
@@ -173,24 +111,22 @@ class Search:
                 raise not_found("")
         return query
 
-    def _rows(
-        self,
-        account: Account,
-        query: Query,
-        keys: list[tuple[str, bool]],
-        after: list[Any] | None,
-        *,
-        spaces: Collection[str],
-        limit: int,
-    ) -> Iterator[tuple[Any, ...]]:
-        condition = compile_sql(query)
-        sql, values = self._statement(account, condition, keys, after, spaces)
-        if condition.exact:
-            yield from self._database.iterate(f"{sql} LIMIT ?", *values, limit)
-            return
-        for row in self._database.iterate(sql, *values):
-            if query.matches(_candidate(row, self._access)):
-                yield row
+    def _visibility(self, file_id: str) -> str:
+        """Tell by which kind of link a file is open, one for anyone before one for a domain; SQLite asks it."""
+        file = load_file(self._database, file_id)
+        permissions = () if file is None else self._access.effective_permissions(file)
+        links = sorted((p for p in permissions if p.type in ("anyone", "domain")), key=lambda link: link.type)
+        return links[0].type + ("CanFind" if links[0].discoverable else "WithLink") if links else "limited"
+
+    def _full_text(self, file_id: str) -> str:
+        """Return the words that a file is found by: of its name, its description and its content, if that is text."""
+        if (file := load_file(self._database, file_id)) is None:
+            return ""
+        texts = [file.name, file.settings.get("description") or ""]
+        if file.content is not None and _TEXT.match(file.mime_type):
+            content = self._blobs.read(file.content.blob, 0, min(file.content.size, _INDEXED))
+            texts.append(b"".join(content).decode("utf-8", "replace"))
+        return "\n".join(texts)
 
     def _statement(
         self,
@@ -225,10 +161,6 @@ class Search:
         return sql, values
 
 
-def _candidate(row: tuple[Any, ...], access: Access) -> _Candidate:
-    return _Candidate(to_file(row[:FILE_WIDTH]), to_view(row[FILE_WIDTH : FILE_WIDTH + VIEW_WIDTH]), access)
-
-
 def _folders(expression: Expression) -> Iterator[str]:
     """Yield the folders that the query names."""
     match expression:
@@ -255,16 +187,18 @@ def _parse_order(text: str) -> list[tuple[str, bool]]:
 
 def _after(keys: list[tuple[str, bool]], last: list[Any]) -> tuple[str, list[Any]]:
     """Return the condition of what sorts behind the last row."""
+    (first, descends), *_ = keys
+    # SQLite starts in an index of the first key at such a row, instead of passing over what earlier pages held.
+    start = f"{first} {'<=' if descends else '>='} ?"
     if len({descending for _, descending in keys}) == 1:
-        # SQLite starts in the index at such a row, instead of passing over what earlier pages held.
         names, marks = ", ".join(key for key, _ in keys), ", ".join("?" * len(keys))
-        return f"({names}) {'<' if keys[0][1] else '>'} ({marks})", last
+        return f"{start} AND ({names}) {'<' if descends else '>'} ({marks})", [last[0], *last]
     sql = "0"
     values: list[Any] = []
     for (key, descending), value in reversed(list(zip(keys, last, strict=True))):
         sql = f"({key} {'<' if descending else '>'} ? OR ({key} = ? AND {sql}))"
         values = [value, value, *values]
-    return sql, values
+    return f"{start} AND {sql}", [last[0], *values]
 
 
 def _write_token(last: list[Any], q: str, order_by: str) -> str:

@@ -147,6 +147,10 @@ class Database:
         """Run ``action`` after every transaction that was undone, such as forgetting what was read in it."""
         self._on_rollback.append(action)
 
+    def add_function(self, name: str, function: Callable[[str], str]) -> None:
+        """Let statements call a function of one text; it may ask the database, but not write."""
+        self._connection.create_function(name, 1, function)
+
     def row(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
         return row

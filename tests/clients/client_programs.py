@@ -9,6 +9,12 @@ from pathlib import Path
 
 Program = Callable[..., str]
 
+_JAVA = [
+    *("google-api-services-drive", "google-api-client", "google-api-client-jackson2", "google-http-client"),
+    *("google-http-client-jackson2", "google-oauth-client", "jackson-core", "guava", "httpclient", "httpcore"),
+    *("commons-logging", "commons-codec", "opencensus-api", "opencensus-contrib-http-util", "grpc-context"),
+]
+
 
 def program(name: str, environment: Mapping[str, str], *, where: Path | None = None) -> Program:
     """Return what runs a program to its end and returns what it printed."""
@@ -22,3 +28,8 @@ def program(name: str, environment: Mapping[str, str], *, where: Path | None = N
         return done.stdout.decode()
 
     return run
+
+
+def java_libraries() -> str:
+    """Return the class path of Java's Drive client and what it needs, as Debian packages them."""
+    return ":".join(f"/usr/share/java/{name}.jar" for name in _JAVA)

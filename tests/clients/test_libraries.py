@@ -9,7 +9,7 @@ import random
 from pathlib import Path
 
 import pytest
-from client_programs import program
+from client_programs import java_libraries, program
 
 from drive_emulator import DriveEmulator
 
@@ -28,11 +28,6 @@ SEEN = {
     "removed": [True],
     "shared": ["bob@example.com", "carol@example.com"],
 }
-JAVA = [
-    *("google-api-services-drive", "google-api-client", "google-api-client-jackson2", "google-http-client"),
-    *("google-http-client-jackson2", "google-oauth-client", "jackson-core", "guava", "httpclient", "httpcore"),
-    *("commons-logging", "commons-codec", "opencensus-api", "opencensus-contrib-http-util", "grpc-context"),
-]
 
 
 @pytest.fixture
@@ -49,7 +44,7 @@ def environment(google: DriveEmulator) -> dict[str, str]:
     return {**kept, "HTTPS_PROXY": google.proxy or "", "SSL_CERT_FILE": ca, "NODE_EXTRA_CA_CERTS": ca}
 
 
-def test_node_s_googleapis(google: DriveEmulator, at: list[str]) -> None:
+def test_node_s_client(google: DriveEmulator, at: list[str]) -> None:
     node = program("node", environment(google))
 
     assert json.loads(node(str(HERE / "steps.mjs"), str(HERE), *at)) == SEEN
@@ -71,7 +66,6 @@ def test_java_s_client(google: DriveEmulator, at: list[str], tmp_path: Path) -> 
     trust = [f"-Djavax.net.ssl.trustStore={trusted[0]}", "-Djavax.net.ssl.trustStorePassword=changeit"]
     through = ["-Dhttps.proxyHost=127.0.0.1", f"-Dhttps.proxyPort={proxy}"]
     java = program("java", environment(google))
-    libraries = ":".join(f"/usr/share/java/{name}.jar" for name in JAVA)
 
-    assert json.loads(java(*trust, *through, "-cp", libraries, str(HERE / "Steps.java"), *at)) == SEEN
+    assert json.loads(java(*trust, *through, "-cp", java_libraries(), str(HERE / "Steps.java"), *at)) == SEEN
     assert google.stats()["carol@example.com"]["uploads.put"]["calls"] == 5  # a session and its pieces for each upload

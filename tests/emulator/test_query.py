@@ -22,6 +22,7 @@ class File:
     owners: tuple[str, ...] = ("Ann@Example.com",)
     writers: tuple[str, ...] = ("Ann@Example.com", "bob@example.com")
     readers: tuple[str, ...] = ("Ann@Example.com", "bob@example.com", "cat@example.com")
+    full_text: str = "HelloWorld.txt and what is in it"
     trashed: bool = False
     starred: bool = False
     shared_with_me: bool = False
@@ -81,6 +82,7 @@ def ask(text, **attributes):
         ("fullText contains 'TXT helloworld'", {}, True),
         ("fullText contains '\"helloworld txt\"'", {}, True),
         ("fullText contains '\"txt helloworld\"'", {}, False),
+        ("fullText contains 'what'", {}, True),
         # types
         ("mimeType = 'text/plain'", {}, True),
         ("mimeType != 'text/plain'", {}, False),

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 from emulator_steps import ALICE, BOB, FILES, Raw, create, folder, found, refusal, share
+from googleapiclient.http import MediaInMemoryUpload
 
 from drive_emulator import DriveEmulator, search
 from drive_emulator.query import parse_query
@@ -201,3 +202,19 @@ def test_folders_names_and_times_are_looked_up_by_index(
     plan = [row[3] for row in drive.database.rows(f"EXPLAIN QUERY PLAN {sql}", *values)]
     assert any(index in step for step in plan), plan
     assert not any(step.startswith("SCAN") for step in plan), plan
+
+
+def test_the_full_text_is_that_of_name_description_and_content(alice: Any) -> None:
+    def upload(name: str, content: bytes, mime_type: str, **body: str) -> None:
+        media = MediaInMemoryUpload(content, mimetype=mime_type)
+        alice.files().create(body={"name": name, **body}, media_body=media).execute()
+
+    upload("letter", b"Dear Aunt, we have arrived.", "text/plain")
+    upload("long", b"padding " * 20_000 + b"needle", "application/json")
+    upload("picture", b"aunt", "image/png")
+    upload("plain", b"", "text/plain", description="From our aunt")
+
+    assert sorted(found(alice, "fullText contains 'aunt'")) == ["letter", "plain"]
+    assert found(alice, "fullText contains '\"have arrived\"'") == ["letter"]
+    assert found(alice, "fullText contains 'needle'") == ["long"]
+    assert found(alice, "fullText contains 'picture'") == ["picture"]

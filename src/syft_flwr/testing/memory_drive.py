@@ -56,6 +56,10 @@ class _File:
     visibility: str = "limited"
 
     @property
+    def full_text(self) -> str:
+        return self.name
+
+    @property
     def parents(self) -> tuple[str, ...]:
         return () if self.parent is None else (self.parent,)
 
