@@ -48,6 +48,8 @@ def status(
 
 def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str, str]]:
     """Return names and words of what there is to tell."""
+    from syft_flwr.drive.habits import Habits
+
     limits = [
         f"{limit:,} a {period}"
         for limit, period in (
@@ -66,6 +68,7 @@ def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str,
         ("to send", _count(state.spooled, "answer")),
         ("sent", f"{_count(state.awaited, 'request')} without an answer{_oldest(state.oldest_awaited_at, now)}"),
         ("answered", f"{_count(state.answered, 'answer')} not taken yet"),
+        *([("probe", "; ".join(found))] if (found := Habits.read(exam.directory).in_words()) else []),
         ("units", f"{spent} (Pacific time); budget: {' and '.join(limits) or 'none'}"),
     ]
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from syft_flwr.clock import DriveClock
 from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex
+from syft_flwr.drive.habits import Habits
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.exchange.announced import Announced
@@ -41,6 +42,7 @@ class Stores:
         bodies: Directory for message bodies.
         holder: This process's name in leases.
         is_alive: Tells whether the process behind a holder's name still lives.
+        habits: What a probe has found of this account's Drive.
     """
 
     ledger: StateStore
@@ -48,6 +50,7 @@ class Stores:
     bodies: Path
     holder: str
     is_alive: Callable[[str], bool]
+    habits: Habits = field(default_factory=Habits)
 
 
 def assemble(
@@ -119,6 +122,7 @@ def assemble(
             disposables=Disposables(ledger, settings, clock),
             announced=Announced(gateway, ids.take),
             pool=executor,
+            habits=stores.habits,
             observes=observes,
         )
         return Engine(
