@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from drive_emulator.server import EmulatorServer
 
 _DESCRIPTION = """\
-Serve a local Google Drive: the v3 API for any number of accounts, until Ctrl-C or SIGTERM.
+Serve a local Google Drive, API v3, for any number of accounts, until Ctrl-C or
+SIGTERM.
 An account's bearer token is its e-mail address, unless there are token files.
 Clients that know the variable find it by DRIVE_EMULATOR_HOST=127.0.0.1:PORT."""
 

@@ -14,7 +14,7 @@ from test_owner import ME, Owner, message
 
 from syft_flwr.errors import FlowerError, StateError
 from syft_flwr.flower._compat import Message, RecordDict
-from syft_flwr.flower.codec import Stamp, encode, encode_stamp
+from syft_flwr.flower.codec import ObjectReference, Stamp, encode, encode_stamp
 from syft_flwr.flower.node import node_id
 from syft_flwr.flower.run_store import RunStore, RunTag
 
@@ -111,6 +111,25 @@ def test_the_store_takes_run_ids_only(run_id: Any, tmp_path: Path) -> None:
 def test_a_run_config_of_anything_but_plain_values_is_no_message(value: Any, owner: Owner) -> None:
     with pytest.raises(FlowerError):
         owner.send(claiming(created_at=NOW), Stamp(run_started=NOW, run_config={"lr": value}))
+    assert next_run_works(owner)
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        [ObjectReference(0, "ab" * 32, 2**40, "f" * 33)],
+        [ObjectReference(place, "ab" * 32, 2**30, "f" * 33) for place in range(3)],
+        [ObjectReference(0, "ab" * 32, 9, "f" * 33)] * 2,
+        [ObjectReference(10**9, "ab" * 32, 9, "f" * 33)],
+        [ObjectReference(0, "../../../x", 9, "f" * 33)],
+        [ObjectReference(0, "ab" * 32, -9, "f" * 33)],
+        [ObjectReference(0, "ab" * 32, 9, "../../about?x=")],
+    ],
+    ids=["a terabyte", "three gigabytes", "one place", "far away", "a path", "less than nothing", "another request"],
+)
+def test_references_to_arrays_that_make_no_sense_are_no_message(objects: list[ObjectReference], owner: Owner) -> None:
+    with pytest.raises(FlowerError):
+        owner.send(claiming(created_at=NOW), Stamp(run_started=NOW, objects=objects))
     assert next_run_works(owner)
 
 

@@ -18,6 +18,7 @@ from syft_flwr.feed.event_text import describe, to_json
 from syft_flwr.feed.streams import Streams
 from syft_flwr.flower._compat import Error, Message, RecordDict
 from syft_flwr.flower.codec import Stamp, decode, encode
+from syft_flwr.flower.recorder import Recorder
 from syft_flwr.flower.replies import read_reply
 from syft_flwr.models import Change, DriveFile, FeedError, Rejection, RejectionReason
 from syft_flwr.printable import printable, printable_error, printable_traceback
@@ -140,3 +141,12 @@ def test_a_peer_learns_of_an_error_no_more_than_its_owner_shares(drive: DriveEmu
     assert_quiet(told["quiet"])
     assert "Traceback" in told["open"]
     assert_quiet(told["open"].replace("\n", ""))
+
+
+def test_the_name_of_a_metric_is_quiet_in_the_result() -> None:
+    recorder = Recorder()
+    recorder.note(1, "train", {HOSTILE: 1.0})
+    [row] = recorder.rounds()
+    [name] = row["train"]
+    assert_quiet(name)
+    assert name.startswith("ok\\x1b[2J")

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from accounts import DO, DS
+from accounts import DO, DS, calls
 from syft_flwr.cli import checks_drive, probe
+from syft_flwr.cli.account import account_of
 from syft_flwr.cli.main import app
+from syft_flwr.drive.habits import Habits
+from syft_flwr.runtime import DriveRuntime
 from syft_flwr.testing import DriveEmulator
 
 
@@ -51,6 +54,30 @@ def test_a_drive_that_behaves_otherwise_is_told(drive: DriveEmulator) -> None:
         found = answers("--with", DS)
     assert found["does the feed of an account with which its folder is shared show a new file?"] == "not"
     assert found["are the file's properties visible to it?"] == "yes"
+
+
+def test_what_a_probe_learns_is_kept_for_both_accounts_and_told(drive: DriveEmulator) -> None:
+    with drive.behaviour(foreign_children="omitted"):
+        done = ask("--with", DS)
+    for email in (DO, DS):
+        assert f"kept for {email}, in processes from now on: messages are found by sweeps" in done.stdout
+        habits = Habits.read(account_of(email).directory)
+        assert not habits.feed_tells_of_others
+        assert habits.token_tells
+        told = CliRunner().invoke(app, ["status", "--email", email]).output
+        assert "probe       messages are found by sweeps" in told
+    again = ask("--with", DS)
+    assert f"kept for {DO}, in processes from now on: Drive behaves as is believed without a probe" in again.stdout
+    assert Habits.read(account_of(DO).directory).feed_tells_of_others
+
+
+def test_a_runtime_goes_by_what_a_probe_has_found(drive: DriveEmulator) -> None:
+    Habits(token_tells=False).keep(account_of(DO).directory)
+    with DriveRuntime.open(DO) as runtime:
+        for _ in range(3):
+            runtime.poll_once()
+    assert calls(drive, DO).count("changes.list") == 3
+    assert calls(drive, DO).count("changes.getStartPageToken") == 1, "the one that begins"
 
 
 def test_nothing_is_done_without_consent(drive: DriveEmulator) -> None:

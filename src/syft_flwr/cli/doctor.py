@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,6 +59,7 @@ def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) ->
     with errors_end_the_command(), ExitStack() as stack:
         from syft_flwr.cli.account import account_of, connected
         from syft_flwr.cli.probe import COST, probe
+        from syft_flwr.drive.habits import Habits
         from syft_flwr.errors import ConfigurationError
         from syft_flwr.wire import same_address
 
@@ -73,11 +73,19 @@ def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) ->
         question = f"Write some files into the Drive of {names}, delete them again, and spend up to {COST:,} units?"
         if not yes and not typer.confirm(question, err=True):
             raise ConfigurationError("nothing was asked")
-        answers = []
+        answers: list[dict[str, str]] = []
+        learned: dict[str, bool | float] = {}
         for answer in probe(*gateways):
-            answers.append(asdict(answer))
+            answers.append({"question": answer.question, "answer": answer.answer})
+            learned |= answer.learned
             if not as_json:
                 typer.echo(f"{answer.question} {answer.answer}")
+        for exam in exams:
+            habits = Habits.read(exam.directory).learned(learned)
+            habits.keep(exam.directory)
+            if not as_json:
+                kept = "; ".join(habits.in_words()) or "Drive behaves as is believed without a probe"
+                typer.echo(f"kept for {exam.email}, in processes from now on: {kept}")
         if as_json:
             typer.echo(json.dumps(answers))
 

@@ -21,6 +21,7 @@ from syft_flwr.cli.edit_recording import edit_recording
 from syft_flwr.cli.emulator import emulator
 from syft_flwr.cli.login import login, logout
 from syft_flwr.cli.peers import peers
+from syft_flwr.cli.plain_help import PlainCommand, PlainHelp
 from syft_flwr.cli.quota import quota
 from syft_flwr.cli.record import record
 from syft_flwr.cli.replay import replay
@@ -41,7 +42,7 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class Commands(TyperGroup):
+class Commands(PlainHelp, TyperGroup):
     """Takes ``-v`` and ``-vv`` also behind a command's name, where people put them; ``--json`` goes for logs, too."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -63,6 +64,7 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # locals may hold data and tokens
+    rich_markup_mode=None,
 )
 
 # The modules of the commands import nothing heavy before they run: --help must answer at once.
@@ -83,16 +85,17 @@ commands = (
     clean,
 )
 for command in commands:
-    app.command()(command)
+    app.command(cls=PlainCommand)(command)
 app.add_typer(peers, name="peers", cls=Commands)
 app.add_typer(runs, name="runs", cls=Commands)
 # The emulator is a package of its own and reads its own options.
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(
-    emulator
-)
+app.command(
+    cls=PlainCommand,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)(emulator)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def version() -> None:
     """Show the version."""
     from importlib.metadata import version as of

@@ -10,11 +10,16 @@ import typer
 
 from syft_flwr.cli.options import EmailOption, YesOption
 from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.plain_help import PlainCommand
 
 if TYPE_CHECKING:
     from syft_flwr.drive.peers import Inbox
 
-peers = typer.Typer(invoke_without_command=True, help="List, add or remove those with whom an account has inboxes.")
+peers = typer.Typer(
+    rich_markup_mode=None,
+    invoke_without_command=True,
+    help="List, add or remove those with whom an account has inboxes.",
+)
 
 PeerArgument = Annotated[str, typer.Argument(help="The other account's address.", metavar="PEER", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="A JSON list on stdout.")]
@@ -29,7 +34,7 @@ def main(context: typer.Context, email: EmailOption = None, as_json: JsonOption 
         raise typer.BadParameter(f"put it behind {context.invoked_subcommand}", param_hint="--email and --json")
 
 
-@peers.command("list")
+@peers.command("list", cls=PlainCommand)
 def show(email: EmailOption = None, as_json: JsonOption = False) -> None:
     """List the peers, and whether both sides can write."""
     with errors_end_the_command():
@@ -49,7 +54,7 @@ def show(email: EmailOption = None, as_json: JsonOption = False) -> None:
             typer.echo("no inbox with anybody; the first message makes them, or: syft-flwr peers add PEER --app APP")
 
 
-@peers.command()
+@peers.command(cls=PlainCommand)
 def add(
     peer: PeerArgument,
     app: Annotated[str, typer.Option(help="The app, such as flwr/diabetes.", show_default=False)],
@@ -72,7 +77,7 @@ def add(
         typer.echo(f"{me} and {peer} have inboxes for {app}")
 
 
-@peers.command()
+@peers.command(cls=PlainCommand)
 def remove(
     peer: PeerArgument,
     email: EmailOption = None,

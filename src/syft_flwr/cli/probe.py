@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from syft_flwr.cli.checks_drive import FEED_PATIENCE, wait_for_change
 from syft_flwr.drive.gateway import HttpDriveGateway
@@ -21,10 +21,14 @@ _PAUSE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Drive was found to do."""
+    """What Drive was found to do; ``learned`` are the fields of :class:`~syft_flwr.drive.habits.Habits` that it tells.
+
+    What it tells of two accounts, it tells of both.
+    """
 
     question: str
     answer: str
+    learned: Mapping[str, bool | float] = field(default_factory=dict)
 
 
 def probe(mine: HttpDriveGateway, theirs: HttpDriveGateway | None = None) -> Iterator[Answer]:
@@ -59,14 +63,17 @@ def _start_token_rests(gateway: HttpDriveGateway) -> Answer:
     before = gateway.get_start_page_token()
     time.sleep(_PAUSE)
     rests = before == gateway.get_start_page_token()
-    return Answer(f"does the start token stand still for {_PAUSE:g} s in which nothing happens?", _yes(rests))
+    question = f"does the start token stand still for {_PAUSE:g} s in which nothing happens?"
+    return Answer(question, _yes(rests), {"token_tells": rests})
 
 
 def _own_feed(gateway: HttpDriveGateway, folder: str) -> Iterator[Answer]:
     token = gateway.get_start_page_token()
     file_id = _upload(gateway, folder)
     moved = token != gateway.get_start_page_token()
-    yield Answer("has the start token moved right after an upload?", _yes(moved))
+    yield Answer(
+        "has the start token moved right after an upload?", _yes(moved), {} if moved else {"token_tells": False}
+    )
     yield from _told_of_change("the account's own feed", wait_for_change(gateway, token, file_id))
 
 
@@ -82,7 +89,8 @@ def _grouped_parents(gateway: HttpDriveGateway, left: str, right: str) -> Answer
     wanted = {_upload(gateway, folder) for folder in (left, right)}
     query = f"({quote(left)} in parents or {quote(right)} in parents) and trashed = false"
     found = {file.id for file in gateway.list_files(query)}
-    return Answer("does one query over two parents find the files of both?", _yes(wanted <= found))
+    both = wanted <= found
+    return Answer("does one query over two parents find the files of both?", _yes(both), {"groups_parents": both})
 
 
 def _foreign_feed(mine: HttpDriveGateway, theirs: HttpDriveGateway, root: str, folder: str) -> Iterator[Answer]:
@@ -91,10 +99,13 @@ def _foreign_feed(mine: HttpDriveGateway, theirs: HttpDriveGateway, root: str, f
     token = theirs.get_start_page_token()
     file_id = _upload(mine, folder)
     seen = wait_for_change(theirs, token, file_id)
-    yield from _told_of_change("the feed of an account with which its folder is shared", seen)
+    for answer in _told_of_change("the feed of an account with which its folder is shared", seen):
+        learned = {"feed_tells_of_others": seen is not None, "feed_delay": 0.0 if seen is None else seen[0]}
+        yield replace(answer, learned=learned)
     file = next((each for each in theirs.list_files(f"{quote(folder)} in parents") if each.id == file_id), None)
     yield Answer("does that account's listing show the file at once?", _yes(file is not None))
-    yield Answer("are the file's properties visible to it?", _yes(_has_properties(file)))
+    visible = _has_properties(file)
+    yield Answer("are the file's properties visible to it?", _yes(visible), {"shows_properties": visible})
     yield Answer("are the owner's address and ID visible to it?", _yes(file is not None and _is_attested(file)))
 
 

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.output import duration, errors_end_the_command
+from syft_flwr.cli.plain_help import PlainCommand
 
 if TYPE_CHECKING:
     from syft_flwr.flower.runs import RunStatus
 
-runs = typer.Typer(no_args_is_help=True, help="List an aggregator's runs, look at one, or stop it. Drive is not asked.")
+runs = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="List an aggregator's runs, look at one, or stop it. Drive is not asked.",
+)
 
 DirOption = Annotated[Path, typer.Option("--dir", help="Directory that has the runs' directories.", file_okay=False)]
 RunArgument = Annotated[
@@ -26,7 +31,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout; times 
 _RUNS = Path("runs")
 
 
-@runs.command("list")
+@runs.command("list", cls=PlainCommand)
 def list_runs(directory: DirOption = _RUNS, as_json: JsonOption = False) -> None:
     """List runs, the latest first, and how they stand."""
     with errors_end_the_command():
@@ -42,7 +47,7 @@ def list_runs(directory: DirOption = _RUNS, as_json: JsonOption = False) -> None
             typer.echo(f"no runs in {directory}")
 
 
-@runs.command()
+@runs.command(cls=PlainCommand)
 def show(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOption = False) -> None:
     """Show how a run stands: its round, its metrics, and what each data owner does since when."""
     with errors_end_the_command():
@@ -65,7 +70,7 @@ def show(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOptio
             Console(highlight=False, soft_wrap=True).print(metrics_table(status.to_json()["rounds"]))
 
 
-@runs.command()
+@runs.command(cls=PlainCommand)
 def log(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOption = False) -> None:
     """Print what happened in a run; with --json all events, one on a line."""
     with errors_end_the_command():
@@ -79,7 +84,7 @@ def log(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOption
                 typer.echo(f"{time.strftime('%F %T', time.localtime(fields['time']))} {line}")
 
 
-@runs.command()
+@runs.command(cls=PlainCommand)
 def stop(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOption = False) -> None:
     """Stop a run, as Ctrl-C does: its data owners are told, and what there is of its result is saved."""
     with errors_end_the_command():

@@ -48,6 +48,8 @@ def status(
 
 def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str, str]]:
     """Return names and words of what there is to tell."""
+    from syft_flwr.drive.habits import Habits
+
     limits = [
         f"{limit:,} a {period}"
         for limit, period in (
@@ -67,6 +69,7 @@ def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str,
         ("sent", f"{_count(state.awaited, 'request')} without an answer{_oldest(state.oldest_awaited_at, now)}"),
         ("answered", f"{_count(state.answered, 'answer')} not taken yet"),
         ("last hour", _lately(state, now)),
+        *([("probe", "; ".join(found))] if (found := Habits.read(exam.directory).in_words()) else []),
         ("units", f"{spent} (Pacific time); budget: {' and '.join(limits) or 'none'}"),
     ]
 

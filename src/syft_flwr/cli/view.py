@@ -146,7 +146,7 @@ def bill_table(bills: Mapping[str, Mapping[str, Any]]) -> Table:
         columns = {f"{len(owners)} owners": [bills[account] for account in owners], aggregator: [bills[aggregator]]}
     methods = sorted({method for bill in bills.values() for method in bill["methods"]})
     table = Table(title="Quota bill: calls (units)", title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
-    table.add_column("method", overflow="fold")
+    table.add_column("method", overflow="ellipsis", no_wrap=True)
     for name in (*columns, "all"):
         table.add_column(name, justify="right")
     groups = [*columns.values(), list(bills.values())]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from syft_flwr.clock import DriveClock
 from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex, Location
+from syft_flwr.drive.habits import Habits
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.drive.quota import METHOD_UNITS
@@ -38,6 +39,7 @@ class Parts:
     Attributes:
         me: The account's address.
         pool: Runs all transfers, and nothing of users'.
+        habits: What a probe has found of Drive.
         observes: Whether messages are only shown, since other processes of the account take them.
     """
 
@@ -57,6 +59,7 @@ class Parts:
     disposables: Disposables
     announced: Announced
     pool: Executor
+    habits: Habits = field(default_factory=Habits)
     observes: bool = False
 
     def write(
@@ -88,7 +91,7 @@ class Parts:
         if isinstance(body, Path) and body.stat().st_size <= LARGEST:
             body = body.read_bytes()
         inlined: list[dict[str, str]] = []
-        if isinstance(body, bytes) and self.settings.inline_bodies:
+        if isinstance(body, bytes) and self.settings.inline_bodies and self.habits.shows_properties:
             inlined = to_properties(body, files=MOST_FILES if spread else 1)
         more: list[str] = []
         for further in inlined[1:]:

@@ -31,12 +31,23 @@ class Peek:
         distrusted_until: Unix time in seconds before which peeking stays off, from an earlier run.
         listed_at: When an earlier run listed last.
         polls: How many polls there were since.
+        tells: Whether the start token was not found to move of itself, or late.
+        delay: Seconds by which the feed was found to trail.
     """
 
     def __init__(
-        self, name: str, distrusted_until: float = 0.0, listed_at: float = float("-inf"), polls: int = 0
+        self,
+        name: str,
+        distrusted_until: float = 0.0,
+        listed_at: float = float("-inf"),
+        polls: int = 0,
+        *,
+        tells: bool = True,
+        delay: float = 0.0,
     ) -> None:
         self._name = name
+        self._tells = tells
+        self._lag = max(_LAG, 2 * delay)
         self.polls = polls
         """Polls since the last one that listed."""
         self.distrusted_until = distrusted_until
@@ -52,7 +63,7 @@ class Peek:
         since = now - self.listed_at
         seldom = since > _APART * (self.polls + 1) and self.polls < _POLLS and since < _DAY
         may_wait = since < LIST_EVERY or seldom
-        return may_wait and drive_time >= self.distrusted_until
+        return self._tells and may_wait and drive_time >= self.distrusted_until
 
     def denies(self, ours: str, start_token: str, drive_time: float) -> bool:
         """Take the start token; tell whether it says that nothing is new."""
@@ -73,7 +84,7 @@ class Peek:
         """
         self.listed_at, self.polls = now, 0
         self._wolves = self._wolves + 1 if asked and not times else 0
-        if any(time < self._denied_at - _LAG for time in times):
+        if any(time < self._denied_at - self._lag for time in times):
             self._denials += 1
         if self._wolves < _WOLVES and self._denials < _DENIALS:
             return False

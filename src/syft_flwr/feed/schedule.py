@@ -79,10 +79,12 @@ class SweepSchedule:
 
     Args:
         base: Pause between sweeps to begin with.
+        feed_tells_of_others: Where the feed was found not to, sweeps are the only way, and come every ``base`` seconds.
     """
 
-    def __init__(self, base: float) -> None:
+    def __init__(self, base: float, *, feed_tells_of_others: bool = True) -> None:
         self._base = base
+        self._longest, self._most_polls = (_LONGEST_SWEEP, _MOST_POLLS) if feed_tells_of_others else (1.0, 1.0)
         self.pace = Pace(base)
         self._last = float("-inf")
         self._next = 0.0
@@ -105,9 +107,9 @@ class SweepSchedule:
         self._full_at = now
         if pace is not None:
             self.pace, self._full_next = pace, not 0 < pace.since_full < _FULL_EVERY
-        longest = self._base * _LONGEST_SWEEP
+        longest = self._base * self._longest
         if pace is not None and pace.step > 1.0:  # the last ones missed nothing
-            self.pace = pace._replace(interval=longest)
+            self.pace = pace._replace(interval=longest, step=min(pace.step, self._most_polls))
         self._last = now + last
         self._next = now + max(0.0, (self.pace.interval if pace else longest) + last)
 
@@ -185,8 +187,8 @@ class SweepSchedule:
             if missed:
                 self._quicken()
             else:
-                longer = min(self.pace.interval * 1.5, self._base * _LONGEST_SWEEP)
-                self.pace = self.pace._replace(interval=longer, step=min(self.pace.step * 2, _MOST_POLLS))
+                longer = min(self.pace.interval * 1.5, self._base * self._longest)
+                self.pace = self.pace._replace(interval=longer, step=min(self.pace.step * 2, self._most_polls))
             self._next = now + self.pace.interval
         self._unproven = {
             root: (at, delay) if at > now else (now + delay * 2, delay * 2)

@@ -18,7 +18,6 @@ from syft_flwr.ports import DriveGateway
 
 _log = logging.getLogger(__name__)
 
-_PARENTS_PER_QUERY = 100
 _ASKED_SINGLY = 2
 """Folders that a full sweep asks singly, at most."""
 _FEW = 1_000
@@ -34,6 +33,7 @@ class Sweeper:
         finder: Finds others.
         me: The account's address.
         is_genuine: Tells whether an inbox is what its name says; others are looked at once.
+        parents_per_query: How many folders one list may name.
     """
 
     def __init__(
@@ -44,7 +44,9 @@ class Sweeper:
         me: str,
         *,
         is_genuine: Callable[[Location], bool],
+        parents_per_query: int,
     ) -> None:
+        self._per_query = parents_per_query
         self._gateway = gateway
         self._index = index
         self._finder = finder
@@ -69,7 +71,7 @@ class Sweeper:
         """
         self._index.retry_invisible()
         self._finder.find(names, since=since)
-        for chunk in _chunks(sorted(self._index.childless(wire.RPC_FOLDER)), _PARENTS_PER_QUERY):
+        for chunk in _chunks(sorted(self._index.childless(wire.RPC_FOLDER)), self._per_query):
             self._index.add(list(self._subfolders(chunk)))
 
     def messages(self, marks: dict[str, str], until: float) -> Iterator[DriveFile]:
@@ -88,10 +90,14 @@ class Sweeper:
         foreign = {place.folder_id for place in places if not self._is_genuine(place)}
         folders = sorted({place.folder_id for place in places} - (foreign & self._foreign))
         brought: set[str] = set()
+        if self._per_query == 1:
+            yield from self._one_by_one(folders, marks, until, besides=foreign & self._foreign)
+            self._foreign = foreign
+            return
         if len(folders) <= _ASKED_SINGLY:
             self._asked_singly.difference_update(folders)
         else:
-            for chunk in _chunks(folders, _PARENTS_PER_QUERY):
+            for chunk in _chunks(folders, self._per_query):
                 for file in self._in_folders(chunk, marks, until):
                     brought.update(file.parents)
                     yield file
@@ -104,6 +110,16 @@ class Sweeper:
             self._asked_singly.add(folder)
         self._foreign = foreign
 
+    def _one_by_one(
+        self, folders: Sequence[str], marks: dict[str, str], until: float, *, besides: AbstractSet[str]
+    ) -> Iterator[DriveFile]:
+        """List what others own without naming folders, or else each folder by itself."""
+        if self._has_few:
+            yield from self._anywhere(until, besides=besides)
+        if not self._has_few:
+            for folder in folders:
+                yield from self._in_folders([folder], marks, until)
+
     def _anywhere(self, until: float, *, besides: AbstractSet[str]) -> Iterator[DriveFile]:
         """List what others own, if that is no more than a page."""
         listed = self._gateway.list_files(f"trashed = false and {self._by_others(until)}", oldest_first=True)
@@ -114,7 +130,7 @@ class Sweeper:
     def own_replies(self) -> Iterator[tuple[DriveFile, Location]]:
         """List this account's own message files, and where they lie: in every known inbox of somebody else."""
         outgoing = {location.folder_id: location for location in self._index.endpoints(outgoing=True)}
-        for chunk in _chunks(sorted(outgoing), _PARENTS_PER_QUERY):
+        for chunk in _chunks(sorted(outgoing), self._per_query):
             for file in self._list_in(
                 chunk, f"{quote(self._me)} in owners", lambda folder: f"{quote(folder)} in parents"
             ):

@@ -33,6 +33,7 @@ from syft_flwr.flower.plain_state import StrategyState, freeze
 from syft_flwr.flower.playback import CONFIGS, Playback
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.screening import Outline, outline, sift, without_culprit
+from syft_flwr.printable import printable_data
 
 
 class Recorder:
@@ -77,9 +78,9 @@ class Recorder:
         return path
 
     def rounds(self) -> list[dict[str, Any]]:
-        """Return the metrics of each round; ``start`` is 2 for those of a second strategy that the app starts."""
+        """Return the metrics of each round, their names printable; ``start`` is 2 for a second strategy's."""
         return [
-            {**({"start": start} if start > 1 else {}), "round": number, **self._metrics[start, number]}
+            {**({"start": start} if start > 1 else {}), "round": number, **printable_data(self._metrics[start, number])}
             for start, number in sorted(self._metrics)
         ]
 

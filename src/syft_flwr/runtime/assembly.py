@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from syft_flwr.clock import DriveClock
 from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex
+from syft_flwr.drive.habits import Habits
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.exchange.announced import Announced
@@ -43,6 +44,7 @@ class Stores:
         holder: This process's name in leases.
         is_alive: Tells whether the process behind a holder's name still lives.
         keep_events: How many rows of the event log to keep.
+        habits: What a probe has found of this account's Drive.
     """
 
     ledger: StateStore
@@ -51,6 +53,7 @@ class Stores:
     holder: str
     is_alive: Callable[[str], bool]
     keep_events: int = KEPT
+    habits: Habits = field(default_factory=Habits)
 
 
 def assemble(
@@ -124,6 +127,7 @@ def assemble(
             disposables=Disposables(ledger, settings, clock),
             announced=Announced(gateway, ids.take),
             pool=executor,
+            habits=stores.habits,
             observes=observes,
         )
         return Engine(

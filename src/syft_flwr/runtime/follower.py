@@ -60,7 +60,9 @@ class Follower:
         self._responses = responses
         self._deletions = deletions
         self._url = url
-        self._schedule = SweepSchedule(parts.settings.sweep_interval)
+        self._schedule = SweepSchedule(
+            parts.settings.sweep_interval, feed_tells_of_others=parts.habits.feed_tells_of_others
+        )
         self._intake = Intake(
             parts, dispatch=dispatch, responses=responses, deletions=deletions, schedule=self._schedule
         )
@@ -273,7 +275,14 @@ class Follower:
         self._intake.begin(wire.timestamp(self._parts.clock.time()), is_new=self._is_new)
         rhythm = {} if self._is_new else ledger.rhythm()
         listed_at = rhythm.get("listed_at", 0.0) - self._parts.clock.time() + self._now()
-        self._peek = Peek(self._parts.me, ledger.start_token_distrusted_until(), listed_at, rhythm.get("peeks", 0))
+        self._peek = Peek(
+            self._parts.me,
+            ledger.start_token_distrusted_until(),
+            listed_at,
+            rhythm.get("peeks", 0),
+            tells=self._parts.habits.token_tells,
+            delay=self._parts.habits.feed_delay,
+        )
         pace = Pace(*rhythm["sweeps"]) if rhythm else None
         if not self._is_new:
             self.sweeps.resume(ledger.swept_at())

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from syft_flwr.clock import SystemClock
+from syft_flwr.drive.habits import Habits
 from syft_flwr.errors import ConfigurationError, RecordingError, StateError, SyftFlwrError
 from syft_flwr.private import make_private_directory
 from syft_flwr.recording import GatewayTap
@@ -179,7 +180,9 @@ def _open_on_disk(address: str, endpoint: Endpoint, directory: Path, settings: S
         stack.callback(ledger.close)
         folders = DiskStore(directory / "folders")
         stack.callback(folders.close)
-        stores = Stores(ledger, folders, directory / "bodies", holder.id, partial(is_alive, directory / "holders"))
+        alive = partial(is_alive, directory / "holders")
+        habits = Habits.read(directory)
+        stores = Stores(ledger, folders, directory / "bodies", holder.id, alive, habits=habits)
         return _assemble(address, endpoint, directory, stores, settings, stack=stack, transfers=SharedTap(directory))
 
 

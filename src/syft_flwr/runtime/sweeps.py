@@ -18,6 +18,7 @@ from syft_flwr.runtime.intake import Intake
 
 _log = logging.getLogger(__name__)
 
+_PARENTS_PER_QUERY = 100
 _FEED_LAG = 10.0
 """Seconds by which an entry of the feed may ordinarily trail the write."""
 
@@ -41,7 +42,14 @@ class Sweeps:
         self._intake = intake
         self._deletions = deletions
         self._schedule = schedule
-        self._sweeper = Sweeper(parts.gateway, parts.folders, parts.finder, parts.me, is_genuine=parts.vouches_for)
+        self._sweeper = Sweeper(
+            parts.gateway,
+            parts.folders,
+            parts.finder,
+            parts.me,
+            is_genuine=parts.vouches_for,
+            parents_per_query=_PARENTS_PER_QUERY if parts.habits.groups_parents else 1,
+        )
         self._folders_version = -1
         self._swept_at: float | None = None
         """When the last sweep began, on Drive's clock."""

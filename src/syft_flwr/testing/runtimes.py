@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from syft_flwr.drive.habits import Habits
 from syft_flwr.drive.quota import QuotaMeter
 from syft_flwr.exchange.lane import Lane
 from syft_flwr.exchange.synchronous import SynchronousExecutor, SynchronousLane
@@ -23,12 +24,16 @@ class MemoryState:
 
     Args:
         directory: Where the bodies go.
+
+    Attributes:
+        habits: What a probe has found of the account's Drive.
     """
 
     def __init__(self, directory: Path) -> None:
         self.ledger = MemoryStore()
         self.folders = MemoryStore()
         self.bodies = directory / "bodies"
+        self.habits = Habits()
         self.runs = 0
         self.alive: set[str] = set()
 
@@ -72,7 +77,14 @@ def runtime_on(
     engine = assemble(
         email,
         gateway,
-        Stores(_KeptStore(state.ledger), _KeptStore(state.folders), state.bodies, holder, state.alive.__contains__),
+        Stores(
+            _KeptStore(state.ledger),
+            _KeptStore(state.folders),
+            state.bodies,
+            holder,
+            state.alive.__contains__,
+            state.habits,
+        ),
         settings=Settings(**settings),
         clock=clock,
         rng=random.Random(0),  # noqa: S311 - jitter that is the same in each run

@@ -1,0 +1,38 @@
+"""Help in plain text: typer's tables cut the names of options at 80 columns."""
+
+from __future__ import annotations
+
+import inspect
+from typing import get_type_hints
+
+import click
+from typer.core import TyperCommand
+from typer.models import ArgumentInfo
+
+
+class PlainHelp(click.Command):
+    """Writes help without tables, and tells of each command in whole sentences where a group lists them."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self._restore_help_of_arguments()
+        super().format_help(ctx, formatter)
+        formatter.buffer[:] = [text.replace("\\[", "[") for text in formatter.buffer]  # typer's, for an export to HTML
+
+    def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Leave them to typer, which lists them too."""
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        del limit
+        return " ".join((self.help or "").partition("\n\n")[0].split())
+
+    def _restore_help_of_arguments(self) -> None:
+        """Set the arguments' help again: click 8.5 forgets what typer has set before."""
+        hints = get_type_hints(inspect.unwrap(self.callback), include_extras=True) if self.callback else {}
+        for parameter in self.params:
+            for info in getattr(hints.get(parameter.name or ""), "__metadata__", ()):
+                if isinstance(info, ArgumentInfo):
+                    vars(parameter)["help"] = info.help
+
+
+class PlainCommand(PlainHelp, TyperCommand):
+    """A command with plain help."""
