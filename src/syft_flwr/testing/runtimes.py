@@ -83,7 +83,7 @@ def runtime_on(
             state.bodies,
             holder,
             state.alive.__contains__,
-            state.habits,
+            habits=state.habits,
         ),
         settings=Settings(**settings),
         clock=clock,
