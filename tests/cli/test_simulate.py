@@ -196,6 +196,7 @@ def test_an_app_that_raises_in_every_client_is_told_with_its_reason(tmp_path: Pa
     assert "no data in partition 0" in failures["train"]["do1@example.com"]
 
 
+@pytest.mark.slow
 def test_what_the_server_app_prints_is_shown_and_no_empty_table(tmp_path: Path) -> None:
     done = simulate(zoo(tmp_path, "asking", "asked"), "--datasites", 2, "--out", tmp_path / "out")
     assert done.returncode == 0
@@ -223,7 +224,14 @@ def test_an_owner_that_dies_in_mid_round_ends_the_simulation_with_a_word(
     assert gone(processes)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        signal.SIGKILL,
+    ],
+)
 def test_no_process_outlives_the_simulation(
     tmp_path: Path, running: Callable[..., Running], how: signal.Signals
 ) -> None:

@@ -5,14 +5,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from syft_flwr.testing import DriveEmulator
 
 ROOT = Path(__file__).resolve().parents[2]
+LONG = {"migrate.md", "replay-tests.md"}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(
     r"(?P<note><!-- not run: [^>]+ -->\n+)?^```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<code>.*?)^```$",
@@ -60,7 +63,15 @@ def run(command: list[str], script: str, emulator: DriveEmulator, home: Path, wh
     assert done.returncode == 0, f"{where}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def marked(pages: Iterable[Path]) -> list[ParameterSet]:
+    """Name pages for tests; those that run whole federations are for the slow suite."""
+    return [
+        pytest.param(page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.slow] if page.name in LONG else [])
+        for page in pages
+    ]
+
+
+@pytest.mark.parametrize("page", marked(PAGES))
 def test_the_python_blocks_of_a_page_run_in_their_order(page: Path, tmp_path: Path) -> None:
     script = "".join(
         "\n" * (block.line - 1 - before) + block.code
@@ -73,8 +84,9 @@ def test_the_python_blocks_of_a_page_run_in_their_order(page: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if page.parent.name != "tutorial" and page.name != "README.md"],  # those are test_walk's
-    ids=lambda p: str(p.relative_to(ROOT)),
+    marked(
+        page for page in PAGES if page.parent.name != "tutorial" and page.name != "README.md"
+    ),  # those are test_walk's
 )
 def test_the_bash_blocks_of_a_page_run_in_their_order(page: Path, tmp_path: Path) -> None:
     script = "".join(block.code for block in blocks(page) if block.language == "bash" and block.runs)

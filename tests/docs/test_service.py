@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
 from test_code_blocks import ROOT, blocks, environment
 
 from syft_flwr.flower.bootstrap import bootstrap
@@ -29,6 +30,7 @@ def unit() -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_service_serves_until_it_is_stopped_and_the_code_of_its_end_is_no_failure(tmp_path: Path) -> None:
     service = unit()
     places = {"/opt/federation/bin": str(Path(sys.executable).parent), "/srv": str(tmp_path), "/var/lib": str(tmp_path)}

@@ -63,6 +63,7 @@ def test_the_readmes_code_runs_as_it_is_written(desk: Path) -> None:
     assert "b'442 patients'" in said
 
 
+@pytest.mark.slow
 def test_the_tutorial_leads_from_nothing_to_a_federation(desk: Path) -> None:
     """Its only step that is not run here downloads packages."""
     script = "".join(block.code for block in blocks(TUTORIAL) if block.language == "bash" and block.runs)
@@ -102,6 +103,7 @@ def test_two_accounts_log_in_talk_to_each_other_and_log_out(desk: Path) -> None:
     assert not list((desk / ".config" / "syft-flwr" / "tokens").rglob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_poison_message_leads_from_production_to_a_red_and_then_a_green_test(desk: Path) -> None:
     script = "".join(block.code for block in blocks(POISON) if block.language == "bash" and block.runs)
     bash = shutil.which("bash")

@@ -99,6 +99,7 @@ def test_an_owner_is_ready_only_when_drive_has_answered(start: Start, drive_emul
     owner.wait_for("ready")
 
 
+@pytest.mark.slow
 def test_an_aggregator_killed_between_rounds_says_that_it_starts_anew_and_the_owners_follow(
     start: Start, tmp_path: Path, hold: Path
 ) -> None:

@@ -32,7 +32,7 @@ def errors(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     [
         pytest.param("fedprox", "plain", "distance", marks=pytest.mark.slow),
         pytest.param("fedadam", "plain", "distance", marks=pytest.mark.slow),
-        ("legacy", "legacy", "loss"),
+        pytest.param("legacy", "legacy", "loss", marks=pytest.mark.slow),
         pytest.param("secret", "secret", "loss", marks=pytest.mark.slow),
         pytest.param("private", "clipping", "distance", marks=pytest.mark.slow),
     ],

@@ -133,7 +133,12 @@ def test_answers_that_came_meanwhile_are_taken(begin: Begin, tmp_path: Path, hol
     ("server", "options", "reason"),
     [
         ("hoarding", [], "its strategy keeps a state of its own that can't be saved: hoard"),
-        ("train_only", ["--rounds", "5"], "the run config that is overridden was {} when run"),
+        pytest.param(
+            "train_only",
+            ["--rounds", "5"],
+            "the run config that is overridden was {} when run",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_cannot_be_resumed_says_why(

@@ -115,7 +115,7 @@ class Stress:
 @pytest.mark.parametrize(
     "actions",
     [
-        pytest.param(150, marks=pytest.mark.timeout(150)),
+        pytest.param(60, marks=pytest.mark.timeout(150)),
         pytest.param(2_250, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
     ],
 )

@@ -39,10 +39,12 @@ def check(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_mypy_strict_accepts_what_users_write(files: list[str]) -> None:
     check("mypy", "--strict", "--config-file", "pyproject.toml", "--untyped-calls-exclude", "google", *files)
 
 
+@pytest.mark.slow
 def test_pyright_accepts_what_users_write(files: list[str]) -> None:
     check("pyright", "--pythonpath", sys.executable, *files)
 
