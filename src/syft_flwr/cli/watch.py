@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -12,7 +11,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, spent
+from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
 from syft_flwr.cli.stream import (
     AppOption,
     CountOption,
@@ -84,5 +83,4 @@ def follow(runtime: DriveRuntime, ended: threading.Event, notice: str, seconds: 
         runtime.poll_once()
         typer.echo(notice, err=True)
         runtime.run_forever(ended, seconds)
-    if sys.stderr.isatty():
-        typer.echo(spent(runtime.meter.snapshot().to_json()), err=True)
+    tell_spending(runtime.email, runtime.meter)
