@@ -85,10 +85,10 @@ def test_a_handler_that_fails_fails_the_request(drive: DriveEmulator) -> None:
 def test_peers_are_added_listed_and_removed(drive: DriveEmulator) -> None:
     assert "no inbox with anybody" in syft_flwr("peers", "--email", DO).output
     added = syft_flwr("peers", "add", DS, "--app", APP, "--email", DO)
-    assert added.output == f"{DO} and {DS} have inboxes for {APP}\n"
+    assert added.stdout == f"{DO} and {DS} have inboxes for {APP}\n"
     roots = [file for file in drive.files() if file.name.startswith("syft_outbox_inbox_")]
     assert [file.roles for file in roots] == [{DO: "owner", DS: "writer"}] * 2
-    listed = syft_flwr("peers", "list", "--email", DO).output
+    listed = syft_flwr("peers", "list", "--email", DO).stdout
     assert listed.splitlines()[0] == DS
     assert sorted(listed.splitlines()[1:]) == [
         "  from them: yours, both can write",

@@ -47,7 +47,7 @@ def trouble(email: str = DO) -> dict[str, tuple[str, str]]:
 def test_a_healthy_account_has_a_tick_at_every_step_and_nothing_is_left_in_drive(drive: DriveEmulator) -> None:
     done = CliRunner().invoke(app, ["doctor", "--email", DO])
     assert done.exit_code == 0, done.output
-    assert [line.split(":")[0] for line in done.output.splitlines()] == [f"✓ {step}" for step in STEPS]
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [f"✓ {step}" for step in STEPS]
     assert drive.files() == []
 
 

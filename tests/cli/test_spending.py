@@ -16,9 +16,11 @@ from syft_flwr.cli.quota import spent
 from syft_flwr.clock import SystemClock
 from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.quota import QuotaMeter
+from syft_flwr.drive.spending import read_spending
 from syft_flwr.flower import roles
 from syft_flwr.runtime.sharing import state_directory
-from syft_flwr.settings import load_settings
+from syft_flwr.settings import load_endpoint, load_settings
+from syft_flwr.testing import DriveEmulator
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 ME, OWNER = "me@example.com", "do1@example.com"
@@ -158,3 +160,56 @@ def test_a_bill_says_what_was_saved() -> None:
     meter.book("changes.getStartPageToken")
     meter.book_saving("peeks", 95, 0)
     assert spent(meter.snapshot().to_json()) == "spent 5 quota units in 1 calls, saved 95 (peeks 95)"
+
+
+COMMANDS = [
+    ["send", OWNER, "messages", "--app", "flwr/diabetes", "--file", __file__, "--timeout", "0"],
+    ["peers", "list"],
+    ["peers", "add", OWNER, "--app", "flwr/diabetes"],
+    ["peers", "remove", OWNER, "--yes"],
+    ["clean", "--drive", "--yes"],
+    ["doctor", "--read-only"],
+    ["watch", "--count", "1"],
+    ["record", "--out", "feed.jsonl", "--for", "0"],
+]
+
+
+@pytest.mark.parametrize("option", ["--quota-per-minute", "--quota-per-day"])
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[:2]))
+def test_every_command_that_talks_to_drive_takes_limits(command: list[str], option: str) -> None:
+    done = invoke(*command, "--email", ME, option, "399")
+    assert done.exit_code == 2
+    assert "400" in done.output
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_every_command_says_what_it_has_spent_and_the_account_s_bill_has_it_all(
+    drive: DriveEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if as_json:
+        monkeypatch.setenv("SYFT_FLWR_LOG_FORMAT", "json")
+    for command in COMMANDS:
+        if command[0] == "watch":
+            continue  # it waits for a message
+        drive.clear_log()
+        told = invoke(*command, "--email", ME).stderr.splitlines()
+        spent_now = sum(row["units"] for row in drive.stats()[ME].values())
+        if as_json:
+            (bill,) = [json.loads(line) for line in told if line.startswith('{"event": "bill"')]
+            assert (bill["account"], bill["units"]) == (ME, spent_now)
+        else:
+            assert f"spent {spent_now:,} quota units" in "\n".join(told), command
+    directory = state_directory(Path(os.environ["SYFT_FLWR_STATE_DIR"]), ME, load_endpoint().url)
+    assert read_spending(directory / "budget").today > 1_000
+
+
+def test_a_command_keeps_to_the_limit_that_the_account_s_processes_keep_to(drive: DriveEmulator) -> None:
+    directory = state_directory(Path(os.environ["SYFT_FLWR_STATE_DIR"]), ME, load_endpoint().url)
+    directory.mkdir(parents=True)
+    budget = AccountBudget(per_day=1_000, path=directory / "budget")
+    budget.reserve(1_000, resting=False, clock=SystemClock(), ahead=None, method="files.create")
+    done = invoke("peers", "list", "--email", ME)
+    assert done.exit_code == 1
+    assert "1,000 quota units a day are spent" in done.output
+    assert ME not in drive.stats()

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from syft_flwr.cli.findings import Examination
+from syft_flwr.cli.quota import tell_spending
 from syft_flwr.drive.auth import load_credentials
-from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.errors import ConfigurationError
-from syft_flwr.runtime.sharing import state_directory
+from syft_flwr.runtime.sharing import account_budget, state_directory
 from syft_flwr.settings import EMAIL_VARIABLE, load_email, load_endpoint, load_settings, state_root
 
 _PATIENCE = 3.0
@@ -41,7 +41,7 @@ def account_of(email: str | None) -> Examination:
 
 @contextmanager
 def connected(exam: Examination) -> Iterator[HttpDriveGateway]:
-    """Lend the account's Drive, within the account's budget.
+    """Lend the account's Drive, within the account's budget, and say at the end what was spent.
 
     Raises:
         CredentialsError: There are none, or they can't be used.
@@ -52,13 +52,10 @@ def connected(exam: Examination) -> Iterator[HttpDriveGateway]:
         yield gateway
     finally:
         gateway.close()
+        tell_spending(exam.email, gateway.meter.snapshot().to_json())
 
 
 def gateway_of(exam: Examination) -> HttpDriveGateway:
     """Return the account's Drive, made with its credentials; to be closed."""
-    minute, day = exam.settings.quota_units_per_minute, exam.settings.quota_units_per_day
-    budget = None
-    if minute is not None or day is not None:
-        exam.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        budget = AccountBudget(per_minute=minute, per_day=day, path=exam.directory / "budget")
+    budget = account_budget(exam.directory, exam.settings)
     return HttpDriveGateway(exam.endpoint, exam.credentials, patience=_PATIENCE, budget=budget)

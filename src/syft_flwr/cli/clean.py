@@ -11,19 +11,22 @@ import typer
 
 from syft_flwr.cli.options import YesOption
 from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption
 
 if TYPE_CHECKING:
     from syft_flwr.models import DriveFile
     from syft_flwr.ports import DriveGateway
 
 
-def clean(
+def clean(  # noqa: PLR0917 - typer passes options by name
     email: Annotated[str | None, typer.Option(help="With --drive: the account; by default SYFTBOX_EMAIL.")] = None,
     drive: Annotated[
         bool, typer.Option("--drive", help="Remove old message files that the account has in Drive, too.")
     ] = False,
     older_than: Annotated[str, typer.Option(help="With --drive: the least age of a message file, such as 12h.")] = "7d",
     yes: YesOption = False,
+    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
+    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Show, and then remove: the state of emulators that are gone, and with --drive old messages in Drive."""
     with errors_end_the_command():

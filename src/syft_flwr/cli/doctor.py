@@ -11,6 +11,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption, YesOption
 from syft_flwr.cli.output import advice_for_silence, describe, errors_end_the_command, say, told_if_slow
+from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
 
 if TYPE_CHECKING:
     from syft_flwr.cli.findings import Examination, Finding
@@ -32,6 +33,8 @@ def doctor(  # noqa: PLR0917 - typer passes options by name
         str | None, typer.Option("--with", help="With --probe: a second account that is logged in here.")
     ] = None,
     yes: YesOption = False,
+    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
+    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Examine an account step by step; a step that fails says what to do next, and the exit code is 1."""
     if probe:
@@ -129,6 +132,8 @@ def examine(exam: Examination, *, read_only: bool = False) -> Iterator[tuple[str
     finally:
         for close in exam.close:
             close()
+        if exam.gateway is not None:
+            tell_spending(exam.email, exam.gateway.meter.snapshot().to_json())
 
 
 def _carried_out(step: str, check: Callable[[Examination], Finding], exam: Examination) -> Finding:

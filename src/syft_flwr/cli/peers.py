@@ -11,6 +11,7 @@ import typer
 from syft_flwr.cli.options import EmailOption, YesOption
 from syft_flwr.cli.output import errors_end_the_command
 from syft_flwr.cli.plain_help import PlainCommand
+from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
 
 if TYPE_CHECKING:
     from syft_flwr.drive.peers import Inbox
@@ -35,7 +36,12 @@ def main(context: typer.Context, email: EmailOption = None, as_json: JsonOption 
 
 
 @peers.command("list", cls=PlainCommand)
-def show(email: EmailOption = None, as_json: JsonOption = False) -> None:
+def show(
+    email: EmailOption = None,
+    as_json: JsonOption = False,
+    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
+    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
+) -> None:
     """List the peers, and whether both sides can write."""
     with errors_end_the_command():
         from syft_flwr.cli.account import account_of, connected
@@ -55,11 +61,13 @@ def show(email: EmailOption = None, as_json: JsonOption = False) -> None:
 
 
 @peers.command(cls=PlainCommand)
-def add(
+def add(  # noqa: PLR0917 - typer passes options by name
     peer: PeerArgument,
     app: Annotated[str, typer.Option(help="The app, such as flwr/diabetes.", show_default=False)],
     endpoint: Annotated[str, typer.Option(help="The endpoint.")] = "messages",
     email: EmailOption = None,
+    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
+    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Make the inboxes with a peer, in both directions, and share them; those that are there stay."""
     with errors_end_the_command():
@@ -74,6 +82,7 @@ def add(
             engine = engine_of(runtime)
             engine.follower.identify()
             engine.parts.inboxes.ensure(paths, peer=peer)
+        tell_spending(me, runtime.meter.snapshot().to_json())
         typer.echo(f"{me} and {peer} have inboxes for {app}")
 
 
@@ -82,6 +91,8 @@ def remove(
     peer: PeerArgument,
     email: EmailOption = None,
     yes: YesOption = False,
+    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
+    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Delete this account's inboxes with a peer, and what is in them; the peer's own stay with the peer."""
     with errors_end_the_command():

@@ -12,7 +12,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.settings import DAY_VARIABLE, MINUTE_VARIABLE
+from syft_flwr.settings import DAY_VARIABLE, LOG_FORMAT_VARIABLE, MINUTE_VARIABLE
 
 if TYPE_CHECKING:
     from syft_flwr.drive.spending import Spending
@@ -130,3 +130,13 @@ def spent(bill: Mapping[str, Any]) -> str:
     by = ", ".join(f"{name} {row['units']:,}" for name, row in bill["savings"].items() if row["units"])
     saved = f", saved {bill['saved']:,} ({by})" if by else ""
     return f"spent {bill['units']:,} quota units in {bill['calls']:,} calls{saved}{throttled}{waited}"
+
+
+def tell_spending(account: str, bill: Mapping[str, Any] | None) -> None:
+    """Say on standard error what a command has spent, if anything, given :meth:`QuotaSnapshot.to_json`."""
+    if bill is None or not bill["calls"]:
+        return
+    if os.environ.get(LOG_FORMAT_VARIABLE) == "json":
+        typer.echo(json.dumps({"event": "bill", "account": account, **bill}), err=True)
+    else:
+        typer.echo(spent(bill), err=True)

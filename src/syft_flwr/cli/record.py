@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -13,7 +12,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, spent
+from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
 from syft_flwr.cli.watch import source
 
 if TYPE_CHECKING:
@@ -179,8 +178,7 @@ class AccountRecording:
         typer.echo(f"{self._out} has {has}", err=True)
         for lack in [*self._gap, *lacks]:
             typer.echo(f"it lacks {lack}", err=True)
-        if self._onlooker.bill is not None and sys.stderr.isatty():
-            typer.echo(spent(self._onlooker.bill), err=True)
+        tell_spending(self._email, self._onlooker.bill)
 
     def close(self) -> None:
         """Let go of everything; idempotent."""

@@ -10,6 +10,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import errors_end_the_command, fail
+from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
 from syft_flwr.printable import printable
 
 _LONGEST_LINE = 10_000
@@ -24,6 +25,8 @@ def send(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     email: EmailOption = None,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the reply.")] = 120.0,
+    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
+    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Send one request, and write the reply to standard output; without one in time the request is withdrawn."""
     with errors_end_the_command():
@@ -36,6 +39,7 @@ def send(  # noqa: PLR0917 - typer passes options by name
         if file is None and sys.stdin.isatty():
             typer.echo("the body is read from here; Ctrl-D ends it", err=True)
         with P2PFileRpc(me, app) as rpc:
+            meter = rpc.runtime.meter
             body = sys.stdin.buffer.read() if file is None else file.read_bytes()
             future_id = rpc.send(recipient, app, endpoint, body)
             typer.echo(f"sent {len(body)} bytes, waiting for {recipient} (at most {timeout:g} s)", err=True)
@@ -43,6 +47,7 @@ def send(  # noqa: PLR0917 - typer passes options by name
                 reply = rpc.wait([future_id], timeout)
             finally:
                 rpc.delete_future(future_id)
+        tell_spending(me, meter.snapshot().to_json())
         if future_id not in reply:
             fail(
                 f"{recipient} did not answer within {timeout:g} s, and the request is withdrawn; do they run? --timeout"

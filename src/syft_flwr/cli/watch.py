@@ -16,7 +16,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, spent
+from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
 from syft_flwr.cli.stream import AppOption, CountOption, EndpointOption, SenderOption, printed_once
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def watch(  # noqa: PLR0917 - typer passes options by name
         with suppress(KeyboardInterrupt), printer:
             onlooker.begin()
             onlooker.run(ended)
-        if onlooker.bill is not None and sys.stderr.isatty():
-            typer.echo(spent(onlooker.bill), err=True)
+        tell_spending(exam.email, onlooker.bill)
 
 
 def source(email: str, processes: int) -> str:

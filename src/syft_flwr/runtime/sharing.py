@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from syft_flwr.clock import SystemClock
@@ -42,6 +42,9 @@ from syft_flwr.state.ledger import Ledger
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.state.store import DiskStore
 from syft_flwr.wire import fold_address
+
+if TYPE_CHECKING:  # what only live engines need
+    from syft_flwr.drive.budget import AccountBudget
 
 _Key = tuple[str, str, Path]
 
@@ -206,19 +209,12 @@ def _assemble(
 ) -> Engine:
     """Put an engine on Drive together; ``stack`` is emptied into it."""
     from syft_flwr.drive.auth import load_credentials
-    from syft_flwr.drive.budget import AccountBudget
     from syft_flwr.drive.gateway import HttpDriveGateway
 
-    has_state = (directory / "ledger").is_dir()  # who only looks on leaves nothing behind
     clock = SystemClock()
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     credentials = load_credentials(endpoint, address)
-    budget = AccountBudget(
-        per_minute=settings.quota_units_per_minute,
-        per_day=settings.quota_units_per_day,
-        path=directory / "budget" if has_state else None,
-        who=_name_of_process(),
-    )
+    budget = account_budget(directory, settings)
     stack.callback(budget.close)
     gateway = HttpDriveGateway(endpoint, credentials, clock=clock, rng=rng, patience=_PATIENCE, budget=budget)
     stack.callback(gateway.close)
@@ -233,6 +229,23 @@ def _assemble(
         meter=gateway.meter,
         observes=observes,
         on_close=stack.pop_all().close,
+    )
+
+
+def account_budget(directory: Path, settings: Settings) -> AccountBudget:
+    """Return what an account may spend, in its state directory unless there is none; to be closed.
+
+    Raises:
+        ConfigurationError: The account's other processes keep to other limits.
+        StateError: The budget can't be read or written.
+    """
+    from syft_flwr.drive.budget import AccountBudget
+
+    return AccountBudget(
+        per_minute=settings.quota_units_per_minute,
+        per_day=settings.quota_units_per_day,
+        path=directory / "budget" if (directory / "ledger").is_dir() else None,  # who looks on leaves nothing behind
+        who=_name_of_process(),
     )
 
 
