@@ -67,7 +67,7 @@ async def _receive_related(call: Call, writer: BlobWriter) -> tuple[Any, str | N
         related.finish()
     except MultipartError as error:
         raise ApiError(400, error.reason, error.message) from error
-    return parse_json(related.metadata or b""), _media_type(related.media_type)
+    return parse_json(related.metadata), _media_type(related.media_type)
 
 
 def _check(call: Call, file_id: str | None, metadata: Metadata) -> None:
