@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Final, TypeAlias
 
+from drive_emulator.errors import ApiError
+
 MAX_HEADER_BYTES: Final = 16_384
 """Bytes of one part's headers, and of what precedes the first part."""
 MAX_PADDING: Final = 256
@@ -26,14 +28,11 @@ _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*)", 
 _BLANK_LINE: Final = re.compile(rb"(?:\A|\n)\r?\n")
 
 
-class MultipartError(ValueError):
-    """A body that is no such multipart body. The server answers 400, with this message and reason."""
-
-    reason: Final = "badRequest"
+class MultipartError(ApiError):
+    """A body that is no such multipart body: 400."""
 
     def __init__(self, message: str = "Malformed multipart body.") -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(400, "badRequest", message)
 
 
 @dataclass(frozen=True, slots=True)
