@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from drive_emulator.errors import ApiError
 from drive_emulator.multipart import MultipartError, MultipartParser, PartBegin, PartEnd, parse_headers
 
 __all__ = ["BatchError", "BatchRequest", "BatchResponse", "join_batch", "split_batch"]
@@ -19,14 +20,11 @@ MAX_CALLS: Final = 100
 _REQUEST_LINE: Final = re.compile(rb"([A-Z]+) (/[!-~]*|https?://[^/ ]+(/[!-~]*))(?: HTTP/1\.[01])?")
 
 
-class BatchError(ValueError):
-    """A body that is no batch, or too large a one. The server answers 400 with this message and reason."""
-
-    reason: Final = "badRequest"
+class BatchError(ApiError):
+    """A body that is no batch, or too large a one: 400."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(400, "badRequest", message)
 
 
 @dataclass(frozen=True, slots=True)

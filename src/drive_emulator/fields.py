@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from drive_emulator.discovery import fields_of
+from drive_emulator.errors import ApiError
 
 __all__ = ["FieldsError", "Mask", "field_mask", "parse_fields"]
 
@@ -49,20 +50,11 @@ _METHODS: Final[dict[str, tuple[str, str | None]]] = {
 _TOKEN: Final = re.compile(r"\s*([^\s,/()]+|[,/()])\s*")
 
 
-class FieldsError(ValueError):
-    """A mask that selects what does not exist, or none where one is required. The server answers 400 with these.
-
-    Attributes:
-        message: What Drive says: ``"Invalid field selection …"``.
-        reason: ``"invalidParameter"`` or ``"required"``, at the parameter that ``location`` names.
-    """
-
-    location: Final = "fields"
+class FieldsError(ApiError):
+    """A mask that selects what does not exist, or none where one is required: 400 at the parameter ``fields``."""
 
     def __init__(self, message: str, *, reason: str = "invalidParameter") -> None:
-        super().__init__(message)
-        self.message = message
-        self.reason = reason
+        super().__init__(400, reason, message, location="fields")
 
 
 @dataclass(frozen=True, slots=True)

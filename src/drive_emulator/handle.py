@@ -43,18 +43,24 @@ class DriveEmulator:
         port: 0 for a free one.
         process: Whether to run it in a child process, which can be killed.
         tls: Whether to speak TLS, with a certificate of :attr:`ca_file`, and open :attr:`proxy`.
+
+    Attributes:
+        port: Where it listens.
+        control_token: What opens the control plane to other clients: ``Authorization: Bearer TOKEN``.
+        ca_file: With TLS, the certificate that clients shall trust (``SSL_CERT_FILE``).
+        proxy: With TLS, the ``HTTPS_PROXY`` that leads clients here which hard-code ``www.googleapis.com``.
     """
 
     def __init__(self, *, data: Path | None = None, port: int = 0, process: bool = False, tls: bool = False) -> None:
         self._data = data
-        self._port = port
+        self.port = port
         self._in_process = not process
         self._tls = tls
         self._server: EmulatorServer | None = None
         self._child: subprocess.Popen[str] | None = None
-        self._control_token = ""
-        self._ca_file: Path | None = None
-        self._proxy: str | None = None
+        self.control_token = ""
+        self.ca_file: Path | None = None
+        self.proxy: str | None = None
 
     def start(self) -> Self:
         """Start serving; return when requests are answered.
@@ -64,14 +70,14 @@ class DriveEmulator:
             EmulatorError: It did not start; the message tells why.
         """
         if self._in_process:
-            self._server = load_server()(port=self._port, data=self._data, control=True, tls=self._tls)
+            self._server = load_server()(port=self.port, data=self._data, control=True, tls=self._tls)
             self._server.start()
-            self._port, self._control_token = self._server.port, self._server.control_token or ""
-            self._ca_file, self._proxy = self._server.ca_file, self._server.proxy
+            self.port, self.control_token = self._server.port, self._server.control_token or ""
+            self.ca_file, self.proxy = self._server.ca_file, self._server.proxy
         else:
-            self._child, ready = _spawn(self._port, self._data, tls=self._tls)
-            self._port, self._control_token, self._proxy = ready["port"], ready["control"], ready["proxy"]
-            self._ca_file = ready["ca"] and Path(ready["ca"])
+            self._child, ready = _spawn(self.port, self._data, tls=self._tls)
+            self.port, self.control_token, self.proxy = ready["port"], ready["control"], ready["proxy"]
+            self.ca_file = ready["ca"] and Path(ready["ca"])
         return self
 
     def stop(self) -> None:
@@ -112,37 +118,18 @@ class DriveEmulator:
         self.stop()
 
     @property
-    def port(self) -> int:
-        return self._port
-
-    @property
     def host(self) -> str:
         """``127.0.0.1:PORT``, the value for ``DRIVE_EMULATOR_HOST``."""
-        return f"127.0.0.1:{self._port}"
+        return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://{self.host}"
 
     @property
-    def ca_file(self) -> Path | None:
-        """With TLS, the certificate that clients shall trust (``SSL_CERT_FILE``)."""
-        return self._ca_file
-
-    @property
-    def proxy(self) -> str | None:
-        """With TLS, the ``HTTPS_PROXY`` that leads clients here which hard-code ``www.googleapis.com``."""
-        return self._proxy
-
-    @property
     def pid(self) -> int:
         """The process that serves."""
         return os.getpid() if self._child is None else self._child.pid
-
-    @property
-    def control_token(self) -> str:
-        """What opens the control plane to other clients: ``Authorization: Bearer TOKEN``."""
-        return self._control_token
 
     def stats(self) -> dict[str, dict[str, dict[str, int]]]:
         """Return calls, units, errors, bytes_in and bytes_out by account, then by method (``"files.create"``)."""
@@ -274,7 +261,7 @@ class DriveEmulator:
         self._ask("POST", "/tokens/revoke", {"email": email})
 
     def _ask(self, verb: str, path: str, body: Any = None) -> Any:
-        return ask(self.host, self._control_token, verb, path, body, ca_file=self._ca_file)
+        return ask(self.host, self.control_token, verb, path, body, ca_file=self.ca_file)
 
 
 def _grant(email: str, scopes: Sequence[str], client: str) -> dict[str, str]:

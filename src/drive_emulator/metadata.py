@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drive_emulator.clock import parse_timestamp
+from drive_emulator.discovery import fields_of
 from drive_emulator.errors import ApiError, forbidden, invalid
 from drive_emulator.model import MAX_NAME_LENGTH, MAX_PROPERTIES, MAX_PROPERTY_BYTES
 
-_TEXTS = ("name", "mimeType", "originalFilename", "id")
+# In the order of the fields of Metadata.
+_TEXTS = ("id", "name", "mimeType", "originalFilename")
 _TIMES = ("createdTime", "modifiedTime", "viewedByMeTime")
 _FLAGS = ("starred", "trashed")
 _SETTINGS: Mapping[str, type] = {
@@ -23,44 +25,8 @@ _SETTINGS: Mapping[str, type] = {
     "shortcutDetails": dict,
     "contentRestrictions": list,
 }
-_READ_ONLY = frozenset(
-    {
-        "md5Checksum",
-        "sha1Checksum",
-        "sha256Checksum",
-        "size",
-        "quotaBytesUsed",
-        "owners",
-        "ownedByMe",
-        "lastModifyingUser",
-        "permissions",
-        "permissionIds",
-        "headRevisionId",
-        "version",
-        "capabilities",
-        "shared",
-        "sharedWithMeTime",
-        "sharingUser",
-        "webViewLink",
-        "webContentLink",
-        "iconLink",
-        "thumbnailLink",
-        "hasThumbnail",
-        "fileExtension",
-        "fullFileExtension",
-        "trashedTime",
-        "trashingUser",
-        "explicitlyTrashed",
-        "spaces",
-        "isAppAuthorized",
-        "modifiedByMe",
-        "modifiedByMeTime",
-        "viewedByMe",
-        "driveId",
-        "teamDriveId",
-        "exportLinks",
-    }
-)
+_OTHERS = ("kind", "parents", "properties", "appProperties", "contentHints", "downloadRestrictions")
+_READ_ONLY = fields_of("File").keys() - {*_TEXTS, *_TIMES, *_FLAGS, *_SETTINGS, *_OTHERS}
 SHORTCUT_MIME_TYPE = "application/vnd.google-apps.shortcut"
 _MIME_TYPE = re.compile(r"[\x21-\x7e]+/[\x20-\x7e]+")
 
@@ -114,21 +80,10 @@ def parse_metadata(body: Any) -> Metadata:
     _check_shortcut(settings.get("shortcutDetails"))
     if settings.get("contentRestrictions") is not None:
         settings["contentRestrictions"] = _restrictions(settings["contentRestrictions"])
-    return Metadata(
-        id=texts["id"],
-        name=texts["name"],
-        mime_type=texts["mimeType"],
-        original_name=texts["originalFilename"],
-        parents=_parents(body),
-        created=times["createdTime"],
-        modified=times["modifiedTime"],
-        viewed=times["viewedByMeTime"],
-        starred=_typed(body, "starred", bool),
-        trashed=_typed(body, "trashed", bool),
-        properties=_properties(body, "properties"),
-        app_properties=_properties(body, "appProperties"),
-        settings=settings,
-    )
+    flags = [_typed(body, key, bool) for key in _FLAGS]
+    properties = [_properties(body, key) for key in ("properties", "appProperties")]
+    values: list[Any] = [*texts.values(), _parents(body), *times.values(), *flags, *properties, settings]
+    return Metadata(*values)
 
 
 def merge_properties(held: Mapping[str, str], given: Mapping[str, str | None]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """MIME multipart bodies, parsed as they arrive: uploads (``multipart/related``) and batches (``multipart/mixed``).
 
-No part is ever held as a whole, only the headers and the last few bytes, which may begin a boundary. Lines end in
+No part is ever held as a whole, only the headers and the last few bytes, which may belong to a boundary. Lines end in
 CRLF or, as google-api-python-client sends them, in LF; the first line decides, so that a body which ends in CR arrives
 unharmed.
 """
@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from email.message import Message
 from typing import Final, TypeAlias
+
+from drive_emulator.errors import ApiError
 
 MAX_HEADER_BYTES: Final = 16_384
 """Bytes of one part's headers, and of what precedes the first part."""
@@ -23,19 +25,14 @@ MAX_METADATA_BYTES: Final = 1_048_576
 MAX_BOUNDARY: Final = 200
 
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*)", re.DOTALL)
-_AFTER_BOUNDARY: Final = re.compile(rb"--|[ \t]{0,%d}\r?\n" % MAX_PADDING)
-_UNFINISHED: Final = re.compile(rb"-|[ \t]{0,%d}\r?" % MAX_PADDING)
-_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+_BLANK_LINE: Final = re.compile(rb"(?:\A|\n)\r?\n")
 
 
-class MultipartError(ValueError):
-    """A body that is no such multipart body. The server answers 400, with this message and reason."""
-
-    reason: Final = "badRequest"
+class MultipartError(ApiError):
+    """A body that is no such multipart body: 400."""
 
     def __init__(self, message: str = "Malformed multipart body.") -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(400, "badRequest", message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +91,10 @@ class MultipartParser:
             self._dashes = b"--" + boundary.encode("latin-1")
         except UnicodeEncodeError as error:
             raise MultipartError from error
-        self._newline = b"\n"
+        self._longest = len(self._dashes) + MAX_PADDING + 4  # of boundary lines
         # A boundary begins a line. The body's first line, and a part's first, begin after a newline of our own making.
         self._buffer = b"\n"
-        self._made_up = 1
-        self._state = self._preamble
-        self._decoder = _Decoder("")
+        self._events = self._parse()
         self._complete = False
 
     def feed(self, data: bytes) -> Iterator[Event]:
@@ -109,11 +104,8 @@ class MultipartParser:
             MultipartError: The body is malformed.
         """
         self._buffer += data
-        while True:
-            before = (self._state, len(self._buffer))
-            yield from self._state()
-            if (self._state, len(self._buffer)) == before:
-                return
+        while (event := next(self._events)) is not None:
+            yield event
 
     def finish(self) -> None:
         """Say that the body is over.
@@ -124,68 +116,42 @@ class MultipartParser:
         if not self._complete:
             raise MultipartError("Missing end boundary in multipart body.")
 
-    def _preamble(self) -> Iterator[Event]:
-        _, after = self._find_boundary()
-        if after is None:
-            if len(self._buffer) > MAX_HEADER_BYTES:
-                raise MultipartError
-            return
-        if after[0] == b"--":
+    def _parse(self) -> Generator[Event | None]:
+        """Yield what the buffer holds, and ``None`` where more is needed."""
+        line = self._boundary_line(b"\n")
+        while (boundary := line.search(self._buffer)) is None:
+            self._bound()
+            yield None
+        newline = b"\r\n" if boundary[1].endswith(b"\r\n") else b"\n"
+        line = self._boundary_line(newline)
+        while boundary[1] != b"--":
+            self._buffer = self._buffer[boundary.end() :]
+            while (blank := _BLANK_LINE.search(self._buffer, 0, MAX_HEADER_BYTES)) is None:
+                self._bound()
+                yield None
+            headers = parse_headers(self._buffer[: blank.start()])
+            decoder = _Decoder(headers.get("content-transfer-encoding", ""))
+            yield PartBegin(headers)
+            self._buffer, start = newline + self._buffer[blank.end() :], len(newline)
+            while (boundary := line.search(self._buffer)) is None:
+                if (end := len(self._buffer) - self._longest) > start:
+                    yield from decoder.decode(self._buffer[start:end])
+                    self._buffer, start = self._buffer[end:], 0
+                yield None
+            yield from decoder.decode(self._buffer[start : boundary.start()])
+            yield from decoder.finish()
+            yield PartEnd()
+        self._complete = True
+        while True:
+            self._buffer = b""
+            yield None
+
+    def _boundary_line(self, newline: bytes) -> re.Pattern[bytes]:
+        return re.compile(re.escape(newline + self._dashes) + rb"(--|[ \t]{0,%d}\r?\n)" % MAX_PADDING)
+
+    def _bound(self) -> None:
+        if len(self._buffer) > MAX_HEADER_BYTES:
             raise MultipartError
-        self._newline = b"\r\n" if after[0].endswith(b"\r\n") else b"\n"
-        self._buffer = self._buffer[after.end() :]
-        self._state = self._headers
-        yield from ()
-
-    def _headers(self) -> Iterator[Event]:
-        blank = re.search(rb"(?:\A|\n)\r?\n", self._buffer)
-        if blank is None or blank.start() > MAX_HEADER_BYTES:
-            if len(self._buffer) > MAX_HEADER_BYTES:
-                raise MultipartError
-            return
-        headers = parse_headers(self._buffer[: blank.start()])
-        self._decoder = _Decoder(headers.get("content-transfer-encoding", ""))
-        self._buffer = self._newline + self._buffer[blank.end() :]
-        self._made_up = len(self._newline)
-        self._state = self._content
-        yield PartBegin(headers)
-
-    def _content(self) -> Iterator[Event]:
-        end, after = self._find_boundary()
-        if content := self._buffer[self._made_up : end]:
-            yield from self._decoder.decode(content)
-        if after is None:
-            if content:
-                self._buffer = self._buffer[end:]
-                self._made_up = 0
-            return
-        yield from self._decoder.finish()
-        yield PartEnd()
-        self._buffer = self._buffer[after.end() :]
-        self._complete = after[0] == b"--"
-        self._state = self._epilogue if self._complete else self._headers
-
-    def _epilogue(self) -> Iterator[Event]:
-        self._buffer = b""
-        yield from ()
-
-    def _find_boundary(self) -> tuple[int, re.Match[bytes] | None]:
-        """Return where the first boundary line begins, and what follows the boundary on it.
-
-        Without one, return from where on the buffer may be the beginning of one, and ``None``.
-        """
-        delimiter = self._newline + self._dashes
-        at = self._buffer.find(delimiter)
-        while at >= 0:
-            if after := _AFTER_BOUNDARY.match(self._buffer, at + len(delimiter)):
-                return at, after
-            if _UNFINISHED.fullmatch(self._buffer, at + len(delimiter)):
-                return at, None
-            at = self._buffer.find(delimiter, at + 1)
-        for length in range(min(len(delimiter) - 1, len(self._buffer)), 0, -1):
-            if self._buffer.endswith(delimiter[:length]):
-                return len(self._buffer) - length, None
-        return len(self._buffer), None
 
 
 class _Decoder:
@@ -196,37 +162,30 @@ class _Decoder:
         if name not in ("", "binary", "8bit", "7bit", "base64"):
             raise MultipartError
         self._base64 = name == "base64"
-        self._pending = b""
-        self._padded = False
+        self._digits = b""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        if not self._base64:
+        if self._base64:
+            # Only the last four digits can be padded, so they wait for the end.
+            self._digits += data.translate(None, b" \t\r\n")
+            whole = max(0, len(self._digits) - 1) // 4 * 4
+            ready, self._digits = self._digits[:whole], self._digits[whole:]
+            if b"=" in ready:
+                raise MultipartError
+            data = _from_base64(ready)
+        if data:
             yield data
-            return
-        digits = self._pending + data.translate(None, b" \t\r\n")
-        if not digits:
-            return
-        whole = len(digits) // 4 * 4
-        self._pending = digits[whole:]
-        if (whole or self._pending) and self._padded:
-            raise MultipartError
-        self._padded = digits[:whole].endswith(b"=")
-        if decoded := self._decoded(digits[:whole]):
-            yield decoded
 
     def finish(self) -> Iterator[bytes]:
-        if self._pending:
-            raise MultipartError
-        yield from ()
+        if self._digits:
+            yield _from_base64(self._digits)
 
-    @staticmethod
-    def _decoded(digits: bytes) -> bytes:
-        if not _BASE64.fullmatch(digits):
-            raise MultipartError
-        try:
-            return base64.b64decode(digits)
-        except binascii.Error as error:
-            raise MultipartError from error
+
+def _from_base64(digits: bytes) -> bytes:
+    try:
+        return base64.b64decode(digits, validate=True)
+    except binascii.Error as error:
+        raise MultipartError from error
 
 
 class RelatedUpload:
@@ -236,18 +195,15 @@ class RelatedUpload:
         content_type: The request's ``Content-Type``.
 
     Attributes:
-        metadata: The first part, JSON as it came; ``None`` until it is complete.
+        metadata: The first part, JSON as it came.
         media_type: The second part's ``Content-Type``; ``None`` until it has begun, or when it has none.
-        media_begun: Whether the second part has begun.
     """
 
     def __init__(self, content_type: str) -> None:
         self._parser = MultipartParser(content_type)
         self._parts = 0
-        self._collected = bytearray()
-        self.metadata: bytes | None = None
+        self.metadata = b""
         self.media_type: str | None = None
-        self.media_begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take a chunk of the body and return what it brings of the content.
@@ -259,19 +215,13 @@ class RelatedUpload:
             match event:
                 case PartBegin(headers):
                     self._parts += 1
-                    if self._parts > 2:
-                        raise MultipartError
-                    if self._parts == 2:
-                        self.media_begun = True
-                        self.media_type = headers.get("content-type")
-                case bytes() if self.media_begun:
+                    self.media_type = headers.get("content-type") if self._parts == 2 else None
+                case bytes() if self._parts == 2:
                     yield event
                 case bytes():
-                    self._collected += event
-                    if len(self._collected) > MAX_METADATA_BYTES:
-                        raise MultipartError
-                case PartEnd() if self._parts == 1:
-                    self.metadata = bytes(self._collected)
+                    self.metadata += event
+            if self._parts > 2 or len(self.metadata) > MAX_METADATA_BYTES:
+                raise MultipartError
 
     def finish(self) -> None:
         """Say that the body is over.
@@ -280,5 +230,5 @@ class RelatedUpload:
             MultipartError: It was cut short, or has one part only.
         """
         self._parser.finish()
-        if not self.media_begun:
+        if self._parts < 2:
             raise MultipartError

@@ -23,6 +23,7 @@ from typing import Any, Final, cast
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedInput, UnexpectedToken, VisitError
 
+from drive_emulator.errors import ApiError
 from drive_emulator.query_ast import (
     And,
     BooleanCondition,
@@ -51,25 +52,22 @@ _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 
 
-class QueryError(ValueError):
-    """A malformed query. The server answers 400 with these.
+class QueryError(ApiError):
+    """A malformed query: 400 at the parameter ``q``. Drive says no more; its text tells people what is wrong.
 
     Attributes:
-        message: What Drive says: ``"Invalid Value"``.
-        detail: What is wrong, for people.
+        detail: What is wrong.
         position: 0-based character offset of the fault, or ``None`` when it is the whole query.
-        reason: ``"invalid"``, at the parameter that ``location`` names.
     """
 
-    message: Final = "Invalid Value"
-    reason: Final = "invalid"
-    location: Final = "q"
-
     def __init__(self, detail: str, *, position: int | None = None) -> None:
-        where = "" if position is None else f" at character {position}"
-        super().__init__(f"{self.message}: {detail}{where}")
+        super().__init__(400, "invalid", "Invalid Value", location="q")
         self.detail = detail
         self.position = position
+
+    def __str__(self) -> str:
+        where = "" if self.position is None else f" at character {self.position}"
+        return f"{self.message}: {self.detail}{where}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from typing import Any
 from drive_emulator.model import Content, File, Permission, Role, View
 from drive_emulator.storage import Database
 
-_FILE_COLUMNS = [
-    *("id", "name", "mime_type", "parent", "owner", "created_ms", "modified_ms", "modified_by", "version"),
-    *("trashed", "explicitly_trashed", "blob", "size", "md5", "sha1", "sha256"),
-    *("revision", "original_name", "properties", "app_properties", "settings"),
-]
+_PLAIN = ("id", "name", "mime_type", "parent", "owner", "created", "modified", "modified_by", "version")
+_FLAGS = ("trashed", "explicitly_trashed")
+_CONTENT = ("blob", "size", "md5", "sha1", "sha256")
+_DOCUMENTS = ("properties", "app_properties", "settings")
+_COLUMNS = [*_PLAIN, *_FLAGS, *_CONTENT, "revision", "original_name", *_DOCUMENTS]
+_FILE_COLUMNS = [{"created": "created_ms", "modified": "modified_ms"}.get(column, column) for column in _COLUMNS]
 FILE_COLUMNS = ", ".join(f"f.{column}" for column in _FILE_COLUMNS)
 FILE_WIDTH = len(_FILE_COLUMNS)
 _INSERT_FILE = f"INSERT INTO file ({', '.join(_FILE_COLUMNS)}, made) VALUES ({', '.join('?' * (FILE_WIDTH + 1))})"  # noqa: S608
@@ -23,27 +24,11 @@ VIEW_WIDTH = 9
 
 
 def to_file(row: tuple[Any, ...]) -> File:
-    """Read the columns of :data:`FILE_COLUMNS`."""
-    blob, size, md5, sha1, sha256 = row[11:16]
-    return File(
-        id=row[0],
-        name=row[1],
-        mime_type=row[2],
-        parent=row[3],
-        owner=row[4],
-        created=row[5],
-        modified=row[6],
-        modified_by=row[7],
-        version=row[8],
-        trashed=bool(row[9]),
-        explicitly_trashed=bool(row[10]),
-        content=None if blob is None else Content(blob, size, md5, sha1, sha256),
-        revision=row[16],
-        original_name=row[17],
-        properties=_load(row[18]),
-        app_properties=_load(row[19]),
-        settings=_load(row[20]),
-    )
+    """Read the columns of :data:`FILE_COLUMNS`; those of :class:`File` stand in the same order."""
+    content = None if row[11] is None else Content(*row[11:16])
+    documents = ({} if text == "{}" else json.loads(text) for text in row[18:])
+    values: list[Any] = [*row[:9], bool(row[9]), bool(row[10]), content, row[16], row[17], *documents]
+    return File(*values)
 
 
 def to_view(row: tuple[Any, ...]) -> View:
@@ -115,28 +100,12 @@ def set_view(database: Database, account: str, file_id: str, **values: Any) -> N
     database.execute(sql, *values.values(), account, file_id)
 
 
-def _load(text: str) -> dict[str, Any]:
-    return {} if text == "{}" else json.loads(text)
-
-
 def _values(file: File) -> tuple[Any, ...]:
     content = file.content
     return (
-        file.id,
-        file.name,
-        file.mime_type,
-        file.parent,
-        file.owner,
-        file.created,
-        file.modified,
-        file.modified_by,
-        file.version,
-        int(file.trashed),
-        int(file.explicitly_trashed),
-        *((None,) * 5 if content is None else (content.blob, content.size, content.md5, content.sha1, content.sha256)),
+        *(getattr(file, name) for name in (*_PLAIN, *_FLAGS)),
+        *((None,) * 5 if content is None else (getattr(content, name) for name in _CONTENT)),
         file.revision,
         file.original_name,
-        json.dumps(file.properties),
-        json.dumps(file.app_properties),
-        json.dumps(file.settings),
+        *(json.dumps(getattr(file, name)) for name in _DOCUMENTS),
     )

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from drive_emulator.api.call import error_response, read_bounded
 from drive_emulator.api.routing import Endpoint
-from drive_emulator.batch import BatchError, BatchRequest, BatchResponse, join_batch, split_batch
+from drive_emulator.batch import BatchRequest, BatchResponse, join_batch, split_batch
 from drive_emulator.errors import ApiError
 
 MAX_BATCH = 16 * 1024 * 1024
@@ -26,8 +26,6 @@ def batch_endpoint(application: ASGIApp) -> Endpoint:
         try:
             body = await read_bounded(request.stream(), MAX_BATCH, too_large)
             calls = split_batch(request.headers.get("content-type", ""), body)
-        except BatchError as error:
-            return error_response(ApiError(400, error.reason, error.message))
         except ApiError as error:
             return error_response(error)
         answers = [await _carry_out(application, request, call) for call in calls]

@@ -18,7 +18,7 @@ from drive_emulator.alterations import alter
 from drive_emulator.api.routing import Endpoint
 from drive_emulator.errors import ApiError, bad_body, invalid, login_required, unauthenticated
 from drive_emulator.faults import End, Moment, Plan
-from drive_emulator.fields import FieldsError, Mask, field_mask
+from drive_emulator.fields import Mask, field_mask
 from drive_emulator.model import DRIVE, Account
 from drive_emulator.quota import UNITS, LoggedRequest
 from drive_emulator.service import Service
@@ -96,10 +96,7 @@ class Call:
         Raises:
             ApiError: 400 for a malformed ``fields``.
         """
-        try:
-            return field_mask(self.method, self.request.query_params.get("fields"))
-        except FieldsError as error:
-            raise ApiError(400, error.reason, error.message, location=error.location) from error
+        return field_mask(self.method, self.request.query_params.get("fields"))
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes, no faster than the faults allow."""

@@ -15,7 +15,7 @@ from drive_emulator.errors import ApiError, invalid
 from drive_emulator.fields import Mask, field_mask
 from drive_emulator.metadata import Metadata, parse_metadata
 from drive_emulator.model import Content, File
-from drive_emulator.multipart import MultipartError, RelatedUpload
+from drive_emulator.multipart import RelatedUpload
 from drive_emulator.uploads import Session
 
 SMALLEST_PIECE = 256 * 1024
@@ -59,15 +59,12 @@ async def upload(call: Call) -> Response:
 
 
 async def _receive_related(call: Call, writer: BlobWriter) -> tuple[Any, str | None]:
-    try:
-        related = RelatedUpload(call.request.headers.get("content-type", ""))
-        async for chunk in call.chunks():
-            for content in related.feed(chunk):
-                writer.write(content)
-        related.finish()
-    except MultipartError as error:
-        raise ApiError(400, error.reason, error.message) from error
-    return parse_json(related.metadata or b""), _media_type(related.media_type)
+    related = RelatedUpload(call.request.headers.get("content-type", ""))
+    async for chunk in call.chunks():
+        for content in related.feed(chunk):
+            writer.write(content)
+    related.finish()
+    return parse_json(related.metadata), _media_type(related.media_type)
 
 
 def _check(call: Call, file_id: str | None, metadata: Metadata) -> None:
