@@ -19,7 +19,7 @@ from syft_flwr.models import DriveFile, Message
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import STATE_VARIABLE, TOKEN_VARIABLE
 from syft_flwr.state.bodies import BodyFiles
-from syft_flwr.state.journal import Spooled
+from syft_flwr.state.journal_rows import Spooled
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
 
@@ -164,7 +164,7 @@ def test_a_lost_token_leads_to_a_new_one_and_a_sweep(emulator, open_runtime) -> 
 def test_an_error_of_the_feed_keeps_the_token(emulator, open_runtime) -> None:
     runtime = open_runtime(ME)
     runtime.poll_once()
-    token = runtime._engine.parts.ledger.cursor()
+    token = runtime._engine.parts.ledger.position.token()
     fault = {"account": ME, "status": 400, "reason": "badRequest", "times": 1}
     with (
         emulator.fault("error", method="changes.getStartPageToken", **fault),
@@ -172,7 +172,7 @@ def test_an_error_of_the_feed_keeps_the_token(emulator, open_runtime) -> None:
         pytest.raises(DriveError, match="badRequest"),
     ):
         runtime.poll_once()
-    assert runtime._engine.parts.ledger.cursor() == token
+    assert runtime._engine.parts.ledger.position.token() == token
     emulator.clear_log()
     runtime.poll_once()
     assert [entry["method"] for entry in emulator.requests()] == ["changes.getStartPageToken"]

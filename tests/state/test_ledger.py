@@ -7,8 +7,8 @@ import pytest
 from syft_flwr.errors import StateMismatchError
 from syft_flwr.models import Change, ChangePage, DriveFile, Message, Rejection, RejectionReason
 from syft_flwr.state.futures import Answer, Future
-from syft_flwr.state.journal import Claim, Spooled, Standing
-from syft_flwr.state.ledger import Committed, Ledger, Verdict
+from syft_flwr.state.journal_rows import Claim, Committed, Spooled, Standing, Verdict
+from syft_flwr.state.ledger import Ledger
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.state.own_files import Deletion
 from syft_flwr.testing.clock import ManualClock
@@ -81,7 +81,7 @@ def seen(found: DriveFile) -> Change:
 
 def commit(ledger: Ledger, *changes: Change, answers: tuple[Message, ...] = ()) -> Committed:
     committed, _ = ledger.commit(
-        page(*changes), stored=ledger.cursor() or "", answers={each.file_id: each for each in answers}
+        page(*changes), stored=ledger.position.token() or "", answers={each.file_id: each for each in answers}
     )
     return committed
 
@@ -407,25 +407,25 @@ def test_all_that_follows_from_a_batch_of_rows_is_settled_at_once(one) -> None:
 
 
 def test_the_token_moves_with_what_its_page_brought_and_not_for_an_idle_page(account, one) -> None:
-    one.restart_cursor("start")
+    one.position.restart("start")
     assert commit(one) == Committed()
-    assert one.cursor() == "start"
+    assert one.position.token() == "start"
     commit(one, seen(file()))
-    assert one.cursor() == "next"
-    one.restart_cursor("start")
+    assert one.position.token() == "next"
+    one.position.restart("start")
     account.clock.advance(61)
     commit(one)
-    assert one.cursor() == "next", "an old token is renewed even so"
+    assert one.position.token() == "next", "an old token is renewed even so"
 
 
 def test_a_process_does_not_move_the_token_of_another_that_lives(account, one, other) -> None:
-    one.restart_cursor("start")
+    one.position.restart("start")
     one.commit(ChangePage((seen(file()),), next_page_token="ahead"), stored="start", answers={})
     _, stored = other.commit(page(seen(file())), stored="start", answers={})
-    assert (one.cursor(), stored) == ("ahead", "start")
+    assert (one.position.token(), stored) == ("ahead", "start")
     account.alive.discard("one")
     _, stored = other.commit(page(seen(file(2))), stored="start", answers={})
-    assert one.cursor() == stored == "next"
+    assert one.position.token() == stored == "next"
 
 
 def test_what_a_recording_needs_comes_back_in_an_empty_store(account, one) -> None:
@@ -444,10 +444,10 @@ def test_what_a_recording_needs_comes_back_in_an_empty_store(account, one) -> No
 def test_a_state_of_another_format_keeps_its_futures_and_begins_anew(account, one) -> None:
     ask(one, 1)
     take(one, file())
-    one.restart_cursor("start")
+    one.position.restart("start")
     account.store.transact(lambda tx: tx.put("binding", {"url": "https://drive.test", "account": "account"}))
     one.bind("https://drive.test", "account")
-    assert (unfinished(one), one.cursor()) == ([], None)
+    assert (unfinished(one), one.position.token()) == ([], None)
     assert [future.request_id for future in one.futures.all()] == ["request1"]
     take(one, file())
     one.bind("https://drive.test", "account")

@@ -15,8 +15,8 @@ from syft_flwr import wire
 from syft_flwr.drive.paging import LIST_LAG
 from syft_flwr.models import Change, ChangePage, DriveFile, Message, Rejection, RejectionReason
 from syft_flwr.ports import StateStore, Transaction
-from syft_flwr.state.journal import Claim
-from syft_flwr.state.ledger import Committed, Ledger
+from syft_flwr.state.journal_rows import Claim, Committed
+from syft_flwr.state.ledger import Ledger
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.state.store import DiskStore
 from syft_flwr.testing.clock import ManualClock
@@ -97,7 +97,7 @@ def process(ledger: Ledger, numbers: range, *, again: bool = False) -> int:
     """Take requests through the ledger as the feed and a handler do; return how many it let through."""
     batch = [request(number) for number in numbers]
     page = ChangePage(tuple(Change(file.id, file=file) for file, _ in batch), new_start_page_token=str(numbers.stop))
-    committed, _ = ledger.commit(page, stored=ledger.cursor() or "", answers={})
+    committed, _ = ledger.commit(page, stored=ledger.position.token() or "", answers={})
     new = numbers_of(committed)
     new += numbers_of(ledger.take((file for file, _ in batch), {})) if again else []
     messages = {file.id: message for file, message in batch}

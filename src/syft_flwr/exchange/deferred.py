@@ -12,7 +12,7 @@ from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responder import Responder, as_body
 from syft_flwr.exchange.work import Answer, Step, Work
 from syft_flwr.models import Message, RejectionReason
-from syft_flwr.state.journal import Claim
+from syft_flwr.state.journal_rows import Claim
 
 WhenLate = Literal["again", "reject"]
 """What becomes of a request that nobody has answered in time: it is handed out again, or rejected aloud."""

@@ -23,7 +23,7 @@ from syft_flwr.exchange.work import Answer, Step, Work
 from syft_flwr.models import Message, Rejection, RejectionReason, Replied
 from syft_flwr.printable import printable_error, printable_traceback
 from syft_flwr.state.events import of_rejection
-from syft_flwr.state.journal import Spooled
+from syft_flwr.state.journal_rows import Spooled
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from syft_flwr.feed.schedule import pause_after
 from syft_flwr.models import Message
-from syft_flwr.state.journal import Spooled
+from syft_flwr.state.journal_rows import Spooled
 
 if TYPE_CHECKING:
     from syft_flwr.exchange.routes import Route

@@ -76,7 +76,7 @@ class RecordingPlayer:
                 self.engine.follower.follow()
                 self.engine.dispatch.thread.run()
             case "restart":
-                self._parts.ledger.restart_cursor(entry.value)
+                self._parts.ledger.position.restart(entry.value)
             case "sweep":
                 self._sweep(entry.value)
             case "folders":

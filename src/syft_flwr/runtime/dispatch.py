@@ -16,8 +16,7 @@ from syft_flwr.runtime.parked import ParkedRows, Ticket
 from syft_flwr.runtime.placement import Candidate, Placement, Room
 from syft_flwr.state.events import of_rejection
 from syft_flwr.state.futures import Answer
-from syft_flwr.state.journal import Claim, Row, Standing
-from syft_flwr.state.ledger import Committed, Verdict
+from syft_flwr.state.journal_rows import Claim, Committed, Row, Standing, Verdict
 
 _BATCH = 100
 _PAGES = 100

@@ -115,7 +115,7 @@ class Follower:
             self._parts.ledger.bind(self._url, account.permission_id)
             self._parts.identities.pin(account.email, account.permission_id)
             self._identified = True
-            if self._parts.ledger.cursor() is None:
+            if self._parts.ledger.position.token() is None:
                 with suppress(DriveError):  # the first poll asks again; folders found from here on it need not look for
                     self._restart()
 
@@ -219,7 +219,7 @@ class Follower:
 
     def _listed(self, times: list[float], *, asked: bool) -> None:
         if self._peek.listed(self._now(), self._parts.clock.time(), times, asked=asked):
-            self._parts.ledger.distrust_start_token(self._peek.distrusted_until)
+            self._parts.ledger.position.distrust_start_token(self._peek.distrusted_until)
         trusted = self._peek.is_enough(self._now(), self._parts.clock.time())
         self._parts.own_writes.read_up_to(self._token if trusted else None)
 
@@ -246,7 +246,7 @@ class Follower:
             with suppress(Exception):  # it only saves a look
                 self._keep_rhythm()
                 if self._token != self._stored:
-                    self._parts.ledger.store_token(self._token, stored=self._stored)
+                    self._parts.ledger.position.store(self._token, stored=self._stored)
 
     def _sweep_if_due(self, *, wanted: bool = False) -> None:
         if self.sweeps.run_if_due(wanted=wanted):
@@ -254,7 +254,7 @@ class Follower:
 
     def _keep_rhythm(self) -> None:
         listed_ago = self._now() - self._peek.listed_at
-        self._parts.ledger.keep_rhythm(
+        self._parts.ledger.position.keep_rhythm(
             {
                 "listed_at": self._parts.clock.time() - min(listed_ago, 1e9),
                 "peeks": self._peek.polls,
@@ -269,15 +269,15 @@ class Follower:
             return
         self.identify()
         ledger = self._parts.ledger
-        self._token = ledger.cursor()
+        self._token = ledger.position.token()
         self._stored = self._token or ""
         self._is_new = ledger.swept_at() == 0.0
         self._intake.begin(wire.timestamp(self._parts.clock.time()), is_new=self._is_new)
-        rhythm = {} if self._is_new else ledger.rhythm()
+        rhythm = {} if self._is_new else ledger.position.rhythm()
         listed_at = rhythm.get("listed_at", 0.0) - self._parts.clock.time() + self._now()
         self._peek = Peek(
             self._parts.me,
-            ledger.start_token_distrusted_until(),
+            ledger.position.start_token_distrusted_until(),
             listed_at,
             rhythm.get("peeks", 0),
             tells=self._parts.habits.token_tells,
@@ -301,7 +301,7 @@ class Follower:
         """Obtain a new start token. A sweep follows, and only then is nothing lost."""
         token = self._parts.gateway.get_start_page_token()
         self.sweeps.token_restarted()
-        self._parts.ledger.restart_cursor(token)
+        self._parts.ledger.position.restart(token)
         self._token = self._stored = token
         _log.info("following the change feed from a new start token")
 

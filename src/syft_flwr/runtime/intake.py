@@ -17,7 +17,7 @@ from syft_flwr.exchange.responses import Responses
 from syft_flwr.feed.schedule import SweepSchedule
 from syft_flwr.models import ChangePage, DriveFile, Message, Rejection, RejectionReason
 from syft_flwr.runtime.dispatch import Dispatch
-from syft_flwr.state.ledger import Committed
+from syft_flwr.state.journal_rows import Committed
 
 _log = logging.getLogger(__name__)
 

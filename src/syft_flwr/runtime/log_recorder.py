@@ -163,7 +163,7 @@ def known_here(directory: Path) -> dict[str, Any]:
         return start
     with closing(DiskStore(directory / "ledger")) as store:
         ledger = Ledger(store, SystemClock(), holder="", is_alive=lambda _: True, max_processed=1)
-        start |= {"token": ledger.cursor(), **ledger.snapshot()}
+        start |= {"token": ledger.position.token(), **ledger.snapshot()}
     if (directory / "folders").is_dir():
         with closing(DiskStore(directory / "folders")) as store:
             start["folders"] = store.transact(lambda tx: [row for _, row in tx.scan("folder/")])

@@ -15,7 +15,7 @@ from syft_flwr.exchange.work import Step, Work
 from syft_flwr.models import Message, Rejection, RejectionReason
 from syft_flwr.runtime.dispatch_thread import DispatchThread
 from syft_flwr.runtime.parked import ParkedRows, Ticket
-from syft_flwr.state.journal import Claim, Row, Standing
+from syft_flwr.state.journal_rows import Claim, Row, Standing
 
 _LOOK_AGAIN = 60.0
 """Seconds after which a user's predicate that raised is asked again."""

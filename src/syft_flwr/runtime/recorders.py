@@ -26,7 +26,7 @@ def start_recording(engine: Engine, path: Path, *, bodies: bool, redact: bool) -
         raise ConfigurationError("this runtime was put together without a tap to record from")
     with engine.follower.held() as token:
         start = {
-            "token": token or parts.ledger.cursor(),
+            "token": token or parts.ledger.position.token(),
             "folders": [folder.to_api() for folder in parts.folders.known()],
             **parts.ledger.snapshot(),
         }

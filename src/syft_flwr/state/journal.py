@@ -6,70 +6,20 @@ brings them. Two indexes lead to it: by file ID, and by message key, since two f
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from enum import Enum
+from dataclasses import asdict
 
 from syft_flwr import wire
 from syft_flwr.models import DriveFile, Message
 from syft_flwr.ports import JSON, Clock, Transaction
 from syft_flwr.state.events import EventLog, of_message
+from syft_flwr.state.journal_rows import Claim, Row, Spooled, Standing, as_file, as_row
 from syft_flwr.state.own_files import OwnFiles
 from syft_flwr.state.processed import AHEAD, ProcessedFiles
 from syft_flwr.state.rows import number_of, numbered
 
 _CHUNK = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Spooled:
-    """A handler's answer that waits for its upload.
-
-    ``body`` is ``None`` when it lies in a file of its own; ``size`` is in bytes, ``None`` if it is not known.
-    """
-
-    message: Message
-    reply_id: str
-    is_error: bool
-    body: bytes | None
-    size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An unfinished candidate. ``seen_at`` is Unix time in seconds; ``attempts`` counts runs of its handler."""
-
-    number: int
-    file: DriveFile
-    seen_at: float
-    attempts: int
-    spooled: Spooled | None
-
-
-class Claim(Enum):
-    """How a request stands in the journal."""
-
-    TAKEN = "taken"
-    """This process has it from now on."""
-    FREE = "free"
-    """It was not asked for, and could be had."""
-    HELD = "held"
-    """This process has it already."""
-    ELSEWHERE = "elsewhere"
-    """Another process has it."""
-    COPY = "copy"
-    """Another file of the same message is on its way."""
-    OVER = "over"
-    """Done, withdrawn, or a copy of what is done: nothing is left to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What became of a claim; ``by`` names the holder, or the number of the other file."""
-
-    claim: Claim
-    by: str | int | None = None
 
 
 class Journal:
@@ -108,7 +58,7 @@ class Journal:
 
         def work(tx: Transaction) -> list[Row]:
             found = tx.scan("work/", after=numbered("work", number), limit=limit)
-            return [_as_row(number_of(key), row) for key, row in found]
+            return [as_row(number_of(key), row) for key, row in found]
 
         return self._store.transact(work)
 
@@ -117,7 +67,7 @@ class Journal:
 
         def work(tx: Transaction) -> list[Row]:
             found = ((number, tx.get(numbered("work", number))) for number in numbers)
-            return [_as_row(number, row) for number, row in found if row is not None]
+            return [as_row(number, row) for number, row in found if row is not None]
 
         return self._store.transact(work)
 
@@ -138,7 +88,7 @@ class Journal:
                         return found
                     lease = row.get("lease")
                     if "reply" not in row and (lease is None or not self._is_alive(lease)):
-                        found.append(_as_row(number_of(after), row))
+                        found.append(as_row(number_of(after), row))
                 if not chunk:
                     return found
 
@@ -220,7 +170,7 @@ class Journal:
         """Return the answers whose upload is to come."""
 
         def work(tx: Transaction) -> list[Spooled]:
-            rows = (_as_row(number_of(key), row).spooled for key, row in tx.scan("work/") if "reply" in row)
+            rows = (as_row(number_of(key), row).spooled for key, row in tx.scan("work/") if "reply" in row)
             return [spooled for spooled in rows if spooled is not None]
 
         return self._store.transact(work)
@@ -278,7 +228,7 @@ class Journal:
                 return None
             row = {**row, "file": file.to_api()}
             tx.put(numbered("work", number), row)
-            return _as_row(int(number), row)
+            return as_row(int(number), row)
         if self._processed.below_mark(tx, file.parents, file.created_time):
             return None
         number = self.next_number(tx)
@@ -344,7 +294,7 @@ class Journal:
         """Return the row of a request that this process has; one that was withdrawn since is answered all the same."""
         row = tx.get(numbered("work", number))
         if row is None:
-            row = {"file": _as_file(message).to_api(), "seen_at": self._clock.time(), "attempts": 0}
+            row = {"file": as_file(message).to_api(), "seen_at": self._clock.time(), "attempts": 0}
             row |= {"lease": self._holder, "key": message.key, "withdrawn": True}
             tx.put(f"file/{message.file_id}", number)
             tx.put(f"message/{message.key}", number)
@@ -367,24 +317,3 @@ class Journal:
     def _lives(self, row: JSON) -> bool:
         lease = row.get("lease")
         return lease is not None and (lease == self._holder or self._is_alive(lease))
-
-
-def _as_row(number: int, row: JSON) -> Row:
-    reply, spooled = row.get("reply"), None
-    if reply is not None:
-        body = None if reply["body"] is None else b64decode(reply["body"])
-        spooled = Spooled(Message(**reply["message"]), reply["id"], reply["is_error"], body, reply.get("size"))
-    return Row(number, DriveFile.from_api(row["file"]), row["seen_at"], row["attempts"], spooled)
-
-
-def _as_file(message: Message) -> DriveFile:
-    return DriveFile(
-        id=message.file_id,
-        name=wire.message_file_name(message.kind, message.future_id),
-        parents=(message.folder_id,),
-        size=message.size,
-        created_time=message.created_time,
-        sha256=message.sha256,
-        owners=(message.sender,),
-        properties={**message.properties, **message.inlined},
-    )

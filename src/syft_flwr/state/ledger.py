@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
 
 from syft_flwr import wire
 from syft_flwr.errors import StateMismatchError
@@ -17,48 +15,16 @@ from syft_flwr.models import ChangePage, DriveFile, Message, Rejection
 from syft_flwr.ports import JSON, Clock, StateStore, Transaction
 from syft_flwr.state.events import KEPT, EventLog, last_number, of_file, of_message, of_rejection
 from syft_flwr.state.futures import Answer, FutureTable
-from syft_flwr.state.journal import Journal, Row, Standing
+from syft_flwr.state.journal import Journal
+from syft_flwr.state.journal_rows import Committed, Standing, Verdict
 from syft_flwr.state.own_files import OwnFiles
+from syft_flwr.state.position import FeedPosition
 from syft_flwr.state.processed import ProcessedFiles
 
 FORMAT = 2
 """Of the rows. A state of another format keeps its futures, and begins anew: what is answered tells its replies."""
-_STALE_TOKEN = 60.0
-"""Seconds after which a page token is stored even if nothing else is: it only saves looking at the same page again."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Committed:
-    """What a page of the feed, or a part of a sweep, came to in the journal.
-
-    Attributes:
-        first, last: The last number that the journal had given before, and has given now, by whichever process.
-        rows: The rows of the numbers in between; what else took a number is over.
-        changed: Numbers of earlier rows that are unfinished and have changed.
-        new: When each candidate that the journal did not know was created (RFC 3339).
-        answered: Future IDs that have an answer now, new or not.
-        responses: Those responses that answered a future just now.
-        deletable: Files of our own that became due for deletion.
-        wants_sweep: Whether more processed files are kept than wanted, for lack of a recent sweep.
-    """
-
-    first: int = 0
-    last: int = 0
-    rows: list[Row] = field(default_factory=list)
-    changed: list[int] = field(default_factory=list)
-    new: list[str] = field(default_factory=list)
-    answered: list[str] = field(default_factory=list)
-    responses: list[Message] = field(default_factory=list)
-    deletable: list[str] = field(default_factory=list)
-    wants_sweep: bool = False
-
-
-class Verdict(Enum):
-    """What a file of the journal was found to be, when it is no request."""
-
-    NOT_OURS = "not ours"
 
 
 class Ledger:
@@ -94,6 +60,7 @@ class Ledger:
         self.own = OwnFiles(self.events)
         self.journal = Journal(self.events, clock, self._processed, self.own, holder=holder, is_alive=is_alive)
         self.futures = FutureTable(self.events, self.own)
+        self.position = FeedPosition(self.events, clock, holder=holder, is_alive=self.is_alive)
 
     def bind(self, url: str, permission_id: str) -> None:
         """Tie the state to one Drive and account, or check that it is tied to these.
@@ -126,21 +93,11 @@ class Ledger:
 
     # -- the feed ---------------------------------------------------------------------------------------------
 
-    def cursor(self) -> str | None:
-        """Return the page token to go on from."""
-        row = self._store.transact(lambda tx: tx.get("cursor"))
-        return None if row is None else row["token"]
-
-    def restart_cursor(self, token: str) -> None:
-        """Replace the page token by a fresh start token. Sweep after it, never before."""
-        self._store.transact(lambda tx: tx.put("cursor", self._cursor_row(token, "start")))
-
     def commit(self, page: ChangePage, *, stored: str, answers: Mapping[str, Message]) -> tuple[Committed, str]:
         """Store a page's candidates and the token behind it, together.
 
-        The token moves only if it still is the one that this process stored last, or if whoever moved it is dead: two
-        processes of one account read the feed each at its own pace. It is not written for a page that changed
-        nothing, unless the one on record is old.
+        The token is not written for a page that changed nothing, unless the one on record is old
+        (:meth:`FeedPosition.advance`).
 
         Args:
             page: The page.
@@ -150,7 +107,7 @@ class Ledger:
         Returns:
             What it came to, and the token on record as this process knows it.
         """
-        token = page.next_page_token or page.new_start_page_token
+        token = page.next_page_token or page.new_start_page_token or ""
         now = self._clock.time()
 
         def work(tx: Transaction) -> tuple[Committed, str]:
@@ -173,24 +130,9 @@ class Ledger:
             if touched:
                 self.events.happened("polled", changes=len(page.changes), gone=gone)
             self._sum_up(tx, result)
-            cursor = tx.get("cursor")
-            moved = token and (cursor is None or cursor["token"] == stored or not self._is_alive(cursor["holder"]))
-            if moved and (touched or cursor is None or now - cursor["obtained_at"] >= _STALE_TOKEN):
-                tx.put("cursor", self._cursor_row(token or "", "feed"))
-                return result, token or ""
-            return result, stored
+            return result, self.position.advance(tx, token, stored=stored, even_if_young=touched)
 
         return self._store.transact(work)
-
-    def store_token(self, token: str, *, stored: str) -> None:
-        """Put a token on record whose page needed no commit of its own, under the condition of :meth:`commit`."""
-
-        def work(tx: Transaction) -> None:
-            cursor = tx.get("cursor")
-            if cursor is None or cursor["token"] == stored or not self._is_alive(cursor["holder"]):
-                tx.put("cursor", self._cursor_row(token, "feed"))
-
-        self._store.transact(work)
 
     def last_number(self) -> int:
         """Return the last number that the journal has given."""
@@ -292,22 +234,6 @@ class Ledger:
         """Return when (Drive's clock, Unix seconds) the last sweep began that is in the journal; 0 for never."""
         return float(self._store.transact(lambda tx: tx.get("swept") or 0.0))
 
-    def distrust_start_token(self, until: float) -> None:
-        """Note that the start token of this account's Drive tells nothing about its feed, until a Unix time."""
-        self._store.transact(lambda tx: tx.put("start_token_distrusted", until))
-
-    def start_token_distrusted_until(self) -> float:
-        """Return what :meth:`distrust_start_token` noted; 0 when nothing was."""
-        return float(self._store.transact(lambda tx: tx.get("start_token_distrusted") or 0.0))
-
-    def keep_rhythm(self, rhythm: JSON) -> None:
-        """Keep for the next process how seldom lists and sweeps come."""
-        self._store.transact(lambda tx: tx.put("rhythm", rhythm))
-
-    def rhythm(self) -> dict[str, JSON]:
-        """Return what :meth:`keep_rhythm` kept; nothing when nothing was."""
-        return dict(self._store.transact(lambda tx: tx.get("rhythm") or {}))
-
     def marks(self) -> dict[str, str]:
         """Return each folder's watermark: messages created up to then (RFC 3339) are done."""
         return self._store.transact(self._processed.marks)
@@ -347,9 +273,6 @@ class Ledger:
         return self._store.transact(work)
 
     # -- inside a transaction ---------------------------------------------------------------------------------
-
-    def _cursor_row(self, token: str, origin: str) -> JSON:
-        return {"token": token, "obtained_at": self._clock.time(), "origin": origin, "holder": self._holder}
 
     def _take(
         self, tx: Transaction, file: DriveFile, now: float, answers: Mapping[str, Message], result: Committed
