@@ -7,7 +7,6 @@ import os
 import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -23,7 +22,6 @@ from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import MessageLane, Route, Routes
 from syft_flwr.feed.schedule import PollInterval, pause_after
-from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.models import Message
 from syft_flwr.runtime.dispatch import Dispatch
 from syft_flwr.runtime.follower import Follower
@@ -94,7 +92,6 @@ class Engine:
         self._pid = os.getpid()
         _shared_threads.enlist()
         self.named: dict[str, SerialDisposable] = {}
-        self.bodies = SharedBodies(self._begin_body)
         self.routes = Routes()
         self.responses = Responses(
             parts,
@@ -334,18 +331,6 @@ class Engine:
             if route.lane is not None:
                 route.lane.stop(max(0.0, deadline - self.parts.clock.monotonic()))
         self.dispatch.placement.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
-
-    def _begin_body(self, message: Message) -> Future[bytes]:
-        self.check_open()
-        return self.parts.pool.submit(self._fetch_body, message)
-
-    def _fetch_body(self, message: Message) -> bytes:
-        partial = self.parts.bodies.partial(f"stream-{message.file_id}")
-        try:
-            self.parts.fetch_body(message, partial)
-            return partial.read_bytes()
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _on_sent(self, futures: Sequence[Any]) -> None:
         self.responses.sent(futures)
