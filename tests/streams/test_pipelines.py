@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -358,6 +359,83 @@ def test_a_large_body_that_two_pipelines_want_costs_one_call(drive: DriveEmulato
         with drive.fault("latency", method="files.get_media", seconds=0.2):
             live.runtime.poll_once()
             wait_until(lambda: got == [200_000] * 2)
+    assert drive.stats()[DO]["files.get_media"]["calls"] == 1
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.2])
+@pytest.mark.usefixtures("drive")
+def test_bodies_that_handlers_and_pipelines_want_cost_one_call_each(drive: DriveEmulator, latency: float) -> None:
+    bodies = [os.urandom(50_000) for _ in range(12)]
+    got: list[bytes] = []
+    with Observed(DO) as live, P2PFileRpc(DS, APP) as rpc:
+        events = owner(lambda body: body[:10])
+        events.attach(live.runtime)
+        live.runtime.messages.pipe(with_body(live.runtime), received).subscribe(lambda each: got.append(each.body))
+        live.runtime.messages.pipe(
+            at_endpoint(APP, "questions"), reply_with(live.runtime, lambda body, _: body[:10])
+        ).subscribe()
+        endpoints = ("messages", "questions")
+        futures = rpc.send_many([(DO, APP, endpoints[n % 2], body) for n, body in enumerate(bodies)])
+        with drive.fault("latency", method="files.get_media", seconds=latency):
+            live.runtime.start()
+            wait_until(lambda: len(got) == len(bodies))
+        assert list(rpc.wait(futures, PATIENCE).values()) == [body[:10] for body in bodies]
+        wait_until(lambda: not live.runtime._bodies._wanted and not live.runtime._bodies._kept)
+    assert sorted(got) == sorted(bodies)
+    assert drive.stats()[DO]["files.get_media"]["calls"] == len(bodies)
+
+
+def test_a_body_that_a_handler_wants_too_is_kept_for_the_pipeline_that_comes_to_it_later() -> None:
+    bodies = Bodies()
+    shared, downloads = bodies._bodies, list[str]()
+
+    def download() -> bytes:
+        downloads.append("handler's")
+        return b"0"
+
+    assert shared.load(message(0), download) == b"0"
+    assert not shared._kept, "no pipeline wants it"
+    shared.want(message(0))
+    shared.get(message(0))  # and waits for a free connection
+    assert shared.load(message(0), download) == b"0"
+    assert shared.load(message(0), download) == b"0", "as the pipeline's turn comes"
+    assert shared.get(message(0)).result(0) == b"0"
+    assert len(downloads) == 2
+    shared.leave(message(0))
+    assert not shared._kept
+
+
+def test_a_body_that_fails_for_one_fails_for_those_who_wait_for_it_and_is_tried_anew_by_the_next() -> None:
+    shared = Bodies()._bodies
+    begun, release = threading.Event(), threading.Event()
+
+    def fails() -> bytes:
+        begun.set()
+        release.wait(PATIENCE)
+        raise NotFoundError("gone")
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(shared.load, message(0), fails)
+        assert begun.wait(PATIENCE)
+        second = pool.submit(shared.load, message(0), lambda: b"0")
+        release.set()
+        assert isinstance(first.exception(PATIENCE), NotFoundError)
+        assert second.exception(PATIENCE) is None or isinstance(second.exception(), NotFoundError)
+    assert shared.load(message(0), lambda: b"0") == b"0"
+
+
+@pytest.mark.usefixtures("drive")
+def test_a_body_that_is_too_large_for_the_pipelines_is_not_in_memory_for_them(drive: DriveEmulator) -> None:
+    got: list[FeedError] = []
+    with Observed(DO) as live, P2PFileRpc(DS, APP) as rpc:
+        events = owner(lambda body: body[:10])
+        events.attach(live.runtime)
+        live.runtime.messages.pipe(with_body(live.runtime, max_size=100), failed).subscribe(got.append)
+        future = rpc.send(DO, APP, "messages", os.urandom(50_000))
+        live.runtime.start()
+        assert rpc.wait([future], PATIENCE)
+        wait_until(lambda: got)
+        assert not live.runtime._bodies._wanted
     assert drive.stats()[DO]["files.get_media"]["calls"] == 1
 
 

@@ -21,6 +21,7 @@ from syft_flwr.exchange.announced import Announced
 from syft_flwr.exchange.disposables import Disposables
 from syft_flwr.exchange.ids import IdPool
 from syft_flwr.feed.own_writes import OwnWrites
+from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.feed.streams import Streams
 from syft_flwr.inline import LARGEST, MORE, MOST_FILES, from_properties, split, to_properties
 from syft_flwr.models import DriveFile, Message, Rejection
@@ -38,6 +39,7 @@ class Parts:
 
     Attributes:
         me: The account's address.
+        shared_bodies: Those of messages that pipelines want.
         pool: Runs all transfers, and nothing of users'.
         habits: What a probe has found of Drive.
         observes: Whether messages are only shown, since other processes of the account take them.
@@ -58,6 +60,7 @@ class Parts:
     own_writes: OwnWrites
     disposables: Disposables
     announced: Announced
+    shared_bodies: SharedBodies
     pool: Executor
     habits: Habits = field(default_factory=Habits)
     observes: bool = False
@@ -104,6 +107,18 @@ class Parts:
     def fetch_body(self, content: Message | Response, target: Path) -> None:
         """Write a message's body to a file (:meth:`fetch`)."""
         self.fetch(content.file_id, target, size=content.size, sha256=content.sha256, inlined=content.inlined)
+
+    def read_body(self, message: Message) -> bytes:
+        """Return a message's body, downloaded once for all who want it at the moment."""
+        return self.shared_bodies.load(message, lambda: self._read(message))
+
+    def _read(self, message: Message) -> bytes:
+        partial = self.bodies.partial(f"stream-{message.file_id}")
+        try:
+            self.fetch_body(message, partial)
+            return partial.read_bytes()
+        finally:
+            partial.unlink(missing_ok=True)
 
     def fetch(
         self, file_id: str, target: Path, *, size: int, sha256: str | None, inlined: Mapping[str, str] | None = None

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from syft_flwr import wire
 from syft_flwr.errors import (
@@ -71,7 +72,7 @@ class Responder:
                 disposable = self._parts.disposables.of_request(message.properties)
                 work.reply_id, work.announcement = self._parts.announced.step("response", message.sender, disposable)
             target = self._parts.bodies.partial(f"request-{message.file_id}")
-            self._parts.fetch_body(message, target)
+            self._fetch(work, target)
             work.body, target = target, None
             work.advance(Step.PREPARED)
         except NotFoundError:
@@ -95,6 +96,14 @@ class Responder:
             if target is not None:
                 target.unlink(missing_ok=True)
         return 0.0
+
+    def _fetch(self, work: Work, target: Path) -> None:
+        if not work.shares_body:
+            self._parts.fetch_body(work.message, target)
+            return
+        target.write_bytes(self._parts.read_body(work.message))
+        work.shares_body = False
+        self._parts.shared_bodies.leave(work.message)
 
     def handle(self, work: Work) -> float:
         """Run the handler, put its answer on disk, and have it uploaded; the next request waits only for the disk."""

@@ -49,6 +49,7 @@ class Work:
         number: Its row in the journal.
         route: Its handler; ``None`` when only the upload of its answer is left.
         body: Its downloaded body, once PREPARED.
+        shares_body: Whether a pipeline wants the body, too, and it is kept until it is taken from there.
         reply_id: Reserved file ID of the reply.
         announcement: Properties of the reply that announce the one after it.
         answer: What the handler gave back, once HANDLED.
@@ -62,6 +63,7 @@ class Work:
     route: Route | None = None
     step: Step = Step.QUEUED
     body: Path | None = None
+    shares_body: bool = False
     reply_id: str = ""
     announcement: Mapping[str, str] = field(default_factory=dict, repr=False)
     answer: Answer | None = None

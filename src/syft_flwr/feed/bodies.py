@@ -39,8 +39,8 @@ def with_body(
     A body that can't be had becomes a :class:`~syft_flwr.models.FeedError` in its place, and the stream goes on.
     Elements are emitted on a thread of the subscription's own, one at a time (in a replay, at once). Bodies of 32 MB
     at most are in memory. When a thousand messages wait, the stream before this operator has to wait, too; the feed
-    goes on into the journal. A body that several pipelines want is downloaded once, unless one of them falls so far
-    behind that more than 32 MB would have to be kept for it.
+    goes on into the journal. A body that several pipelines want, or a handler as well, is downloaded once, unless one
+    of them falls so far behind that more than 32 MB would have to be kept for it.
 
     Args:
         source: The runtime whose messages they are.
@@ -88,11 +88,11 @@ class _Loader:
 
     def load_now(self, message: Message) -> None:
         """Emit a message before returning."""
-        self._bodies.want(message)
+        self._want(message)
         try:
             self._emit(message, self._begin(message))
         finally:
-            self._bodies.leave(message)
+            self._leave(message)
 
     def on_next(self, message: Message) -> None:
         with self._changed:
@@ -100,7 +100,7 @@ class _Loader:
             if self._disposed:
                 return
             self._waiting.append(message)
-            self._bodies.want(message)
+            self._want(message)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="syft-bodies", daemon=True)
                 self._thread.start()
@@ -122,7 +122,7 @@ class _Loader:
         with self._changed:
             self._disposed = True
             for message in self._waiting:
-                self._bodies.leave(message)
+                self._leave(message)
             for message, future in self._begun:
                 self._drop(message, future)
             self._waiting.clear()
@@ -147,7 +147,7 @@ class _Loader:
             with self._changed:
                 self._bytes -= message.size
                 if self._begun:
-                    self._bodies.leave(self._begun.popleft()[0])
+                    self._leave(self._begun.popleft()[0])
                 self._changed.notify_all()
         if not self._disposed:
             self._observer.on_completed()
@@ -181,7 +181,7 @@ class _Loader:
 
     def _drop(self, message: Message, future: Future[bytes]) -> None:
         future.cancel()
-        self._bodies.leave(message)
+        self._leave(message)
 
     def _wake(self, _: Future[bytes]) -> None:
         with self._changed:
@@ -189,7 +189,7 @@ class _Loader:
 
     def _begin(self, message: Message) -> Future[bytes]:
         refused: Future[bytes] = Future()
-        if self._max_size is not None and message.size > self._max_size:
+        if self._is_too_large(message):
             refused.set_exception(TransferError(f"the body has {message.size} bytes; the limit is {self._max_size}"))
             return refused
         try:
@@ -197,6 +197,17 @@ class _Loader:
         except Exception as error:  # the runtime was closed; it is this message's result
             refused.set_exception(error)
             return refused
+
+    def _is_too_large(self, message: Message) -> bool:
+        return self._max_size is not None and message.size > self._max_size
+
+    def _want(self, message: Message) -> None:
+        if not self._is_too_large(message):
+            self._bodies.want(message)
+
+    def _leave(self, message: Message) -> None:
+        if not self._is_too_large(message):
+            self._bodies.leave(message)
 
     def _emit(self, message: Message, future: Future[bytes]) -> None:
         error = future.exception()

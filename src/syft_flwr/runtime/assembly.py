@@ -24,6 +24,7 @@ from syft_flwr.exchange.lane import Lane
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.routes import MessageLane
 from syft_flwr.feed.own_writes import OwnWrites
+from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.feed.streams import Streams
 from syft_flwr.ports import Clock, DriveGateway, StateStore
 from syft_flwr.runtime.engine import Engine
@@ -126,6 +127,7 @@ def assemble(
             own_writes=OwnWrites(partial(gateway.peek, polls=False), clock.monotonic),
             disposables=Disposables(ledger, settings, clock),
             announced=Announced(gateway, ids.take),
+            shared_bodies=SharedBodies(lambda message: executor.submit(parts.read_body, message)),
             pool=executor,
             habits=stores.habits,
             observes=observes,

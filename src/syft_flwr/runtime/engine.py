@@ -7,7 +7,6 @@ import os
 import random
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from typing import Any, Protocol
 
@@ -24,7 +23,6 @@ from syft_flwr.exchange.requester import Request, Requester
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import MessageLane, Route, Routes
 from syft_flwr.feed.schedule import PollInterval, pause_after
-from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.models import Message
 from syft_flwr.runtime.dispatch import Dispatch
 from syft_flwr.runtime.follower import Follower
@@ -95,7 +93,6 @@ class Engine:
         self._pid = os.getpid()
         _shared_threads.enlist()
         self.named: dict[str, SerialDisposable] = {}
-        self.bodies = SharedBodies(self._begin_body)
         self.routes = Routes()
         self.responses = Responses(
             parts,
@@ -340,18 +337,6 @@ class Engine:
         self.parts.streams.limit(error)
         with suppress(SyftFlwrError):  # it only tells others
             self.parts.ledger.events.tell("paused", why=str(error))
-
-    def _begin_body(self, message: Message) -> Future[bytes]:
-        self.check_open()
-        return self.parts.pool.submit(self._fetch_body, message)
-
-    def _fetch_body(self, message: Message) -> bytes:
-        partial = self.parts.bodies.partial(f"stream-{message.file_id}")
-        try:
-            self.parts.fetch_body(message, partial)
-            return partial.read_bytes()
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _on_sent(self, futures: Sequence[Any]) -> None:
         self.responses.sent(futures)

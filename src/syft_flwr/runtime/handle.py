@@ -483,7 +483,7 @@ class DriveRuntime:
 
     @property
     def _bodies(self) -> SharedBodies:
-        return self._engine.bodies
+        return self._engine.parts.shared_bodies
 
     @property
     def _named(self) -> dict[str, SerialDisposable]:

@@ -199,10 +199,14 @@ class Placement:
         return True
 
     def _hand_on(self, candidate: Candidate, standing: Standing) -> None:
-        message, number = candidate.message, candidate.row.number
+        message = candidate.message
         if candidate.is_new:
             self._show(candidate)
-        route = candidate.route
+        with self._parts.shared_bodies.held(message):
+            self._hand_over(candidate, standing)
+
+    def _hand_over(self, candidate: Candidate, standing: Standing) -> None:
+        message, number, route = candidate.message, candidate.row.number, candidate.route
         if self._parts.observes:
             self._parts.ledger.journal.finish(number, message)
         elif standing.claim is Claim.TAKEN:
@@ -247,7 +251,7 @@ class Placement:
 
     def _offer(self, work: Work, route: Route | None) -> None:
         assert route is not None and route.lane is not None  # noqa: S101, PT018 - it was claimed for one that is open
-        work.route = route
+        work.route, work.shares_body = route, self._parts.shared_bodies.join(work.message)
         self._keep(work)
         sender = work.message.sender
         self._parts.announced.expect(work.message)
@@ -276,6 +280,8 @@ class Placement:
 
     def _on_over(self, work: Work) -> None:
         """Forget a request that has left this process; called on any thread."""
+        if work.shares_body:
+            self._parts.shared_bodies.leave(work.message)
         with self._thread.changed:
             self._work.pop(work.number, None)
             self._thread.changed.notify_all()
