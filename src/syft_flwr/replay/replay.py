@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from reactivex import Observable, abc
 from reactivex.scheduler import VirtualTimeScheduler
@@ -25,6 +25,9 @@ from syft_flwr.replay.player import RecordingPlayer
 from syft_flwr.replay.recorded_drive import Upload, recorded_uploads
 from syft_flwr.runtime.handle import DriveRuntime
 from syft_flwr.settings import load_settings
+
+if TYPE_CHECKING:
+    from syft_flwr.flower.replaying import ServedProject
 
 _KEPT_EVENTS = 1_000
 
@@ -112,6 +115,7 @@ class Replay:
         self._failure: RecordingError | None = None
         self._first_error: BaseException | None = None
         self._first_assertion: AssertionError | None = None
+        self._project: ServedProject | None = None
         self._started = False
         self._stopping = threading.Event()
         self._over = threading.Event()
@@ -181,6 +185,28 @@ class Replay:
         """Let the handlers that were registered with ``on_request`` answer the replayed requests."""
         handlers.attach(self.runtime)
 
+    def serve_project(self, directory: str | Path, **options: Any) -> ServedProject:
+        """Let today's apps of a Flower project take the place of those that were recorded.
+
+        In the replay of a data owner's feed the ClientApp answers, and its replies are held against the recorded ones.
+        In that of an aggregator's, :meth:`run` runs the ServerApp when it has played, with the recorded replies for its
+        messages, and these are held against those that were sent then. What differs stands in ``differences``, and
+        fails a test that has the replay from the fixture ``recorded_feed``.
+
+        Args:
+            directory: The project's.
+            **options: ``node_config`` of a data owner's app, and ``tolerance``, by how much numbers may differ,
+                relative to the recorded ones.
+
+        Raises:
+            FlowerError: The directory is no Flower project.
+            ConfigurationError: The recording has no bodies.
+        """
+        from syft_flwr.flower.replaying import ServedProject
+
+        self._project = ServedProject(self, Path(directory), **options)
+        return self._project
+
     # -- playing ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -204,6 +230,8 @@ class Replay:
             self.start()
             SystemClock().wait(self._over, None)
         self.check()
+        if self._project is not None:
+            self._project.finish()
         return self
 
     def check(self) -> None:
@@ -225,6 +253,8 @@ class Replay:
             raise self._first_assertion
         if strict and self._first_error is not None:
             raise self._first_error
+        if self._project is not None and self._project.differences:
+            raise AssertionError("\n".join(self._project.differences))
 
     def stop(self) -> None:
         """Play no further entry; callable from anywhere, returns at once."""
@@ -233,6 +263,8 @@ class Replay:
     def close(self) -> None:
         """Stop playing and end the streams; idempotent."""
         self._stopping.set()
+        if self._project is not None:
+            self._project.close()
         self._player.close()
         self._over.set()
         shutil.rmtree(self._directory, ignore_errors=True)
