@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -69,6 +70,7 @@ class ServedProject:
         self.compared = 0
         """How many replies of a data owner, or messages of an aggregator, were compared."""
         self._directory = Path(tempfile.mkdtemp(prefix="syft-flwr-replay-"))
+        self._remove_directory = weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
         self._sent = [u for u in recorded_uploads(feed.recording) if u.name.endswith(_REQUEST)]
         self._owner = None if self._sent else self._serve(node_config or {})
 
@@ -88,7 +90,7 @@ class ServedProject:
         """End the app; idempotent."""
         if self._owner is not None:
             self._owner.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._remove_directory()
 
     # -- a data owner -----------------------------------------------------------------------------------------
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from reactivex import Observable, abc
 from reactivex.scheduler import VirtualTimeScheduler
@@ -23,6 +24,7 @@ from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
 from syft_flwr.recording.reader import Recording, read_recording
 from syft_flwr.replay.player import RecordingPlayer
 from syft_flwr.replay.recorded_drive import Upload, recorded_uploads
+from syft_flwr.replay.timeline import Place, Timeline
 from syft_flwr.runtime.handle import DriveRuntime
 from syft_flwr.settings import load_settings
 
@@ -68,7 +70,7 @@ def replay(
             (:meth:`~syft_flwr.recording.reader.Recording.build`).
         scheduler: Where it plays; by default on a virtual one of its own. On a virtual one (``TestScheduler``) all
             happens on the thread that starts it, and the same every time; ``scheduler.start()`` does what ``run()``
-            does.
+            does. Several replays on one have one time axis. It stops when they have ended and what waits then is done.
         speed: Without a scheduler: play in real time, this many times as fast as it was.
         allow_cut_off: Whether to leave out a last line that is not whole.
         **settings: Fields of :class:`~syft_flwr.settings.Settings`.
@@ -112,6 +114,7 @@ class Replay:
         self._speed = speed
         self._scheduler = scheduler or VirtualTimeScheduler()
         self._began = self._scheduler.now
+        self._place = Place(recording.header.time, self._begin)
         self._failure: RecordingError | None = None
         self._first_error: BaseException | None = None
         self._first_assertion: AssertionError | None = None
@@ -123,11 +126,12 @@ class Replay:
         self._line = 1
         self._at = 0.0
         self._directory = Path(tempfile.mkdtemp(prefix="syft-flwr-replay-"))
+        self._remove_directory = weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
         try:
             loaded = load_settings(**{"cleanup": False, **settings})
             self._player = RecordingPlayer(recording, loaded, self._directory, self.time)
         except BaseException:
-            shutil.rmtree(self._directory)
+            self._remove_directory()
             raise
         self.runtime = self._player.runtime
         self._listen()
@@ -157,9 +161,12 @@ class Replay:
         return self.runtime.errors
 
     @property
-    def scheduler(self) -> abc.SchedulerBase:
-        """Where it plays; pass it to operators that know time, such as ``buffer_with_time``."""
-        return self._scheduler
+    def scheduler(self) -> VirtualTimeScheduler:
+        """Where it plays; pass it to operators that know time, such as ``buffer_with_time``.
+
+        One of real time is returned as it was passed.
+        """
+        return cast(VirtualTimeScheduler, self._scheduler)
 
     @property
     def account(self) -> str:
@@ -213,8 +220,11 @@ class Replay:
         """Put the replay on its scheduler; idempotent. On a virtual one it is there from the beginning."""
         if not self._started:
             self._started = True
-            self._began = self._scheduler.now
-            self._schedule(0)
+            Timeline.on(self._scheduler).join(self._place)
+
+    def _begin(self, began: datetime) -> abc.DisposableBase:
+        self._began = began
+        return self._schedule(0)
 
     def run(self) -> Self:
         """Play to the end; blocks until then.
@@ -267,7 +277,8 @@ class Replay:
             self._project.close()
         self._player.close()
         self._over.set()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        Timeline.on(self._scheduler).leave(self._place)
+        self._remove_directory()
 
     def __enter__(self) -> Self:
         return self
@@ -277,18 +288,19 @@ class Replay:
     ) -> None:
         self.close()
 
-    def _schedule(self, index: int) -> None:
+    def _schedule(self, index: int) -> abc.DisposableBase:
         """Play an entry at its time, and then schedule the next."""
         entries = self.recording.entries
 
         def play(_: abc.SchedulerBase, __: Any = None) -> None:
+            self._place.has_begun = True
             if not self._stopping.is_set() and index < len(entries) and self._play(index):
                 self._schedule(index + 1)
             else:
                 self._end()
 
         at = entries[index].at if index < len(entries) else self._at
-        self._scheduler.schedule_absolute(self._began + timedelta(seconds=at), play)
+        return self._scheduler.schedule_absolute(self._began + timedelta(seconds=at), play)
 
     def _play_in_real_time(self, speed: float) -> None:
         clock = SystemClock()
@@ -302,6 +314,7 @@ class Replay:
     def _end(self) -> None:
         self._player.end()
         self._over.set()
+        Timeline.on(self._scheduler).leave(self._place)
 
     def _play(self, index: int) -> bool:
         """Do what was done at an entry; return whether to go on."""
