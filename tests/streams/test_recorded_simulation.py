@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -124,3 +127,50 @@ def test_each_exchange_of_a_federation_can_be_cut_out_and_replays_alone(
         assert [upload.body for upload in alone.uploads] == [replies[name] for _ in {name} & replies.keys()]
         named = [other.future_id for other in messages if other is not message and other.future_id in small.read_text()]
         assert not named
+
+
+@pytest.mark.parametrize("account", ["do1@example.com", "aggregator@example.com"])
+def test_today_s_apps_do_what_was_recorded(recordings: Path, account: str) -> None:
+    with replay(of(recordings, account)) as feed:
+        served = feed.serve_project(DIGITS, node_config={"partition-id": 0, "num-partitions": 2})
+        feed.run()
+        assert served.differences == []
+        assert served.compared >= 4
+        feed.raise_errors()
+
+
+OWNER, AGGREGATOR = "do1@example.com", "aggregator@example.com"
+
+
+@dataclass(frozen=True)
+class Change:
+    account: str
+    module: str
+    old: str
+    new: str
+    told: str
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change(OWNER, "client_app.py", '"train_loss": loss', '"train_loss": loss + 1', "metrics['train_loss'] is"),
+        Change(OWNER, "task.py", "targets[batch])", "targets[batch]) * 2", "arrays['weights'] differs by up to"),
+        Change(OWNER, "client_app.py", '"eval_loss": loss', '"loss": loss', "metrics has ['accuracy', 'loss'"),
+        Change(AGGREGATOR, "server_app.py", "FedAvg()", "FedAvg(fraction_evaluate=0.0)", "was sent then"),
+        Change(AGGREGATOR, "task.py", "np.zeros(CLASSES)", "np.ones(CLASSES)", "arrays['bias'] differs by up to 1"),
+    ],
+    ids=lambda change: f"{change.module} {change.new}",
+)
+def test_apps_that_were_changed_differ_and_it_is_said_where(recordings: Path, tmp_path: Path, change: Change) -> None:
+    project = tmp_path / "digits"
+    shutil.copytree(DIGITS, project)
+    path = project / "digits" / change.module
+    assert change.old in path.read_text()
+    path.write_text(path.read_text().replace(change.old, change.new))
+    with replay(of(recordings, change.account)) as feed:
+        served = feed.serve_project(project, node_config={"partition-id": 0, "num-partitions": 2})
+        feed.run()
+        assert change.told in served.differences[0], served.differences
+        with pytest.raises(AssertionError, match=re.escape(change.told)):
+            feed.raise_errors()

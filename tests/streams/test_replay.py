@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import reactivex
 from reactivex import operators as ops
 from reactivex.scheduler import NewThreadScheduler
 from reactivex.testing import TestScheduler
 
 from syft_flwr.errors import RecordingError
 from syft_flwr.events import P2PFileEvents
-from syft_flwr.feed import at_endpoint, from_sender, received, with_body
+from syft_flwr.feed import Recording, at_endpoint, from_sender, received, with_body
 from syft_flwr.models import Change, FeedError, Message, Rejection, RejectionReason, Replied
 from syft_flwr.replay import Replay, replay
 from syft_flwr.testing.plugin import RecordedFeed
@@ -126,6 +131,40 @@ def test_operators_that_know_time_run_in_virtual_time(recorded_feed: RecordedFee
     ).subscribe(counts.append)
     feed.run()
     assert counts == [8, 1]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_replays_of_two_accounts_on_one_scheduler_have_one_time_axis(order: int) -> None:
+    hour = 3_600.0
+    owner_s = Recording.build("owner@example.com", began=1e9).request("ann@example.org", "app", "mean", b"x", at=60.0)
+    ann_s = Recording.build("ann@example.org", began=1e9 + hour).request("bob@example.org", "app", "mean", b"x", at=5.0)
+    scheduler = TestScheduler()
+    came: dict[str, float] = {}
+    with ExitStack() as stack:
+        for recording in [owner_s.recording(), ann_s.recording()][::order]:
+            feed = stack.enter_context(replay(recording, scheduler=scheduler))
+            feed.messages.subscribe(lambda m: came.update({m.recipient: scheduler.to_seconds(scheduler.now)}))
+        scheduler.start()
+    assert list(came) == ["owner@example.com", "ann@example.org"]
+    assert came["ann@example.org"] - came["owner@example.com"] == pytest.approx(hour - 55.0)
+
+
+def test_an_interval_on_the_feed_s_scheduler_ends_with_the_feed(recorded_feed: RecordedFeed) -> None:
+    feed = recorded_feed(RECORDINGS / "complete.jsonl")
+    ticks: list[int] = []
+    late: list[Message] = []
+    reactivex.interval(1.0, scheduler=feed.scheduler).subscribe(ticks.append)
+    feed.messages.pipe(ops.delay(300.0, scheduler=feed.scheduler)).subscribe(late.append)
+    feed.run()
+    assert feed.recording.duration < len(ticks) < 1_000
+    assert len(late) == 9, "what was delayed has come"
+
+
+def test_a_replay_that_nobody_closes_leaves_no_directory_behind(tmp_path: Path) -> None:
+    script = f"from syft_flwr.replay import replay; replay({str(RECORDINGS / 'complete.jsonl')!r}).run()"
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_replay_plays_on_a_scheduler_of_real_time() -> None:

@@ -96,6 +96,8 @@ def with_operators_of_reactivex(runtime: DriveRuntime, replay: Replay) -> None:
         ops.buffer_with_time(5.0, scheduler=replay.scheduler),
     )
     assert_type(batches, Observable[list[Received]])
+    replay.scheduler.start()
+    replay.scheduler.advance_by(60.0)
 
 
 def sender_of(message: Message) -> str:

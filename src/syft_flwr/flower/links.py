@@ -67,7 +67,7 @@ class Link:
 
     def events(self, app_name: str, aggregator: str) -> Events:
         """Return the answering side, for requests of the aggregator only."""
-        return _DriveEvents(
+        return DriveEvents(
             self._runtime,
             wire_app_name(app_name),
             self.email,
@@ -124,7 +124,7 @@ class Link:
         self.close()
 
 
-class _DriveEvents(P2PFileEvents):
+class DriveEvents(P2PFileEvents):
     """``P2PFileEvents`` with what the aggregator publishes for all owners."""
 
     def __init__(self, runtime: DriveRuntime, app: str, email: str, **options: Any) -> None:

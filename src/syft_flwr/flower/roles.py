@@ -185,7 +185,7 @@ def run_owner(
         lets_override=plan.lets_override,
     )
     with _alone(directory, f"{email} and the project {project.name}"):
-        apps = _host(project, plan, files, directory)
+        apps = app_host(project, plan, files, directory)
         link: Link | None = None
         try:
             link = Link(email, polling)
@@ -264,7 +264,8 @@ def account_directory(email: str) -> Path:
     return make_private_directory(state_directory(state_root(), email, load_endpoint().url))
 
 
-def _host(project: FlowerProject, plan: OwnerPlan, files: FilesRead, directory: Path) -> AppHost:
+def app_host(project: FlowerProject, plan: OwnerPlan, files: FilesRead, directory: Path) -> AppHost:
+    """Return what runs a project's ClientApp."""
     spec = AppSpec(
         str(project.directory),
         project.client_app,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from reactivex import Observable, abc
 from reactivex.scheduler import VirtualTimeScheduler
@@ -23,8 +24,12 @@ from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
 from syft_flwr.recording.reader import Recording, read_recording
 from syft_flwr.replay.player import RecordingPlayer
 from syft_flwr.replay.recorded_drive import Upload, recorded_uploads
+from syft_flwr.replay.timeline import Place, Timeline
 from syft_flwr.runtime.handle import DriveRuntime
 from syft_flwr.settings import load_settings
+
+if TYPE_CHECKING:
+    from syft_flwr.flower.replaying import ServedProject
 
 _KEPT_EVENTS = 1_000
 
@@ -65,7 +70,7 @@ def replay(
             (:meth:`~syft_flwr.recording.reader.Recording.build`).
         scheduler: Where it plays; by default on a virtual one of its own. On a virtual one (``TestScheduler``) all
             happens on the thread that starts it, and the same every time; ``scheduler.start()`` does what ``run()``
-            does.
+            does. Several replays on one have one time axis. It stops when they have ended and what waits then is done.
         speed: Without a scheduler: play in real time, this many times as fast as it was.
         allow_cut_off: Whether to leave out a last line that is not whole.
         **settings: Fields of :class:`~syft_flwr.settings.Settings`.
@@ -109,9 +114,11 @@ class Replay:
         self._speed = speed
         self._scheduler = scheduler or VirtualTimeScheduler()
         self._began = self._scheduler.now
+        self._place = Place(recording.header.time, self._begin)
         self._failure: RecordingError | None = None
         self._first_error: BaseException | None = None
         self._first_assertion: AssertionError | None = None
+        self._project: ServedProject | None = None
         self._started = False
         self._stopping = threading.Event()
         self._over = threading.Event()
@@ -119,11 +126,12 @@ class Replay:
         self._line = 1
         self._at = 0.0
         self._directory = Path(tempfile.mkdtemp(prefix="syft-flwr-replay-"))
+        self._remove_directory = weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
         try:
             loaded = load_settings(**{"cleanup": False, **settings})
             self._player = RecordingPlayer(recording, loaded, self._directory, self.time)
         except BaseException:
-            shutil.rmtree(self._directory)
+            self._remove_directory()
             raise
         self.runtime = self._player.runtime
         self._listen()
@@ -153,9 +161,12 @@ class Replay:
         return self.runtime.errors
 
     @property
-    def scheduler(self) -> abc.SchedulerBase:
-        """Where it plays; pass it to operators that know time, such as ``buffer_with_time``."""
-        return self._scheduler
+    def scheduler(self) -> VirtualTimeScheduler:
+        """Where it plays; pass it to operators that know time, such as ``buffer_with_time``.
+
+        One of real time is returned as it was passed.
+        """
+        return cast(VirtualTimeScheduler, self._scheduler)
 
     @property
     def account(self) -> str:
@@ -181,14 +192,39 @@ class Replay:
         """Let the handlers that were registered with ``on_request`` answer the replayed requests."""
         handlers.attach(self.runtime)
 
+    def serve_project(self, directory: str | Path, **options: Any) -> ServedProject:
+        """Let today's apps of a Flower project take the place of those that were recorded.
+
+        In the replay of a data owner's feed the ClientApp answers, and its replies are held against the recorded ones.
+        In that of an aggregator's, :meth:`run` runs the ServerApp when it has played, with the recorded replies for its
+        messages, and these are held against those that were sent then. What differs stands in ``differences``, and
+        fails a test that has the replay from the fixture ``recorded_feed``.
+
+        Args:
+            directory: The project's.
+            **options: ``node_config`` of a data owner's app, and ``tolerance``, by how much numbers may differ,
+                relative to the recorded ones.
+
+        Raises:
+            FlowerError: The directory is no Flower project.
+            ConfigurationError: The recording has no bodies.
+        """
+        from syft_flwr.flower.replaying import ServedProject
+
+        self._project = ServedProject(self, Path(directory), **options)
+        return self._project
+
     # -- playing ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Put the replay on its scheduler; idempotent. On a virtual one it is there from the beginning."""
         if not self._started:
             self._started = True
-            self._began = self._scheduler.now
-            self._schedule(0)
+            Timeline.on(self._scheduler).join(self._place)
+
+    def _begin(self, began: datetime) -> abc.DisposableBase:
+        self._began = began
+        return self._schedule(0)
 
     def run(self) -> Self:
         """Play to the end; blocks until then.
@@ -204,6 +240,8 @@ class Replay:
             self.start()
             SystemClock().wait(self._over, None)
         self.check()
+        if self._project is not None:
+            self._project.finish()
         return self
 
     def check(self) -> None:
@@ -225,6 +263,8 @@ class Replay:
             raise self._first_assertion
         if strict and self._first_error is not None:
             raise self._first_error
+        if self._project is not None and self._project.differences:
+            raise AssertionError("\n".join(self._project.differences))
 
     def stop(self) -> None:
         """Play no further entry; callable from anywhere, returns at once."""
@@ -233,9 +273,12 @@ class Replay:
     def close(self) -> None:
         """Stop playing and end the streams; idempotent."""
         self._stopping.set()
+        if self._project is not None:
+            self._project.close()
         self._player.close()
         self._over.set()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        Timeline.on(self._scheduler).leave(self._place)
+        self._remove_directory()
 
     def __enter__(self) -> Self:
         return self
@@ -245,18 +288,19 @@ class Replay:
     ) -> None:
         self.close()
 
-    def _schedule(self, index: int) -> None:
+    def _schedule(self, index: int) -> abc.DisposableBase:
         """Play an entry at its time, and then schedule the next."""
         entries = self.recording.entries
 
         def play(_: abc.SchedulerBase, __: Any = None) -> None:
+            self._place.has_begun = True
             if not self._stopping.is_set() and index < len(entries) and self._play(index):
                 self._schedule(index + 1)
             else:
                 self._end()
 
         at = entries[index].at if index < len(entries) else self._at
-        self._scheduler.schedule_absolute(self._began + timedelta(seconds=at), play)
+        return self._scheduler.schedule_absolute(self._began + timedelta(seconds=at), play)
 
     def _play_in_real_time(self, speed: float) -> None:
         clock = SystemClock()
@@ -270,6 +314,7 @@ class Replay:
     def _end(self) -> None:
         self._player.end()
         self._over.set()
+        Timeline.on(self._scheduler).leave(self._place)
 
     def _play(self, index: int) -> bool:
         """Do what was done at an entry; return whether to go on."""
