@@ -56,23 +56,23 @@ class Resources:
 
     def file(self, viewer: Account, file: File, view: View | None, wanted: Collection[str]) -> dict[str, Any]:
         """Return the ``drive#file`` resource as the viewer sees it; of the costly fields, those wanted."""
-        role = view.role if view is not None and view.role is not None else self._access.role(viewer, file)
-        owned = file.owner == viewer.key
+        view = view or View(viewer.key, file.id, None)
+        role = view.role or self._access.role(viewer, file)
         resource: dict[str, Any] = {
             "kind": "drive#file",
             "id": file.id,
             "name": file.name,
             "mimeType": file.mime_type,
-            "starred": view is not None and view.starred,
+            "starred": view.starred,
             "trashed": file.trashed,
             "explicitlyTrashed": file.explicitly_trashed,
-            "spaces": [DRIVE if view is None or view.app is None else APP_DATA],
+            "spaces": [DRIVE if view.app is None else APP_DATA],
             "version": str(file.version),
             "createdTime": to_timestamp(file.created),
             "modifiedTime": to_timestamp(file.modified),
-            "modifiedByMe": view is not None and view.modified is not None,
-            "viewedByMe": view is not None and view.viewed is not None,
-            "ownedByMe": owned,
+            "modifiedByMe": view.modified is not None,
+            "viewedByMe": view.viewed is not None,
+            "ownedByMe": file.owner == viewer.key,
             "isAppAuthorized": True,
             "quotaBytesUsed": str(file.content.size if file.content else 0),
             "viewersCanCopyContent": True,
@@ -88,8 +88,10 @@ class Resources:
             resource["contentRestrictions"] = [
                 {**one, "restrictingUser": self.user(one["restrictingUser"], viewer)} for one in restrictions
             ]
-        if file.parent is not None and "parents" in wanted and self._sees(viewer, file.parent):
-            resource["parents"] = [file.parent]
+        if file.parent is not None and "parents" in wanted:
+            parent = load_view(self._database, viewer.key, file.parent)
+            if parent is not None and parent.role is not None:
+                resource["parents"] = [file.parent]
         if "owners" in wanted:
             self._add_user(resource, "owners", file.owner, viewer)
         if "lastModifyingUser" in wanted:
@@ -102,8 +104,7 @@ class Resources:
             resource["properties"] = dict(file.properties)
         if file.app_properties:
             resource["appProperties"] = dict(file.app_properties)
-        if view is not None:
-            self._add_personal(resource, viewer, view)
+        self._add_personal(resource, viewer, view)
         return resource
 
     def _add_content(self, resource: dict[str, Any], file: File) -> None:
@@ -191,10 +192,6 @@ class Resources:
         if file.content is not None:
             resource |= {"md5Checksum": file.content.md5, "size": str(file.content.size)}
         return resource
-
-    def _sees(self, viewer: Account, file_id: str) -> bool:
-        view = load_view(self._database, viewer.key, file_id)
-        return view is not None and view.role is not None
 
 
 def _among(key: str, addresses: Collection[str]) -> bool:

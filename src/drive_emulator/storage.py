@@ -20,7 +20,6 @@ SCHEMA_VERSION = 1
 # `view` is both who can see what and the change feed: one row per account and file, whose `seq` moves to the end of
 # the account's log with every change. So a file has one entry per account (coalesced), and a poll is one index range.
 _SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE account (
     key TEXT PRIMARY KEY, email TEXT NOT NULL, permission_id TEXT NOT NULL, root_id TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -169,15 +168,6 @@ class Database:
     def execute_many(self, sql: str, values: Sequence[tuple[Any, ...]]) -> None:
         self._connection.executemany(sql, values)
 
-    def meta(self, key: str, default: Any = None) -> Any:
-        row = self.row("SELECT value FROM meta WHERE key = ?", key)
-        return default if row is None else row[0]
-
-    def set_meta(self, key: str, value: Any) -> None:
-        self.execute(
-            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value
-        )
-
     def clear(self) -> None:
         """Empty every table, in the transaction under way."""
         for (table,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
@@ -189,11 +179,13 @@ class Database:
 
     def copy_from(self, source: sqlite3.Connection) -> None:
         """Copy the rows of such a copy into our tables, which must be empty, in the transaction under way."""
+        columns = "SELECT name FROM pragma_table_info(?)"
         for (table,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
-            cursor = source.execute(f"SELECT * FROM {table}")  # noqa: S608 - names from the schema
-            names = [name for name, *_ in cursor.description]
-            into = f"{table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
-            self.execute_many(f"INSERT OR REPLACE INTO {into}", cursor.fetchall())
+            theirs = source.execute(columns, (table,)).fetchall()
+            if names := [row[0] for row in self.rows(columns, table) if row in theirs]:
+                rows = source.execute(f"SELECT {', '.join(names)} FROM {table}").fetchall()  # noqa: S608 - our own names
+                into = f"{table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+                self.execute_many(f"INSERT OR REPLACE INTO {into}", rows)
 
     def close(self) -> None:
         self._connection.close()

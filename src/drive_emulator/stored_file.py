@@ -34,20 +34,7 @@ class StoredFile:
     content: bytes | None
 
 
-def to_stored_file(raw: Mapping[str, Any]) -> StoredFile:
-    """Read what the control plane says of a file."""
-    content = raw.get("content")
-    return StoredFile(
-        id=raw["id"],
-        name=raw["name"],
-        path="/".join(raw["path"]),
-        mime_type=raw["mimeType"],
-        parent=raw["parent"],
-        owner=raw["owner"],
-        trashed=raw["trashed"],
-        created_time=raw["createdTime"],
-        size=raw["size"],
-        roles=raw["roles"],
-        properties=raw["properties"],
-        content=None if content is None else base64.b64decode(content),
-    )
+def to_stored_file(told: Mapping[str, Any]) -> StoredFile:
+    """Read what the control plane says of a file: its fields, with the content in base64."""
+    content = told["content"]
+    return StoredFile(**{**told, "content": None if content is None else base64.b64decode(content)})

@@ -61,22 +61,10 @@ class Uploads:
         total: int | None,
     ) -> Session:
         """Open a session, in the transaction under way."""
-        blob = self._blobs.reserve()
-        session = Session(secrets.token_urlsafe(32), account, file_id, metadata, query, content_type, total, None)
-        self._database.execute(
-            "INSERT INTO upload VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-            session.id,
-            account,
-            file_id,
-            json.dumps(metadata),
-            json.dumps(query),
-            content_type,
-            total,
-            blob,
-        )
-        session.writer = self._blobs.reopen(blob)
-        self._open[session.id] = session
-        return session
+        session_id = secrets.token_urlsafe(32)
+        given = (account, file_id, json.dumps(metadata), json.dumps(query), content_type, total, self._blobs.reserve())
+        self._database.execute("INSERT INTO upload VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", session_id, *given)
+        return self.find(session_id)
 
     def find(self, session_id: str) -> Session:
         """Return a session, whether under way or done.

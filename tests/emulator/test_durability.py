@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,25 @@ def test_a_reset_empties_the_directory_and_page_tokens_go_on_rising(tmp_path: Pa
         made = upload(alice, "y", "root", b"")["id"]
         assert follow(alice, token) == [made]
         alice.close()
+
+
+def test_data_and_snapshots_of_an_older_emulator_are_read(tmp_path: Path) -> None:
+    older = """
+        DROP INDEX view_app; ALTER TABLE view DROP COLUMN app;
+        DROP INDEX permission_expiry; ALTER TABLE permission DROP COLUMN expires;
+        ALTER TABLE file ADD COLUMN trashed_time INTEGER; CREATE TABLE meta (key TEXT PRIMARY KEY, value);
+    """
+    with DriveEmulator(data=tmp_path / "data") as first:
+        alice = Raw(first.port, ALICE)
+        file = alice("POST", FILES, {"name": "old"}).json["id"]
+        alice("POST", f"{FILES}/{file}/permissions", {"type": "user", "role": "reader", "emailAddress": BOB})
+        alice.close()
+        first.save(tmp_path / "state")
+    for path in (tmp_path / "data" / "drive.sqlite3", tmp_path / "state"):
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(older)
+            database.commit()
+    with DriveEmulator(data=tmp_path / "data") as second:
+        assert [(stored.name, stored.roles[BOB]) for stored in second.files()] == [("old", "reader")]
+        second.load(tmp_path / "state")
+        assert [(stored.name, stored.roles[BOB]) for stored in second.files()] == [("old", "reader")]

@@ -100,15 +100,16 @@ def _describe(service: Service, file: File, *, with_content: bool) -> dict[str, 
     described: dict[str, Any] = {
         "id": file.id,
         "name": file.name,
-        "path": _path(service, file),
-        "mimeType": file.mime_type,
+        "path": "/".join(_path(service, file)),
+        "mime_type": file.mime_type,
         "parent": file.parent,
         "owner": service.drive.accounts.show(file.owner).email,
         "trashed": file.trashed,
-        "createdTime": to_timestamp(file.created),
+        "created_time": to_timestamp(file.created),
         "size": None if file.content is None else file.content.size,
         "roles": {p.grantee or p.id: p.role for p in service.drive.access.effective_permissions(file)},
         "properties": dict(file.properties),
+        "content": None,
     }
     if with_content and file.content is not None:
         content = b"".join(service.drive.blobs.read(file.content.blob, 0, file.content.size))
