@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,3 +139,19 @@ def test_operators_and_keys_tell_such_addresses_apart() -> None:
     assert message(KELVIN).key != message(MARK).key == message(MARK.upper()).key
     assert node_id(KELVIN) != node_id(MARK) == node_id(MARK.upper())
     assert sender_of(message(KELVIN)) != sender_of(message(MARK))
+
+
+def test_every_example_names_its_senders() -> None:
+    root = Path(__file__).parents[2]
+    pages = [root / "README.md", *(root / "docs").rglob("*.md"), *(root / "examples").rglob("*.ipynb")]
+    calls = [
+        (page.name, call)
+        for page in pages
+        for call in re.findall(
+            r"^[^|`]*\b(?:P2PFileEvents|create_events_watcher|reply_with|defer)\((?:[^()]|\([^()]*\))+\)",
+            page.read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+    ]
+    assert len(calls) > 10
+    assert [call for call in calls if "allowed_senders" not in call[1]] == []
