@@ -22,7 +22,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md
 BEGIN, END = "<!-- settings: begin, written by scripts/settings_table.py -->", "<!-- settings: end -->"
 HEADS = ("setting", "option", "variable", "key of the project", "default", "unit", "meaning")
 COUNTED = {"--min-available": "data owners", "--datasites": "data owners", "--rounds": "rounds", "--count": "lines"}
-COUNTED |= {"--speed": "times", "--port": ""}
+COUNTED |= {"--speed": "times", "--port": "", "--until": "messages"}
 
 
 def described(body: Sequence[ast.stmt]) -> dict[str, str]:
