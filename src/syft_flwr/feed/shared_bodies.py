@@ -25,7 +25,7 @@ class SharedBodies:
 
     def __init__(self, download: Callable[[Message], Future[bytes]]) -> None:
         self._download = download
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a replay downloads on the thread that asks
         self._wanted: Counter[str] = Counter()
         self._kept: dict[str, tuple[int, Future[bytes]]] = {}
         self._under_way: dict[str, Future[bytes]] = {}
