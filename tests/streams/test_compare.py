@@ -27,7 +27,7 @@ from syft_flwr.recording import Recording, read_recording
 from syft_flwr.testing.regression import compare
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-CORPUS = sorted(RECORDINGS.glob("*.jsonl"))
+CORPUS = sorted(RECORDINGS.rglob("*.jsonl"))
 COMPLETE, TOMBSTONES = RECORDINGS / "complete.jsonl", RECORDINGS / "tombstones.jsonl"
 
 
@@ -36,7 +36,7 @@ def thanks(body: bytes) -> bytes:
     return b"thanks for " + hashlib.sha256(body).hexdigest()[:8].encode()
 
 
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: str(path.relative_to(RECORDINGS)))
 def test_the_corpus_is_admitted_ordered_and_answered_as_it_was(path: Path) -> None:
     result = compare(read_recording(path), thanks)
     assert result.differences == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,86 @@ def test_a_missing_path_says_what_to_do(pytester: pytest.Pytester) -> None:
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*recorded_feed needs a path, or the test a marker*"])
+
+
+SCENE = """
+import shutil
+import pytest
+from syft_flwr.feed import Recording, read_recording
+
+calls = []
+
+def scene(path):
+    calls.append(path.name)
+    number = len(read_recording(path).entries) if path.exists() else 0
+    path.unlink(missing_ok=True)
+    shutil.rmtree(f"{path}.bodies", ignore_errors=True)
+    feed = Recording.build("owner@example.com")
+    for each in range(1 + number):
+        feed.request("ann@example.org", "app", "mean", b"x")
+    feed.write(path)
+
+def count(feed):
+    got = []
+    feed.messages.subscribe(got.append)
+    feed.run()
+    return len(got)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "calls", "grows"),
+    [("none", 0, False), ("once", 1, False), ("new_episodes", 2, True), ("all", 2, False)],
+)
+def test_a_recording_is_made_when_the_mode_says_so(
+    pytester: pytest.Pytester, mode: str, calls: int, grows: bool
+) -> None:
+    source = f"""
+        {textwrap.indent(SCENE, " " * 8).strip()}
+
+        def test_twice(recorded_feed):
+            first = count(recorded_feed("episodes/made.jsonl", record=scene))
+            again = count(recorded_feed("episodes/made.jsonl", record=scene))
+            assert first == 1
+            assert (again > 1) is {grows}
+            assert len(calls) == {calls}
+
+        @pytest.mark.recording("marked.jsonl", mode="once")
+        def test_marker(recorded_feed):
+            assert count(recorded_feed(record=scene)) == 1
+    """
+    pytester.makepyfile(source)
+    result = pytester.runpytest_inprocess(
+        "-p", "no:randomly", "-p", "no:cacheprovider", "--strict-markers", f"--recording-mode={mode}"
+    )
+    result.assert_outcomes(passed=2 - (mode == "none"), failed=int(mode == "none"))
+    if mode == "none":
+        result.stdout.fnmatch_lines(["*there is no recording*made.jsonl: pytest --recording-mode=once makes it*"])
+
+
+def test_a_replay_can_t_connect_to_other_machines_but_to_this_one(pytester: pytest.Pytester) -> None:
+    result = outcome(
+        pytester,
+        """
+        import socket
+        import pytest
+        from syft_flwr.testing.network import NetworkBlockedError
+
+        def test_blocked(recorded_feed):
+            recorded_feed("feed.jsonl")
+            for host in ("192.0.2.1", "www.example.com"):
+                with pytest.raises(NetworkBlockedError, match="must not depend on the network"):
+                    socket.create_connection((host, 80), timeout=0.1)
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                socket.create_connection(server.getsockname()).close()
+
+        def test_allowed(recorded_feed):
+            assert "connect" not in vars(socket.socket)
+            recorded_feed("feed.jsonl", network=True)
+            assert "connect" not in vars(socket.socket)
+        """,
+    )
+    result.assert_outcomes(passed=2)
 
 
 def test_an_emulator_and_a_clock_are_at_hand(pytester: pytest.Pytester) -> None:

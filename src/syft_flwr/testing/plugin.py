@@ -5,7 +5,10 @@ It is loaded in every run of pytest where the package is installed, so it import
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +28,15 @@ _replays = pytest.StashKey["list[Replay]"]()
 _failed = pytest.StashKey[bool]()
 
 
+class Mode(StrEnum):
+    """When to record, as users of VCR know it."""
+
+    NONE = "none"
+    ONCE = "once"
+    NEW_EPISODES = "new_episodes"
+    ALL = "all"
+
+
 class RecordedFeed(Protocol):
     """What the fixture ``recorded_feed`` gives: a way to open recordings."""
 
@@ -32,8 +44,10 @@ class RecordedFeed(Protocol):
         self,
         path: str | Path | Recording | None = None,
         *,
+        record: Callable[[Path], object] | None = None,
         scheduler: abc.SchedulerBase | None = None,
         strict: bool = True,
+        network: bool = False,
         **settings: Any,
     ) -> Replay:
         """Open a recording on a ``TestScheduler``, or on ``scheduler``.
@@ -41,14 +55,28 @@ class RecordedFeed(Protocol):
         Args:
             path: The recording; relative to the test's file, else to pytest's root directory. By default the path
                 of the test's marker ``recording``. A recording that was built is taken as it is.
+            record: Makes the recording at a path, or goes on with the one that is there; called as the mode says.
             scheduler: Where it plays.
             strict: Whether any error that was contained fails the test, and not only a failed assertion.
+            network: Whether the test may connect to other machines while the feed is open.
             **settings: Fields of :class:`~syft_flwr.settings.Settings`.
         """
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"{_MARKER}(path): the recorded feed that the fixture recorded_feed opens")
+    config.addinivalue_line(
+        "markers",
+        f"{_MARKER}(path, mode=None): the recorded feed that the fixture recorded_feed opens, and when it is recorded",
+    )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("syft-flwr").addoption(
+        "--recording-mode",
+        choices=[str(mode) for mode in Mode],
+        help="when recorded_feed(path, record=…) records: never (none, the default), where there is no recording "
+        "(once), what is new as well (new_episodes), or all anew (all)",
+    )
 
 
 @pytest.fixture
@@ -63,35 +91,45 @@ def manual_clock() -> ManualClock:
 def recorded_feed(request: pytest.FixtureRequest) -> Iterator[RecordedFeed]:
     """Open recorded feeds, and close them after the test.
 
-    A replay that asked for what is not in its recording, and an error that was contained in an observer or handler,
-    fail the test even if it did not look; with ``strict=False`` only failed assertions do.
+    While one is open, nothing connects to another machine. A replay that asked for what is not in its recording, and an
+    error that was contained in an observer or handler, fail the test even if it did not look; with ``strict=False``
+    only failed assertions do.
     """
     from reactivex.testing import TestScheduler
 
     from syft_flwr.replay import replay
+    from syft_flwr.testing.network import no_network
 
     opened: list[Replay] = []
     strictness: list[bool] = []
+    blocked = ExitStack()
     request.node.stash[_replays] = opened
 
     def open_recording(
         path: str | Path | Recording | None = None,
         *,
+        record: Callable[[Path], object] | None = None,
         scheduler: abc.SchedulerBase | None = None,
         strict: bool = True,
+        network: bool = False,
         **settings: Any,
     ) -> Replay:
         found = _find(request, path)
+        if isinstance(found, Path):
+            _record(request, found, record)
+        if not network:
+            blocked.enter_context(no_network())
         feed = replay(found, scheduler=scheduler or TestScheduler(), **settings)
         opened.append(feed)
         strictness.append(strict)
         return feed
 
-    try:
-        yield open_recording
-    finally:
-        for feed in opened:
-            feed.close()
+    with blocked:
+        try:
+            yield open_recording
+        finally:
+            for feed in opened:
+                feed.close()
     if request.node.stash.get(_failed, False):
         return
     for feed, strict in zip(opened, strictness, strict=True):
@@ -126,6 +164,23 @@ def pytest_runtest_makereport(
     return report
 
 
+def _record(request: pytest.FixtureRequest, path: Path, record: Callable[[Path], object] | None) -> None:
+    """Make or go on with a recording, as the marker or the option says."""
+    marker = request.node.get_closest_marker(_MARKER)
+    given = None if marker is None else marker.kwargs.get("mode")
+    mode = Mode(given or request.config.getoption("--recording-mode") or Mode.NONE)
+    if mode is Mode.NONE or record is None:
+        if record is not None and not path.exists():
+            raise pytest.UsageError(f"there is no recording {path}: pytest --recording-mode=once makes it")
+        return
+    if mode is Mode.ALL:
+        path.unlink(missing_ok=True)
+        shutil.rmtree(path.with_name(f"{path.name}.bodies"), ignore_errors=True)
+    if mode is Mode.NEW_EPISODES or not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record(path)
+
+
 def _find(request: pytest.FixtureRequest, path: str | Path | Recording | None) -> Path | Recording:
     if path is None:
         marker = request.node.get_closest_marker(_MARKER)
@@ -135,4 +190,4 @@ def _find(request: pytest.FixtureRequest, path: str | Path | Recording | None) -
     if not isinstance(path, str | Path):
         return path
     places = [request.path.parent / path, request.config.rootpath / path]
-    return next((place for place in places if place.exists()), Path(path))
+    return next((place for place in places if place.exists()), places[0])

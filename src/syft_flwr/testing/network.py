@@ -1,0 +1,76 @@
+"""Keep a test from the network: what it replays must not depend on it."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class NetworkBlockedError(OSError):
+    """A replay asked for the network."""
+
+    def __init__(self, host: object) -> None:
+        super().__init__(
+            f"a replay must not depend on the network, and something asked for {host!r}: let the recording have it, or "
+            "open it with recorded_feed(…, network=True)"
+        )
+
+
+@contextmanager
+def no_network() -> Iterator[None]:
+    """Let nothing of this process connect to another machine, or look up its name, while the block runs.
+
+    Sockets of this machine (loopback, Unix) work as ever.
+
+    Raises:
+        NetworkBlockedError: In the block, whoever asks for another machine.
+    """
+    connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def guarded(original: Any) -> Any:
+        def call(self: socket.socket, address: Any) -> Any:
+            if self.family in {socket.AF_INET, socket.AF_INET6}:
+                _check(address[0])
+            return original(self, address)
+
+        return call
+
+    def guarded_look_up(host: Any, *arguments: Any, **named: Any) -> Any:
+        if host is not None:
+            _check(host)
+        return look_up(host, *arguments, **named)
+
+    with (
+        _replaced(socket.socket, "connect", guarded(connect)),
+        _replaced(socket.socket, "connect_ex", guarded(connect_ex)),
+        _replaced(socket, "getaddrinfo", guarded_look_up),
+    ):
+        yield
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    own, before = name in vars(owner), getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+def _check(host: Any) -> None:
+    name = host.decode() if isinstance(host, bytes) else str(host)
+    if name in {"", "localhost"}:
+        return
+    try:
+        if ipaddress.ip_address(name.partition("%")[0]).is_loopback:
+            return
+    except ValueError:
+        pass
+    raise NetworkBlockedError(name)
