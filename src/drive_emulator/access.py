@@ -97,8 +97,9 @@ class Access:
 
     def app_of(self, account: Account, file_id: str | None) -> str | None:
         """Return the client whose data the file belongs to, ``None`` in what everybody knows as Drive."""
-        view = None if file_id is None else load_view(self._database, account.key, file_id)
-        return None if view is None else view.app
+        sql = "SELECT app FROM view WHERE account = ? AND file_id = ?"
+        row = self._database.row(sql, account.key, file_id)
+        return None if row is None else row[0]
 
     def require(self, account: Account, file: File, role: Role, error: ApiError | None = None) -> None:
         """Raise 403 unless the account has at least this role."""

@@ -70,9 +70,7 @@ def parse_metadata(body: Any) -> Metadata:
     times = {key: _time(body, key) for key in _TIMES}
     if texts["name"] is not None and len(texts["name"].encode("utf-16-le")) > 2 * MAX_NAME_LENGTH:
         raise invalid("name", f"A file's name has at most {MAX_NAME_LENGTH} characters.")
-    if texts["mimeType"] is not None and not (
-        len(texts["mimeType"]) <= 255 and _MIME_TYPE.fullmatch(texts["mimeType"])
-    ):
+    if texts["mimeType"] is not None and not is_media_type(texts["mimeType"]):
         raise invalid("mimeType", "Invalid MIME type provided.")
     settings = {key: _typed(body, key, kind) for key, kind in _SETTINGS.items() if key in body}
     if texts["mimeType"] == SHORTCUT_MIME_TYPE and "shortcutDetails" not in settings:
@@ -84,6 +82,11 @@ def parse_metadata(body: Any) -> Metadata:
     properties = [_properties(body, key) for key in ("properties", "appProperties")]
     values: list[Any] = [*texts.values(), _parents(body), *times.values(), *flags, *properties, settings]
     return Metadata(*values)
+
+
+def is_media_type(text: str) -> bool:
+    """Tell whether a text can be sent back as a ``Content-Type``."""
+    return len(text) <= 255 and _MIME_TYPE.fullmatch(text) is not None
 
 
 def merge_properties(held: Mapping[str, str], given: Mapping[str, str | None]) -> dict[str, str]:

@@ -25,6 +25,7 @@ MAX_METADATA_BYTES: Final = 1_048_576
 MAX_BOUNDARY: Final = 200
 
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*)", re.DOTALL)
+_AFTER_BOUNDARY: Final = re.compile(rb"--|[ \t]{0,%d}\r?\n" % MAX_PADDING)
 _BLANK_LINE: Final = re.compile(rb"(?:\A|\n)\r?\n")
 
 
@@ -118,14 +119,12 @@ class MultipartParser:
 
     def _parse(self) -> Generator[Event | None]:
         """Yield what the buffer holds, and ``None`` where more is needed."""
-        line = self._boundary_line(b"\n")
-        while (boundary := line.search(self._buffer)) is None:
+        while (found := self._find_boundary(b"\n")) is None:
             self._bound()
             yield None
-        newline = b"\r\n" if boundary[1].endswith(b"\r\n") else b"\n"
-        line = self._boundary_line(newline)
-        while boundary[1] != b"--":
-            self._buffer = self._buffer[boundary.end() :]
+        newline = b"\r\n" if found[1][0].endswith(b"\r\n") else b"\n"
+        while (after := found[1])[0] != b"--":
+            self._buffer = self._buffer[after.end() :]
             while (blank := _BLANK_LINE.search(self._buffer, 0, MAX_HEADER_BYTES)) is None:
                 self._bound()
                 yield None
@@ -133,12 +132,12 @@ class MultipartParser:
             decoder = _Decoder(headers.get("content-transfer-encoding", ""))
             yield PartBegin(headers)
             self._buffer, start = newline + self._buffer[blank.end() :], len(newline)
-            while (boundary := line.search(self._buffer)) is None:
+            while (found := self._find_boundary(newline)) is None:
                 if (end := len(self._buffer) - self._longest) > start:
                     yield from decoder.decode(self._buffer[start:end])
                     self._buffer, start = self._buffer[end:], 0
                 yield None
-            yield from decoder.decode(self._buffer[start : boundary.start()])
+            yield from decoder.decode(self._buffer[start : found[0]])
             yield from decoder.finish()
             yield PartEnd()
         self._complete = True
@@ -146,8 +145,15 @@ class MultipartParser:
             self._buffer = b""
             yield None
 
-    def _boundary_line(self, newline: bytes) -> re.Pattern[bytes]:
-        return re.compile(re.escape(newline + self._dashes) + rb"(--|[ \t]{0,%d}\r?\n)" % MAX_PADDING)
+    def _find_boundary(self, newline: bytes) -> tuple[int, re.Match[bytes]] | None:
+        """Return where the first boundary line begins, and what follows the boundary on it."""
+        delimiter = newline + self._dashes
+        at = self._buffer.find(delimiter)
+        while at >= 0:
+            if after := _AFTER_BOUNDARY.match(self._buffer, at + len(delimiter)):
+                return at, after
+            at = self._buffer.find(delimiter, at + 1)
+        return None
 
     def _bound(self) -> None:
         if len(self._buffer) > MAX_HEADER_BYTES:

@@ -35,20 +35,26 @@ class Grant:
     client: str = "emulator"
     scopes: str = DRIVE
 
+    @property
+    def _of_drive(self) -> set[str]:
+        """Return the scopes that are Drive's; ``drive.appfolder`` is the old name of ``drive.appdata``."""
+        scopes = self.scopes.replace(f"{DRIVE}.appfolder", _APP_DATA).split()
+        return {scope for scope in scopes if methods_of(scope)}
+
     def allows(self, method: str) -> bool:
         """Tell whether one of the scopes covers a method of Drive's."""
-        scopes = self.scopes.split()
+        scopes = self._of_drive
         if (plain := method.removesuffix("_media")) != method:
-            scopes = [scope for scope in scopes if scope in _MEDIA_TOO]
+            scopes = scopes.intersection(_MEDIA_TOO)
         plain = "files.create" if method in _UPLOADS else plain
         return any(plain in methods_of(scope) for scope in scopes)
 
     def caller(self, account: Account) -> Account:
         """Return the account as it calls by this grant; with ``drive.file`` alone, it sees its client's files only."""
-        scopes = {scope for scope in self.scopes.split() if methods_of(scope)}
-        spaces = [model.APP_DATA] * (_APP_DATA in scopes) + [model.DRIVE] * bool(scopes - {_APP_DATA})
-        own_files_only = scopes - {_APP_DATA} == {f"{DRIVE}.file"}
-        return replace(account, client=self.client, own_files_only=own_files_only, spaces=frozenset(spaces))
+        of_space = {model.APP_DATA: self._of_drive & {_APP_DATA}, model.DRIVE: self._of_drive - {_APP_DATA}}
+        spaces = frozenset(space for space, scopes in of_space.items() if scopes)
+        own_files_only = of_space[model.DRIVE] == {f"{DRIVE}.file"}
+        return replace(account, client=self.client, own_files_only=own_files_only, spaces=spaces)
 
 
 class Tokens:

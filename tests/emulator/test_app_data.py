@@ -67,6 +67,8 @@ def test_the_feed_of_a_space_tells_of_that_space_alone(alice: Any) -> None:
 def test_a_token_opens_the_spaces_of_its_scopes(emulator: DriveEmulator, connect: Callable[..., Any], app: Any) -> None:
     plain = connect(emulator.access_token(ALICE, "drive"))
 
+    by_its_old_name = connect(emulator.access_token(ALICE, "drive.appfolder"))
+    assert found(by_its_old_name, "", spaces=SPACE) == []
     assert refusal(app.files().list()) == (403, "insufficientScopes")
     assert refusal(app.files().get(fileId="root")) == (404, "notFound")
     assert refusal(plain.files().list(spaces=SPACE)) == (403, "insufficientScopes")

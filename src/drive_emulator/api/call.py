@@ -69,10 +69,11 @@ class Call:
         text = self.request.query_params.get(name)
         if text is None:
             return default
-        if not (text.isascii() and text.isdecimal() and len(text) < 10 and lowest <= int(text) <= highest):
+        number = to_number(text, highest)
+        if number is None or number < lowest:
             message = f"Invalid value '{text[:100]}'. Values must be within the range: [{lowest}, {highest}]"
             raise ApiError(400, "invalidParameter", message, location=name)
-        return int(text)
+        return number
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         text = self.request.query_params.get(name)
@@ -139,6 +140,13 @@ class Call:
             ApiError: 400 when it is malformed or above :data:`MAX_JSON`.
         """
         return parse_json(await read_bounded(self.chunks(), MAX_JSON, bad_body("The request body is too large.")))
+
+
+def to_number(text: str | None, highest: int) -> int | None:
+    """Read decimal digits; ``None`` for anything else, and beyond the highest number."""
+    if text is None or not (text.isascii() and text.isdecimal() and len(text) < 18 and int(text) <= highest):
+        return None
+    return int(text)
 
 
 def split_ids(text: str) -> list[str]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
-from drive_emulator.api.call import Call, parse_json, split_ids
+from drive_emulator.api.call import Call, parse_json, split_ids, to_number
 from drive_emulator.api.files import file_answer
 from drive_emulator.blobs import BlobWriter
 from drive_emulator.errors import ApiError, invalid
-from drive_emulator.fields import Mask, field_mask
-from drive_emulator.metadata import Metadata, parse_metadata
+from drive_emulator.fields import field_mask
+from drive_emulator.metadata import Metadata, is_media_type, parse_metadata
 from drive_emulator.model import Content, File
 from drive_emulator.multipart import RelatedUpload
 from drive_emulator.uploads import Session
@@ -100,15 +100,14 @@ def _store(
 
 def _media_type(header: str | None) -> str | None:
     """Return a content type as it is stored; one that can't be sent back is none."""
-    if header is None or not re.fullmatch(r"[\x21-\x7e]+/[\x20-\x7e]+", header) or len(header) > 255:
-        return None
-    return header
+    return header if header is not None and is_media_type(header) else None
 
 
 async def _begin(call: Call, file_id: str | None) -> Response:
     headers = call.request.headers
     size = headers.get("x-upload-content-length", headers.get(f"{_GOOG}header-content-length"))
-    if size is not None and not (size.isascii() and size.isdecimal() and len(size) < 18 and int(size) <= MAX_SIZE):
+    total = to_number(size, MAX_SIZE)
+    if size is not None and total is None:
         raise ApiError(
             400, "invalid", "Invalid upload size.", location="X-Upload-Content-Length", location_type="header"
         )
@@ -121,7 +120,7 @@ async def _begin(call: Call, file_id: str | None) -> Response:
             metadata=body,
             query=dict(call.request.query_params),
             content_type=_media_type(headers.get("x-upload-content-type", headers.get(f"{_GOOG}header-content-type"))),
-            total=None if size is None else int(size),
+            total=total,
         )
     url = str(call.request.url.include_query_params(upload_id=session.id).remove_query_params("access_token"))
     answer = {"Location": url, "X-GUploader-UploadID": session.id}
@@ -140,7 +139,7 @@ async def put(call: Call) -> Response:
         raise ApiError(503, "backendError", "Another request of this upload is under way.")
     async with session.lock:
         if session.result is not None:
-            return _done(call, session)
+            return _final(call, session, call.drive.access.find(call.account, session.result))
         start, stop, total = _content_range(call, session)
         writer = session.writer
         if writer is None:
@@ -204,11 +203,10 @@ def _goog_range(call: Call) -> tuple[int | None, int | None, int | None]:
         raise ApiError(400, "invalid", "Invalid X-Goog-Upload-Command.", location_type="header")
     if "query" in commands:
         return None, None, None
-    offset = call.request.headers.get(f"{_GOOG}offset", "0")
+    start = to_number(call.request.headers.get(f"{_GOOG}offset", "0"), MAX_SIZE)
     length = _declared_length(call) or 0
-    if not (offset.isascii() and offset.isdecimal() and len(offset) < 18):
+    if start is None:
         raise ApiError(400, "invalid", "Invalid X-Goog-Upload-Offset.", location_type="header")
-    start = int(offset)
     if "upload" not in commands:
         return None, None, start
     if "finalize" not in commands and length < SMALLEST_PIECE:
@@ -219,8 +217,7 @@ def _goog_range(call: Call) -> tuple[int | None, int | None, int | None]:
 def _declared_length(call: Call) -> int | None:
     if call.request.headers.get("content-encoding"):
         return None
-    text = call.request.headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 18 else None
+    return to_number(call.request.headers.get("content-length"), MAX_SIZE)
 
 
 async def _receive_piece(call: Call, writer: BlobWriter, start: int, stop: int | None, total: int | None) -> None:
@@ -230,10 +227,12 @@ async def _receive_piece(call: Call, writer: BlobWriter, start: int, stop: int |
     known = writer.size - start
     position = start
     try:
-        async for chunk in _bounded(call, None if stop is None else stop - start):
+        async for chunk in call.chunks():
+            position += len(chunk)
+            if stop is not None and position > stop:
+                raise _bad_range("The body is longer than its Content-Range says.")
             fresh = chunk[max(0, min(len(chunk), known)) :]
             known -= len(chunk) - len(fresh)
-            position += len(chunk)
             if total is not None and writer.size + len(fresh) > total:
                 raise _bad_range()
             writer.write(fresh)
@@ -241,15 +240,6 @@ async def _receive_piece(call: Call, writer: BlobWriter, start: int, stop: int |
         writer.flush()
     if stop is not None and position != stop:
         raise _bad_range("The body is not as long as its Content-Range says.")
-
-
-async def _bounded(call: Call, length: int | None) -> AsyncIterator[bytes]:
-    received = 0
-    async for chunk in call.chunks():
-        received += len(chunk)
-        if length is not None and received > length:
-            raise _bad_range("The body is longer than its Content-Range says.")
-        yield chunk
 
 
 def _incomplete(call: Call, writer: BlobWriter) -> Response:
@@ -279,19 +269,11 @@ def _complete(call: Call, session: Session, writer: BlobWriter) -> Response:
     return _final(call, session, file)
 
 
-def _done(call: Call, session: Session) -> Response:
-    return _final(call, session, call.drive.access.find(call.account, session.result or ""))
-
-
 def _final(call: Call, session: Session, file: File) -> Response:
-    answer = file_answer(call, file, _mask(session))
+    answer = file_answer(call, file, field_mask("files.create", session.query.get("fields")))
     if f"{_GOOG}command" in call.request.headers:
         answer.headers[f"{_GOOG}Status"] = "final"
     return answer
-
-
-def _mask(session: Session) -> Mask:
-    return field_mask("files.create", session.query.get("fields"))
 
 
 def _bad_range(message: str = "Invalid Content-Range.") -> ApiError:
