@@ -14,7 +14,8 @@ from runtimes import State, runtime_on, serve
 from syft_flwr.errors import PermissionDeniedError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
-from syft_flwr.models import Message, Rejection
+from syft_flwr.feed.streams import Streams
+from syft_flwr.models import Message, Rejection, RejectionReason
 from syft_flwr.settings import Settings
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.testing.clock import ManualClock
@@ -98,6 +99,20 @@ def test_the_rejections_of_a_flood_are_written_together_and_age_out(drive, clock
             runtime.poll_once()
         assert len(state.ledger._rows) < 400
         assert len(refused) == 2 * FLOOD
+
+
+def test_a_flood_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    streams, seen = Streams(), list[Rejection]()
+    streams.rejected.subscribe(seen.append)
+    for owner in (MALLORY, DS):
+        for number in range(10_000):
+            streams.reject(Rejection(RejectionReason.FOREIGN_FOLDER, f"f{number}", "not yours", owner=owner))
+    for number in range(5_000):
+        streams.reject(Rejection(RejectionReason.FOREIGN_FOLDER, "f", "not yours", owner=f"{number}@example.net"))
+    assert len(seen) == 25_000
+    assert len([line for line in caplog.messages if MALLORY in line]) == 9
+    assert f"8192 of {MALLORY} so far" in caplog.text
+    assert len(streams._rejections) <= 1_000
 
 
 def test_a_file_that_cannot_be_read_is_given_up_after_a_few_tries_and_its_sender_told(drive, clock, tmp_path) -> None:

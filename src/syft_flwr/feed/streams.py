@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,10 +11,15 @@ from typing import Any
 from syft_flwr.errors import DriveUnavailableError, RateLimitedError
 from syft_flwr.feed.router import MessageRouter, ShowWaiting
 from syft_flwr.feed.subject import IsolatedSubject
-from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
+from syft_flwr.models import Change, FeedError, Message, Rejection, RejectionReason, Replied
 from syft_flwr.printable import printable_error, printable_traceback
 
 _log = logging.getLogger(__name__)
+
+_EACH = 16
+"""Rejections of one reason and owner that are logged one by one."""
+_KINDS = 1_000
+"""Reasons and owners that are told apart."""
 
 
 class Streams:
@@ -34,6 +40,7 @@ class Streams:
             partial(self._observer_raised, "responses"), self._post
         )
         self.replied: IsolatedSubject[Replied] = IsolatedSubject(partial(self._observer_raised, "replied"), self._post)
+        self._rejections: Counter[tuple[RejectionReason, str]] = Counter()
         self.rejected: IsolatedSubject[Rejection] = IsolatedSubject(
             partial(self._observer_raised, "rejected"), self._post
         )
@@ -49,10 +56,21 @@ class Streams:
         self.messages.show_waiting = show_waiting
 
     def reject(self, rejection: Rejection) -> None:
-        """Log and emit a rejection."""
-        _log.warning(
-            "rejected %s (%s): %s: %s", rejection.file_id, rejection.file_name, rejection.reason, rejection.detail
-        )
+        """Emit a rejection, and log it; of many of one kind, ever fewer are logged, with how many there were."""
+        kind = rejection.reason, rejection.owner or rejection.claimed_sender
+        if len(self._rejections) >= _KINDS and kind not in self._rejections:
+            self._rejections.clear()
+        self._rejections[kind] += 1
+        count = self._rejections[kind]
+        if count <= _EACH or not count & (count - 1):
+            _log.warning(
+                "rejected %s (%s): %s: %s%s",
+                rejection.file_id,
+                rejection.file_name,
+                rejection.reason,
+                rejection.detail,
+                f" ({count} of {kind[1]} so far, of which ever fewer are logged)" if count > _EACH else "",
+            )
         self.rejected.tell(rejection)
 
     def report(self, where: str, error: BaseException, message: Message | None = None) -> None:
