@@ -125,7 +125,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--load", type=Path, metavar="FILE", help="begin with what `drive-emulator save FILE` wrote")
     parser.add_argument("--json", action="store_true", help="print one line of JSON when ready")
-    actions = parser.add_subparsers(dest="action", title="of an emulator that runs with --control", metavar="")
+    actions = parser.add_subparsers(dest="action", title="of an emulator that runs with --control", metavar="save|load")
     for action, told in (("save", "write all that it holds into a file"), ("load", "begin again from such a file")):
         actions.add_parser(action, help=told).add_argument("file", type=Path)
     return parser

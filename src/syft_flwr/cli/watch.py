@@ -40,7 +40,12 @@ Kind = StrEnum(
 )
 KindOption = Annotated[
     list[Kind] | None,
-    typer.Option("--kind", help="Only what was this at some time; repeat it.", case_sensitive=False),
+    typer.Option(
+        "--kind",
+        help=f"Only what was this at some time; repeat it. One of {', '.join(Kind)}.",
+        case_sensitive=False,
+        metavar="KIND",
+    ),
 ]
 
 

@@ -131,8 +131,8 @@ class Onlooker:
     def _leave_feed(self) -> None:
         feed, self._feed = self._feed, None
         if feed is not None:
-            self.bill = feed.meter.snapshot().to_json()
             feed.close()
+            self.bill = feed.meter.snapshot().to_json()
 
     def _from_feed(self, event: Message | Rejection | FeedError) -> None:
         match event:

@@ -241,10 +241,11 @@ def account_budget(directory: Path, settings: Settings) -> AccountBudget:
     """
     from syft_flwr.drive.budget import AccountBudget
 
+    has_state = any((directory / name).exists() for name in ("ledger", "budget"))  # who looks on leaves nothing behind
     return AccountBudget(
         per_minute=settings.quota_units_per_minute,
         per_day=settings.quota_units_per_day,
-        path=directory / "budget" if (directory / "ledger").is_dir() else None,  # who looks on leaves nothing behind
+        path=directory / "budget" if has_state else None,
         who=_name_of_process(),
     )
 
