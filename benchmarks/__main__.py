@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-BENCHMARKS = ("idle", "roundtrip", "waiting", "digits")
+BENCHMARKS = ("idle", "roundtrip", "waiting", "pipeline", "digits")
 
 
 def main() -> None:
