@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks.results import Result
 from benchmarks.revision import beside, checked_out
 
-BENCHMARKS = ("idle", "roundtrip", "waiting", "throughput", "bodies", "digits", "model", "route", "startup")
+BENCHMARKS = ("idle", "roundtrip", "waiting", "throughput", "bodies", "digits", "model", "pipeline", "route", "startup")
 
 
 def main() -> None:
