@@ -16,7 +16,20 @@ from rich.console import Console
 from benchmarks.results import Result
 from benchmarks.revision import beside, checked_out
 
-BENCHMARKS = ("idle", "roundtrip", "waiting", "throughput", "bodies", "digits", "model", "pipeline", "route", "startup")
+BENCHMARKS = (
+    "idle",
+    "roundtrip",
+    "waiting",
+    "latency",
+    "throughput",
+    "bodies",
+    "digits",
+    "model",
+    "pipeline",
+    "route",
+    "startup",
+    "growth",
+)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ class World:
         self._runs = 0
 
     @contextmanager
-    def runtime(self, email: str) -> Iterator[DriveRuntime]:
+    def runtime(self, email: str, handler: Callable[[bytes], bytes] = bytes) -> Iterator[DriveRuntime]:
         ledger, folders = self._stores.setdefault(email, (MemoryStore(), MemoryStore()))
         self._runs += 1
         engine = assemble(
@@ -87,7 +87,7 @@ class World:
         runtime = DriveRuntime(engine)
         if email == ME:
             for endpoint in ENDPOINTS[: self.case.endpoints]:
-                engine.serve(Route(APP, endpoint, lambda body, _: body))
+                engine.serve(Route(APP, endpoint, lambda body, _: handler(body)))
         try:
             yield runtime
         finally:

@@ -1,45 +1,41 @@
-"""What grows with the number of messages: ``python benchmarks/growth.py [NAME…] [--against DIR] [--quick]``.
+"""What grows with the number of messages: a backlog, requests that wait, futures, senders, endpoints, and the state.
 
-Each measurement is a process of its own that serves or asks over a local Drive, and prints one line. It uses the
-documented API alone, so that ``--against`` can run the same in another checkout (which has a ``.venv`` of its own) and
-print both side by side. Seconds and megabytes are those of this machine and run: compare the two columns, and the
-sizes with each other.
+Each measurement is a process of its own that serves or asks over a local Drive, and uses the documented API alone, so
+that ``--against`` can measure an older revision in the same way. It ends after some seconds, however large the backlog
+is: a rate is what was handled until then. A thousand and more messages that lie behind an account are made in the
+process (:mod:`benchmarks.route`).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from benchmarks.counting import counted
+from benchmarks.owner import UNPACED, Memory
+from benchmarks.parties import local_drive
+from benchmarks.results import Cell, Result
+from benchmarks.revision import ROOT
+from drive_emulator import DriveEmulator
+from drive_emulator.metadata import Metadata
+
 ME, DS, APP = "owner@example.com", "ds0@example.com", "flwr/growth"
-SIZES = {"backlog": (2_000, 10_000, 100_000), "wait": (10_000, 100_000), "parked": (0, 10_000)}
-QUICK = {"backlog": (500, 2_000), "wait": (1_000, 10_000), "parked": (0, 1_000)}
+LONGEST = 30.0
+"""Seconds that a backlog is worked off, at most."""
 
 
-def rss_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def make_requests(drive: Any, count: int, endpoint: str = "messages", senders: int = 20, first: int = 0) -> None:
+def make_requests(drive: DriveEmulator, count: int, endpoint: str, *, senders: int, first: int = 0) -> None:
     """Put requests of a thousand bytes into the Drive, past HTTP."""
-    try:
-        from drive_emulator.metadata import Metadata
-    except ImportError:  # an older checkout
-        from syft_flwr.emulator.metadata import Metadata
     from syft_flwr import wire
 
-    service = drive._server.service.drive  # noqa: SLF001 - a hundred thousand over HTTP take minutes
+    service = drive._server.service.drive  # type: ignore[union-attr] # noqa: SLF001 - over HTTP they would take minutes
     folders = []
     with service.database.transaction():
         for number in range(first, first + senders):
@@ -57,55 +53,38 @@ def make_requests(drive: Any, count: int, endpoint: str = "messages", senders: i
                 sender, folder = folders[number % len(folders)]
                 writer = service.files._blobs.writer()  # noqa: SLF001 - as above
                 writer.write(b"x" * 1_000)
-                writer.sync()
                 metadata = Metadata(name=f"{uuid.uuid4()}.request", parents=(folder,))
                 service.files.create(sender, metadata, writer.finish())
 
 
-def serve(counts: int, done: Callable[[], None]) -> dict[str, float]:
-    """Answer so many requests; return when the first and the last came, and what it took."""
+def child_serve(requests: int) -> dict[str, float]:
+    """Take so many requests, or those of the longest time."""
     from syft_flwr.events import P2PFileEvents
 
-    began, cpu = time.perf_counter(), time.process_time()
-    seen: list[float] = []
+    memory = Memory()
+    cpu, began, first = time.process_time(), time.perf_counter(), 0.0
+    taken = 0
 
-    def answer(_: bytes) -> None:
-        seen.append(time.perf_counter() - began)
-        if len(seen) == counts:
-            done()
+    def take(_: bytes) -> None:
+        nonlocal taken, first
+        taken += 1
+        first = first or time.perf_counter() - began
+        if taken == requests or time.perf_counter() - began > LONGEST:
             events.stop()
 
     events = P2PFileEvents(APP, ME, poll_interval=0.2)
-    events.on_request("messages", answer)
-    before = rss_mb()
+    events.on_request("messages", take)
+    alarm = threading.Timer(LONGEST + 5, events.stop)  # should none come
+    alarm.start()
     events.run_forever()
+    alarm.cancel()
+    took = time.perf_counter() - began - first
     return {
-        "first s": seen[0],
-        "per s": counts / seen[-1],
-        "cpu ms each": (time.process_time() - cpu) / counts * 1000,
-        "MB more": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000 - before,
-        "threads": threading.active_count(),
+        "first after s": first,
+        "a second": taken / took if took else 0.0,
+        "ms of processor each": (time.process_time() - cpu) / max(1, taken) * 1000,
+        "MB above idle": memory.above_idle(),
     }
-
-
-def child_backlog(size: int) -> dict[str, float]:
-    return serve(size, lambda: None)
-
-
-def child_parked(_: int) -> dict[str, float]:
-    """The last hundred requests, of new senders, behind those that no handler takes."""
-    return serve(100, lambda: None)
-
-
-def child_wait(size: int) -> dict[str, float]:
-    """Wait for so many futures that are answered in the ledger a hundred at a time."""
-    from syft_flwr.rpc import P2PFileRpc
-
-    with P2PFileRpc(DS, APP) as rpc:
-        futures = [str(uuid.uuid4()) for _ in range(size)]
-        began = time.perf_counter()
-        rpc.wait(futures, 30)
-        return {"unknown futures s": time.perf_counter() - began}
 
 
 def child_reopen(_: int) -> dict[str, float]:
@@ -116,59 +95,100 @@ def child_reopen(_: int) -> dict[str, float]:
     return {"open and close s": time.perf_counter() - began}
 
 
-def measure(name: str, size: int, python: str) -> dict[str, float]:
-    """Run one measurement in a process of its own, over a Drive of its own."""
-    from syft_flwr.testing import DriveEmulator
+def child_wait(futures: int) -> dict[str, float]:
+    """Wait for so many futures, all of which are known and none answered, for a second; then forget that."""
+    from syft_flwr.rpc import P2PFileRpc
 
-    with DriveEmulator() as drive, tempfile.TemporaryDirectory() as state:
-        if name == "backlog":
-            make_requests(drive, size)
-        elif name == "parked":
-            make_requests(drive, size, endpoint="nobody-serves-this")
-            make_requests(drive, 100, senders=100, first=100)
-        drive.clear_log()
-        environment = os.environ | {"DRIVE_EMULATOR_HOST": drive.host, "SYFT_FLWR_STATE_DIR": state}
-        environment["SYFT_FLWR_QUOTA_PER_MINUTE"] = (
-            "1000000000"  # Google's limit would decide what a large backlog takes
-        )
-        result = run_child(python, name, size, environment)
-        listed = [entry for entry in drive.requests() if entry["method"] == "files.list" and entry["account"] == ME]
-        result["lists"] = len(listed)
-        if name == "backlog":
-            result |= run_child(python, "reopen", size, environment)
-        return result
+    with P2PFileRpc(DS, APP, poll_interval=0.5) as rpc:
+        asked = rpc.send_many([(ME, APP, "messages", b"x")] * futures)
+        cpu = time.process_time()
+        rpc.wait(asked, 1.0)
+        return {"ms of processor": (time.process_time() - cpu) * 1000}
 
 
-def run_child(python: str, name: str, size: int, environment: dict[str, str]) -> dict[str, float]:
-    command = [python, __file__, "--child", name, str(size)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+def child_endpoints(endpoints: int) -> dict[str, float]:
+    """Serve so many endpoints of so many apps, for two polls."""
+    from syft_flwr.events import P2PFileEvents
+    from syft_flwr.runtime import DriveRuntime
+
+    with DriveRuntime.open(ME) as runtime:
+        for number in range(endpoints):
+            events = P2PFileEvents(f"app-{number}", ME)
+            for name in range(endpoints):
+                events.on_request(f"endpoint-{name}", lambda body: body)
+            events.attach(runtime)
+        runtime.poll_once()
+        return {"threads": threading.active_count()}
+
+
+def child_past(messages: int) -> dict[str, float]:
+    """Let so many messages lie behind an account; what does a poll cost, and how much memory does it take?"""
+    from benchmarks.route import PAGE, serving
+
+    with serving(endpoints=1, disk=True) as account:
+        account.take(1)
+        memory = Memory()
+        account.take(max(0, messages // PAGE - 1))
+        account.runtime.drain(60)
+        figures = []
+        for _ in range(50):
+            began = time.perf_counter()
+            account.runtime.poll_once()
+            figures.append(time.perf_counter() - began)
+        return {"ms a poll": sorted(figures)[25] * 1000, "MB above 1,000": memory.now() - memory.idle}
+
+
+def in_child(name: str, size: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.growth", name, str(size)]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | UNPACED, capture_output=True, text=True, check=False)
     if done.returncode:
-        return {"failed": done.returncode}
+        raise RuntimeError(f"{name} {size}: {done.stderr.strip().splitlines()[-1]}")
     answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=list(SIZES), metavar="NAME", help=", ".join(SIZES))
-    parser.add_argument("--against", type=Path, help="another checkout, with a .venv of its own")
-    parser.add_argument("--quick", action="store_true", help="small sizes")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        name, size = options.child
-        print(json.dumps(globals()[f"child_{name}"](int(size))))
-        return
-    pythons = {"here": sys.executable}
-    if options.against:
-        pythons["there"] = str(options.against / ".venv/bin/python")
-    for name in options.names:
-        for size in (QUICK if options.quick else SIZES)[name]:
-            for where, python in pythons.items():
-                figures = measure(name, size, python)
-                told = "  ".join(f"{what} {value:,.1f}" for what, value in figures.items())
-                print(f"{name:8} {size:7,} {where:6} {told}", flush=True)
+def backlog(drive: DriveEmulator, size: int) -> dict[str, float]:
+    make_requests(drive, size, "messages", senders=20)
+    with counted(drive, ME) as cost:
+        found = in_child("serve", size)
+    return {**found, "files.list": cost.methods.get("files.list", 0), **in_child("reopen", 0)}
+
+
+def parked(drive: DriveEmulator, size: int) -> dict[str, float]:
+    """A hundred new senders, beside requests for an endpoint that has no handler."""
+    make_requests(drive, size, "nobody-serves-this", senders=20)
+    make_requests(drive, 100, "messages", senders=100, first=100)
+    return in_child("serve", 100)
+
+
+def many_senders(drive: DriveEmulator, size: int) -> dict[str, float]:
+    make_requests(drive, size, "messages", senders=size)
+    return {**in_child("serve", size), **in_child("reopen", 0)}
+
+
+MEASUREMENTS: dict[str, tuple[Callable[[DriveEmulator, int], dict[str, float]], tuple[int, ...], tuple[int, ...]]] = {
+    "backlog": (backlog, (2_000, 10_000, 100_000), (500, 2_000)),
+    "100 new senders beside parked requests": (parked, (0, 10_000), (0, 1_000)),
+    "senders, one message each": (many_senders, (500, 2_000), (100,)),
+    "wait on futures": (lambda _, size: in_child("wait", size), (500, 2_000), (100, 400)),
+    "endpoints squared": (lambda _, size: in_child("endpoints", size), (5, 50), (5, 50)),
+    "messages that lie behind": (lambda _, size: in_child("past", size), (1_000, 10_000, 100_000), (1_000, 3_000)),
+}
+
+
+def run(*, quick: bool, rivals: bool) -> list[Result]:
+    del rivals
+    rows: list[list[Cell]] = []
+    for name, (measure, sizes, small) in MEASUREMENTS.items():
+        for size in small if quick else sizes:
+            with local_drive() as drive:
+                try:
+                    rows += [[name, f"{size:,}", what, figure] for what, figure in measure(drive, size).items()]
+                except RuntimeError as error:
+                    rows.append([name, f"{size:,}", f"not measured: {error}", 0])
+    return [Result("growth", "What grows", ["what", "size", "measured", "figure"], rows, "")]
 
 
 if __name__ == "__main__":
-    main()
+    child: Any = globals()[f"child_{sys.argv[1]}"]
+    print(json.dumps(child(int(sys.argv[2]))))

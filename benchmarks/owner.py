@@ -45,16 +45,19 @@ class Memory:
     """What this process's resident memory peaks at."""
 
     def __init__(self) -> None:
-        self._idle = 0.0
+        self.idle = 0.0
         self.reset()
 
     def reset(self) -> None:
         Path("/proc/self/clear_refs").write_text("5")
-        self._idle = self._read("VmRSS:")
+        self.idle = self.now()
+
+    def now(self) -> float:
+        return self._read("VmRSS:")
 
     def above_idle(self) -> float:
         """Return the MB by which it has been above what it was at the last reset."""
-        return self._read("VmHWM:") - self._idle
+        return self._read("VmHWM:") - self.idle
 
     @staticmethod
     def _read(name: str) -> float:
