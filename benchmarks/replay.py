@@ -17,6 +17,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ APP = "flwr/diabetes"
 ENDPOINTS = 10
 PAGE = 1_000
 WHEN = "2026-11-24T04:00:00.000Z"
+BEGAN = datetime.fromisoformat(WHEN).timestamp()
 
 
 def file_id() -> str:
@@ -99,7 +101,7 @@ def recording(changes: int, *, exchanges: bool) -> Iterator[dict[str, Any]]:
         folders += [root, app, rpc, *ends]
         leaves += [(end["id"], sender) for end in ends]
     start = {"token": "0", "folders": folders, "pending": [], "futures": [], "done": [], "marks": {}}
-    yield {"syft_flwr_feed": 1, "account": ME, "time": 1.0, "bodies": False, "redacted": False, "start": start}
+    yield {"syft_flwr_feed": 1, "account": ME, "time": BEGAN, "bodies": False, "redacted": False, "start": start}
     for poll in range(changes // PAGE):
         chosen = [leaves[(poll * PAGE + number) % len(leaves)] for number in range(PAGE // 4 if exchanges else PAGE)]
         if exchanges:
@@ -109,6 +111,8 @@ def recording(changes: int, *, exchanges: bool) -> Iterator[dict[str, Any]]:
             page = [request(*place) for place in chosen]
         answer = {"changes": page, "newStartPageToken": str(poll + 1)}
         yield {"at": 2.0 * poll, "poll": [answer], "token": str(poll)}
+    polls = changes // PAGE
+    yield {"at": 2.0 * polls, "end": True, "token": str(polls), "lines": polls + 2}
 
 
 def rate(changes: int, endpoints: int, *, exchanges: bool) -> float:
