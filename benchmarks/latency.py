@@ -1,9 +1,9 @@
 """How long a message takes at equal quota: from sending it to the handler, and to the reply.
 
-Owner and asker may each spend so many units a minute. Twenty senders are known; one of them asks now and then. Ours live
-in virtual time over a Drive in memory and spend half of their units on asking for the start token. Of a rival, a poll's
-units are counted at a local Drive; it polls as often as that allows, and on the average a message waits for half a
-pause. The calls themselves take no time.
+Owner and asker may each spend so many units a minute. Twenty senders are known; one of them asks now and then. Ours
+live in virtual time over a Drive in memory and spend half of their units on asking for the start token. Of a rival, a
+poll's units are counted at a local Drive; it polls as often as that allows, and on the average a message waits for
+half a pause. The calls themselves take no time.
 """
 
 from __future__ import annotations

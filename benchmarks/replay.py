@@ -32,6 +32,7 @@ APP = "flwr/diabetes"
 ENDPOINTS = 10
 PAGE = 1_000
 WHEN = "2026-11-24T04:00:00.000Z"
+BEGAN = datetime.fromisoformat(WHEN).timestamp()
 
 
 def file_id() -> str:
@@ -99,9 +100,8 @@ def recording(changes: int, *, exchanges: bool) -> Iterator[dict[str, Any]]:
         ends = [folder(f"endpoint-{number}", rpc["id"], ME) for number in range(ENDPOINTS)]
         folders += [root, app, rpc, *ends]
         leaves += [(end["id"], sender) for end in ends]
-    began = datetime.fromisoformat(WHEN).timestamp() + 1
     start = {"token": "0", "folders": folders, "pending": [], "futures": [], "done": [], "marks": {}}
-    yield {"syft_flwr_feed": 1, "account": ME, "time": began, "bodies": False, "redacted": False, "start": start}
+    yield {"syft_flwr_feed": 1, "account": ME, "time": BEGAN, "bodies": False, "redacted": False, "start": start}
     over: list[dict[str, Any]] = []
     for poll in range(changes // PAGE):
         chosen = [leaves[(poll * PAGE + number) % len(leaves)] for number in range(PAGE // 4 if exchanges else PAGE)]
@@ -114,6 +114,8 @@ def recording(changes: int, *, exchanges: bool) -> Iterator[dict[str, Any]]:
             page = [request(*place) for place in chosen]
         answer = {"changes": page, "newStartPageToken": str(poll + 1)}
         yield {"at": 2.0 * poll, "poll": [answer], "token": str(poll)}
+    polls = changes // PAGE
+    yield {"at": 2.0 * polls, "end": True, "token": str(polls), "lines": polls + 2}
 
 
 def rate(changes: int, endpoints: int, *, exchanges: bool) -> float:

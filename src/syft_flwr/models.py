@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Literal, TypeVar
 
@@ -21,6 +22,7 @@ _LONGEST_SHOWN = 400
 """Characters of a text in a rejection; an address may have 320."""
 
 
+@lru_cache(1_000)
 def fold_address(address: str) -> str:
     """Return an e-mail address without regard to case, for comparisons; only ASCII letters have one here."""
     return address.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
@@ -36,8 +38,10 @@ class Account:
 
 def _user(email: str | None, permission_id: str | None) -> dict[str, str]:
     """Return a ``drive#user`` with what is known of it."""
-    known = {"emailAddress": email, "permissionId": permission_id}
-    return {name: value for name, value in known.items() if value is not None}
+    known = {} if email is None else {"emailAddress": email}
+    if permission_id is not None:
+        known["permissionId"] = permission_id
+    return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,13 +256,18 @@ class Message:
     @property
     def key(self) -> str:
         """The idempotency key: two files with one key are one message. ASCII, whatever the names hold."""
-        parts = (self.kind, fold_address(self.sender), self.app, self.endpoint, self.future_id)
-        return f"[{', '.join(map(_quoted, parts))}]"
+        queue = _quoted_queue(self.kind, self.sender, self.app, self.endpoint)
+        return f"[{queue}, {_quoted(self.future_id)}]"
 
     @property
     def is_error(self) -> bool:
         """Whether the peer marked this response as the reply of a handler that failed."""
         return self.properties.get("status") == "error"
+
+
+@lru_cache(1_000)
+def _quoted_queue(kind: str, sender: str, app: str, endpoint: str) -> str:
+    return ", ".join(map(_quoted, (kind, fold_address(sender), app, endpoint)))
 
 
 class Replies(dict[str, bytes]):

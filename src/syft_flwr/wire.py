@@ -152,9 +152,12 @@ def parse_message_name(file_name: str) -> tuple[MessageKind, str]:
     return kind, future_id
 
 
+_KEPT_TIMES = 64
+"""Times of which the text is kept: one is asked for with every file of a page."""
 _END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
+@lru_cache(_KEPT_TIMES)
 def timestamp(seconds: float) -> str:
     """Write Unix seconds as Drive writes times: RFC 3339 in UTC with milliseconds, so that they sort as text."""
     return (

@@ -11,6 +11,8 @@ from syft_flwr.ports import StateStore, Transaction
 from syft_flwr.printable import printable
 from syft_flwr.wire import fold_address
 
+_KEPT_VERDICTS = 10_000
+
 _log = logging.getLogger(__name__)
 
 
@@ -32,6 +34,8 @@ class Identities:
         self._pins: dict[str, str] = {}
         self._aliases: dict[str, str] = {}
         self._told: set[tuple[str, str]] = set()
+        self._verdicts: dict[tuple[tuple[str, ...], str | None, str | None], bool] = {}
+        """What :meth:`_is_one_of` has found with the pins and aliases that there are; files have few owners."""
         self._pins.update(store.transact(lambda tx: _rows(tx, "pin/")))
         self._aliases.update(store.transact(lambda tx: _rows(tx, "alias/")))
 
@@ -42,6 +46,7 @@ class Identities:
             return
         with self._lock:
             self._pins[key] = permission_id
+            self._verdicts = {}
         self._store.transact(lambda tx: tx.put(f"pin/{key}", permission_id))
 
     def shared_with(self, typed: str, account: Account) -> str:
@@ -55,6 +60,7 @@ class Identities:
             )
             with self._lock:
                 self._aliases[fold_address(typed)] = account.email
+                self._verdicts = {}
             self._store.transact(lambda tx: tx.put(f"alias/{fold_address(typed)}", account.email))
         return account.email
 
@@ -83,15 +89,17 @@ class Identities:
         In a shared drive files have no owner; there the last modifying user stands for it. Elsewhere a file without
         one is nobody's.
         """
-        wanted = list(addresses)
+        wanted = tuple(addresses)
         if not file.owners:
             return file.drive_id is not None and self._is_one_of(wanted, file.last_modifying_user, file.editor_id)
         ids = file.owner_ids or (None,) * len(file.owners)
+        if len(ids) == 1:
+            return self._is_one_of(wanted, file.owners[0], ids[0])
         return all(self._is_one_of(wanted, owner, owner_id) for owner, owner_id in zip(file.owners, ids, strict=True))
 
     def changed_last(self, addresses: Iterable[str], file: DriveFile) -> bool:
         """Tell whether Drive attests that one of the participants changed a file last."""
-        return self._is_one_of(list(addresses), file.last_modifying_user, file.editor_id)
+        return self._is_one_of(tuple(addresses), file.last_modifying_user, file.editor_id)
 
     def vouch_for(self, addresses: Iterable[str], folder: DriveFile) -> bool:
         """Tell whether a folder is owned by one of the participants and was named by one of them.
@@ -99,11 +107,17 @@ class Identities:
         Whoever may write into a folder may rename it as well: without the second condition, one sender could offer
         its own inbox, and its own access to it, as another sender's.
         """
-        parties = list(addresses)
+        parties = tuple(addresses)
         return self.owns(parties, folder) and self.changed_last(parties, folder)
 
-    def _is_one_of(self, addresses: list[str], email: str | None, permission_id: str | None) -> bool:
-        return any(self._is(address, email, permission_id) for address in addresses)
+    def _is_one_of(self, addresses: tuple[str, ...], email: str | None, permission_id: str | None) -> bool:
+        verdicts, key = self._verdicts, (addresses, email, permission_id)
+        verdict = verdicts.get(key)
+        if verdict is None:
+            verdict = any(self._is(address, email, permission_id) for address in addresses)
+            if len(verdicts) < _KEPT_VERDICTS:
+                verdicts[key] = verdict
+        return verdict
 
     def _is(self, address: str, email: str | None, permission_id: str | None) -> bool:
         if not email:

@@ -19,6 +19,8 @@ from syft_flwr.state.futures import Answer
 from syft_flwr.state.journal_rows import Claim, Committed, Row, Standing, Verdict
 
 _BATCH = 100
+_FRESH = 1_000
+"""Rows that are not read back from disk: a page of the feed."""
 _PAGES = 100
 """Pages of the feed that may wait for the observers of ``changes``."""
 
@@ -96,7 +98,7 @@ class Dispatch:
             if self._cursor == self._last:
                 self._fresh = []
             follows = committed.first == self._last and all(number <= self._cursor for number in committed.changed)
-            if self._fresh is not None and follows and len(self._fresh) + len(committed.rows) <= _BATCH:
+            if self._fresh is not None and follows and len(self._fresh) + len(committed.rows) <= _FRESH:
                 self._fresh += committed.rows
             else:
                 self._fresh = None
@@ -186,7 +188,7 @@ class Dispatch:
         """Look at the rows that follow the cursor."""
         with self._changed:
             cursor, last = self._cursor, self._last
-            fresh = None if self._fresh is None else list(self._fresh)
+            fresh = None if self._fresh is None else self._fresh[:_BATCH]
         if cursor >= last:
             return False
         rows = self._parts.ledger.journal.after(cursor, _BATCH) if fresh is None else fresh

@@ -17,7 +17,8 @@ def check_key(key: object) -> str:
     """
     if not isinstance(key, str):
         raise TypeError(f"a key must be a str, not {type(key).__name__}")
-    key.encode()
+    if not key.isascii():
+        key.encode()
     return key
 
 
