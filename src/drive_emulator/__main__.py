@@ -16,7 +16,7 @@ from drive_emulator.accounts import is_address
 from drive_emulator.asking import ask
 from drive_emulator.errors import EmulatorError
 from drive_emulator.handle import load_server
-from drive_emulator.hosts import is_loopback
+from drive_emulator.hosts import address_of, is_loopback
 
 if TYPE_CHECKING:
     from drive_emulator.server import EmulatorServer
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulat
 
 def _tell(options: argparse.Namespace) -> int:
     """Have a running emulator save what it holds, or begin again from what was saved."""
-    host = os.environ.get("DRIVE_EMULATOR_HOST", f"{options.host}:{options.port}")
+    host = os.environ.get("DRIVE_EMULATOR_HOST", address_of(options.host, options.port))
     ca = os.environ.get("SSL_CERT_FILE") if options.tls or options.hosts else None
     try:
         path = {"path": str(options.file.absolute())}
@@ -78,7 +78,7 @@ def _tell(options: argparse.Namespace) -> int:
 
 
 def _describe(server: EmulatorServer, options: argparse.Namespace) -> str:
-    address, ca = f"{server.host}:{server.port}", server.ca_file and str(server.ca_file)
+    address, ca = address_of(server.host, server.port), server.ca_file and str(server.ca_file)
     about = {"host": address, "port": server.port, "url": server.url, "control": server.control_token}
     if options.json:
         return json.dumps({**about, "ca": ca, "proxy": server.proxy})

@@ -13,3 +13,8 @@ def is_loopback(name: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return name == "localhost" or name.endswith(".localhost")
+
+
+def address_of(host: str, port: int) -> str:
+    """Return what stands in a URL: ``127.0.0.1:8085``, ``[::1]:8085``."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -20,6 +20,7 @@ from drive_emulator.api.application import create_application
 from drive_emulator.api.call import TRANSPORT
 from drive_emulator.client_files import write_token_file
 from drive_emulator.errors import ApiError, EmulatorError, bad_body
+from drive_emulator.hosts import address_of
 from drive_emulator.scratch import ScratchDirectory
 from drive_emulator.service import Service
 from drive_emulator.tokens import Grant
@@ -116,12 +117,12 @@ class EmulatorServer:
 
     @property
     def url(self) -> str:
-        return f"{'http' if self.ca_file is None else 'https'}://{self.host}:{self.port}"
+        return f"{'http' if self.ca_file is None else 'https'}://{address_of(self.host, self.port)}"
 
     @property
     def proxy(self) -> str | None:
         """What to set ``HTTPS_PROXY`` to, once it serves."""
-        return None if self._tunnel is None else f"http://{self.host}:{self._tunnel.port}"
+        return None if self._tunnel is None else f"http://{address_of(self.host, self._tunnel.port)}"
 
     def run(self, announce: Callable[[], None] = lambda: None) -> None:
         """Serve in this thread until SIGINT, SIGTERM or :meth:`stop`; call ``announce`` once signals are heeded."""

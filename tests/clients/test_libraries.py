@@ -1,4 +1,4 @@
-"""Google's libraries for Node, Go and Java, unmodified: each takes the same steps and tells what it saw."""
+"""Google's libraries for Node, Go, Java and Ruby, unmodified: each takes the same steps and tells what it saw."""
 
 from __future__ import annotations
 
@@ -69,3 +69,9 @@ def test_java_s_client(google: DriveEmulator, at: list[str], tmp_path: Path) -> 
 
     assert json.loads(java(*trust, *through, "-cp", java_libraries(), str(HERE / "Steps.java"), *at)) == SEEN
     assert google.stats()["carol@example.com"]["uploads.put"]["calls"] == 5  # a session and its pieces for each upload
+
+
+def test_ruby_s_client(google: DriveEmulator, at: list[str]) -> None:
+    ruby = program("ruby", environment(google))
+
+    assert json.loads(ruby(str(HERE / "steps.rb"), *at)) == SEEN

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from drive_emulator.accounts import is_address
 from drive_emulator.clock import EmulatorClock, parse_timestamp, to_timestamp
+from drive_emulator.hosts import address_of
 from drive_emulator.ids import is_reserved, new_file_id, permission_id
 from drive_emulator.model import ROLES, Permission, Role, effective_roles, inherited, link_role, rank
 from drive_emulator.quota import UNITS, RateLimiter
@@ -125,3 +126,8 @@ def test_a_budget_holds_for_the_minute_that_begins_with_a_request() -> None:
     assert limiter.spend("a", 40, 100, now=118.9)
     assert not limiter.spend("a", 1, 100, now=119.9)
     assert limiter.spend("a", 100, 100, now=120.0)
+
+
+def test_an_address_of_ipv6_stands_in_brackets() -> None:
+    assert address_of("::1", 8085) == "[::1]:8085"
+    assert address_of("127.0.0.1", 8085) == "127.0.0.1:8085"

@@ -11,6 +11,7 @@ import pytest
 from emulator_steps import ALICE, BOB, FILES, create, folder, share
 
 from drive_emulator import DriveEmulator
+from drive_emulator.metadata import Metadata
 
 UPLOAD = "/upload/drive/v3/files"
 PIECE = 300_000  # no multiple of 262,144
@@ -160,6 +161,24 @@ def test_a_page_above_the_maximum_is_as_large_as_there_is(raw, alice) -> None:
     create(alice, "f")
     assert raw(ALICE)("GET", f"{FILES}?pageSize=5000").status == 200
     assert raw(ALICE)("GET", f"{FILES}?pageSize=0").status == 400
+
+
+def test_a_page_of_no_given_size_has_the_documented_one(alice, emulator: DriveEmulator) -> None:
+    token = alice.changes().getStartPageToken().execute()["startPageToken"]
+    drive = emulator._server.service.drive
+    account = drive.accounts.get(ALICE)
+    with drive.database.transaction():
+        names = [drive.files.create(account, Metadata(name=str(number)), None).id for number in range(101)]
+        for number in range(101):
+            grant = {"type": "group", "role": "reader", "emailAddress": f"{number}@example.com"}
+            drive.permissions.create(account, names[0], grant, transfer_ownership=False)
+
+    assert len(alice.files().list().execute()["files"]) == 100
+    assert len(alice.changes().list(pageToken=token).execute()["changes"]) == 100
+    shared = alice.permissions().list(fileId=names[0]).execute()  # outside of shared drives, all at once
+    assert (len(shared["permissions"]), "nextPageToken" in shared) == (102, False)
+    page = alice.permissions().list(fileId=names[0], pageSize=101).execute()
+    assert (len(page["permissions"]), "nextPageToken" in page) == (100, True)
 
 
 def test_the_emulator_says_that_it_is_there(raw) -> None:

@@ -30,15 +30,18 @@ async def create(call: Call) -> Response:
 
 async def list_permissions(call: Call) -> Response:
     mask = call.mask()
-    size = call.page_size(100, 100)
+    size = (
+        call.page_size(100, 100) if "pageSize" in call.request.query_params else None
+    )  # all, outside of shared drives
     offset = call.number("pageToken", 0, 0, 999_999_999)
     permissions = call.drive.permissions.list(call.account, call.path("file_id"))
+    page = permissions[offset : None if size is None else offset + size]
     answer = {
         "kind": "drive#permissionList",
-        "permissions": [call.drive.resources.permission(call.account, p) for p in permissions[offset : offset + size]],
+        "permissions": [call.drive.resources.permission(call.account, p) for p in page],
     }
-    if offset + size < len(permissions):
-        answer["nextPageToken"] = str(offset + size)
+    if offset + len(page) < len(permissions):
+        answer["nextPageToken"] = str(offset + len(page))
     return ApiResponse(mask.project(answer))
 
 
