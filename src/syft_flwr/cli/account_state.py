@@ -12,6 +12,7 @@ from syft_flwr.errors import StateError
 from syft_flwr.ports import JSON, Transaction
 from syft_flwr.state.holders import is_alive
 from syft_flwr.state.store import DiskStore
+from syft_flwr.wire import unix_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,9 @@ class AccountState:
         processes: How many processes have it open now.
         cursor_at: When the page token was stored last.
         swept_at: When the last sweep began.
+        swept_found: Message files that it brought, which the feed had not.
+        handled_at: When a handler began last.
+        handled_lag: Seconds from the creation of its request until then.
         pending: Requests that wait for a handler, or are being handled.
         spooled: Answers that wait for their upload.
         oldest_pending_at: When the oldest of both was seen first.
@@ -35,6 +39,9 @@ class AccountState:
     processes: int = 0
     cursor_at: float | None = None
     swept_at: float | None = None
+    swept_found: int | None = None
+    handled_at: float | None = None
+    handled_lag: float | None = None
     pending: int = 0
     spooled: int = 0
     oldest_pending_at: float | None = None
@@ -54,7 +61,9 @@ def read_state(directory: Path) -> AccountState:
     if not (directory / "ledger").is_dir():
         return AccountState()
     with closing(DiskStore(directory / "ledger")) as store:
-        cursor, swept, work, futures = store.transact(_rows)
+        single, work, futures = store.transact(_rows)
+    cursor, swept, handled = single["cursor"], single["swept"], single["handled"]
+    made = None if handled is None else unix_time(handled["made"])
     waiting = [row for row in futures if row["response"] is None]
     day, units = _budget(directory / "budget")
     holders = directory / "holders"
@@ -62,6 +71,9 @@ def read_state(directory: Path) -> AccountState:
         processes=sum(is_alive(holders, path.stem) for path in holders.glob("*.lock")),
         cursor_at=None if cursor is None else cursor["obtained_at"],
         swept_at=swept or None,
+        swept_found=single["swept_found"],
+        handled_at=None if handled is None else handled["at"],
+        handled_lag=None if made is None else max(0.0, handled["at"] - made),
         pending=sum("reply" not in row for row in work),
         spooled=sum("reply" in row for row in work),
         oldest_pending_at=min((row["seen_at"] for row in work), default=None),
@@ -73,9 +85,9 @@ def read_state(directory: Path) -> AccountState:
     )
 
 
-def _rows(tx: Transaction) -> tuple[JSON, JSON, list[JSON], list[JSON]]:
+def _rows(tx: Transaction) -> tuple[dict[str, JSON], list[JSON], list[JSON]]:
     work, futures = ([row for _, row in tx.scan(prefix)] for prefix in ("work/", "future/"))
-    return tx.get("cursor"), tx.get("swept"), work, futures
+    return {key: tx.get(key) for key in ("cursor", "swept", "swept_found", "handled")}, work, futures
 
 
 def _budget(path: Path) -> tuple[str | None, int | None]:

@@ -191,6 +191,7 @@ class Journal:
             row = self._own_row(tx, number, message)
             attempts: int = row["attempts"] + 1
             tx.put(numbered("work", number), {**row, "attempts": attempts})
+            tx.put("handled", {"made": message.created_time, "at": self._clock.time()})
             return attempts
 
         return self._store.transact(work)
