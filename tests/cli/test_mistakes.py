@@ -55,6 +55,9 @@ MISTAKES = [
     Mistake(RECORD, 2, "Missing option '--out'"),
     Mistake(SEND, 2, "Missing option '--app'"),
     Mistake("peers --email me@example.com list", 2, "put it behind list"),
+    Mistake("doctor --email me@example.com --with you@example.com", 2, "--with: it goes with --probe"),
+    Mistake("doctor --email me@example.com --probe --read-only", 2, "--read-only: a probe writes into Drive"),
+    Mistake("peers add me@example.com --app x --email me@example.com", 1, "is this account itself; name the other one"),
     # a file that is not what it should be
     Mistake("simulate nowhere", 1, "nowhere is no directory; name the one that has the project's pyproject.toml"),
     Mistake("simulate file", 1, "file is no directory; name the one that has the project's pyproject.toml"),
