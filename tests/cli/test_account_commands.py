@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,22 @@ def test_the_status_tells_what_waits_without_asking_drive(
     assert "2 sent; the last event was " in there
     assert "budget: 100,000 a day" in there
     assert drive.requests() == []
+
+
+def test_the_status_tells_how_late_requests_are_handled_and_what_the_last_sweep_brought(drive: DriveEmulator) -> None:
+    with drive.behaviour(foreign_children="omitted"), P2PFileRpc(DS, APP) as rpc:
+        events = owner(bytes.upper)
+        rpc.send(DO, APP, "messages", b"x")
+        drive.advance(90.0)
+        events.drain(20)
+    told = json.loads(syft_flwr("status", "--email", DO, "--json").stdout)
+    assert told["swept_found"] == 1
+    assert 85 < told["handled_lag"] < 120
+    shown = syft_flwr("status", "--email", DO).output
+    assert "and brought 1 message that the feed had not" in shown
+    assert re.search(r"was handled .* ago, begun .* after it was made", shown)
+    assert re.search(r"a minute +[\d,]+ of 325,000", shown)
+    assert "was handled never" in syft_flwr("status", "--email", DS).output
 
 
 def test_a_request_from_the_shell_prints_its_reply(drive: DriveEmulator, tmp_path: Path) -> None:

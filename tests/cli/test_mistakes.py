@@ -55,6 +55,9 @@ MISTAKES = [
     Mistake(RECORD, 2, "Missing option '--out'"),
     Mistake(SEND, 2, "Missing option '--app'"),
     Mistake("peers --email me@example.com list", 2, "put it behind list"),
+    Mistake("doctor --email me@example.com --with you@example.com", 2, "--with: it goes with --probe"),
+    Mistake("doctor --email me@example.com --probe --read-only", 2, "--read-only: a probe writes into Drive"),
+    Mistake("peers add me@example.com --app x --email me@example.com", 1, "is this account itself; name the other one"),
     # a file that is not what it should be
     Mistake("simulate nowhere", 1, "nowhere is no directory; name the one that has the project's pyproject.toml"),
     Mistake("simulate file", 1, "file is no directory; name the one that has the project's pyproject.toml"),
@@ -114,13 +117,25 @@ MISTAKES = [
     Mistake(f"run digits {PARTIES} --email do1@example.com --sandbox", 1, "no program 'bwrap' on PATH", {"PATH": ""}),
     Mistake(f"run digits {PARTIES} --email do1@example.com --sandbox --in-process", 1, "choose one"),
     Mistake(f"run digits {PARTIES} --email do1@example.com --sandbox-read empty", 1, "of use with --sandbox only"),
-    Mistake(f"run digits {PARTIES} --email agg@example.com --sandbox", 1, "--sandbox are for data owners"),
+    Mistake(
+        f"run digits {PARTIES} --email agg@example.com --sandbox",
+        1,
+        "--sandbox is for data owners, and agg@example.com is",
+    ),
     Mistake("simulate digits -c x=", 1, "--run-config can't be read at 'x='; write 'key=value key2=\"text\"'"),
     Mistake("simulate digits -c num-server-round=2", 1, "num-server-round; did you mean num-server-rounds?"),
     Mistake("bootstrap digits --aggregator agg --datasite do@example.com", 1, "not an e-mail address: 'agg'"),
     Mistake("simulate misspelt", 1, "has no key writen; did you mean written?"),
     Mistake("simulate clientless", 1, "clientless is no Flower project: Invalid pyproject.toml"),
-    Mistake(f"run digits {PARTIES} --email agg@example.com --once", 1, "--once, --until-idle, --max-runtime and"),
+    Mistake(
+        f"run digits {PARTIES} --email agg@example.com --once", 1, "--once is for data owners, and agg@example.com is"
+    ),
+    Mistake(
+        f"run digits {PARTIES} --email do1@example.com --out x --resume",
+        1,
+        "--out and --resume are for the aggregator, and do1@example.com is a data owner",
+    ),
+    Mistake(f"run digits {PARTIES} --email agg@example.com --auto-approve", 1, "--auto-approve is for data owners"),
     Mistake(f"run digits {PARTIES} --email agg@example.com --resume --out x", 1, "leave --out out"),
     Mistake("runs show", 1, "no run at all in runs; name its directory, or --dir"),
     Mistake("runs stop 123", 1, "no run 123 in runs; name its directory, or --dir"),

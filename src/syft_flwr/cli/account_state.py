@@ -28,6 +28,9 @@ class AccountState:
         processes: How many processes have it open now.
         cursor_at: When the page token was stored last.
         swept_at: When the last sweep began.
+        swept_found: Message files that it brought, which the feed had not.
+        handled_at: When a request was handled last.
+        handled_lag: Seconds from its creation until its handler began.
         pending: Requests that wait for a handler, or are being handled.
         spooled: Answers that wait for their upload.
         oldest_pending_at: When the oldest of both was seen first.
@@ -43,6 +46,9 @@ class AccountState:
     processes: int = 0
     cursor_at: float | None = None
     swept_at: float | None = None
+    swept_found: int | None = None
+    handled_at: float | None = None
+    handled_lag: float | None = None
     pending: int = 0
     spooled: int = 0
     oldest_pending_at: float | None = None
@@ -64,13 +70,18 @@ def read_state(directory: Path) -> AccountState:
     if not (directory / "ledger").is_dir():
         return AccountState()
     with closing(DiskStore(directory / "ledger")) as store:
-        cursor, swept, work, futures, events = store.transact(_rows)
+        single, work, futures, events = store.transact(_rows)
+    cursor, swept = single["cursor"], single["swept"]
+    handled = next((event for event in reversed(events) if event.what == "handled"), None)
     waiting = [row for row in futures if row["response"] is None]
     day, units = _budget(directory / "budget")
     return AccountState(
         processes=at_work(directory),
         cursor_at=None if cursor is None else cursor["obtained_at"],
         swept_at=swept or None,
+        swept_found=single["swept_found"],
+        handled_at=None if handled is None else handled.at,
+        handled_lag=None if handled is None else handled.fields["lag"],
         pending=sum("reply" not in row for row in work),
         spooled=sum("reply" in row for row in work),
         oldest_pending_at=min((row["seen_at"] for row in work), default=None),
@@ -84,9 +95,10 @@ def read_state(directory: Path) -> AccountState:
     )
 
 
-def _rows(tx: Transaction) -> tuple[JSON, JSON, list[JSON], list[JSON], list[Happened]]:
+def _rows(tx: Transaction) -> tuple[dict[str, JSON], list[JSON], list[JSON], list[Happened]]:
     work, futures = ([row for _, row in tx.scan(prefix)] for prefix in ("work/", "future/"))
-    return tx.get("cursor"), tx.get("swept"), work, futures, list(read_after(tx, 0, limit=KEPT))
+    single = {key: tx.get(key) for key in ("cursor", "swept", "swept_found")}
+    return single, work, futures, list(read_after(tx, 0, limit=KEPT))
 
 
 def _budget(path: Path) -> tuple[str | None, int | None]:

@@ -37,6 +37,10 @@ def doctor(  # noqa: PLR0917 - typer passes options by name
     quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Examine an account step by step; a step that fails says what to do next, and the exit code is 1."""
+    if other is not None and not probe:
+        raise typer.BadParameter("it goes with --probe", param_hint="--with")
+    if read_only and probe:
+        raise typer.BadParameter("a probe writes into Drive", param_hint="--read-only")
     if probe:
         _probe(email, other, as_json=as_json, yes=yes)
         return

@@ -72,11 +72,14 @@ def add(  # noqa: PLR0917 - typer passes options by name
     """Make the inboxes with a peer, in both directions, and share them; those that are there stay."""
     with errors_end_the_command():
         from syft_flwr.cli.account import required_email
+        from syft_flwr.errors import ConfigurationError
         from syft_flwr.runtime import DriveRuntime
         from syft_flwr.runtime.handle import engine_of
-        from syft_flwr.wire import inbox_path
+        from syft_flwr.wire import inbox_path, same_address
 
         me = required_email(email)
+        if same_address(me, peer):
+            raise ConfigurationError(f"{peer} is this account itself; name the other one")
         paths = [inbox_path(*parties, app, endpoint) for parties in ((me, peer), (peer, me))]
         with DriveRuntime.open(me) as runtime:
             engine = engine_of(runtime)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,6 +123,8 @@ def run(  # noqa: PLR0917 - typer passes options by name
         parties = Parties.of(flower, aggregator, datasite or [])
         polling = Polling(poll_interval, max_poll_interval)
         if parties.role_of(address) == "owner":
+            others: dict[str, object] = {"--out": out, "--report": report, "--min-available": min_available}
+            _refuse({**others, "--resume": resume}, f"for the aggregator, and {address} is a data owner")
             walls = _sandbox(flower, sandbox, sandbox_read or [], in_process)
             own_config = parse_config(node_config or [], "--node-config")
             approved = parse_config(approve_config or [], "--approve-config")
@@ -141,8 +143,11 @@ def run(  # noqa: PLR0917 - typer passes options by name
             if run_owner(flower, parties, address, owner, progress, polling=polling) is False:
                 fail("time is up before all that waited was answered; the next run goes on", _LEFT_OVER)
             return
-        if once or until_idle or max_runtime or sandbox:
-            raise ConfigurationError("--once, --until-idle, --max-runtime and --sandbox are for data owners")
+        limits: dict[str, object] = {"--once": once, "--until-idle": until_idle, "--max-runtime": max_runtime}
+        apps = {"--sandbox": sandbox, "--sandbox-read": sandbox_read, "--in-process": in_process}
+        consents = {"--approve": approve, "--approve-config": approve_config, "--auto-approve": auto_approve}
+        told = {"--share-errors": share_errors, "--node-config": node_config}
+        _refuse({**limits, **apps, **consents, **told}, f"for data owners, and {address} is the aggregator")
         if resume and out is not None:
             raise ConfigurationError("--resume goes on in the directory of the run before; leave --out out")
         before = interrupted_run(flower, parties.aggregator) if resume else None
@@ -160,6 +165,18 @@ def run(  # noqa: PLR0917 - typer passes options by name
             result = run_aggregator(flower, parties, plan, progress, polling=polling)
         if as_json:
             typer.echo(json.dumps(result, default=str))
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Let no option be passed over that the other role has.
+
+    Raises:
+        ConfigurationError: One of them is set.
+    """
+    from syft_flwr.errors import ConfigurationError
+
+    if given := [name for name, value in options.items() if value]:
+        raise ConfigurationError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}")
 
 
 def _sandbox(project: FlowerProject, wanted: bool, readable: list[Path], in_process: bool) -> Sandbox | None:

@@ -62,7 +62,8 @@ def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str,
     return [
         ("state", f"{exam.directory}, open in {_count(state.processes, 'process')}"),
         ("feed", f"page token stored {_ago(state.cursor_at, now)}"),
-        ("sweep", f"the last one began {_ago(state.swept_at, now)}"),
+        ("sweep", f"the last one began {_ago(state.swept_at, now)}{_found(state.swept_found)}"),
+        ("handled", _handled(state, now)),
         ("polls", f"every {exam.settings.poll_interval:g} s while messages flow, unless a process was told otherwise"),
         ("waiting", f"{_count(state.pending, 'request')}{_oldest(state.oldest_pending_at, now)}"),
         ("to send", _count(state.spooled, "answer")),
@@ -80,8 +81,9 @@ def _pace(spending: Spending) -> list[tuple[str, str]]:
         return []
     share = 100 * spending.until_midnight / spending.google_per_day
     saved = ", ".join(f"{units:,} by {name}" for name, units in sorted(spending.savings.items()) if units)
+    this_minute = f"{spending.minute:,} of {spending.per_minute:,}"
     day = f"{spending.until_midnight:,} until midnight at this pace, {share:.2g} % of what Google lets a project spend"
-    return [("a day", day), *([("saved", f"{saved} today")] if saved else [])]
+    return [("a minute", this_minute), ("a day", day), *([("saved", f"{saved} today")] if saved else [])]
 
 
 def _lately(state: AccountState, now: float) -> str:
@@ -93,6 +95,15 @@ def _lately(state: AccountState, now: float) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"
+
+
+def _found(files: int | None) -> str:
+    return "" if files is None else f", and brought {_count(files, 'message')} that the feed had not"
+
+
+def _handled(state: AccountState, now: float) -> str:
+    lag = "" if state.handled_lag is None else f", begun {duration(state.handled_lag)} after it was made"
+    return f"the last request was handled {_ago(state.handled_at, now)}{lag}"
 
 
 def _ago(time: float | None, now: float) -> str:

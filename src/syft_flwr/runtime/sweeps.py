@@ -114,7 +114,7 @@ class Sweeps:
         if missed:
             _log.info("a sweep found %d messages that the feed missed", missed)
         if kind is not SweepKind.GLANCE:
-            self._intake.wants_sweep = self._parts.ledger.mark_swept(began)
+            self._intake.wants_sweep = self._parts.ledger.mark_swept(began, len(new))
             self._swept_at = began
         self._schedule.swept(kind, self._parts.clock.monotonic(), missed=missed)
         self._intake.look_around()

@@ -12,7 +12,7 @@ what is on disk the log says. The newest rows are kept; nothing in them is a mes
 ``ignored``     the candidate ``file_id`` turned out not to be a message to this account
 ``withdrawn``   a request went before it was handled; its ``file_id`` and ``name``
 ``rejected``    a file, with ``reason`` and ``detail``
-``handled``     a request whose answer is on disk: ``seconds``, ``attempts``, ``reply_size``, ``is_error``
+``handled``     a request whose answer is on disk: ``lag``, ``seconds``, ``attempts``, ``reply_size``, ``is_error``
 ``consumed``    a request that a pipeline has acknowledged
 ``replied``     the answer to a request is in Drive, as ``reply_id``
 ``sent``        a request of our own is on its way

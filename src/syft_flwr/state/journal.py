@@ -148,7 +148,10 @@ class Journal:
         def work(tx: Transaction) -> int:
             row = self._own_row(tx, number, message)
             attempts: int = row["attempts"] + 1
-            tx.put(numbered("work", number), {**row, "attempts": attempts, "begun_at": self._store.now()})
+            made = wire.unix_time(message.created_time)
+            lag = None if made is None else max(0.0, self._clock.time() - made)
+            begun = {"attempts": attempts, "begun_at": self._store.now(), "lag": lag}
+            tx.put(numbered("work", number), {**row, **begun})
             return attempts
 
         return self._store.transact(work)
@@ -308,7 +311,8 @@ class Journal:
 
     def _handled(self, row: JSON, message: Message, *, size: int | None, is_error: bool) -> None:
         seconds = self._store.now() - row["begun_at"] if "begun_at" in row else None
-        told = {"seconds": seconds, "attempts": row.get("attempts", 0), "reply_size": size, "is_error": is_error}
+        told = {"lag": row.get("lag"), "seconds": seconds, "attempts": row.get("attempts", 0)}
+        told |= {"reply_size": size, "is_error": is_error}
         self._store.happened("handled", **told, **of_message(message))
 
     def _over(self, tx: Transaction, number: int, message: Message) -> None:

@@ -217,8 +217,10 @@ class Ledger:
         """Plan to delete a file of our own at a Unix time, or when the peer's file ``watch`` is gone."""
         self._store.transact(lambda tx: self.own.add(tx, file_id, at=at, watch=watch))
 
-    def mark_swept(self, server_time: float) -> bool:
+    def mark_swept(self, server_time: float, found: int = 0) -> bool:
         """Note that a sweep which began at ``server_time`` (Drive's clock, Unix seconds) is in the journal.
+
+        ``found`` are the message files that it brought.
 
         Returns whether more processed files are kept than wanted all the same.
         """
@@ -226,6 +228,7 @@ class Ledger:
         def work(tx: Transaction) -> bool:
             self.events.happened("swept")
             self._processed.mark_swept(tx, server_time)
+            tx.put("swept_found", found)
             return self._processed.wants_sweep(tx)
 
         return self._store.transact(work)
