@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from accounts import APP, DO, DS, PATIENCE, owner, serving, wait_until
 from onlookers import Looking
 from syft_flwr.cli.lives import Lives
+from syft_flwr.cli.record import whole_id
 from syft_flwr.cli.watch import LifePrinter
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime.onlooker import Onlooker
@@ -192,6 +194,16 @@ def test_what_happened_since_a_time_is_told_first(drive: DriveEmulator) -> None:
         with Looking(since=0.0) as watcher:
             assert watcher.past == []
             assert "replied" in watcher.whats()
+
+
+def test_the_beginning_of_an_id_that_a_terminal_shows_is_enough_to_record_the_message(tmp_path: Path) -> None:
+    with closing(DiskStore(tmp_path / "ledger")) as store:
+        log = EventLog(store, ManualClock(), holder=BY)
+        log.tell("admitted", **MESSAGE)
+        assert whole_id(tmp_path, FUTURE[:8]) == FUTURE
+        log.tell("answered", **{**MESSAGE, "future_id": f"{FUTURE[:-1]}0"})
+        assert whole_id(tmp_path, FUTURE[:8]) == FUTURE[:8]
+    assert whole_id(tmp_path / "nothing", FUTURE[:8]) == FUTURE[:8]
 
 
 def test_rows_that_were_given_up_before_they_were_read_are_told_of(tmp_path: Path) -> None:

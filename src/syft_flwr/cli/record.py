@@ -94,6 +94,7 @@ def _seconds(text: str) -> float:
     return parse_duration(text, "--for")
 
 
+_SHORTEST = 8
 _BETWEEN_POLLS = "what came and went between two polls while no process worked here"
 
 
@@ -225,6 +226,19 @@ def _gap_before(out: Path, directory: Path) -> list[str]:
     return [f"{passed} messages of the time when nothing recorded"] if passed else []
 
 
+def whole_id(directory: Path, beginning: str) -> str:
+    """Return the ID that begins so, if the account's event log has exactly one; else what was given.
+
+    Args:
+        directory: The account's state directory.
+        beginning: Eight characters at least, as "watch" shows them.
+    """
+    from syft_flwr.runtime.log_recorder import messages_in_log
+
+    found = {each for each in messages_in_log(directory) if len(beginning) >= _SHORTEST and each.startswith(beginning)}
+    return found.pop() if len(found) == 1 else beginning
+
+
 def _record_message(future_id: str, email: str | None, out: Path) -> None:
     with errors_end_the_command():
         from syft_flwr.cli.account import account_of, connected
@@ -232,11 +246,12 @@ def _record_message(future_id: str, email: str | None, out: Path) -> None:
         from syft_flwr.errors import InvalidNameError
         from syft_flwr.wire import is_future_id
 
+        account = account_of(email)
+        future_id = whole_id(account.directory, future_id)
         if not is_future_id(future_id):
             raise InvalidNameError(
                 f"{future_id!r} is no message's ID, which looks like 3f1c8e52-0d5e-4c1b-9a53-6a2d7e90b1f4"
             )
-        account = account_of(email)
         with connected(account) as gateway:
             names = record_message(gateway, account.email, future_id, out, state=account.directory)
     typer.echo(f"{out}: {', '.join(names)}", err=True)

@@ -172,9 +172,14 @@ def known_here(directory: Path) -> dict[str, Any]:
 
 def passed_between(directory: Path, begin: float, end: float) -> int:
     """Return how many messages the log has of a time (Unix seconds), as far as it reaches."""
+    return len(messages_in_log(directory, begin, end))
+
+
+def messages_in_log(directory: Path, begin: float = 0.0, end: float = float("inf")) -> set[str]:
+    """Return the future IDs of the messages that the log has of a time (Unix seconds), as far as it reaches."""
     if not (directory / "ledger").is_dir():
-        return 0
+        return set()
     with closing(DiskStore(directory / "ledger")) as store:
         events = store.transact(lambda tx: list(read_after(tx, 0, limit=KEPT)))
     told = [event for event in events if begin < event.at <= end and event.what in {"waiting", "admitted", "answered"}]
-    return len({event.fields["future_id"] for event in told})
+    return {event.fields["future_id"] for event in told}
