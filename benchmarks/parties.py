@@ -109,9 +109,9 @@ class RivalParties(Parties):
 
 
 @contextmanager
-def local_drive() -> Iterator[DriveEmulator]:
+def local_drive(*, process: bool = False) -> Iterator[DriveEmulator]:
     """Run an emulator that this process's runtimes use, with their state in a new directory."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as state, DriveEmulator() as drive:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as state, DriveEmulator(process=process) as drive:
         ours = {EMULATOR_VARIABLE: drive.host, STATE_VARIABLE: state}
         before: dict[str, Any] = {name: os.environ.get(name) for name in ours}
         os.environ.update(ours)

@@ -84,6 +84,11 @@ class Backlog:
         """Tell whether any request waits that was not taken yet."""
         return bool(self._waiting)
 
+    def being_placed(self) -> int:
+        """Return how many were taken that are not in the lane yet."""
+        with self._lock:
+            return sum(map(len, self._taken.values()))
+
     def add(self, sender: str, number: int) -> None:
         """Let a request wait."""
         key = sender.lower()
