@@ -44,7 +44,7 @@ def messages_a_second(pipeline: Callable[[DriveRuntime, Callable[[object], None]
         if next(left, None) is None:
             done.set()
 
-    with local_drive():
+    with local_drive(process=True):
         with DriveRuntime.open(OWNER) as runtime:  # it has its token, so that the feed brings what comes
             runtime.poll_once()
         for asker in range(ASKERS):

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from runtimes import State, runtime_on, serve
 
+from accounts import wait_until
 from drive_emulator.metadata import Metadata
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
+from syft_flwr.feed import reply_with
 from syft_flwr.feed.schedule import SweepKind
-from syft_flwr.models import FOLDER_MIME_TYPE
+from syft_flwr.models import FOLDER_MIME_TYPE, Replied
+from syft_flwr.state.store import DiskStore
 from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive
@@ -188,3 +191,29 @@ def test_requests_that_wait_for_room_cost_no_transaction_each(tmp_path: Path) ->
         go.set()
         assert owner.drain(60)
         assert len(counted) < 5 * 400, Counter(counted)
+
+
+def test_requests_that_wait_for_room_in_a_pipeline_s_lane_are_looked_at_twice_or_so(tmp_path: Path) -> None:
+    clock = ManualClock()
+    drive = MemoryDrive(clock)
+    state, count = State(tmp_path / ME), 400
+    state.ledger = store = DiskStore(tmp_path / "ledger")
+    counted: list[str] = []
+
+    def transact(work, transact=store.transact):
+        counted.append(work.__qualname__)
+        return transact(work)
+
+    state.ledger.transact = transact
+    with (
+        runtime_on(drive.gateway(ME), state, clock, ME) as owner,
+        runtime_on(drive.gateway(DS), State(tmp_path / DS), clock, DS, inline=True) as requester,
+    ):
+        answered: list[Replied] = []
+        owner.messages.pipe(reply_with(owner, lambda body, _: body, allowed_senders=[DS])).subscribe(answered.append)
+        requester.send([Request(ME, "flwr/app", "messages", b"body")] * count)
+        counted.clear()
+        owner.poll_once()
+        wait_until(lambda: len(answered) == count)
+    store.close()
+    assert len(counted) <= 4.5 * count

@@ -271,7 +271,9 @@ class Placement:
     def _take_more(self, route: Route) -> None:
         """Take up what waits for a lane that is half empty already, and would not say so again."""
         lane, capacity = route.lane, self._parts.settings.lane_capacity
-        if lane is not None and route.backlog.has_waiting() and 2 * lane.room() >= capacity:
+        if lane is None or not route.backlog.has_waiting():
+            return
+        if 2 * (lane.room() - route.backlog.being_placed()) >= capacity:
             self.has_room(route)
 
     def _keep(self, work: Work) -> None:
