@@ -45,6 +45,7 @@ def main() -> None:
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     logging.getLogger("flwr").setLevel(logging.ERROR)
+    logging.getLogger("syft_flwr").setLevel(logging.ERROR)
     names = options.names or BENCHMARKS
     if options.alone:
         found = [result for name in names for result in measure(name)(quick=options.quick, rivals=False)]

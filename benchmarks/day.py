@@ -65,6 +65,7 @@ class World:
         self.drive = MemoryDrive(self.clock)
         self._directory = directory
         self._stores: dict[str, tuple[MemoryStore, MemoryStore]] = {}
+        self._asked: dict[str, list[str]] = {}
         self._runs = 0
 
     @contextmanager
@@ -94,11 +95,16 @@ class World:
             engine.close()
 
     def ask(self, number: int) -> None:
+        """Take the answer to what was asked before, forget that, and ask anew."""
         sender = f"sender{number}@example.com"
         with self.runtime(sender) as asker:
+            if sender in self._asked:
+                asker.poll_once()
+                for future in self._asked[sender]:
+                    assert asker.get_response(future) is not None, "the account did not answer"
+                    asker.delete_future(future)
             asked = [Request(ME, APP, endpoint, b"What do you have?") for endpoint in ENDPOINTS[: self.case.endpoints]]
-            for future in asker.send(asked):
-                asker.delete_future(future)
+            self._asked[sender] = asker.send(asked)
 
 
 def day_of(case: Case) -> int:
@@ -132,13 +138,21 @@ def _live(world: World, until: float) -> None:
             world.ask(0)
             next_message += case.message_every or 0.0
         if runtime is not None:
-            clock.advance(engine_of(runtime)._step())  # noqa: SLF001 - the loop, without its thread
+            clock.advance(step(runtime))
             continue
         with world.runtime(ME) as visit:
             visit.drain(10.0)
         clock.advance(case.visits or 0.0)
     if with_runtime is not None:
         with_runtime.__exit__(None, None, None)
+
+
+def step(runtime: DriveRuntime) -> float:
+    """Do what the threads of poll and dispatch do once; return the seconds until the next time."""
+    engine = engine_of(runtime)
+    pause = engine._step()  # noqa: SLF001 - the loop, without its thread
+    engine.dispatch.thread.run(0.0)
+    return pause
 
 
 def table() -> str:

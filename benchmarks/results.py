@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -85,4 +86,5 @@ def machine() -> dict[str, Cell]:
         "load": round(os.getloadavg()[0], 2),
         "version": version("syft-flwr-drive"),
         "commit": _commit(),
+        "command": " ".join(sys.argv[1:]),
     }

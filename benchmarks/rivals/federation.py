@@ -99,6 +99,9 @@ class FlowerListingEvents(ListingEvents):
     def fetch(self, file_id: str, target: Path, *, size: int, sha256: str) -> None:
         raise NotImplementedError("messages over listing carry their arrays")
 
+    def kept(self, size: int) -> None:
+        raise NotImplementedError("messages over listing carry their arrays")
+
     def drain(self, timeout: float | None = None) -> bool:
         del timeout
         self.poll_once()

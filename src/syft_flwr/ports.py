@@ -96,7 +96,7 @@ class DriveGateway(Protocol):
         """Note for the bill what was not spent.
 
         Args:
-            saving: By what: ``"peeks"``, ``"inlined bodies"`` or ``"shared objects"``.
+            saving: By what: ``"peeks"``, ``"inlined bodies"``, ``"shared objects"`` or ``"kept objects"``.
             units: Quota units.
             size: Bytes.
         """

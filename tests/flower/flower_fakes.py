@@ -49,6 +49,8 @@ class FakeDrive:
     disposed: list[str] = field(default_factory=list)
     objects: dict[str, bytes] = field(default_factory=dict)
     reused: list[int] = field(default_factory=list)
+    kept: list[tuple[str, int]] = field(default_factory=list)
+    """By whom, and how many bytes."""
     sent: list[bytes] = field(default_factory=list)
     on_publish: Callable[[bytes], bytes | None] = lambda content: content
     unknown: set[str] = field(default_factory=set)
@@ -159,6 +161,9 @@ class FakeEvents:
         if hashlib.sha256(content).hexdigest() != sha256 or len(content) != size:
             raise DamagedDownloadError(f"{file_id} has other bytes", sha256="0" * 64)
         target.write_bytes(content)
+
+    def kept(self, size: int) -> None:
+        self._drive.kept.append((self._email, size))
 
     def disposable(self, name: str) -> FakeDisposable:
         return FakeDisposable(self._drive, name)

@@ -127,10 +127,14 @@ def test_what_was_saved_and_what_a_day_comes_to_stand_beside_the_bill() -> None:
     row |= {
         "saved": 9_500,
         "a_day": 4_000_000,
-        "savings": {"shared objects": {"times": 7, "units": 0, "bytes": 39_000}},
+        "savings": {
+            "shared objects": {"times": 7, "units": 0, "bytes": 39_000},
+            "kept objects": {"times": 3, "units": 600, "bytes": 12_000},
+        },
     }
     page = render_report(result)
     assert "Peeks and inlined bodies saved 9,500 more, shared objects 39" in page
+    assert "of uploads, kept objects 12" in page
     assert "A day of such runs comes to 4,000,000 units, 1 % of what is free." in page
 
 

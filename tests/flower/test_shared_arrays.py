@@ -139,6 +139,15 @@ def test_of_three_those_two_that_are_alike_share(make, drive) -> None:
     assert len(drive.objects) == 1
 
 
+def test_an_owner_keeps_what_two_messages_share_and_books_that_it_need_not_fetch_it_again(make, drive) -> None:
+    federation = make()
+    federation.train(MODEL, MODEL, MODEL)
+    assert drive.kept == []
+    federation.train(MODEL, MODEL, MODEL)
+    assert sorted(owner for owner, _ in drive.kept) == OWNERS
+    assert all(size >= MODEL.nbytes for _, size in drive.kept)
+
+
 def test_an_owner_that_can_not_fetch_gets_the_whole_message_in_the_same_run(make, drive) -> None:
     federation = make(old=[OWNERS[1]])
     assert federation.train(MODEL, MODEL, MODEL) == [total(MODEL)] * 3

@@ -69,7 +69,8 @@ class QuotaSnapshot:
         methods: The calls by method, as Drive names it.
         throttled: Calls that Drive refused, since the account or the project makes too many.
         waits: Seconds that calls and polls waited for the budget's ``minute`` or ``day``, or the share of ``polls``.
-        savings: What ``peeks`` saved in lists, ``inlined bodies`` in downloads and ``shared objects`` in uploads.
+        savings: What ``peeks`` saved in lists, ``inlined bodies`` in downloads, ``shared objects`` in uploads,
+            and ``kept objects``, which owners need not fetch again, in downloads.
         seconds: How long the process has counted.
     """
 

@@ -38,7 +38,7 @@ class Spending:
         purposes: The same by what they were spent on.
         processes: The same by process.
         days: Units of earlier days, by date (ISO 8601).
-        savings: Units of today that peeks and inlined bodies made needless.
+        savings: Units of today that peeks, inlined bodies and kept objects made needless.
         google_per_day: Units a day from which on Google throttles or charges a whole project.
     """
 

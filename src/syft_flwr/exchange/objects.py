@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from syft_flwr import wire
+from syft_flwr.drive.quota import METHOD_UNITS
 from syft_flwr.errors import DamagedDownloadError, DriveUnavailableError, NotFoundError, RateLimitedError
 from syft_flwr.exchange.disposables import check_name
 from syft_flwr.exchange.parts import Parts
@@ -78,6 +79,10 @@ class Objects:
                     raise
             else:
                 return
+
+    def kept(self, size: int) -> None:
+        """Note that something published, of so many bytes, is here already and need not be fetched again."""
+        self._parts.gateway.note_saving("kept objects", units=METHOD_UNITS["files.get_media"], size=size)
 
 
 class Disposable:

@@ -130,6 +130,7 @@ class DriveEvents(P2PFileEvents):
     def __init__(self, runtime: DriveRuntime, app: str, email: str, **options: Any) -> None:
         super().__init__(app, email, **options)
         self.fetch = runtime.fetch
+        self.kept = engine_of(runtime).objects.kept
         self.disposable = runtime.disposable
 
 

@@ -185,7 +185,9 @@ class DataOwner:
         paths = {reference.index: objects / reference.sha256 for reference in references}
         for reference in references:
             path = paths[reference.index]
-            if not _is_intact(path, reference):
+            if _is_intact(path, reference):
+                self._events.kept(reference.size)
+            else:
                 partial = path.with_suffix(".partial")
                 self._events.fetch(reference.file_id, partial, size=reference.size, sha256=reference.sha256)
                 partial.replace(path)

@@ -77,6 +77,9 @@ class Events(Protocol):
     def fetch(self, file_id: str, target: Path, *, size: int, sha256: str) -> None:
         """Download what a peer has published; see :meth:`syft_flwr.runtime.DriveRuntime.fetch`."""
 
+    def kept(self, size: int) -> None:
+        """Note that something a peer has published, of so many bytes, was here already."""
+
     def run_forever(self) -> None: ...
 
     def drain(self, timeout: float | None = None) -> bool:

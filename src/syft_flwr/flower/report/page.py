@@ -182,9 +182,12 @@ def _bill(record: Record) -> Iterator[Element]:
 
 
 def _shared(bill: Mapping[str, Any]) -> str:
-    """Return what shared objects saved in uploads."""
-    size = sum(int(row.get("savings", {}).get("shared objects", {}).get("bytes", 0)) for row in bill.values())
-    return f", shared objects {bytes_text(size)} of uploads" if size else ""
+    """Return what shared objects saved in uploads, and those that owners kept in downloads."""
+    told = ""
+    for objects, what in (("shared objects", "uploads"), ("kept objects", "downloads")):
+        size = sum(int(row.get("savings", {}).get(objects, {}).get("bytes", 0)) for row in bill.values())
+        told += f", {objects} {bytes_text(size)} of {what}" if size else ""
+    return told
 
 
 def _listed(rounds: list[int]) -> str:
