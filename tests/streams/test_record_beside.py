@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from accounts import APP, DO, DS, PATIENCE, owner, serving, wait_until
 from onlookers import Recording, directory
 from syft_flwr.feed import read_recording
+from syft_flwr.recording import recorder
 from syft_flwr.replay import replay
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
@@ -116,6 +120,24 @@ def test_a_recording_ends_after_so_many_messages(drive: DriveEmulator, tmp_path:
         ask([b"1", b"2"])
         recording.join()
     assert read_recording(path).ended
+
+
+def test_a_full_disk_ends_the_recording_and_nobody_else(
+    drive: DriveEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    append = recorder._append
+
+    def full(descriptor: int, document: Mapping[str, Any]) -> None:
+        if "download" in document:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(descriptor, document)
+
+    monkeypatch.setattr(recorder, "_append", full)
+    with serving(owner(answer)), Recording(tmp_path / "feed.jsonl") as recording:
+        ask([b"1", b"2"])
+        recording.join()
+    assert recording.recording.lost == ["No space left on device"]
+    assert "has" not in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_what_a_dead_recorder_left_is_removed_and_a_full_disk_stops_nobody(tmp_path: Path) -> None:

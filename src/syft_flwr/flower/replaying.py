@@ -7,39 +7,32 @@ against those that were sent then.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
 import tempfile
-import threading
-import time
 import weakref
-from collections import defaultdict, deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from syft_flwr.errors import ConfigurationError, DriveError, FlowerError
-from syft_flwr.flower._compat import SYSTEM_MESSAGE, ArrayRecord, Message, ProtoMessage, ProtoMetadata
+from syft_flwr.errors import ConfigurationError, FlowerError
+from syft_flwr.flower._compat import ArrayRecord, Message
 from syft_flwr.flower.aggregator import Aggregation, RunPlan
-from syft_flwr.flower.codec import Stamp, decode, decode_head, round_of, splice
+from syft_flwr.flower.codec import decode, decode_head, splice
 from syft_flwr.flower.links import DriveEvents
-from syft_flwr.flower.node import node_id
 from syft_flwr.flower.owner import Config, DataOwner, OwnerConfig
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.project_files import read_files
+from syft_flwr.flower.recorded_rpc import REQUEST, RESPONSE, RecordedRpc
 from syft_flwr.flower.roles import OwnerPlan, app_host
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import wire_app_name
-from syft_flwr.models import DriveFile
-from syft_flwr.recording.reader import Recording
 from syft_flwr.replay.recorded_drive import recorded_uploads
 from syft_flwr.replay.replay import Replay
 
-_REQUEST, _RESPONSE = ".request", ".response"
 _PATIENCE = 60.0
 """Seconds for the thread that reads the recorded answers to greetings."""
 
@@ -71,7 +64,7 @@ class ServedProject:
         """How many replies of a data owner, or messages of an aggregator, were compared."""
         self._directory = Path(tempfile.mkdtemp(prefix="syft-flwr-replay-"))
         self._remove_directory = weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
-        self._sent = [u for u in recorded_uploads(feed.recording) if u.name.endswith(_REQUEST)]
+        self._sent = [u for u in recorded_uploads(feed.recording) if u.name.endswith(REQUEST)]
         self._owner = None if self._sent else self._serve(node_config or {})
 
     @property
@@ -109,10 +102,10 @@ class ServedProject:
     def _compare_replies(self) -> None:
         now = {upload.name: upload.body for upload in self._feed.uploads}
         for upload in recorded_uploads(self._feed.recording):
-            if not upload.name.endswith(_RESPONSE):
+            if not upload.name.endswith(RESPONSE):
                 continue
             self.compared += 1
-            future_id = upload.name.removesuffix(_RESPONSE)
+            future_id = upload.name.removesuffix(RESPONSE)
             if upload.name not in now:
                 self._found.append(f"request {future_id} was answered then; now it is not")
             elif told := self._difference(now[upload.name], upload.body, {}):
@@ -158,112 +151,6 @@ class ServedProject:
             return difference(_whole(got, objects), _whole(expected, objects), self._tolerance)
         except FlowerError:
             return f"bodies of {len(got)} and {len(expected)} bytes differ, and are no Flower messages"
-
-
-class RecordedRpc:
-    """A transport of an aggregator whose messages get the replies of the recorded ones like them. Thread-safe.
-
-    Two messages are alike if they go to the same data owner, are of the same type and of the same round, and so often.
-
-    Attributes:
-        heads: By future ID, the recorded messages without their arrays, and their stamps.
-        bodies: The recorded messages.
-        recipients: To whom each went.
-        owners: Everybody to whom anything went.
-        objects: By SHA-256, the array records that lie in files of their own, now and then.
-        sent: By the recorded message's future ID, what is sent now in its place.
-        unknown: What has no recorded message like it, in words.
-    """
-
-    def __init__(self, recording: Recording, directory: Path) -> None:
-        self._directory = directory
-        self._lock = threading.Lock()
-        self.heads: dict[str, tuple[Message, Stamp]] = {}
-        self.bodies: dict[str, bytes] = {}
-        self.recipients: dict[str, str] = {}
-        self.sent: dict[str, bytes] = {}
-        self.unknown: list[str] = []
-        self.objects: dict[str, Path] = {}
-        self._replies = dict(_replies(recording))
-        self._like: defaultdict[tuple[int, str, str], deque[str]] = defaultdict(deque)
-        emails = {node_id(email): email for email in _participants(recording)}
-        for upload in recorded_uploads(recording):
-            if upload.name.endswith(_REQUEST):
-                self._take(upload.name.removesuffix(_REQUEST), upload.body, emails)
-            elif not upload.name.endswith(_RESPONSE):
-                self._keep(upload.body)
-        self.owners = set(self.recipients.values())
-
-    def send(
-        self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False, *, disposable: str = ""
-    ) -> str:
-        """Take a message; return the future ID of the recorded one like it.
-
-        Raises:
-            DriveError: There is none, or it had no reply.
-        """
-        del app_name, endpoint, encrypt, disposable
-        message, _ = decode_head(body)
-        with self._lock:
-            like = self._like[_kind(message)]
-            if not like:
-                self.unknown.append(f"{_described(message)} to {to_email}")
-                raise DriveError("nothing like it was sent when the run was recorded")
-            future_id = like.popleft()
-            self.sent[future_id] = body
-        if future_id not in self._replies and not self.is_of_the_system(future_id):
-            raise DriveError("it had no reply when the run was recorded")
-        return future_id
-
-    def get_response(self, future_id: str) -> bytes | None:
-        """Return the recorded reply, as if it answered what was sent now."""
-        message, _ = decode_head(self.sent[future_id])
-        patch = ProtoMetadata(reply_to_message_id=message.metadata.message_id, created_at=time.time())
-        return self._replies[future_id] + bytes(ProtoMessage(metadata=patch).SerializeToString())
-
-    def answered(self, future_ids: Collection[str], timeout: float) -> set[str]:
-        del timeout
-        return {future_id for future_id in future_ids if future_id in self._replies}
-
-    def delete_future(self, future_id: str) -> None:
-        """Do nothing."""
-
-    def disposable(self, name: str) -> RecordedRpc:
-        del name
-        return self
-
-    def publish(self, name: str, content: Path, readers: Collection[str]) -> str:
-        del readers
-        self._keep(content.read_bytes())
-        return f"replayed-{name}"
-
-    def reused(self, size: int) -> None:
-        """Do nothing."""
-
-    def withdraw(self, file_id: str) -> None:
-        """Do nothing."""
-
-    def dispose(self) -> None:
-        """Do nothing."""
-
-    def is_of_the_system(self, future_id: str) -> bool:
-        """Tell whether a recorded message was this package's own: who is there, and that the run is over."""
-        return self.heads[future_id][0].metadata.message_type == SYSTEM_MESSAGE
-
-    def _take(self, future_id: str, body: bytes, emails: Mapping[int, str]) -> None:
-        try:
-            message, stamp = decode_head(body)
-        except FlowerError:  # "are you there?"
-            return
-        node = message.metadata.dst_node_id
-        self.heads[future_id], self.bodies[future_id] = (message, stamp), body
-        self.recipients[future_id] = emails.get(node, str(node))
-        self._like[_kind(message)].append(future_id)
-
-    def _keep(self, content: bytes) -> None:
-        digest = hashlib.sha256(content).hexdigest()
-        path = self.objects[digest] = self._directory / digest
-        path.write_bytes(content)
 
 
 def difference(got: Message, expected: Message, tolerance: float) -> str:
@@ -318,36 +205,3 @@ def _forgetting(directory: Path) -> Iterator[None]:
         for name, module in list(sys.modules.items()):
             if Path(getattr(module, "__file__", None) or "/").is_relative_to(directory):
                 del sys.modules[name]
-
-
-def _kind(message: Message) -> tuple[int, str, str]:
-    return message.metadata.dst_node_id, message.metadata.message_type, round_of(message)
-
-
-def _described(message: Message) -> str:
-    number = round_of(message)
-    return f"{message.metadata.message_type}{f' of round {number}' if number else ''}"
-
-
-def _files(recording: Recording) -> Iterator[DriveFile]:
-    for entry in recording.entries:
-        if entry.kind == "poll":
-            yield from (change.file for page in entry.value for change in page.changes if change.file is not None)
-        elif entry.kind == "sweep":
-            yield from entry.value
-        elif entry.kind == "get" and entry.raw["file"] is not None:
-            yield entry.raw["file"]
-
-
-def _participants(recording: Recording) -> set[str]:
-    return {owner for file in _files(recording) for owner in file.owners if owner}
-
-
-def _replies(recording: Recording) -> Iterator[tuple[str, bytes]]:
-    """Yield future ID and body of each response that was downloaded."""
-    names = {file.id: file.name for file in _files(recording)}
-    for entry in recording.entries:
-        name = names.get(entry.value, "") if entry.kind == "download" else ""
-        if name.endswith(_RESPONSE) and entry.raw["sha256"] is not None:
-            with recording.open_body(entry.raw["sha256"]) as body:
-                yield name.removesuffix(_RESPONSE), body.read()

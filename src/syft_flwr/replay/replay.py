@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import tempfile
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,6 +34,19 @@ if TYPE_CHECKING:
     from syft_flwr.flower.replaying import ServedProject
 
 _KEPT_EVENTS = 1_000
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """Let the garbage collector not look, again and again, at what is there already: the whole recording."""
+    is_theirs = gc.get_freeze_count() > 0
+    if not is_theirs:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if not is_theirs:
+            gc.unfreeze()
 
 
 class Handlers(Protocol):
@@ -235,7 +250,8 @@ class Replay:
         if self._speed is not None:
             self._play_in_real_time(self._speed)
         elif isinstance(self._scheduler, VirtualTimeScheduler):
-            VirtualTimeScheduler.start(self._scheduler)
+            with _frozen():
+                VirtualTimeScheduler.start(self._scheduler)
         else:
             self.start()
             SystemClock().wait(self._over, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
@@ -32,7 +31,7 @@ class MemoryStore:
     def __init__(self, *, copies: bool = True) -> None:
         self._copies = copies
         self._rows: dict[str, JSON] = {}
-        self._keys: defaultdict[str, list[str]] = defaultdict(list)
+        self._keys: dict[str, list[str]] = {}
         self._lock = threading.Lock()
         self._owner: int | None = None
         self._closed = False
@@ -71,9 +70,9 @@ class MemoryStore:
 
 
 class _MemoryTransaction:
-    """Keys are indexed by their first part, up to a slash, so a scan looks at no others."""
+    """Keys are indexed by their first part, up to a slash, from the first scan of that part on."""
 
-    def __init__(self, rows: dict[str, JSON], keys: defaultdict[str, list[str]], *, copies: bool) -> None:
+    def __init__(self, rows: dict[str, JSON], keys: dict[str, list[str]], *, copies: bool) -> None:
         self._rows = rows
         self._keys = keys
         self._copies = copies
@@ -83,7 +82,8 @@ class _MemoryTransaction:
 
     def get(self, key: str) -> JSON | None:
         self._check()
-        return self._read(check_key(key), self._rows.get(key))
+        value = self._rows.get(check_key(key))
+        return decode(value, key) if self._copies and value is not None else value
 
     def put(self, key: str, value: JSON) -> None:
         self._check()
@@ -97,7 +97,7 @@ class _MemoryTransaction:
     def scan(self, prefix: str, *, after: str | None = None, limit: int | None = None) -> Iterator[tuple[str, JSON]]:
         self._check()
         kind, slash, _ = check_key(prefix).partition("/")
-        keys = self._keys[kind] if slash else sorted(self._rows)
+        keys = self._index(kind) if slash else sorted(self._rows)
         begin = bisect_left(keys, prefix)
         if after is not None:
             begin = max(begin, bisect_right(keys, check_key(after)))
@@ -115,18 +115,27 @@ class _MemoryTransaction:
     def _set(self, key: str, value: Any) -> None:
         before = self._rows.get(key, _ABSENT)
         self._before.append((key, before))
-        keys = self._keys[key.partition("/")[0]]
+        if value is not _ABSENT and before is not _ABSENT:
+            self._rows[key] = value
+            return
+        keys = self._keys.get(key.partition("/")[0])
         if value is _ABSENT:
             if before is not _ABSENT:
                 del self._rows[key]
-                del keys[bisect_left(keys, key)]
+                if keys is not None:
+                    del keys[bisect_left(keys, key)]
             return
         self._rows[key] = value
-        if before is _ABSENT:
-            if keys and key > keys[-1]:
-                keys.append(key)
-            else:
-                insort(keys, key)
+        if keys and key > keys[-1]:
+            keys.append(key)
+        elif keys is not None:
+            insort(keys, key)
+
+    def _index(self, kind: str) -> list[str]:
+        keys = self._keys.get(kind)
+        if keys is None:
+            keys = self._keys[kind] = sorted(key for key in self._rows if key.partition("/")[0] == kind)
+        return keys
 
     def _check(self) -> None:
         if self.over:
