@@ -1,4 +1,4 @@
-"""Search queries, the ``q`` of ``files.list``: parse once, then ask of a file or of SQLite.
+"""Search queries, the ``q`` of ``files.list``: parsed once, then bound to who asks.
 
 The grammar is in ``query.lark`` and follows
 https://developers.google.com/workspace/drive/api/guides/ref-search-terms. What the documentation leaves open:
@@ -28,7 +28,6 @@ from drive_emulator.query_ast import (
     And,
     BooleanCondition,
     Expression,
-    FileView,
     HasProperty,
     Membership,
     Not,
@@ -37,9 +36,8 @@ from drive_emulator.query_ast import (
     TimeCondition,
     VisibilityCondition,
 )
-from drive_emulator.query_match import matches
 
-__all__ = ["FileView", "Query", "QueryError", "parse_query"]
+__all__ = ["Query", "QueryError", "parse_query"]
 
 MAX_DEPTH: Final = 24
 """Levels of ``not`` and of alternating ``and`` and ``or``: SQLite's parser stack bounds it."""
@@ -79,10 +77,6 @@ class Query:
     def bind(self, *, root_id: str, me: str, app_folder: str | None = None) -> Query:
         """Put the caller's folders in place of ``root`` and ``appDataFolder`` in parents, and its address of ``me``."""
         return Query(_bind(self.expression, {"root": root_id, "appDataFolder": app_folder or "appDataFolder"}, me))
-
-    def matches(self, view: FileView) -> bool:
-        """Whether the file is what the (bound) query asks for."""
-        return matches(self.expression, view)
 
 
 @lru_cache(maxsize=512)

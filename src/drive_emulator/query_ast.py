@@ -1,11 +1,10 @@
-"""What a search query says: frozen values, and the view of a file that they are asked of."""
+"""What a search query says: frozen values."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 TextTerm: TypeAlias = Literal["name", "mimeType", "fullText"]
 BooleanTerm: TypeAlias = Literal["trashed", "starred", "sharedWithMe"]
@@ -14,47 +13,6 @@ CollectionTerm: TypeAlias = Literal["parents", "owners", "writers", "readers"]
 PropertyTerm: TypeAlias = Literal["properties", "appProperties"]
 TextOperator: TypeAlias = Literal["contains", "=", "!="]
 Relation: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">="]
-
-
-class FileView(Protocol):
-    """One file as one account sees it: all that a query can ask about.
-
-    E-mail addresses may be in any case. ``writers`` holds everyone who may modify the file and ``readers``
-    everyone who may read it, so an owner is in all three.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def mime_type(self) -> str: ...
-    @property
-    def parents(self) -> Collection[str]: ...
-    @property
-    def owners(self) -> Collection[str]: ...
-    @property
-    def writers(self) -> Collection[str]: ...
-    @property
-    def readers(self) -> Collection[str]: ...
-    @property
-    def full_text(self) -> str: ...
-    @property
-    def trashed(self) -> bool: ...
-    @property
-    def starred(self) -> bool: ...
-    @property
-    def shared_with_me(self) -> bool: ...
-    @property
-    def modified_time(self) -> datetime: ...
-    @property
-    def created_time(self) -> datetime: ...
-    @property
-    def viewed_by_me_time(self) -> datetime | None: ...
-    @property
-    def properties(self) -> Mapping[str, str]: ...
-    @property
-    def app_properties(self) -> Mapping[str, str]: ...
-    @property
-    def visibility(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from drive_emulator.query_ast import (
     TimeCondition,
     VisibilityCondition,
 )
-from drive_emulator.query_match import contains_prefixes, contains_words
+from drive_emulator.words import contains_prefixes, contains_words
 
 SqlValue: TypeAlias = str | int | float
 

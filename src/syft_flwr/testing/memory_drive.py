@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import operator
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from drive_emulator.query import parse_query
+from drive_emulator.query_ast import (
+    And,
+    BooleanCondition,
+    Expression,
+    Membership,
+    Not,
+    Or,
+    TextCondition,
+    TimeCondition,
+)
+from drive_emulator.words import contains_prefixes
 from syft_flwr import wire
 from syft_flwr.errors import (
     ConflictError,
@@ -29,12 +41,17 @@ from syft_flwr.errors import (
 from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, Change, ChangePage, DriveFile
 from syft_flwr.ports import Clock
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
+_RELATIONS: Mapping[str, Callable[[datetime, datetime], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 @dataclass(slots=True, eq=False)
 class _File:
-    """A file, in the shape that the emulator's queries ask of (``FileView``)."""
+    """A file or folder of an account."""
 
     id: str
     name: str
@@ -48,24 +65,10 @@ class _File:
     explicitly_trashed: bool = False
     writers: set[str] = field(default_factory=set)
     readers: tuple[str, ...] = ()
-    starred: bool = False
-    shared_with_me: bool = False
-    modified_time: datetime = _NEVER
-    viewed_by_me_time: datetime | None = None
-    app_properties: Mapping[str, str] = field(default_factory=dict)
-    visibility: str = "limited"
-
-    @property
-    def full_text(self) -> str:
-        return self.name
 
     @property
     def parents(self) -> tuple[str, ...]:
         return () if self.parent is None else (self.parent,)
-
-    @property
-    def owners(self) -> tuple[str, ...]:
-        return (self.owner,)
 
 
 class MemoryDrive:
@@ -325,7 +328,7 @@ class MemoryGateway:
                 drive._show(file, self._account)
                 for file in drive._files.values()
                 if file.created_time.timestamp() <= newest
-                and parsed.matches(file)
+                and _matches(parsed.expression, file)
                 and self._account in drive._viewers(file)
             ]
         return iter(found) if oldest_first else reversed(found)
@@ -436,3 +439,33 @@ class MemoryGateway:
         if file is None or self._account not in drive._viewers(file):
             return Change(file_id, removed=True, time=time)
         return Change(file_id, time=time, file=drive._show(file, self._account))
+
+
+def _matches(expression: Expression, file: _File) -> bool:
+    """Ask of a file what this project's queries ask.
+
+    Raises:
+        NotImplementedError: It is another query.
+    """
+    match expression:
+        case And(operands):
+            return all(_matches(operand, file) for operand in operands)
+        case Or(operands):
+            return any(_matches(operand, file) for operand in operands)
+        case Not(operand):
+            return not _matches(operand, file)
+        case Membership("parents", folder):
+            return file.parent == folder
+        case Membership("owners", person):
+            return file.owner == person.lower()
+        case BooleanCondition("trashed", value):
+            return file.trashed == value
+        case TextCondition("name", "contains", value):
+            return contains_prefixes(file.name, value)
+        case TextCondition("name" | "mimeType" as term, relation, value) if relation != "contains":
+            held = file.name if term == "name" else file.mime_type
+            return (held.lower() == value.lower()) == (relation == "=")
+        case TimeCondition("createdTime", "<" | "<=" | ">" | ">=" as relation, moment):
+            return _RELATIONS[relation](file.created_time, moment)
+        case _:
+            raise NotImplementedError(f"the Drive in memory can't be asked for {expression}")
