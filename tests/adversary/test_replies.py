@@ -6,6 +6,7 @@ import io
 import json
 import math
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,13 @@ import pytest
 import xgboost
 from flower_fakes import Events, FakeDrive, FakeRpc
 from flower_federation import Federation, zoo_project
-from flwr.common import Code, FitIns, FitRes, Status, ndarrays_to_parameters
-from flwr.compat.common.recorddict_compat import fitins_to_recorddict, fitres_to_recorddict
+from flwr.common import Code, EvaluateRes, FitIns, FitRes, GetParametersRes, Status, ndarrays_to_parameters
+from flwr.compat.common.recorddict_compat import (
+    evaluateres_to_recorddict,
+    fitins_to_recorddict,
+    fitres_to_recorddict,
+    getparametersres_to_recorddict,
+)
 from flwr.serverapp.strategy import FedAvg, FedXgbBagging
 from hostile import AGGREGATOR, OTHER, OWNER, RUN, arrays, instruction, pending, trained
 
@@ -33,11 +39,12 @@ from syft_flwr.flower._compat import (
 from syft_flwr.flower.aggregator import Aggregation, RunPlan
 from syft_flwr.flower.codec import decode, encode
 from syft_flwr.flower.grid import FlowerGrid
+from syft_flwr.flower.legacy_recorder import LegacyRecorder
 from syft_flwr.flower.node import node_id
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.protobuf import write_field
 from syft_flwr.flower.recorder import Recorder
-from syft_flwr.flower.replies import read_reply
+from syft_flwr.flower.replies import Pending, read_reply
 from syft_flwr.flower.screening import sift
 
 DEEP = b"[" * 200_000
@@ -338,21 +345,73 @@ def tree(weight: float) -> bytes:
 def test_a_strategy_that_reads_bytes_goes_on_without_the_owner_whose_bytes_it_cannot_read(
     rubbish: bytes, round_number: int
 ) -> None:
-    refused: list[tuple[Message, str]] = []
+    refused: list[tuple[int, str]] = []
     strategy, recorder = FedXgbBagging(), Recorder()
     strategy.current_bst = b"" if round_number == 1 else tree(3.0)
     replies = [
         Message(content_of(sent, {"0": Array(np.frombuffer(raw, np.uint8))}), reply_to=sent)
         for raw, sent in zip((tree(1.0), rubbish, tree(2.0)), (instruction() for _ in range(3)), strict=True)
     ]
-    with recorder.watching(on_refused=lambda reply, why: refused.append((reply, why))):
+    with recorder.watching(on_refused=lambda node, why: refused.append((node, why))):
         recorder._watch_strategy(strategy, 3)
         arrays, _ = strategy.aggregate_train(round_number, replies)
     booster = xgboost.Booster()
     booster.load_model(bytearray(arrays["0"].numpy().tobytes()))
     assert len(booster.get_dump()) == round_number + 1
-    assert [reply for reply, _ in refused] == [replies[1]]
+    assert len(refused) == 1
     assert "can't use it" in refused[0][1]
+
+
+def legacy_answer(asked: Message, *, metric: str) -> RecordDict:
+    ok = Status(Code.OK, "")
+    if asked.metadata.message_type == "train":
+        parameters = ndarrays_to_parameters([np.zeros(4)])
+        return fitres_to_recorddict(FitRes(ok, parameters, 20, {metric: 1.0}), keep_input=True)
+    return evaluateres_to_recorddict(EvaluateRes(ok, 0.5, 20, {"top": 1.0}))
+
+
+@pytest.mark.parametrize(("metric", "refused"), [("distance", set()), ("another", {OWNER})])
+def test_a_round_of_the_legacy_api_goes_on_without_the_owner_whose_metrics_the_app_cannot_read(
+    metric: str, refused: set[str], tmp_path: Path
+) -> None:
+    drive, events = FakeDrive(), Events()
+    project = FlowerProject.load(zoo_project(tmp_path, "legacy", "legacy", rounds=1))
+    federation = Federation(drive, project, tmp_path / "owners", 3)
+    for number in (1, 2):
+        federation.start_owner(number, federation.emails[number])
+    end = hostile_owner(drive, lambda asked: legacy_answer(asked, metric=metric))
+    try:
+        plan = RunPlan(tuple(federation.emails), {}, tmp_path / "out", patience=30.0, farewell=5.0)
+        aggregation = Aggregation(project, plan, events)
+        aggregation.run(FakeRpc(drive, AGGREGATOR))
+    finally:
+        end()
+        federation.close()
+    assert set(aggregation.result()["rounds"][0]) >= {"round", "train", "evaluate"}
+    assert {event["owner"] for event in events.named("refused")} == refused
+
+
+def test_first_parameters_that_are_none_are_the_owners_error_and_another_is_asked() -> None:
+    asked = instruction(RecordDict({"getparametersins.config": ConfigRecord()}), kind="get_parameters")
+    sent = Pending(asked.metadata.message_id, asked, OWNER, "0", 0, time.time(), "future")
+    for content in (RecordDict(), trained()):
+        reply, _ = read_reply(sent, encode(Message(content, reply_to=asked)), 0.0)
+        assert reply.has_error()
+    good = getparametersres_to_recorddict(
+        GetParametersRes(Status(Code.OK, ""), ndarrays_to_parameters([np.zeros(4)])), keep_input=True
+    )
+    reply, _ = read_reply(sent, encode(Message(good, reply_to=asked)), 0.0)
+    assert reply.has_content()
+
+    lots = iter([ValueError("an Error"), KeyError("getparametersres.parameters"), "parameters"])
+
+    def ask(_server: object, **_: Any) -> str:
+        drawn = next(lots)
+        if isinstance(drawn, Exception):
+            raise drawn
+        return drawn
+
+    assert LegacyRecorder(Recorder()).wrap_initial(ask)(None, server_round=0, timeout=None) == "parameters"
 
 
 def test_what_a_strategy_raises_over_no_single_reply_is_raised() -> None:

@@ -137,3 +137,21 @@ def test_a_beginning_that_two_runs_have_is_refused(directory: Directory) -> None
     done = directory.call("show", "1")
     assert done.exit_code == 1
     assert "the beginning of 2 runs' IDs" in done.output
+
+
+@pytest.mark.usefixtures("plain_environment")
+def test_old_runs_that_do_not_go_on_are_shown_and_removed_and_others_stay(directory: Directory) -> None:
+    over, broken, running = directory.make(1, error=""), directory.make(2), directory.make(3, running=True)
+    (directory.path / "mine").mkdir()
+
+    def clean(*options: str, typed: str = "") -> str:
+        return CliRunner().invoke(app, ["clean", "--runs", str(directory.path), *options], input=typed).output
+
+    assert "nothing to remove" in clean("--older-than", "5200w")
+    shown = clean(typed="n\n")
+    assert f"{over}: digits, complete, round 2" in shown
+    assert str(broken) in shown
+    assert str(running) not in shown
+    assert over.exists()
+    assert "Remove 2?" in clean(typed="y\n")
+    assert sorted(place.name for place in directory.path.iterdir()) == [running.name, "mine"]

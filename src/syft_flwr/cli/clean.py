@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,12 +24,18 @@ def clean(  # noqa: PLR0917 - typer passes options by name
     drive: Annotated[
         bool, typer.Option("--drive", help="Remove old message files that the account has in Drive, too.")
     ] = False,
-    older_than: Annotated[str, typer.Option(help="With --drive: the least age of a message file, such as 12h.")] = "7d",
+    runs: Annotated[
+        Path | None,
+        typer.Option("--runs", exists=True, file_okay=False, help="Remove an aggregator's old runs in DIRECTORY, too."),
+    ] = None,
+    older_than: Annotated[
+        str, typer.Option(help="With --drive and --runs: the least age of a message file or a run, such as 12h.")
+    ] = "7d",
     yes: YesOption = False,
     quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
     quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
-    """Show, and then remove: the state of emulators that are gone, and with --drive old messages in Drive."""
+    """Show, and then remove: the state of emulators that are gone; with --drive old messages, with --runs old runs."""
     with errors_end_the_command():
         from syft_flwr.cli.account import account_of, connected
         from syft_flwr.settings import parse_duration, state_root
@@ -36,11 +43,9 @@ def clean(  # noqa: PLR0917 - typer passes options by name
         age = parse_duration(older_than, "--older-than")
         files: list[DriveFile] = []
         directories = list(abandoned(state_root()))
-        for directory in directories:
-            typer.echo(f"{directory}: the state on an emulator that is gone")
-        if directories and _agreed(len(directories), yes):
-            for directory in directories:
-                shutil.rmtree(directory)
+        _remove(directories, yes)
+        places = [] if runs is None else list(old_runs(runs, time.time() - age))
+        _remove(places, yes)
         if drive:
             with connected(account_of(email)) as gateway:
                 gateway.about()  # tells what time it is at Drive, too
@@ -50,12 +55,12 @@ def clean(  # noqa: PLR0917 - typer passes options by name
                 if files and _agreed(len(files), yes):
                     for file in files:
                         gateway.delete(file.id)
-        if not directories and not files:
+        if not (directories or places or files):
             typer.echo("nothing to remove")
 
 
 def abandoned(root: Path) -> Iterator[Path]:
-    """Yield the state directories of accounts on emulators that do not answer, and that no process has open."""
+    """Show, and yield, the state directories of accounts on emulators that don't answer, which no process has open."""
     from urllib.parse import unquote
 
     from syft_flwr.cli.account_state import read_state
@@ -63,7 +68,18 @@ def abandoned(root: Path) -> Iterator[Path]:
     for directory in sorted(root.glob("emulators/*/*@*")):
         state = read_state(directory)
         if not state.processes and not _answers(unquote(directory.parent.name)):
+            typer.echo(f"{directory}: the state on an emulator that is gone")
             yield directory
+
+
+def old_runs(directory: Path, before: float) -> Iterator[Path]:
+    """Show, and yield, the directories of runs that began before a Unix time and don't go on."""
+    from syft_flwr.flower.runs import find
+
+    for run in find(directory):
+        if run.record.started < before and run.state != "running":
+            typer.echo(f"{run.directory}: {run.record.project}, {run.state}, round {run.round}")
+            yield run.directory
 
 
 def old_messages(gateway: DriveGateway, before: float) -> Iterator[DriveFile]:
@@ -75,6 +91,12 @@ def old_messages(gateway: DriveGateway, before: float) -> Iterator[DriveFile]:
     for file in gateway.list_files(query, oldest_first=True):
         if message_kind(file.name) is not None and not file.is_folder:
             yield file
+
+
+def _remove(directories: Sequence[Path], yes: bool) -> None:
+    if directories and _agreed(len(directories), yes):
+        for directory in directories:
+            shutil.rmtree(directory)
 
 
 def _answers(host: str) -> bool:

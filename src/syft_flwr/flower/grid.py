@@ -150,9 +150,9 @@ class FlowerGrid(Grid):
             self.presence.remind(waited, self._required, "the ServerApp waits for them")
         return nodes
 
-    def refused(self, reply: Message, flaw: str) -> None:
-        """Note that a reply did not reach the strategy although it could be read."""
-        self._progress("refused", owner=self.nodes.email(reply.metadata.src_node_id), reason=flaw)
+    def refused(self, node: int, flaw: str) -> None:
+        """Note that a node's reply did not reach the strategy although it could be read."""
+        self._progress("refused", owner=self.nodes.email(node), reason=flaw)
 
     def require(self, nodes: int) -> None:
         """Note how many nodes a strategy that starts waits for; warn if there can never be so many."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from syft_flwr.flower._compat import legacy_arrays, parameters_to_ndarrays
 from syft_flwr.flower.checkpoints import Arrays, from_record
+from syft_flwr.flower.screening import without_culprit
+
+_LOTS = 20
+"""Lots to draw for a client that can give the first parameters."""
 
 
 class Record(Protocol):
@@ -18,6 +23,8 @@ class Record(Protocol):
     def begin(self, number: int, of: int) -> None: ...
 
     def note(self, number: int, phase: str, values: Mapping[str, Any] | None) -> None: ...
+
+    def refuse(self, node: int, flaw: str) -> None: ...
 
     def keep(self, number: int, arrays: Callable[[], Arrays]) -> None: ...
 
@@ -32,6 +39,7 @@ class LegacyRecorder:
         @functools.wraps(original)
         def fit(server: Any, num_rounds: int, timeout: float | None) -> Any:
             self._record.enter(server.strategy)
+            self._watch(server.strategy)
             fit_round, evaluate_round = server.fit_round, server.evaluate_round
 
             @functools.wraps(fit_round)
@@ -60,10 +68,22 @@ class LegacyRecorder:
 
         return fit
 
+    def wrap_initial(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def initial(server: Any, *args: Any, **kwargs: Any) -> Any:
+            """Ask for the first parameters, and another client if one can't give them: each is drawn by lot."""
+            for _ in range(_LOTS):
+                with suppress(Exception):
+                    return original(server, *args, **kwargs)
+            return original(server, *args, **kwargs)
+
+        return initial
+
     def wrap_workflow(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def call(workflow: Any, grid: Any, context: Any) -> Any:
             self._record.enter(context.strategy)
+            self._watch(context.strategy)
             fit, evaluate, rounds = workflow.fit_workflow, workflow.evaluate_workflow, iter(range(1, 1 << 30))
 
             @functools.wraps(fit)
@@ -83,6 +103,24 @@ class LegacyRecorder:
             return original(workflow, grid, context)
 
         return call
+
+    def _watch(self, strategy: Any) -> None:
+        """Let a result that the strategy or the app's function for metrics can't use be a failure of its owner only."""
+        for name in ("aggregate_fit", "aggregate_evaluate"):
+            setattr(strategy, name, self._without_culprit(strategy, getattr(strategy, name)))
+
+    def _without_culprit(self, strategy: Any, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def aggregate(server_round: int, results: Any, failures: Any) -> Any:
+            return without_culprit(
+                strategy,
+                lambda kept: original(server_round, list(kept), failures),
+                list(results),
+                stand_in=lambda _result, _flaw: None,
+                refuse=lambda result, flaw: self._record.refuse(result[0].node_id, flaw),
+            )
+
+        return aggregate
 
     def _read_history(self, history: Any) -> None:
         """Take down what a legacy ``History`` holds."""

@@ -19,11 +19,13 @@ from syft_flwr.flower._compat import (
     ArrayRecord,
     ConfigRecord,
     DefaultWorkflow,
+    ErrorCode,
     FedAvg,
     LegacyServer,
     Message,
     RecordDict,
     Strategy,
+    error_in_place_of,
     patched,
 )
 from syft_flwr.flower.checkpoints import Arrays, Checkpoints, RoundState, from_record, save_arrays
@@ -60,7 +62,7 @@ class Recorder:
         self._start = self._round = 0
         self._arrays: Callable[[], Arrays] = lambda: iter(())
         self._on_strategy: Callable[[int], None] = lambda _: None
-        self._on_refused: Callable[[Message, str], None] = lambda _reply, _flaw: None
+        self._on_refused: Callable[[int, str], None] = lambda _node, _flaw: None
         self._asked: Outline = {}
         self._progress = progress
         self._checkpoints = None if checkpoints is None else Checkpoints(checkpoints)
@@ -88,13 +90,13 @@ class Recorder:
     def watching(
         self,
         on_strategy: Callable[[int], None] = lambda _: None,
-        on_refused: Callable[[Message, str], None] = lambda _reply, _flaw: None,
+        on_refused: Callable[[int, str], None] = lambda _node, _flaw: None,
     ) -> Iterator[None]:
         """Watch every strategy that is started in this process meanwhile.
 
         Args:
             on_strategy: Is told how many nodes a strategy that starts waits for, 0 if it does not say.
-            on_refused: Is told each reply that a strategy does not get, and why.
+            on_refused: Is told whose reply a strategy does not get, and why.
         """
         self._on_strategy = on_strategy
         self._on_refused = on_refused
@@ -102,6 +104,7 @@ class Recorder:
         with ExitStack() as stack:
             stack.enter_context(patched(Strategy, "start", self._wrap_start))
             stack.enter_context(patched(LegacyServer, "fit", legacy.wrap_fit))
+            stack.enter_context(patched(LegacyServer, "_get_initial_parameters", legacy.wrap_initial))
             stack.enter_context(patched(FedAvg, "_check_and_log_replies", self._wrap_check))
             stack.enter_context(patched(DefaultWorkflow, "__call__", legacy.wrap_workflow))
             yield
@@ -127,6 +130,13 @@ class Recorder:
         if any(known.get(key) != value for key, value in plain.items()):
             known.update(plain)
             self._progress("metrics", round=number, phase=phase, values=plain)
+
+    def refuse(self, node: int, flaw: str) -> None:
+        """Note that the strategy does not get a node's reply."""
+        self._on_refused(node, flaw)
+
+    def _refuse_reply(self, reply: Message, flaw: str) -> None:
+        self.refuse(reply.metadata.src_node_id, flaw)
 
     def keep(self, number: int, arrays: Callable[[], Arrays]) -> None:
         self._arrays = arrays
@@ -207,7 +217,9 @@ class Recorder:
             def again(replies: Sequence[Message]) -> Any:
                 return aggregate(server_round, replies, *args, **kwargs)
 
-            arrays, metrics = without_culprit(strategy, again, list(replies), self._on_refused)
+            arrays, metrics = without_culprit(
+                strategy, again, list(replies), stand_in=_error_for, refuse=self._refuse_reply
+            )
             self.note(server_round, "train", metrics)
             if arrays is not None:
                 park(arrays, self._spool)
@@ -219,7 +231,7 @@ class Recorder:
             def again(replies: Sequence[Message]) -> Any:
                 return evaluate(server_round, replies, *args, **kwargs)
 
-            metrics = without_culprit(strategy, again, list(replies), self._on_refused)
+            metrics = without_culprit(strategy, again, list(replies), stand_in=_error_for, refuse=self._refuse_reply)
             self.note(server_round, "evaluate", metrics)
             self._keep_evaluation(server_round)
             return metrics
@@ -240,7 +252,7 @@ class Recorder:
                     with_arrays=is_train,
                     weight=strategy.weighted_by_key,
                     asked=self._asked,
-                    refuse=self._on_refused,
+                    refuse=self._refuse_reply,
                 )
             return original(strategy, replies, is_train, validate)
 
@@ -254,6 +266,12 @@ class Recorder:
             return metrics
 
         return evaluate
+
+
+def _error_for(reply: Message, flaw: str) -> Message:
+    return (
+        error_in_place_of(reply, ErrorCode.UNKNOWN, f"the reply was refused: {flaw}") if reply.has_content() else reply
+    )
 
 
 def required_nodes(strategy: Any) -> int:

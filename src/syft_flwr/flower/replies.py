@@ -11,9 +11,10 @@ from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import AGGREGATOR_NODE_ID, Error, ErrorCode, Message
 from syft_flwr.flower.codec import Stamp, decode, decode_file
 from syft_flwr.flower.file_array import LARGE, SharedFile
-from syft_flwr.flower.screening import Outline, flaw_in
+from syft_flwr.flower.screening import Outline, flaw_in, flaw_in_initial
 from syft_flwr.printable import printable
 
+_INITIAL_PARAMETERS = "get_parameters"  # a legacy type of messages
 _LONGEST_REASON = 4_000
 """Characters of an owner's reason: one that shares its errors sends a traceback."""
 
@@ -59,7 +60,7 @@ def read_reply(pending: Pending, body: bytes, now: float, spool: Path | None = N
     except FlowerError as error:
         reason = _handler_failure(body) or f"{pending.email} sent no Flower message: {error}"
         return error_reply(pending, ErrorCode.UNKNOWN, reason, now), Stamp()
-    if flaw := _flaw(pending, reply) or (flaw_in(reply.content, pending.asked) if reply.has_content() else ""):
+    if flaw := _flaw(pending, reply) or (_flaw_in_content(pending, reply) if reply.has_content() else ""):
         reason = f"the reply of {pending.email} was refused: {flaw}"
         return error_reply(pending, ErrorCode.UNKNOWN, reason, now), stamp
     if reply.has_error():
@@ -121,6 +122,12 @@ def _flaw(pending: Pending, reply: Message) -> str:
     if reply.has_content() == reply.has_error():
         return "it has neither content nor error"
     return ""
+
+
+def _flaw_in_content(pending: Pending, reply: Message) -> str:
+    flaw = flaw_in(reply.content, pending.asked)
+    is_initial = pending.instruction.metadata.message_type == _INITIAL_PARAMETERS
+    return flaw or (flaw_in_initial(reply.content) if is_initial else "")
 
 
 def _handler_failure(body: bytes) -> str:

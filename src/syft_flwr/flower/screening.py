@@ -23,6 +23,7 @@ from syft_flwr.flower.file_array import FileArray
 from syft_flwr.printable import printable, printable_error
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 Shape = tuple[int, ...]
 Form = tuple[str, Shape | None, str]
@@ -33,6 +34,7 @@ Outline = Mapping[str, Mapping[str, Form]]
 _HEADER = 64 * 1024
 """Bytes of an array in which its header must end; NumPy itself reads 10,000 characters at most."""
 _EMPTY = "_empty"  # Flower's stand-in for legacy parameters without tensors
+_INITIAL = "getparametersres"
 _LEGACY = {"fitins.parameters": ("fitres", True), "evaluateins.parameters": ("evaluateres", False)}
 _CODES = range(5)  # of a legacy status
 _ENOUGH_TO_TELL = 3  # of two replies, all may go well without either
@@ -59,6 +61,14 @@ def flaw_in(content: RecordDict, asked: Outline) -> str:
             if key in metrics and not _is_weight(metrics[key]):
                 return f"its {key} is {printable(metrics[key], 40)}, and must be a positive number"
     return next((flaw for name in asked if name in _LEGACY and (flaw := _legacy_flaw(content, name, asked[name]))), "")
+
+
+def flaw_in_initial(content: RecordDict) -> str:
+    """Say what Flower would miss in the legacy answer of a client that is asked for the first parameters."""
+    status: Mapping[str, object] = content.config_records.get(f"{_INITIAL}.status") or {}
+    if set(content.array_records) != {f"{_INITIAL}.parameters"} or status.get("code") not in _CODES:
+        return "it has no parameters"
+    return "" if "message" in status else "it has no status"
 
 
 def sift(
@@ -106,20 +116,24 @@ def sift(
 
 def without_culprit(
     strategy: object,
-    aggregate: Callable[[Sequence[Message]], T],
-    replies: Sequence[Message],
-    refuse: Callable[[Message, str], None],
+    aggregate: Callable[[Sequence[E]], T],
+    replies: Sequence[E],
+    *,
+    stand_in: Callable[[E, str], E | None],
+    refuse: Callable[[E, str], None],
 ) -> T:
     """Aggregate a round; where that raises over one reply, which the strategy alone can read, without it.
 
-    Of arrays of bytes, such as trees, nothing can be told beforehand. The culprit is the one reply without which all
-    goes well. The strategy's attributes are put back before each attempt, but for containers, which would be kept in
-    memory for that.
+    Of arrays of bytes, such as trees, and of metrics that an app's own function reads, nothing can be told beforehand.
+    The culprit is the one reply without which all goes well. The strategy's attributes are put back before each
+    attempt, but for containers, which would be kept in memory for that.
 
     Args:
         strategy: Whose attributes ``aggregate`` may set.
         aggregate: The strategy's own function.
         replies: Those of the round.
+        stand_in: Returns what takes a reply's place, given why; ``None`` for nothing. A reply that it returns as it is
+            can't be the culprit.
         refuse: Is told the refused reply and why.
 
     Raises:
@@ -129,16 +143,16 @@ def without_culprit(
     try:
         return aggregate(replies)
     except Exception as error:
-        if sum(reply.has_content() for reply in replies) < _ENOUGH_TO_TELL:
-            raise
-        found: list[tuple[Message, T, dict[str, object]]] = []
-        for culprit in replies:
-            if culprit.has_content():
-                flaw = f"the strategy can't use it: {printable_error(error)}"
-                rest = [error_in_place_of(r, ErrorCode.UNKNOWN, flaw) if r is culprit else r for r in replies]
-                vars(strategy).update(before)
-                with suppress(Exception):
-                    found.append((culprit, aggregate(rest), dict(vars(strategy))))
+        flaw = f"the strategy can't use it: {printable_error(error)}"
+        stands_in = [stand_in(reply, flaw) for reply in replies]
+        suspects = [place for place, reply in enumerate(replies) if stands_in[place] is not reply]
+        found: list[tuple[E, T, dict[str, object]]] = []
+        for place in suspects if len(suspects) >= _ENOUGH_TO_TELL else ():
+            other = stands_in[place]
+            vars(strategy).update(before)
+            with suppress(Exception):
+                rest = [*replies[:place], *([] if other is None else [other]), *replies[place + 1 :]]
+                found.append((replies[place], aggregate(rest), dict(vars(strategy))))
         if len(found) != 1:
             raise
         culprit, result, after = found[0]

@@ -38,6 +38,11 @@ private = _app(
         FedAvg(), noise_multiplier=0.0001, clipping_norm=1.0, num_sampled_clients=3
     )
 )
+clipped = _app(
+    lambda: DifferentialPrivacyClientSideFixedClipping(
+        FedAvg(), noise_multiplier=0.0, clipping_norm=0.1, num_sampled_clients=2
+    )
+)
 central = _app(FedAvg, evaluate_fn=lambda number, arrays: {"norm": float(np.linalg.norm(arrays["mean"].numpy()))})
 
 
@@ -101,18 +106,22 @@ def _fit_metrics(metrics):
     return {"distance": sum(count * m["distance"] for count, m in metrics) / total}
 
 
-def _strategy() -> LegacyFedAvg:
+def _strategy(least: int = 3) -> LegacyFedAvg:
     return LegacyFedAvg(
-        min_fit_clients=3, min_evaluate_clients=3, min_available_clients=3, fit_metrics_aggregation_fn=_fit_metrics
+        min_fit_clients=least,
+        min_evaluate_clients=least,
+        min_available_clients=least,
+        fit_metrics_aggregation_fn=_fit_metrics,
     )
 
 
-def _server_fn(context: Context) -> ServerAppComponents:
+def _server_fn(context: Context, least: int = 3) -> ServerAppComponents:
     config = ServerConfig(num_rounds=int(context.run_config["num-server-rounds"]))
-    return ServerAppComponents(strategy=_strategy(), config=config)
+    return ServerAppComponents(strategy=_strategy(least), config=config)
 
 
 legacy = ServerApp(server_fn=_server_fn)
+legacy_of_two = ServerApp(server_fn=lambda context: _server_fn(context, 2))
 secret = ServerApp()
 
 
