@@ -37,7 +37,7 @@ from drive_emulator.query_ast import (
     VisibilityCondition,
 )
 
-__all__ = ["Query", "QueryError", "parse_query"]
+__all__ = ["QueryError", "bind", "parse_query"]
 
 MAX_DEPTH: Final = 24
 """Levels of ``not`` and of alternating ``and`` and ``or``: SQLite's parser stack bounds it."""
@@ -68,19 +68,8 @@ class QueryError(ApiError):
         return f"{self.message}: {self.detail}{where}"
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A parsed query; immutable, so one may be shared between threads and accounts."""
-
-    expression: Expression
-
-    def bind(self, *, root_id: str, me: str, app_folder: str | None = None) -> Query:
-        """Put the caller's folders in place of ``root`` and ``appDataFolder`` in parents, and its address of ``me``."""
-        return Query(_bind(self.expression, {"root": root_id, "appDataFolder": app_folder or "appDataFolder"}, me))
-
-
 @lru_cache(maxsize=512)
-def parse_query(text: str) -> Query:
+def parse_query(text: str) -> Expression:
     """Parse a query; results are cached.
 
     Args:
@@ -101,17 +90,18 @@ def parse_query(text: str) -> Query:
         raise QueryError("not expected", position=error.pos_in_stream) from error
     except VisitError as error:
         raise error.orig_exc from error
-    return Query(cast(_Node, parsed).expression)
+    return cast(_Node, parsed).expression
 
 
-def _bind(expression: Expression, folders: Mapping[str, str], me: str) -> Expression:
+def bind(expression: Expression, *, folders: Mapping[str, str], me: str) -> Expression:
+    """Put what the caller means by ``me`` and by the aliases of its folders in their place."""
     match expression:
         case And(operands):
-            return And(tuple(_bind(operand, folders, me) for operand in operands))
+            return And(tuple(bind(operand, folders=folders, me=me) for operand in operands))
         case Or(operands):
-            return Or(tuple(_bind(operand, folders, me) for operand in operands))
+            return Or(tuple(bind(operand, folders=folders, me=me) for operand in operands))
         case Not(operand):
-            return Not(_bind(operand, folders, me))
+            return Not(bind(operand, folders=folders, me=me))
         case Membership("parents", folder):
             return Membership("parents", folders.get(folder, folder))
         case Membership("owners" | "writers" | "readers" as term, "me"):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
-from drive_emulator.query import Query
 from drive_emulator.query_ast import (
     And,
     BooleanCondition,
@@ -83,19 +82,15 @@ def _natural_key(name: str) -> str:
     return re.sub(r"[0-9]+", lambda digits: f"{len(digits[0].lstrip('0')):04d}{digits[0].lstrip('0')}", name.lower())
 
 
-def compile_sql(query: Query) -> SqlCondition:
+def compile_sql(expression: Expression) -> SqlCondition:
     """Compile a bound query to a condition that matching files meet, and no others."""
-    return _compile(query.expression)
-
-
-def _compile(expression: Expression) -> SqlCondition:
     match expression:
         case And(operands):
-            return _join(" AND ", "1", [_compile(operand) for operand in operands])
+            return _join(" AND ", "1", [compile_sql(operand) for operand in operands])
         case Or(operands):
             return _join(" OR ", "0", _compile_any(operands))
         case Not(operand):
-            inner = _compile(operand)
+            inner = compile_sql(operand)
             return SqlCondition(f"NOT ({inner.sql})", inner.params)
         case _:
             return _compile_condition(expression)
@@ -105,7 +100,9 @@ def _compile_any(operands: tuple[Expression, ...]) -> list[SqlCondition]:
     """Compile alternatives, all folders among them to one look-up: a query may name a hundred."""
     folders = [operand.member for operand in operands if isinstance(operand, Membership) and operand.term == "parents"]
     conditions = [
-        _compile(operand) for operand in operands if not (isinstance(operand, Membership) and operand.term == "parents")
+        compile_sql(operand)
+        for operand in operands
+        if not (isinstance(operand, Membership) and operand.term == "parents")
     ]
     return [_in_folders(folders), *conditions] if folders else conditions
 

@@ -15,7 +15,7 @@ from drive_emulator.clock import EmulatorClock
 from drive_emulator.errors import invalid, not_found
 from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.model import APP_DATA, DRIVE, Account, File, View
-from drive_emulator.query import Query, parse_query
+from drive_emulator.query import bind, parse_query
 from drive_emulator.query_ast import And, Expression, Membership, Not, Or
 from drive_emulator.query_sql import SqlCondition, compile_sql
 from drive_emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, VIEW_WIDTH, load_file, to_file, to_view
@@ -98,10 +98,11 @@ class Search:
             last = list(row[FILE_WIDTH + VIEW_WIDTH :])
         return SearchPage(found, None)
 
-    def _parse(self, account: Account, q: str) -> Query:
-        app_folder = self._access.resolve(account, APP_DATA) if APP_DATA in q else None
-        query = parse_query(q).bind(root_id=account.root_id, me=account.key, app_folder=app_folder)
-        for folder_id in _folders(query.expression):
+    def _parse(self, account: Account, q: str) -> Expression:
+        aliases = ["root", APP_DATA] if APP_DATA in q else ["root"]
+        folders = {alias: self._access.resolve(account, alias) for alias in aliases}
+        query = bind(parse_query(q), folders=folders, me=account.key)
+        for folder_id in _folders(query):
             folder = load_file(self._database, folder_id)
             if folder is None or self._access.role(account, folder) is None:
                 # Drive does not say which one.

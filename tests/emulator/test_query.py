@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from query_oracle import matches
 
-from drive_emulator.query import MAX_DEPTH, MAX_LENGTH, QueryError, parse_query
+from drive_emulator.query import MAX_DEPTH, MAX_LENGTH, QueryError, bind, parse_query
 from drive_emulator.words import contains_prefixes, words
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -36,8 +36,8 @@ class File:
 
 
 def ask(text, **attributes):
-    query = parse_query(text).bind(root_id="my-root", me="ann@example.com")
-    return matches(query.expression, File(**attributes))
+    query = bind(parse_query(text), folders={"root": "my-root"}, me="ann@example.com")
+    return matches(query, File(**attributes))
 
 
 @pytest.mark.parametrize(
@@ -234,14 +234,14 @@ def test_any_text_parses_or_is_refused(text):
         query = parse_query(text)
     except QueryError:
         return
-    matches(query.expression, File())
+    matches(query, File())
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_every_name_can_be_asked_for(name):
     query = parse_query(f"name = {quoted(name)}")
-    assert matches(query.expression, File(name=name))
-    assert not matches(query.expression, File(name=name + "!"))
+    assert matches(query, File(name=name))
+    assert not matches(query, File(name=name + "!"))
 
 
 @given(st.text(), st.text())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from query_oracle import matches
 
-from drive_emulator.query import MAX_DEPTH, VISIBILITIES, parse_query
+from drive_emulator.query import MAX_DEPTH, VISIBILITIES, bind, parse_query
 from drive_emulator.query_sql import compile_sql
 from drive_emulator.storage import Database
 
@@ -180,10 +180,10 @@ def find(database, query):
 
 @given(queries, files)
 def test_sqlite_and_python_find_the_same_files(text, files):
-    query = parse_query(text).bind(root_id="my-root", me=ME)
+    query = bind(parse_query(text), folders={"root": "my-root"}, me=ME)
     with closing(stored(files)) as database:
         found = find(database, query)
-    assert found == {number for number, file in enumerate(files) if matches(query.expression, file)}
+    assert found == {number for number, file in enumerate(files) if matches(query, file)}
 
 
 def plan(text):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from drive_emulator.query import parse_query
+from drive_emulator.query import bind, parse_query
 from drive_emulator.query_ast import (
     And,
     BooleanCondition,
@@ -319,7 +319,7 @@ class MemoryGateway:
         self._call("files.list")
         drive = self._drive
         with drive._lock:
-            parsed = parse_query(query).bind(root_id=drive._roots[self._account], me=self._account)
+            parsed = bind(parse_query(query), folders={"root": drive._roots[self._account]}, me=self._account)
             for folder_id in query.split("'")[1::2]:
                 if folder_id.startswith("id0") and f"'{folder_id}' in parents" in query:
                     drive._find(self._account, folder_id)
@@ -328,7 +328,7 @@ class MemoryGateway:
                 drive._show(file, self._account)
                 for file in drive._files.values()
                 if file.created_time.timestamp() <= newest
-                and _matches(parsed.expression, file)
+                and _matches(parsed, file)
                 and self._account in drive._viewers(file)
             ]
         return iter(found) if oldest_first else reversed(found)
