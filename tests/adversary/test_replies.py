@@ -125,6 +125,13 @@ def test_what_is_no_flower_message_is_the_owners_error(body: bytes) -> None:
     assert len(reply.error.reason) < 1_000
 
 
+def test_metrics_that_fill_the_memory_are_the_owners_error(tmp_path: Path) -> None:
+    huge = RecordDict({"metrics": MetricRecord({"num-examples": 1, "all": [0.5] * (5 * 1024 * 1024)})})
+    reply, _ = read_reply(pending(), answer(huge), 0.0, tmp_path)
+    assert reply.has_error()
+    assert "metrics of more than" in reply.error.reason
+
+
 def test_a_deep_stamp_is_the_owners_error() -> None:
     reply, _ = read_reply(pending(), answer(trained()) + write_field(45_100, DEEP), 0.0)
     assert reply.has_error()

@@ -27,6 +27,9 @@ from syft_flwr.flower.protobuf import Field, read_fields, write_field, write_hea
 _ITEMS = 1  # of RecordDict and of ArrayRecord
 _KEY = 1  # of the items of both
 _ARRAY_RECORD = 2  # of RecordDict.Item
+_METRIC_RECORD = 3  # likewise
+_MOST_METRICS = 32 * 1024 * 1024
+"""Bytes of a record of metrics; as Python's numbers they take many times that."""
 _VALUE = 2  # of ArrayRecord.Item
 _DATA = 4  # of Array
 
@@ -53,7 +56,7 @@ def read_content(payload: memoryview, start: int, file: DataFile | None = None) 
         file: Where the arrays' data stays; ``None`` to copy it into memory.
 
     Raises:
-        ValueError: The bytes are no content.
+        ValueError: The bytes are no content, or metrics beyond reason.
     """
     content = RecordDict()
     for item in read_fields(payload, start):
@@ -87,6 +90,8 @@ def _nest(number: int, pieces: Pieces) -> Pieces:
 def _array_record(item: Field) -> tuple[str, list[Field]] | None:
     """Return name and fields of an item that is an array record."""
     fields = list(read_fields(item.payload, item.start))
+    if any(field.number == _METRIC_RECORD and len(field.payload) > _MOST_METRICS for field in fields):
+        raise ValueError(f"metrics of more than {_MOST_METRICS} bytes")
     records = [field for field in fields if field.number == _ARRAY_RECORD]
     if not records:
         return None
