@@ -199,9 +199,11 @@ class AccountRecording:
     def _open_feed(self) -> DriveRuntime:
         from syft_flwr.feed import with_body
         from syft_flwr.runtime import DriveRuntime
+        from syft_flwr.runtime.handle import engine_of
+        from syft_flwr.runtime.recorders import record_further
 
         runtime = DriveRuntime.observe(self._email, poll_interval=self._poll_interval)
-        runtime.record_with(self._recorder)
+        record_further(engine_of(runtime), self._recorder)
         if self._bodies:  # what is downloaded is recorded
             runtime.messages.pipe(with_body(runtime)).subscribe()
         return runtime

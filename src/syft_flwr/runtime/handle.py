@@ -23,7 +23,7 @@ from syft_flwr.models import Change, FeedError, Message, Rejection, RejectionRea
 from syft_flwr.recording import Recorder
 from syft_flwr.runtime.engine import Engine
 from syft_flwr.runtime.loop import nothing
-from syft_flwr.runtime.recorders import record_further, start_recording
+from syft_flwr.runtime.recorders import start_recording
 from syft_flwr.runtime.sharing import observing_engine, release, shared_engine
 from syft_flwr.senders import Senders
 from syft_flwr.settings import SettingsDict
@@ -469,11 +469,6 @@ class DriveRuntime:
         """
         self._check_open()
         return start_recording(self._engine, Path(path), bodies=bodies, redact=redact)
-
-    def record_with(self, recorder: Recorder) -> None:
-        """Let a recorder that is at work record this runtime as well."""
-        self._check_open()
-        record_further(self._engine, recorder)
 
     # -- for the operators of syft_flwr.feed --------------------------------------------------------------------
 

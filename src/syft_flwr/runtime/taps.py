@@ -74,6 +74,7 @@ class SharedTap:
                         content.write_bytes(body)
                     else:
                         shutil.copyfile(body, content)
+            said.touch(mode=0o600)
             said.write_text(json.dumps(document), encoding="utf-8")
             said.replace(tap / f"{name}.json")
         except OSError as error:  # a full disk, or a recorder that has gone; it will say what it lacks
