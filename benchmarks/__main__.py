@@ -31,19 +31,23 @@ BENCHMARKS = (
     "growth",
 )
 
+LONG = ("soak",)
+"""Those that run only when they are named."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="What following the feed costs and gives."
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which, by default all: {', '.join(BENCHMARKS)}")
+    told = f"{', '.join(BENCHMARKS)}; only when it is named: {', '.join(LONG)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which, by default all: {told}")
     parser.add_argument("--quick", action="store_true", help="small sizes, two minutes in all")
     parser.add_argument("--against", metavar="REV", help="measure the package of another revision, too, and compare")
     parser.add_argument("--out", type=Path, default=Path("benchmark-results"), help="directory for JSON and drawings")
     parser.add_argument("--alone", type=Path, help=argparse.SUPPRESS)  # for the child that measures a revision
     options = parser.parse_args()
-    if unknown := [name for name in options.names if name not in BENCHMARKS]:
-        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    if unknown := [name for name in options.names if name not in BENCHMARKS + LONG]:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {told}")
     logging.getLogger("flwr").setLevel(logging.ERROR)
     logging.getLogger("syft_flwr").setLevel(logging.ERROR)
     names = options.names or BENCHMARKS

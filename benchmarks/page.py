@@ -52,9 +52,8 @@ def main(results: Path) -> None:
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(BLOCK.sub(lambda match: blocks.get(match[1], match[0]), text), encoding="utf-8")
     for name in BLOCK.findall(text):
-        drawing = results / f"{name}.svg"
-        if drawing.exists():
-            (PAGE.parent / drawing.name).write_bytes(drawing.read_bytes())
+        if newest.get(name, {}).get("drawn"):
+            Result(**{field: newest[name][field] for field in FIELDS}).draw(PAGE.parent / f"{name}.svg")
 
 
 if __name__ == "__main__":

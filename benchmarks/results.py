@@ -52,6 +52,7 @@ class Result:
         import matplotlib as mpl
 
         mpl.use("svg")
+        mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": self.name}
         from matplotlib import pyplot as plt
 
         place = self.columns.index(self.drawn)

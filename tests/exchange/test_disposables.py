@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from pathlib import Path
 
 import pytest
 from runtimes import State, runtime_on, serve
 
+from syft_flwr.errors import NotFoundError
 from syft_flwr.exchange.disposables import LARGE
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
@@ -109,6 +111,42 @@ def test_what_a_process_that_died_has_left_goes_when_it_expires(drive, clock, tm
         owner.poll_once()
     assert drive.files() == []
     assert len(folders(drive)) == 2, "the endpoint's own, one each way"
+
+
+def test_what_was_published_by_a_process_that_died_before_it_told_anyone_goes_when_it_expires(
+    drive, clock, tmp_path: Path
+) -> None:
+    content = tmp_path / "model"
+    content.write_bytes(b"m" * 100_000)
+    state, expiry = State(tmp_path / "a"), {"cleanup_expiry": 3600.0, "cleanup_interval": 60.0}
+    with runtime_on(drive.gateway(ASKER), state, clock, ASKER, inline=True, **expiry) as asker:
+        asker.disposable(RUN).publish("model", content, [OWNER])
+    assert len(drive.files()) == 1
+    clock.advance(3700)
+    with runtime_on(drive.gateway(ASKER), state, clock, ASKER, inline=True, **expiry) as asker:
+        asker.poll_once()
+    assert drive.files() == []
+
+
+def test_who_joins_late_can_fetch_what_is_published_from_then_on_and_what_was_before(
+    drive, clock, tmp_path: Path
+) -> None:
+    content = tmp_path / "model"
+    content.write_bytes(b"m" * 100_000)
+    digest = hashlib.sha256(content.read_bytes()).hexdigest()
+    late = "late@example.com"
+    with (
+        runtime_on(drive.gateway(ASKER), State(tmp_path / "a"), clock, ASKER, inline=True) as asker,
+        runtime_on(drive.gateway(late), State(tmp_path / "l"), clock, late, inline=True) as joining,
+    ):
+        published = asker.disposable(RUN)
+        before = published.publish("round-1", content, [OWNER])
+        with pytest.raises(NotFoundError):
+            joining.fetch(before, tmp_path / "fetched", size=100_000, sha256=digest)
+        after = published.publish("round-2", content, [OWNER, late])
+        for file_id in (before, after):
+            joining.fetch(file_id, tmp_path / "fetched", size=100_000, sha256=digest)
+            assert (tmp_path / "fetched").read_bytes() == content.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "x" * 65, "ü"])
