@@ -7,6 +7,7 @@ from typing import assert_type
 from reactivex import Observable
 from reactivex import operators as ops
 
+from syft_flwr.client import SyftFlwrClient
 from syft_flwr.feed import (
     DeadLetter,
     at_endpoint,
@@ -28,6 +29,7 @@ from syft_flwr.feed import (
 )
 from syft_flwr.models import Change, FeedError, Message, Received, Rejection, Replied
 from syft_flwr.replay import Replay
+from syft_flwr.rpc import create_rpc
 from syft_flwr.runtime import DriveRuntime
 
 
@@ -124,3 +126,9 @@ def that_try_again(runtime: DriveRuntime, letters: list[DeadLetter[Received]]) -
     sizes = runtime.messages.pipe(with_body(runtime), received, retrying(size_of, times=5))
     assert_type(sizes, Observable[int | DeadLetter[Received]])
     assert_type(sizes.pipe(dead_letters(letters.append)), Observable[int])
+
+
+def rpcs(client: SyftFlwrClient) -> None:
+    rpc = create_rpc(client, "flwr/diabetes")
+    assert_type(rpc.wait([], 1.0), dict[str, bytes])
+    rpc.close()
