@@ -33,13 +33,18 @@ ENDPOINTS = ("messages", "evaluate", "status")
 
 @dataclass(frozen=True)
 class Case:
-    """A way to run. Times are seconds; ``visits`` is the pause between runs of a cron job."""
+    """A way to run. Times are seconds; ``visits`` is the pause between runs of a cron job.
+
+    Messages come so many at a time, ten seconds after each other.
+    """
 
     name: str
     senders: int = 1
     interval: float = 2.0
     longest: float | None = 15.0
     message_every: float | None = None
+    at_a_time: int = 1
+    size: int = 16
     visits: float | None = None
     endpoints: int = 1
 
@@ -48,9 +53,19 @@ CASES = [
     Case("`P2PFileEvents` at its 2 s, nothing comes, 1 sender", longest=None),
     Case("the same, 1,000 senders", senders=1000, longest=None),
     Case("`run` or `DriveRuntime.open` (2 to 15 s), nothing comes, 1 sender"),
+    Case("the same, 20 senders", senders=20),
     Case("the same, 1,000 senders", senders=1000),
     Case("the same, 1 sender, a message a minute", message_every=60.0),
+    Case("the same, of 10 kB, which does not ride in the feed", message_every=60.0, size=10_000),
     Case("the same, 1 sender, a message an hour", message_every=HOUR),
+    Case(
+        "the same, 8 messages of 10 kB an hour, as many as a federation of 3 rounds sends",
+        message_every=HOUR,
+        at_a_time=8,
+        size=10_000,
+    ),
+    Case("the same, `max_poll_interval` of 60 s, nothing comes", longest=60.0),
+    Case("the same, `poll_interval` and `max_poll_interval` of 0.15 s", interval=0.15, longest=None),
     Case("cron every 5 minutes (`drain`, `run --once`), nothing comes", visits=300.0),
     Case("the same, a message each time", visits=300.0, message_every=300.0),
 ]
@@ -95,16 +110,20 @@ class World:
             engine.close()
 
     def ask(self, number: int) -> None:
-        """Take the answer to what was asked before, forget that, and ask anew."""
-        sender = f"sender{number}@example.com"
+        """Take the answers that have come to what a sender asked before, let it forget those, and ask anew."""
+        sender, body = f"sender{number}@example.com", random.Random(1).randbytes(self.case.size)
         with self.runtime(sender) as asker:
+            left: list[str] = []
             if sender in self._asked:
                 asker.poll_once()
                 for future in self._asked[sender]:
-                    assert asker.get_response(future) is not None, "the account did not answer"
-                    asker.delete_future(future)
-            asked = [Request(ME, APP, endpoint, b"What do you have?") for endpoint in ENDPOINTS[: self.case.endpoints]]
-            self._asked[sender] = asker.send(asked)
+                    if asker.get_response(future) is None:
+                        left.append(future)
+                    else:
+                        asker.delete_future(future)
+            assert len(left) <= 3 * self.case.endpoints, "the account did not answer"
+            asked = [Request(ME, APP, endpoint, body) for endpoint in ENDPOINTS[: self.case.endpoints]]
+            self._asked[sender] = left + asker.send(asked)
 
 
 def day_of(case: Case) -> int:
@@ -130,13 +149,14 @@ def calls_of(case: Case, *, hours: int) -> list[str]:
 
 def _live(world: World, until: float) -> None:
     case, clock = world.case, world.clock
-    next_message = clock.monotonic() + (case.message_every or float("inf"))
+    times = _times(case, clock.monotonic())
+    next_message = next(times)
     with_runtime = world.runtime(ME) if case.visits is None else None
     runtime = None if with_runtime is None else with_runtime.__enter__()
     while clock.monotonic() < until:
         if clock.monotonic() >= next_message:
             world.ask(0)
-            next_message += case.message_every or 0.0
+            next_message = next(times)
         if runtime is not None:
             clock.advance(step(runtime))
             continue
@@ -153,6 +173,12 @@ def step(runtime: DriveRuntime) -> float:
     pause = engine._step()  # noqa: SLF001 - the loop, without its thread
     engine.dispatch.thread.run(0.0)
     return pause
+
+
+def _times(case: Case, begin: float) -> Iterator[float]:
+    while True:
+        begin += case.message_every or float("inf")
+        yield from (begin + 10.0 * number for number in range(case.at_a_time))
 
 
 def table() -> str:
