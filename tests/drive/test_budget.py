@@ -187,6 +187,7 @@ def test_a_damaged_file_counts_as_spent_and_an_empty_one_as_new(tmp_path: Path, 
     delay = reserve(AccountBudget(per_minute=500, path=path), 5, 10.0)
     assert (delay > 0, "is damaged" in caplog.text) == (bool(content), bool(content))
     assert reserve(AccountBudget(per_minute=500, path=path), 5, 75.0) == 0
+    assert caplog.text.count("is damaged") == bool(content), "it is said once"
 
 
 def test_a_clock_that_was_set_back_by_a_boot_gives_nothing_back(tmp_path: Path) -> None:
