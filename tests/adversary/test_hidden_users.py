@@ -117,7 +117,8 @@ def test_an_honest_sender_that_drive_hides_is_refused_with_a_reason(drive: Drive
         with drive.behaviour(**{hidden: [DS]}):
             rpc.send(DO, None, "messages", b"hello")
             wait_until(lambda: observed.rejected)
-        assert observed.reasons() == ["forged_sender"]
+        # In an inbox that the owner has made in time, its file is refused; in one of its own, the folder.
+        assert observed.reasons() in (["forged_sender"], ["foreign_folder"])
         assert bodies == []
 
 

@@ -372,7 +372,7 @@ def test_bodies_that_handlers_and_pipelines_want_cost_one_call_each(drive: Drive
         events.attach(live.runtime)
         live.runtime.messages.pipe(with_body(live.runtime), received).subscribe(lambda each: got.append(each.body))
         live.runtime.messages.pipe(
-            at_endpoint(APP, "questions"), reply_with(live.runtime, lambda body, _: body[:10])
+            at_endpoint(APP, "questions"), reply_with(live.runtime, lambda body, _: body[:10], allowed_senders=[DS])
         ).subscribe()
         endpoints = ("messages", "questions")
         futures = rpc.send_many([(DO, APP, endpoints[n % 2], body) for n, body in enumerate(bodies)])

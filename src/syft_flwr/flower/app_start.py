@@ -25,6 +25,8 @@ from syft_flwr.printable import printable
 
 _SECONDS_TO_END = 5.0
 _LONGEST_LINE = 20_000  # bytes
+_starting = threading.Lock()
+"""Held while a start changes what belongs to the whole process."""
 
 
 class _Process(Protocol):
@@ -168,19 +170,20 @@ def _pass_on(output: IO[bytes]) -> None:
 @contextmanager
 def _plain_start(libraries: Sequence[str]) -> Iterator[None]:
     """Keep from the process what this one's ``__main__`` is, which it would run again, and Flower's telemetry."""
-    main, environment = sys.modules["__main__"], dict(os.environ)
-    sys.modules["__main__"] = ModuleType("__main__")
     # Without the safe path, a project in the working directory could stand in for modules of the standard library.
     ours = {"PYTHONSAFEPATH": "1", "FLWR_TELEMETRY_ENABLED": "0", preload.VARIABLE: ",".join(libraries)}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        for name in ours:
-            os.environ.pop(name)
-            if name in environment:
-                os.environ[name] = environment[name]
+    with _starting:
+        main, environment = sys.modules["__main__"], dict(os.environ)
+        sys.modules["__main__"] = ModuleType("__main__")
+        os.environ.update(ours)
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+            for name in ours:
+                os.environ.pop(name)
+                if name in environment:
+                    os.environ[name] = environment[name]
 
 
 def _says_done(orders: Connection) -> bool:
