@@ -160,8 +160,19 @@ class EmulatorServer:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    # A port that a dead emulator left in TIME_WAIT is free; one that somebody listens on is not.
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024)
+    # Not by socket.create_server(): its sockets name no protocol, and asyncio spares only those that name TCP the delay of
+    # 40 ms that Nagle's algorithm brings about between an answer's head and its body.
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, proto)
+    try:
+        # A port that a dead emulator left in TIME_WAIT is free; one that somebody listens on is not.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 class _Server(uvicorn.Server):

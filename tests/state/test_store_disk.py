@@ -71,18 +71,20 @@ def test_every_commit_is_synced_and_nothing_is_evicted_or_kept_in_files(store, d
 
     def pragmas(tx):
         tx.put("large", large)
-        sql = tx._cache._sql
+        sql = tx._connection.execute
         return [sql(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "mmap_size")]
 
     assert store.transact(pragmas) == ["wal", 2, 0]
-    assert store.transact(lambda tx: tx._cache.eviction_policy) == "none"
+    assert store.transact(
+        lambda tx: tx._connection.execute("SELECT value FROM Settings WHERE key = 'eviction_policy'").fetchall()
+    ) == [("none",)]
     assert store.transact(lambda tx: tx.get("large")) == large
     assert {path.name for path in directory.iterdir()} == {"cache.db", "cache.db-wal", "cache.db-shm"}
 
 
 def test_a_scan_is_served_by_the_index_on_keys(store):
     def plan(tx):
-        return tx._cache._sql(f"EXPLAIN QUERY PLAN {_SCAN}", ("a", "b", -1)).fetchall()
+        return tx._connection.execute(f"EXPLAIN QUERY PLAN {_SCAN}", ("a", "b", -1)).fetchall()
 
     [step] = [row[-1] for row in store.transact(plan)]
     assert step == "SEARCH Cache USING INDEX Cache_key_raw (key>? AND key<?)"
@@ -104,22 +106,28 @@ def test_another_process_that_holds_the_database_is_waited_for_but_not_for_ever(
 
 def test_a_full_disk_undoes_the_transaction_even_if_its_work_carries_on(store):
     def shrink(tx):
-        sql = tx._cache._sql
+        sql = tx._connection.execute
         pages = sql("PRAGMA page_count").fetchone()[0]
         sql(f"PRAGMA max_page_count = {pages + 4}")
 
-    def stubborn(tx):
+    def large(tx):
         tx.put("before", 1)
+        tx.put("large", "x" * 1_000_000)
+        return "done"
+
+    def stubborn(tx):
+        large(tx)
         with pytest.raises(StateError, match="full"):
-            tx.put("large", "x" * 1_000_000)
+            tx.scan("")
         with pytest.raises(StateError):
             tx.put("after", 1)
         return "done"
 
     store.transact(lambda tx: tx.put("old", 1))
     store.transact(shrink)
-    with pytest.raises(StateError):
-        store.transact(stubborn)
+    for work in (large, stubborn):
+        with pytest.raises(StateError, match="full"):
+            store.transact(work)
 
     assert store.transact(lambda tx: list(tx.scan(""))) == [("old", 1)]
     store.transact(lambda tx: tx.put("small", 1))
@@ -129,7 +137,7 @@ def test_a_full_disk_undoes_the_transaction_even_if_its_work_carries_on(store):
 def test_a_commit_that_fails_leaves_no_transaction_behind(directory):
     directory.mkdir(parents=True)
     session = _DiskSession(directory, 1.0)
-    sql = session._cache._sql
+    sql = session._connection.execute
     sql("PRAGMA foreign_keys = ON")
     sql("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
     sql("CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)")
@@ -327,10 +335,10 @@ def test_a_row_planted_under_an_open_store_runs_nothing_reads_nothing_and_delete
     for read in (lambda tx: tx.get("cursor"), lambda tx: list(tx.scan("cur"))):
         with pytest.raises(StateError, match="JSON"):
             store.transact(read)
-    if "file" in what:
-        for write in (lambda tx: tx.put("cursor", 1), lambda tx: tx.delete("cursor")):
-            with pytest.raises(StateError, match="files"):
-                store.transact(write)
+    store.transact(lambda tx: tx.put("cursor", 1))
+    assert store.transact(lambda tx: tx.get("cursor")) == 1
+    plant(directory, **PLANTED[what](victim))
+    store.transact(lambda tx: tx.delete("cursor"))
 
     assert not victim.exists()
     assert precious.exists()

@@ -27,7 +27,7 @@ def test_what_comes_while_an_answering_pipeline_is_disposed_or_not_yet_there_is_
         def pipeline() -> None:
             nonlocal subscription
             subscription = live.runtime.messages.pipe(
-                at_endpoint(APP, "q"), reply_with(live.runtime, lambda body, _: body.upper())
+                at_endpoint(APP, "q"), reply_with(live.runtime, lambda body, _: body.upper(), allowed_senders=[DS])
             ).subscribe(replies.append)
 
         def ask(*bodies: bytes) -> list[str]:
@@ -63,7 +63,9 @@ def test_a_login_that_is_revoked_under_a_pipeline_ends_every_stream_and_is_logge
 
         for name in streams:
             getattr(runtime, name).subscribe(on_error=lambda error, name=name: end(name, error))
-        answering = runtime.messages.pipe(at_endpoint(APP, "q"), reply_with(runtime, lambda body, _: body))
+        answering = runtime.messages.pipe(
+            at_endpoint(APP, "q"), reply_with(runtime, lambda body, _: body, allowed_senders=[DS])
+        )
         answering.subscribe(on_error=lambda error: end("pipeline", error))
         runtime.poll_once()
         drive.revoke_tokens(DO)

@@ -1,15 +1,16 @@
 """The store on disk; the only importer of diskcache.
 
-diskcache keeps the rows in an SQLite database. What it lacks is taken from its SQLite connection, ``Cache._sql``
-and ``Cache._con``, in this file alone: savepoints, a scan by prefix (its own iterators read every key), and a read
-that begins no transaction of its own. Both are private; 5.6.3 closes the release line that has them for good, and the
-dependency is pinned below 6.
+diskcache keeps the rows in an SQLite database: it makes the file and opens the connection. The rows are read and
+written on that connection, ``Cache._con``, in this file alone: diskcache has no savepoints, no scan by prefix (its
+own iterators read every key), and reads and writes each row in a transaction and with a search of its own. The
+connection is private; 5.6.3 closes the release line that has it for good, and the dependency is pinned below 6.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,12 @@ _SCAN = (
     "SELECT key, mode, filename, value FROM Cache"
     " WHERE raw = 1 AND key >= ? AND key < ? ORDER BY key LIMIT ?"  # served by the unique index on (key, raw)
 )
+_PUT = (
+    "INSERT INTO Cache (key, raw, store_time, access_time, mode, value) VALUES (?, 1, ?, ?, ?, ?)"
+    " ON CONFLICT (key, raw) DO UPDATE SET store_time = excluded.store_time, mode = excluded.mode, filename = NULL,"
+    " value = excluded.value"
+)
+_DELETE = "DELETE FROM Cache WHERE key = ? AND raw = 1"
 _SCAN_AFTER = _SCAN.replace("key >= ?", "key > ?")
 _DATABASE_ERRORS = (diskcache.Timeout, sqlite3.Error, UnicodeDecodeError)
 
@@ -113,34 +120,13 @@ class DiskStore:
         self._lock.close()
 
 
-class _StrictDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
-    """Text keys and JSON text values in the database itself; refuses pickles and files, writing and reading."""
+class _NoDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
+    """Refuses what diskcache would read and write by itself: pickles, and values in files."""
 
-    def put(self, key: object) -> tuple[str, bool]:
-        return check_key(key), True
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise StateError("the state keeps text keys and JSON text, which diskcache itself is not to touch")
 
-    def get(self, key: object, raw: object) -> str:
-        if not (isinstance(key, str) and raw):
-            raise StateError("the state has a key that is not text")
-        return key
-
-    def store(self, value: JSON, read: bool, **_: object) -> tuple[int, int, None, str]:
-        if read:
-            _refuse_files()
-        return 0, MODE_RAW, None, encode(value)
-
-    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> JSON:
-        return _fetch("a row", mode, filename, value) if not read else _refuse_files()
-
-    def filename(self, *_: object) -> NoReturn:
-        _refuse_files()
-
-    def remove(self, *_: object) -> NoReturn:
-        _refuse_files()
-
-
-def _refuse_files() -> NoReturn:
-    raise StateError("the state keeps no values in files")
+    put = get = store = fetch = filename = remove = _refuse
 
 
 def _fetch(key: str, mode: int, filename: str | None, value: object) -> JSON:
@@ -152,7 +138,7 @@ def _fetch(key: str, mode: int, filename: str | None, value: object) -> JSON:
 class _Cache(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
     def __init__(self, directory: Path, timeout: float) -> None:
         try:
-            super().__init__(str(directory), timeout=timeout, disk=_StrictDisk, **_SETTINGS)
+            super().__init__(str(directory), timeout=timeout, disk=_NoDisk, **_SETTINGS)
             # FULL: a power cut loses nothing acknowledged. It holds for the connection that is open from now on.
             self.reset("sqlite_synchronous", 2, update=False)
         except BaseException:
@@ -166,26 +152,31 @@ class _DiskSession:
     def __init__(self, directory: Path, timeout: float) -> None:
         with _as_state_error():
             self._cache = _Cache(directory, timeout)
+            self._connection: sqlite3.Connection = self._cache._con  # noqa: SLF001 - see the module's docstring
 
     @contextmanager
     def group(self) -> Iterator[None]:
+        sql = self._connection.execute
         with _as_state_error():
+            sql("BEGIN IMMEDIATE")
             try:
-                with self._cache.transact():
-                    yield
+                yield
+                sql("COMMIT")
             finally:
-                if self._cache._con.in_transaction:  # noqa: SLF001 - diskcache leaves it so when COMMIT fails
-                    self._cache._sql("ROLLBACK")  # noqa: SLF001 - see the module's docstring
+                if self._connection.in_transaction:
+                    sql("ROLLBACK")
 
     def attempt(self, work: Work) -> Any:
-        sql = self._cache._sql  # noqa: SLF001 - see the module's docstring
+        sql = self._connection.execute
         sql("SAVEPOINT work")
-        transaction = _DiskTransaction(self._cache)
+        transaction = _DiskTransaction(self._connection)
         try:
             result = work(transaction)
             transaction.end()
         except BaseException as error:
             transaction.over = True
+            if not self._connection.in_transaction:  # SQLite has undone all by itself, as it may when the disk is full
+                raise
             sql("ROLLBACK TO work")
             sql("RELEASE work")
             raise WorkFailed from error
@@ -197,22 +188,24 @@ class _DiskSession:
 
 
 class _DiskTransaction:
-    def __init__(self, cache: diskcache.Cache) -> None:
-        self._cache = cache
-        self._sql = cache._sql  # noqa: SLF001 - see the module's docstring
+    """Writes come to the database together, at the end or before a scan: a row that changes twice is written once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._written: dict[str, str | None] = {}
+        """What is still to be written; ``None`` for a row that goes."""
         self._thread = threading.get_ident()
         self._failure: StateError | None = None
         self.over = False
 
     def get(self, key: str) -> JSON | None:
-        rows = self._do(self._sql, _GET, (check_key(key),)).fetchall()
-        return self._do(_fetch, key, *rows[0]) if rows else None
+        return self._do(self._get, check_key(key))
 
     def put(self, key: str, value: JSON) -> None:
-        self._do(self._cache.set, key, value)
+        self._do(self._written.__setitem__, check_key(key), encode(value))
 
     def delete(self, key: str) -> None:
-        self._do(self._cache.delete, key)
+        self._do(self._written.__setitem__, check_key(key), None)
 
     def scan(self, prefix: str, *, after: str | None = None, limit: int | None = None) -> Iterator[tuple[str, JSON]]:
         # A blob sorts after every text, so the empty one bounds a scan that no text bounds.
@@ -220,14 +213,34 @@ class _DiskTransaction:
         begin, statement = prefix, _SCAN
         if after is not None and check_key(after) >= prefix:
             begin, statement = after, _SCAN_AFTER
-        rows = self._do(self._sql, statement, (begin, end, -1 if limit is None else limit)).fetchall()
+        self._do(self._write)
+        rows = self._do(self._connection.execute, statement, (begin, end, -1 if limit is None else limit)).fetchall()
         return ((key, _fetch(key, mode, filename, value)) for key, mode, filename, value in rows)
 
     def end(self) -> None:
         """Allow no further use, and raise what went wrong even if the work passed over it: it is all or nothing."""
+        if self._failure is None:
+            self._do(self._write)
         self.over = True
         if self._failure is not None:
             raise self._failure
+
+    def _get(self, key: str) -> JSON | None:
+        if key in self._written:
+            text = self._written[key]
+            return None if text is None else decode(text, key)
+        rows = self._connection.execute(_GET, (key,)).fetchall()
+        return _fetch(key, *rows[0]) if rows else None
+
+    def _write(self) -> None:
+        if not self._written:
+            return
+        written, self._written = self._written, {}
+        now = time.time()
+        gone = [(key,) for key, text in written.items() if text is None]
+        rows = [(key, now, now, MODE_RAW, text) for key, text in written.items() if text is not None]
+        self._connection.executemany(_DELETE, gone)
+        self._connection.executemany(_PUT, rows)
 
     def _do(self, step: Callable[..., Any], *arguments: Any) -> Any:
         if self.over:
