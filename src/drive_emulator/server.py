@@ -160,8 +160,8 @@ class EmulatorServer:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    # Not by socket.create_server(): its sockets name no protocol, and asyncio spares only those that name TCP the delay of
-    # 40 ms that Nagle's algorithm brings about between an answer's head and its body.
+    # Not by socket.create_server(): its sockets name no protocol, and asyncio keeps only those that name TCP from
+    # waiting up to 40 ms between an answer's head and its body (Nagle's algorithm).
     family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, proto)
     try:

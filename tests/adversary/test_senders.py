@@ -12,7 +12,7 @@ from reactivex import operators as ops
 from reactivex.subject import Subject
 
 from accounts import APP, DO, DS, Observed, PlainAccount, calls, owner, serving, wait_until
-from syft_flwr.errors import ConfigurationError, InvalidNameError
+from syft_flwr.errors import InvalidNameError
 from syft_flwr.feed import at_endpoint, defer, from_sender, in_inbox, reply_with
 from syft_flwr.feed.gathering import sender_of
 from syft_flwr.flower.node import node_id
@@ -80,10 +80,15 @@ def test_what_a_pipeline_refused_is_answered_once_another_lets_its_sender_in(
         assert mallory.wait([early], 20) == {early: b"answered"}
 
 
-def test_a_pipeline_without_a_list_is_refused(drive: DriveEmulator, pipeline: Callable[..., Any]) -> None:
+def test_a_pipeline_without_a_list_answers_whoever_shares_an_inbox_and_says_so_once(
+    drive: DriveEmulator, mallory: P2PFileRpc, pipeline: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
     with Observed(DO) as observed:
-        with pytest.raises(ConfigurationError, match="SYFT_FLWR_ALLOWED_SENDERS"):
-            pipeline(observed.runtime)
+        pipeline(observed.runtime).subscribe()
+        observed.runtime.start()
+        for _ in range(2):
+            assert mallory.wait([mallory.send(DO, None, "messages", b"hello")], 20)
+        assert caplog.text.count("answers every account that shares an inbox") == 1
         with pytest.raises(InvalidNameError):
             pipeline(observed.runtime, allowed_senders="mallory")
 

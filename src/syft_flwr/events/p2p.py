@@ -17,7 +17,7 @@ from syft_flwr.models import Message
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.handle import engine_of
 from syft_flwr.senders import AllowedSenders, Senders
-from syft_flwr.settings import ALLOWED_VARIABLE, MoreSettings, SettingsDict
+from syft_flwr.settings import MoreSettings, SettingsDict
 from syft_flwr.wire import validate_address, validate_app, validate_endpoint
 
 _log = logging.getLogger(__name__)
@@ -71,9 +71,8 @@ class P2PFileEvents(SyftFlwrEvents):
             "max_poll_interval": max_poll_interval,
             **settings,
         }
-        self._senders = Senders(allowed_senders)
+        self._senders = Senders(allowed_senders, f"{self._app} of {self._email}")
         self._share_errors = share_errors
-        self._is_open = False
         self._lock = threading.Lock()
         self._routes: dict[str, Route] = {}
         self._runtime: DriveRuntime | None = None
@@ -160,7 +159,7 @@ class P2PFileEvents(SyftFlwrEvents):
         name = validate_endpoint(endpoint)
         function = as_function(handler)
         takes_message: Handler = function if with_message else _without_message(function)
-        route = Route(self._app, name, takes_message, self._allows, concurrency, self._share_errors)
+        route = Route(self._app, name, takes_message, self._senders.allow, concurrency, self._share_errors)
         with self._lock:
             before, self._routes[name] = self._routes.get(name), route
             if self._runtime is not None:
@@ -225,7 +224,7 @@ class P2PFileEvents(SyftFlwrEvents):
         with self._lock:
             if self._runtime is not None:
                 raise RuntimeError("it serves on another runtime already")
-            self._decide_who_is_let_in()
+            self._senders.look_up()
             for route in self._routes.values():
                 self._serve(runtime, route)
             self._runtime = runtime
@@ -242,7 +241,7 @@ class P2PFileEvents(SyftFlwrEvents):
     def _run(self) -> None:
         runtime = DriveRuntime.open(self._email, **self._settings)
         try:
-            self._decide_who_is_let_in()
+            self._senders.look_up()
             with self._lock:
                 self._runtime = runtime
                 for route in self._routes.values():
@@ -254,21 +253,6 @@ class P2PFileEvents(SyftFlwrEvents):
                 routes = list(self._routes.values())
             engine_of(runtime).withdraw(routes)
             runtime.close()
-
-    def _allows(self, sender: str) -> bool:
-        return self._is_open or self._senders.allow(sender)
-
-    def _decide_who_is_let_in(self) -> None:
-        """Look who is named; with nobody, say once that all may."""
-        was_open, self._is_open = self._is_open, not self._senders.look_up()
-        if self._is_open and not was_open:
-            _log.warning(
-                "%s answers every account that shares an inbox with %s: pass allowed_senders=[...], or set %s, to name "
-                "those who may send requests",
-                self._app,
-                self._email,
-                ALLOWED_VARIABLE,
-            )
 
     def _serve(self, runtime: DriveRuntime, route: Route) -> None:
         engine_of(runtime).serve(route, known_senders=self._senders.addresses)

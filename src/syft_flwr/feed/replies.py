@@ -9,12 +9,10 @@ from typing import Literal, Protocol
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from syft_flwr.errors import ConfigurationError
 from syft_flwr.feed.aio import as_function
 from syft_flwr.feed.router import from_start
 from syft_flwr.models import Message, Replied
 from syft_flwr.senders import AllowedSenders, Senders
-from syft_flwr.settings import ALLOWED_VARIABLE
 
 Reply = bytes | str | None
 ReplyFunction = Callable[[bytes, Message], Reply | Awaitable[Reply]]
@@ -54,14 +52,14 @@ def reply_with(
         replier: The runtime whose messages they are.
         function: Takes body and request.
         allowed_senders: Addresses that may send requests, or a predicate that tells of an address in lower case; by
-            default those in ``SYFT_FLWR_ALLOWED_SENDERS``. What others send is rejected, and stays for who may take it.
+            default those in ``SYFT_FLWR_ALLOWED_SENDERS``; without any, whoever shares an inbox with the account, which
+            is said once. What others send is rejected, and stays for who may take it.
         concurrency: Requests of different senders answered at once; those of one sender are, one after the other.
 
     Raises:
-        ConfigurationError: No senders are named.
         InvalidNameError: One of them is no e-mail address.
     """
-    senders = _senders(allowed_senders, "reply_with(runtime, function")
+    senders = _senders(allowed_senders, "a pipeline with reply_with")
 
     def apply(messages: Observable[Message]) -> Observable[Replied]:
         def subscribe(
@@ -116,13 +114,12 @@ def defer(
             and ``runtime.rejected`` says so.
 
     Raises:
-        ConfigurationError: No senders are named.
         InvalidNameError: One of them is no e-mail address.
         ValueError: The deadline is not positive.
     """
     if not deadline > 0:
         raise ValueError(f"the deadline must be a positive number of seconds; it is {deadline}")
-    senders = _senders(allowed_senders, "defer(runtime, deadline")
+    senders = _senders(allowed_senders, "a pipeline with defer")
 
     def apply(messages: Observable[Message]) -> Observable[Message]:
         def subscribe(
@@ -145,18 +142,9 @@ def defer(
     return apply
 
 
-def _senders(allowed_senders: AllowedSenders, call: str) -> Senders:
-    """Return who may send requests.
-
-    Raises:
-        ConfigurationError: Nobody was named; a pipeline that answers everybody has to say so.
-    """
-    senders = Senders(allowed_senders)
-    if not senders.look_up():
-        raise ConfigurationError(
-            f'name who may send requests: {call}, allowed_senders=["ann@example.org"]), or set {ALLOWED_VARIABLE}; '
-            "allowed_senders=lambda sender: True lets everybody in"
-        )
+def _senders(allowed_senders: AllowedSenders, who: str) -> Senders:
+    senders = Senders(allowed_senders, who)
+    senders.look_up()
     return senders
 
 
