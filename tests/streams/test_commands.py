@@ -144,6 +144,7 @@ def test_recording_writes_the_live_feed_with_bodies_until_ctrl_c(drive: DriveEmu
     with Command("record", "--email", DO, "--out", str(path), "--bodies", "--poll-interval", "0.1") as command:
         with serving(owner(bytes.upper)):
             ask(*bodies)
+        # Two or more: until the command sees that a process works, it follows the feed, and downloads as well.
         wait_until(lambda: path.read_text().count('"download"') >= 2 or command.child.poll() is not None)
         command.end()
     recording = read_recording(path)

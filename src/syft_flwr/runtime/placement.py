@@ -203,9 +203,9 @@ class Placement:
         if candidate.is_new:
             self._show(candidate)
         with self._parts.shared_bodies.held(message):
-            self._hand_over(candidate, standing)
+            self._pass_to_taker(candidate, standing)
 
-    def _hand_over(self, candidate: Candidate, standing: Standing) -> None:
+    def _pass_to_taker(self, candidate: Candidate, standing: Standing) -> None:
         message, number, route = candidate.message, candidate.row.number, candidate.route
         if self._parts.observes:
             self._parts.ledger.journal.finish(number, message)
