@@ -9,17 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from syft_flwr.cli.lines import AppOption, CountOption, EndpointOption, JsonOption, SenderOption, printed_once
 from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.cli.stream import (
-    AppOption,
-    CountOption,
-    EndpointOption,
-    EventPrinter,
-    JsonOption,
-    KindOption,
-    SenderOption,
-    printed_once,
-)
+from syft_flwr.cli.stream import EventPrinter, KindOption
 
 
 def replay(  # noqa: PLR0917 - typer passes options by name

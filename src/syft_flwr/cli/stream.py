@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
-import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syft_flwr.wire import fold_address
+from syft_flwr.cli.lines import Failures, Filter, Lines
 
 if TYPE_CHECKING:
     from syft_flwr.feed.event_text import Event
     from syft_flwr.runtime import DriveRuntime
-
-
-_GOES_ON = 600.0
-"""Seconds within which the same failure at the same place is one that goes on."""
 
 
 class Kind(StrEnum):
@@ -36,29 +28,12 @@ class Kind(StrEnum):
     ERROR = "error"
 
 
-AppOption = Annotated[list[str] | None, typer.Option("--app", help="Only of this app; repeat it.")]
-EndpointOption = Annotated[list[str] | None, typer.Option("--endpoint", help="Only of this endpoint; repeat it.")]
-SenderOption = Annotated[list[str] | None, typer.Option("--sender", help="Only from this sender; repeat it.")]
 KindOption = Annotated[
     list[Kind] | None,
     typer.Option(
         "--kind", help="Only of this kind; repeat it. Mere changes show only when asked for.", case_sensitive=False
     ),
 ]
-CountOption = Annotated[int | None, typer.Option(min=1, help="End after so many lines.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="A JSON object a line.")]
-
-
-@contextmanager
-def printed_once() -> Iterator[None]:
-    """Keep rejections and contained errors, which are printed as events, from being logged to the terminal as well."""
-    log = logging.getLogger("syft_flwr.feed.streams")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 class EventPrinter:
@@ -83,18 +58,11 @@ class EventPrinter:
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._now = now
-        self._wanted = {
-            "app": set(apps or ()),
-            "endpoint": {endpoint.lstrip("/") for endpoint in endpoints or ()},
-            "sender": {fold_address(sender) for sender in senders or ()},
-        }
+        self._filter = Filter(apps, endpoints, senders)
         self._kinds = {str(kind) for kind in kinds or set(Kind) - {Kind.CHANGE}}
-        self._left = count
         self._as_json = as_json
-        self._on_end = on_end
-        self._lock = threading.Lock()
-        self._told: dict[str, tuple[str, float]] = {}
-        """By where it happened, the last failure, and when it was seen."""
+        self._lines = Lines(count, on_end)
+        self._failures = Failures()
 
     def watch(self, runtime: DriveRuntime) -> None:
         """Print what comes on a runtime's streams."""
@@ -105,40 +73,18 @@ class EventPrinter:
     def _print(self, event: Event) -> None:
         from syft_flwr.feed.event_text import describe, to_json
 
-        document = to_json(event)
-        if document["event"] not in self._kinds or not self._passes(document):
+        document, now = to_json(event), self._now()
+        if document["event"] not in self._kinds or not self._filter.passes(document):
             return
-        if not self._as_json and self._is_told(document):
-            return
-        time = datetime.fromtimestamp(self._now(), UTC)
+        time = datetime.fromtimestamp(now, UTC)
         if self._as_json:
-            line = json.dumps({"time": time.isoformat(timespec="milliseconds"), **document}, ensure_ascii=False)
-        else:
-            line = f"{time.astimezone():%H:%M:%S} {describe(event)}"
-        with self._lock:
-            if self._left == 0:
-                return
-            try:
-                sys.stdout.write(f"{line}\n")
-                sys.stdout.flush()
-            except BrokenPipeError:  # "| head" has seen enough
-                self._left = 0
-            else:
-                self._left = None if self._left is None else self._left - 1
-            over = self._left == 0
-        if over:
-            self._on_end()
+            told = {"time": time.isoformat(timespec="milliseconds"), **document}
+            self._lines.print(json.dumps(told, ensure_ascii=False))
+        elif not self._goes_on(document, now):
+            self._lines.print(f"{time.astimezone():%H:%M:%S} {describe(event)}")
 
-    def _is_told(self, document: dict[str, object]) -> bool:
-        """Tell whether this is a failure that goes on."""
+    def _goes_on(self, document: dict[str, Any], now: float) -> bool:
+        """Tell whether this is a failure that was told, and concerns no message."""
         if document["event"] != "error":
             return False
-        where, failure, now = str(document["where"]), str(document["error"]), self._now()
-        before, seen_at = self._told.get(where, ("", 0.0))
-        self._told[where] = failure, now
-        return before == failure and now - seen_at < _GOES_ON and "file_id" not in document
-
-    def _passes(self, document: dict[str, object]) -> bool:
-        sender = document.get("sender", document.get("claimed_sender"))
-        values = {"app": document.get("app"), "endpoint": document.get("endpoint"), "sender": fold_address(str(sender))}
-        return all(not wanted or values[name] in wanted for name, wanted in self._wanted.items())
+        return self._failures.goes_on(document["where"], document["error"], now) and "file_id" not in document

@@ -14,10 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from syft_flwr.cli.lines import (
+    AppOption,
+    CountOption,
+    EndpointOption,
+    Failures,
+    Filter,
+    Lines,
+    SenderOption,
+    printed_once,
+    write_at_once,
+)
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command
 from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
-from syft_flwr.cli.stream import AppOption, CountOption, EndpointOption, SenderOption, printed_once
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,8 +37,6 @@ if TYPE_CHECKING:
 
 _STILL = 2.0
 """Seconds after which a life that does not go on is printed as it is, where no terminal shows it all the time."""
-_GOES_ON = 600.0
-"""Seconds within which the same failure at the same place is one that goes on."""
 _SHOWN = 8
 """Lives on their way that a terminal shows."""
 _WIDTH = 80
@@ -145,20 +153,14 @@ class LifePrinter:
     ) -> None:
         from syft_flwr.cli.lives import Lives
 
-        self._wanted = {
-            "app": set(apps or ()),
-            "endpoint": {endpoint.lstrip("/") for endpoint in endpoints or ()},
-            "sender": {sender.lower() for sender in senders or ()},
-        }
+        self._filter = Filter(apps, endpoints, senders)
         self._kinds = {str(kind) for kind in kinds or ()}
-        self._left = count
         self._as_json = as_json
-        self._on_end = on_end
+        self._lines = Lines(count, on_end, self._write)
         self._lives = Lives()
         self._shown: dict[str, int] = {}
         """Of the open lives that were printed as they were, how many steps they had."""
-        self._failures: dict[str, tuple[str, float]] = {}
-        """By where it happened, the last failure, and when it was seen."""
+        self._failures = Failures()
         self._live: Any = None
         self._width = max(_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
@@ -203,12 +205,8 @@ class LifePrinter:
 
     def _goes_on(self, event: Happened) -> bool:
         """Tell whether it is a failure that was told."""
-        if event.what != "error":
-            return False
-        where, error = event.fields["where"], event.fields["error"]
-        before, at = self._failures.get(where, ("", 0.0))
-        self._failures[where] = (error, event.at)
-        return bool(before == error) and event.at - at < _GOES_ON
+        fields = event.fields
+        return event.what == "error" and self._failures.goes_on(fields["where"], fields["error"], event.at)
 
     def look(self) -> None:
         """Print the lives that stand still, where no terminal shows them."""
@@ -231,24 +229,17 @@ class LifePrinter:
         return Text("\n".join(lines), no_wrap=True, style="dim")
 
     def _print(self, line: str) -> None:
-        if not line or self._left == 0:
-            return
-        try:
-            if self._live is not None:
-                self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
-            else:
-                sys.stdout.write(f"{line}\n")
-                sys.stdout.flush()
-        except BrokenPipeError:  # "| head" has seen enough
-            self._left = 0
+        if line:
+            self._lines.print(line)
+
+    def _write(self, line: str) -> None:
+        if self._live is not None:
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            self._left = None if self._left is None else self._left - 1
-        if self._left == 0:
-            self._on_end()
+            write_at_once(line)
 
     def _passes(self, fields: Any, whats: set[str]) -> bool:
         owners = fields.get("file", {}).get("owners", ())
         sender = fields.get("sender") or fields.get("claimed_sender") or next((o["emailAddress"] for o in owners), "")
-        values = {"app": fields.get("app"), "endpoint": fields.get("endpoint"), "sender": str(sender).lower()}
-        known = all(not wanted or values[name] in wanted for name, wanted in self._wanted.items())
-        return known and (not self._kinds or bool(self._kinds & whats))
+        wanted = self._filter.passes({"app": fields.get("app"), "endpoint": fields.get("endpoint"), "sender": sender})
+        return wanted and (not self._kinds or bool(self._kinds & whats))
