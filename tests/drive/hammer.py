@@ -12,11 +12,12 @@ import random
 import signal
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import FrameType
 
@@ -80,6 +81,7 @@ class FastClock:
 
     def __init__(self, began: float, speed: float, step: float) -> None:
         self._began, self._speed, self._step, self.last = began, speed, step, 0.0
+        self._never = threading.Event()
 
     def time(self) -> float:
         return START + self._now() + self._step
@@ -89,13 +91,19 @@ class FastClock:
         return self.last
 
     def pass_by(self, seconds: float) -> None:
-        time.sleep(seconds / self._speed)
+        self._never.wait(seconds / self._speed)
 
     def _now(self) -> float:
         return FAST_START + (time.monotonic() - self._began) * self._speed
 
 
-def spend(clock: ChildClock | FastClock, number: int, directory: Path, rng: random.Random) -> None:
+def spend(
+    clock: ChildClock | FastClock,
+    number: int,
+    directory: Path,
+    rng: random.Random,
+    on_call: Callable[[float], None] = lambda _: None,
+) -> None:
     budget = AccountBudget(
         per_minute=PER_MINUTE, per_day=PER_DAY, path=directory / "budget", who=f"process {number} ({os.getpid()})"
     )
@@ -109,6 +117,7 @@ def spend(clock: ChildClock | FastClock, number: int, directory: Path, rng: rand
                 clock.pass_by(delay)
             told = START
             log.write(f"{asked} {clock.last} {units}\n")
+            on_call(clock.last)
             clock.pass_by(rng.uniform(0.01, 0.3))
 
 
@@ -180,35 +189,43 @@ def run_at_once(directory: Path, seconds: float, rng: random.Random, speed: floa
     before.reserve(SPENT, resting=False, clock=earlier, ahead=START)
     before.close()
 
+    turns, told = Pipe(duplex=False)
+    had: set[int] = set()
+    """Processes that have spent something of the day that began at midnight."""
+
     def start(number: int) -> int:
         own = random.Random(rng.random())
+
+        def tell(at: float) -> None:
+            if at >= MIDNIGHT:
+                told.send_bytes(bytes([number]))
+
         pid = os.fork()
         if pid == 0:
             try:
-                spend(FastClock(began, speed, own.choice(STEPS)), number, directory, own)
+                spend(FastClock(began, speed, own.choice(STEPS)), number, directory, own, tell)
             finally:
                 os._exit(1)
         return pid
 
+    def listen(until: float) -> None:
+        while (left := until - time.monotonic()) > 0 and wait([turns], left):
+            had.update(turns.recv_bytes())
+
     pids = [start(number) for number in range(PROCESSES)]
     try:
         while time.monotonic() < began + seconds / speed:
-            time.sleep(rng.uniform(0.0, 30.0) / speed)
+            listen(time.monotonic() + rng.uniform(0.0, 30.0) / speed)
             number = rng.randrange(PROCESSES)
             end(pids[number])
             pids[number] = start(number)
             kills += 1
-        while not all(had_its_turn(directory / f"log-{number}") for number in range(PROCESSES)):
-            time.sleep(0.1)
+        while len(had) < PROCESSES:
+            had.update(turns.recv_bytes())
     finally:
         for pid in pids:
             end(pid)
     return kills
-
-
-def had_its_turn(log: Path) -> bool:
-    """Tell whether a process has spent something of the day that began at midnight."""
-    return any(float(line.split()[1]) >= MIDNIGHT for line in log.read_text().splitlines())
 
 
 def end(pid: int) -> None:

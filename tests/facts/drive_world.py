@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -91,9 +92,9 @@ class Account:
 
     def until(self, ask: Callable[[], Found], suits: Callable[[Found], bool]) -> Found:
         """Ask until the answer suits, as long as Drive may lag; return the last one."""
-        end = time.monotonic() + (PATIENCE if self.lags else 0)
+        end, never = time.monotonic() + (PATIENCE if self.lags else 0), threading.Event()
         while not suits(answer := ask()) and time.monotonic() < end:
-            time.sleep(2)
+            never.wait(2)
         return answer
 
     def plain(self, verb: str, path: str, body: bytes = b"", **headers: str) -> tuple[Any, bytes]:
