@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from syft_flwr.addresses import fold_address, same_address
 from syft_flwr.errors import InvalidNameError
 from syft_flwr.wire import (
     Inbox,
-    fold_address,
     inbox_path,
     inbox_root_name,
     is_future_id,
@@ -18,7 +18,6 @@ from syft_flwr.wire import (
     new_future_id,
     parse_inbox_root,
     parse_message_name,
-    same_address,
     validate_address,
     validate_app,
     validate_endpoint,

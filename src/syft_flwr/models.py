@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Literal, TypeVar
 
-from syft_flwr.errors import UnansweredError
+from syft_flwr.addresses import fold_address
 from syft_flwr.printable import printable
 
 T = TypeVar("T")
@@ -20,12 +20,6 @@ MessageKind = Literal["request", "response"]
 
 _LONGEST_SHOWN = 400
 """Characters of a text in a rejection; an address may have 320."""
-
-
-@lru_cache(1_000)
-def fold_address(address: str) -> str:
-    """Return an e-mail address without regard to case, for comparisons; only ASCII letters have one here."""
-    return address.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +229,8 @@ class Message:
     """A request or response addressed to this account, its sender attested by Drive; the body is not loaded.
 
     ``sender`` and ``recipient`` are spelled as in the folder's name; compare them with
-    :func:`syft_flwr.wire.same_address`. ``size`` is in bytes. ``inlined`` are those of the file's properties that hold
-    the body, if any do (:mod:`syft_flwr.inline`).
+    :func:`syft_flwr.addresses.same_address`. ``size`` is in bytes. ``inlined`` are those of the file's properties that
+    hold the body, if any do (:mod:`syft_flwr.inline`).
     """
 
     kind: MessageKind
@@ -268,18 +262,6 @@ class Message:
 @lru_cache(1_000)
 def _quoted_queue(kind: str, sender: str, app: str, endpoint: str) -> str:
     return ", ".join(map(_quoted, (kind, fold_address(sender), app, endpoint)))
-
-
-class Replies(dict[str, bytes]):
-    """Future ID to body of the replies that have come; those that are missing raise ``UnansweredError``."""
-
-    def __init__(self, wanted: Sequence[str]) -> None:
-        super().__init__()
-        self._wanted = wanted
-
-    def __missing__(self, future_id: str) -> bytes:
-        missing = [wanted for wanted in self._wanted if wanted not in self]
-        raise UnansweredError(missing if future_id in missing else [future_id])
 
 
 class RejectionReason(StrEnum):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 
+from syft_flwr.addresses import fold_address, same_address
 from syft_flwr.settings import ALLOWED_VARIABLE, load_allowed_senders
-from syft_flwr.wire import fold_address, same_address, validate_address
+from syft_flwr.wire import validate_address
 
 _log = logging.getLogger(__name__)
 

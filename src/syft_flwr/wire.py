@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+from syft_flwr.addresses import same_address
 from syft_flwr.errors import InvalidNameError
 from syft_flwr.models import MessageKind
-from syft_flwr.models import fold_address as fold_address  # noqa: PLC0414 - it is public here
 
 SYFTBOX_FOLDER = "SyftBox"
 INBOX_PREFIX = "syft_outbox_inbox_"
@@ -53,11 +53,6 @@ class Inbox:
 
     sender: str
     recipient: str
-
-
-def same_address(a: str, b: str) -> bool:
-    """Compare two e-mail addresses as Drive does, without regard to case."""
-    return fold_address(a) == fold_address(b)
 
 
 def validate_address(address: str) -> str:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from syft_flwr.addresses import same_address
 from syft_flwr.cli.account import gateway_of
 from syft_flwr.cli.findings import Examination, Finding, failed, ok, warning
 from syft_flwr.cli.output import advice_for_silence, duration
@@ -13,7 +14,6 @@ from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.drive.peers import find_peers
 from syft_flwr.errors import DriveUnavailableError
 from syft_flwr.models import DriveFile
-from syft_flwr.wire import same_address
 
 _LEAST_ROOM = 100 * 1024**2
 _CLOCK_ROUNDING = 3.0

@@ -64,11 +64,11 @@ def doctor(  # noqa: PLR0917 - typer passes options by name
 
 def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) -> None:
     with errors_end_the_command(), ExitStack() as stack:
+        from syft_flwr.addresses import same_address
         from syft_flwr.cli.account import account_of, connected
         from syft_flwr.cli.probe import COST, probe
         from syft_flwr.drive.habits import Habits
         from syft_flwr.errors import ConfigurationError
-        from syft_flwr.wire import same_address
 
         exams = [account_of(email), *([] if other is None else [account_of(other)])]
         gateways = []

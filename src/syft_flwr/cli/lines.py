@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from syft_flwr.wire import fold_address
+from syft_flwr.addresses import fold_address
 
 _GOES_ON = 600.0
 """Seconds within which the same failure at the same place is one that goes on."""

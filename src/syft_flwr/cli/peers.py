@@ -71,11 +71,12 @@ def add(  # noqa: PLR0917 - typer passes options by name
 ) -> None:
     """Make the inboxes with a peer, in both directions, and share them; those that are there stay."""
     with errors_end_the_command():
+        from syft_flwr.addresses import same_address
         from syft_flwr.cli.account import required_email
         from syft_flwr.errors import ConfigurationError
         from syft_flwr.runtime import DriveRuntime
         from syft_flwr.runtime.handle import engine_of
-        from syft_flwr.wire import inbox_path, same_address
+        from syft_flwr.wire import inbox_path
 
         me = required_email(email)
         if same_address(me, peer):
@@ -99,11 +100,11 @@ def remove(
 ) -> None:
     """Delete this account's inboxes with a peer, and what is in them; the peer's own stay with the peer."""
     with errors_end_the_command():
+        from syft_flwr.addresses import same_address
         from syft_flwr.cli.account import account_of, connected
         from syft_flwr.drive.peers import find_peers
         from syft_flwr.errors import ConfigurationError
         from syft_flwr.suggestions import near_match
-        from syft_flwr.wire import same_address
 
         with connected(account_of(email)) as gateway:
             known = find_peers(gateway, gateway.about().email)

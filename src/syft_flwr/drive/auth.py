@@ -22,10 +22,10 @@ import google.oauth2.credentials
 import google.oauth2.service_account
 from google.auth import environment_vars
 
+from syft_flwr.addresses import same_address
 from syft_flwr.drive.tokens import token_file
 from syft_flwr.errors import CredentialsError
 from syft_flwr.settings import EMULATOR_VARIABLE, TOKEN_VARIABLE, Endpoint, is_loopback
-from syft_flwr.wire import same_address
 
 _log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from syft_flwr import wire
+from syft_flwr.addresses import fold_address, same_address
 from syft_flwr.errors import NotFoundError, PermissionDeniedError
 from syft_flwr.models import Change, DriveFile
 from syft_flwr.ports import DriveGateway, StateStore, Transaction
@@ -101,7 +102,7 @@ class FolderIndex:
             location
             for location in located
             if isinstance(location, Location)
-            and wire.same_address(location.inbox.sender if outgoing else location.inbox.recipient, self._me)
+            and same_address(location.inbox.sender if outgoing else location.inbox.recipient, self._me)
         ]
 
     def childless(self, name: str) -> list[str]:
@@ -114,7 +115,7 @@ class FolderIndex:
         with self._lock:
             roots = [self._folders[folder_id] for ids in self._by_root_name.values() for folder_id in ids]
         parsed = [(root.id, wire.parse_inbox_root(root.name, self._me)) for root in roots]
-        return {root_id for root_id, inbox in parsed if inbox and wire.same_address(inbox.recipient, self._me)}
+        return {root_id for root_id, inbox in parsed if inbox and same_address(inbox.recipient, self._me)}
 
     def is_gone(self, folder_id: str) -> bool:
         """Tell whether a folder that was known is not any more."""
@@ -124,7 +125,7 @@ class FolderIndex:
     def roots_named(self, name: str) -> list[DriveFile]:
         """Return the known inbox roots (and SyftBox folders) of this name, without regard to case."""
         with self._lock:
-            return [self._folders[folder_id] for folder_id in self._by_root_name.get(wire.fold_address(name), ())]
+            return [self._folders[folder_id] for folder_id in self._by_root_name.get(fold_address(name), ())]
 
     def children_named(self, parent: str, name: str) -> list[DriveFile]:
         """Return the known folders of this name in a folder."""
@@ -280,7 +281,7 @@ class FolderIndex:
         for parent in folder.parents:
             self._children[parent].add(folder.id)
         if folder.name == wire.SYFTBOX_FOLDER or folder.name.startswith(wire.INBOX_PREFIX):
-            self._by_root_name[wire.fold_address(folder.name)].add(folder.id)
+            self._by_root_name[fold_address(folder.name)].add(folder.id)
 
     def _remove(self, folder_id: str) -> None:
         folder = self._folders.pop(folder_id, None)
@@ -288,4 +289,4 @@ class FolderIndex:
             return
         for parent in folder.parents:
             self._children[parent].discard(folder_id)
-        self._by_root_name[wire.fold_address(folder.name)].discard(folder_id)
+        self._by_root_name[fold_address(folder.name)].discard(folder_id)

@@ -6,10 +6,10 @@ import logging
 import threading
 from collections.abc import Iterable
 
+from syft_flwr.addresses import fold_address
 from syft_flwr.models import Account, DriveFile
 from syft_flwr.ports import StateStore, Transaction
 from syft_flwr.printable import printable
-from syft_flwr.wire import fold_address
 
 _KEPT_VERDICTS = 10_000
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from syft_flwr import wire
+from syft_flwr.addresses import fold_address, same_address
 from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.identities import Identities
@@ -16,7 +17,7 @@ from syft_flwr.errors import ConflictError, NotFoundError, PermissionDeniedError
 from syft_flwr.models import DriveFile
 from syft_flwr.ports import Clock, DriveGateway, StateStore, Transaction
 from syft_flwr.printable import printable
-from syft_flwr.wire import InboxPath, fold_address, parse_inbox_root, same_address
+from syft_flwr.wire import InboxPath, parse_inbox_root
 
 _log = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from urllib.parse import urlencode, urljoin
 import google.auth.exceptions
 import google.auth.transport.requests
 
+from syft_flwr.addresses import same_address
 from syft_flwr.drive.auth import DRIVE_SCOPE, check_addresses, credentials_of, load_credentials, read_credentials
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.drive.mapping import login_advice, oauth_code
 from syft_flwr.drive.tokens import save_token, token_file
 from syft_flwr.errors import CredentialsError
 from syft_flwr.settings import Endpoint
-from syft_flwr.wire import same_address
 
 _INSECURE = "OAUTHLIB_INSECURE_TRANSPORT"
 _NOWHERE = "http://localhost:1/"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from syft_flwr.addresses import fold_address
 from syft_flwr.errors import CredentialsError, StateError
 from syft_flwr.private import make_private_directory, write_private
 from syft_flwr.settings import Endpoint, login_root
-from syft_flwr.wire import fold_address
 
 _SUFFIX = ".json"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from syft_flwr import wire
+from syft_flwr.addresses import same_address
 from syft_flwr.drive.folders import Location
 from syft_flwr.drive.identities import Identities
 from syft_flwr.errors import InvalidNameError
@@ -32,7 +33,7 @@ def admit(
         The message, why it is none, or ``None`` for a file in an inbox that is not addressed to ``me``.
     """
     sender, recipient = location.inbox.sender, location.inbox.recipient
-    if not wire.same_address(recipient, me):
+    if not same_address(recipient, me):
         return None
 
     def reject(reason: RejectionReason, detail: str) -> Rejection:

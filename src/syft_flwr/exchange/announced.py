@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from syft_flwr import wire
+from syft_flwr.addresses import fold_address
 from syft_flwr.errors import DriveError
 from syft_flwr.models import DriveFile, Message
 from syft_flwr.ports import DriveGateway
@@ -54,7 +55,7 @@ class Announced:
         """
         if not disposable:
             return self._reserve(), {}
-        key = (kind, wire.fold_address(peer), disposable)
+        key = (kind, fold_address(peer), disposable)
         following = self._reserve()
         with self._lock:
             own = self._own.pop(key, None)
@@ -72,7 +73,7 @@ class Announced:
         """Take note of what an admitted message announces."""
         following = message.properties.get(wire.ANNOUNCEMENT, "")
         if _ID.fullmatch(following):
-            key = (message.kind, wire.fold_address(message.sender), message.app, message.endpoint)
+            key = (message.kind, fold_address(message.sender), message.app, message.endpoint)
             with self._lock:
                 self._expected[key] = _Expected(following)
 

@@ -10,9 +10,9 @@ from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Protocol
 
+from syft_flwr.addresses import fold_address
 from syft_flwr.exchange.handler_threads import HandlerThreads
 from syft_flwr.exchange.work import Step, Work
-from syft_flwr.wire import fold_address
 
 _log = logging.getLogger(__name__)
 

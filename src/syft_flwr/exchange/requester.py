@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import NamedTuple, TypeVar
 
 from syft_flwr import wire
+from syft_flwr.addresses import same_address
 from syft_flwr.drive.budget import WINDOW
 from syft_flwr.drive.pacing import deadline
 from syft_flwr.errors import DriveError, DriveUnavailableError, InvalidNameError, PartlySentError, RateLimitedError
@@ -150,7 +151,7 @@ class Requester:
 
     def _check(self, request: Request) -> Request:
         recipient = wire.validate_address(request.recipient)
-        if wire.same_address(recipient, self._parts.me):
+        if same_address(recipient, self._parts.me):
             raise InvalidNameError(f"{recipient} can't send a request to itself")
         app, endpoint = wire.validate_app(request.app), wire.validate_endpoint(request.endpoint)
         disposable = request.disposable and check_name(request.disposable)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from syft_flwr import wire
@@ -13,10 +13,23 @@ from syft_flwr.errors import (
     DriveUnavailableError,
     NotFoundError,
     RateLimitedError,
+    UnansweredError,
 )
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.printable import printable_error
 from syft_flwr.state.futures import Response
+
+
+class Replies(dict[str, bytes]):
+    """Future ID to body of the replies that have come; those that are missing raise ``UnansweredError``."""
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        super().__init__()
+        self._wanted = wanted
+
+    def __missing__(self, future_id: str) -> bytes:
+        missing = [wanted for wanted in self._wanted if wanted not in self]
+        raise UnansweredError(missing if future_id in missing else [future_id])
 
 
 class ResponseBodies:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Container
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from syft_flwr.addresses import fold_address
 from syft_flwr.exchange.work import Work
-from syft_flwr.models import Message, fold_address
+from syft_flwr.models import Message
 
 Handler = Callable[[bytes, Message], bytes | str | None]
 

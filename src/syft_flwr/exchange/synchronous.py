@@ -8,9 +8,9 @@ from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from syft_flwr.addresses import fold_address
 from syft_flwr.exchange.lane import Steps
 from syft_flwr.exchange.work import Step, Work
-from syft_flwr.wire import fold_address
 
 P = ParamSpec("P")
 T = TypeVar("T")

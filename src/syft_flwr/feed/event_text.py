@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
 from syft_flwr.printable import printable, printable_data, printable_error
+from syft_flwr.state.events import of_message
 
 Event: TypeAlias = Change | Message | Rejection | FeedError | Replied
 
@@ -88,13 +89,6 @@ def _route(message: Message) -> tuple[str, ...]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    return {
-        "sender": message.sender,
-        "recipient": message.recipient,
-        "app": message.app,
-        "endpoint": message.endpoint,
-        "future_id": message.future_id,
-        "file_id": message.file_id,
-        "size": message.size,
-        "created_time": message.created_time,
-    }
+    told = of_message(message)
+    del told["kind"]
+    return {**told, "created_time": message.created_time}

@@ -11,7 +11,8 @@ from reactivex import Observable, abc, operators
 from reactivex.disposable import CompositeDisposable, SerialDisposable
 from reactivex.scheduler import TimeoutScheduler
 
-from syft_flwr.models import Message, Received, fold_address
+from syft_flwr.addresses import fold_address
+from syft_flwr.models import Message, Received
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)

@@ -20,6 +20,7 @@ from reactivex import Observable, abc, operators
 from reactivex.disposable import Disposable, SerialDisposable
 
 from syft_flwr import wire
+from syft_flwr.addresses import same_address
 from syft_flwr.feed.router import MessageRouter
 from syft_flwr.models import FeedError, Message, Received
 
@@ -39,8 +40,8 @@ def in_inbox(me: str, sender: str | None = None) -> MessageOperator:
     author = None if sender is None else wire.validate_address(sender)
 
     def is_there(message: Message) -> bool:
-        to_me = wire.same_address(message.recipient, recipient)
-        return to_me and (author is None or wire.same_address(message.sender, author))
+        to_me = same_address(message.recipient, recipient)
+        return to_me and (author is None or same_address(message.sender, author))
 
     return _keep(is_there)
 
@@ -72,7 +73,7 @@ def from_sender(sender: str) -> MessageOperator:
         InvalidNameError: It is no e-mail address.
     """
     author = wire.validate_address(sender)
-    return _keep(lambda message: wire.same_address(message.sender, author))
+    return _keep(lambda message: same_address(message.sender, author))
 
 
 def requests(source: Observable[Message]) -> Observable[Message]:

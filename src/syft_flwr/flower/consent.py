@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from syft_flwr.addresses import fold_address
 from syft_flwr.errors import ConfigurationError, StateError
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.printable import printable
 from syft_flwr.private import make_private_directory, open_private, write_private
-from syft_flwr.wire import fold_address
 
 Config = Mapping[str, bool | float | int | str]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
+from syft_flwr.addresses import fold_address
 from syft_flwr.errors import ConfigurationError
-from syft_flwr.wire import fold_address
 
 _MASK = 2**63 - 1
 _RESERVED = (0, 1)  # "unset" and the SuperLink

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from syft_flwr.addresses import fold_address, same_address
 from syft_flwr.errors import ConfigurationError
-from syft_flwr.wire import fold_address, same_address, validate_address
+from syft_flwr.wire import validate_address
 
 if TYPE_CHECKING:  # importing it imports Flower
     from syft_flwr.flower.project import FlowerProject

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from syft_flwr import wire
+from syft_flwr.addresses import same_address
 from syft_flwr.models import FOLDER_MIME_TYPE, MessageKind
 from syft_flwr.recording.entries import Header, parse_entry
 from syft_flwr.recording.raw import write_whole
@@ -188,7 +189,7 @@ class RecordingBuilder:
 
     def _show(self, file_id: str, name: str, owner: str, parent: str | None, **more: Any) -> None:
         user = {"emailAddress": owner}
-        is_mine = wire.same_address(owner, self._account)
+        is_mine = same_address(owner, self._account)
         file = {"id": file_id, "name": name, "trashed": False, "createdTime": self._time(self._at)}
         file |= {"ownedByMe": is_mine, "owners": [user], "lastModifyingUser": user} | more
         self._change({"fileId": file_id, "file": file | ({} if parent is None else {"parents": [parent]})})

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from syft_flwr import wire
+from syft_flwr.addresses import fold_address
 from syft_flwr.errors import RecordingError
 from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.recording.entries import Header
@@ -52,7 +53,7 @@ class Redactor:
 
     def address(self, address: str) -> str:
         """Replace an e-mail address, however its letters are cased."""
-        return f"user-{self._digest(wire.fold_address(address))}@redacted.example"
+        return f"user-{self._digest(fold_address(address))}@redacted.example"
 
     def name(self, name: str) -> str:
         """Replace a file's, folder's, app's or endpoint's name; an inbox stays one, and so does a message."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from syft_flwr import wire
+from syft_flwr.addresses import same_address
 from syft_flwr.drive.paging import Paging
 from syft_flwr.drive.quota import METHOD_UNITS
 from syft_flwr.errors import ConfigurationError, DriveError, PageTokenRejectedError, RateLimitedError
@@ -107,7 +108,7 @@ class Follower:
             if self._identified:
                 return
             account = self._parts.gateway.about()
-            if not wire.same_address(account.email, self._parts.me):
+            if not same_address(account.email, self._parts.me):
                 raise ConfigurationError(
                     f"the credentials are for {account.email}, not for {self._parts.me}: use that account's token, or "
                     f"set SYFTBOX_EMAIL to {account.email}"

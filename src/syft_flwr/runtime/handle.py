@@ -15,11 +15,12 @@ from syft_flwr.errors import DriveError, RemoteHandlerError, RuntimeClosedError
 from syft_flwr.exchange.deferred import WhenLate
 from syft_flwr.exchange.objects import Disposable
 from syft_flwr.exchange.requester import Request
+from syft_flwr.exchange.response_bodies import Replies
 from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.waiting import Waiting
 from syft_flwr.feed.router import from_start
 from syft_flwr.feed.shared_bodies import SharedBodies
-from syft_flwr.models import Change, FeedError, Message, Rejection, RejectionReason, Replied, Replies
+from syft_flwr.models import Change, FeedError, Message, Rejection, RejectionReason, Replied
 from syft_flwr.recording import Recorder
 from syft_flwr.runtime.engine import Engine
 from syft_flwr.runtime.loop import nothing

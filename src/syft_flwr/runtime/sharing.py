@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from syft_flwr.addresses import fold_address
 from syft_flwr.clock import SystemClock
 from syft_flwr.drive.habits import Habits
 from syft_flwr.errors import ConfigurationError, RecordingError, StateError, SyftFlwrError
@@ -41,7 +42,6 @@ from syft_flwr.state.holders import Holder, is_alive
 from syft_flwr.state.ledger import Ledger
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.state.store import DiskStore
-from syft_flwr.wire import fold_address
 
 if TYPE_CHECKING:  # what only live engines need
     from syft_flwr.drive.budget import AccountBudget

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from syft_flwr import wire
+from syft_flwr.addresses import same_address
 from syft_flwr.errors import DriveError
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.feed.schedule import pause_after
@@ -30,7 +31,7 @@ class WantedInboxes:
         me = self._parts.me
         with self._lock:
             for sender, app, endpoint in inboxes:
-                if not wire.same_address(sender, me):
+                if not same_address(sender, me):
                     self._wanted[sender].add(wire.inbox_path(sender, me, app, endpoint))
 
     def make(self) -> None:

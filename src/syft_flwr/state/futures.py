@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 
-from syft_flwr import wire
+from syft_flwr.addresses import fold_address
 from syft_flwr.models import Message
 from syft_flwr.ports import JSON, Transaction
 from syft_flwr.state.events import EventLog
@@ -119,8 +119,8 @@ class FutureTable:
         row = tx.get(key)
         if row is None:
             return Answer.UNKNOWN_FUTURE
-        expected = (wire.fold_address(row["recipient"]), row["app"], row["endpoint"])
-        if (wire.fold_address(message.sender), message.app, message.endpoint) != expected:
+        expected = (fold_address(row["recipient"]), row["app"], row["endpoint"])
+        if (fold_address(message.sender), message.app, message.endpoint) != expected:
             return Answer.WRONG_RESPONDER
         if row["response"] is not None:
             return Answer.DUPLICATE

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from syft_flwr import wire
+from syft_flwr.addresses import fold_address
 from syft_flwr.errors import RecordingError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.models import DriveFile, Message, Rejection
@@ -224,7 +225,7 @@ def _answers(name: str) -> str:
 
 def _queue(message: Message) -> tuple[str, str, str]:
     """Return what keeps an order: a sender's messages to an endpoint."""
-    return (wire.fold_address(message.sender), message.app, message.endpoint)
+    return (fold_address(message.sender), message.app, message.endpoint)
 
 
 def _described(message: Message) -> str:
