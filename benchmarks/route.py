@@ -30,7 +30,8 @@ from syft_flwr.runtime.handle import engine_of
 from syft_flwr.settings import Settings
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.state.store import DiskStore
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 from syft_flwr.testing.runtimes import MemoryState, runtime_on
 
 ME, APP = "owner@example.com", "flwr/benchmark"

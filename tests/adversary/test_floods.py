@@ -19,7 +19,8 @@ from syft_flwr.models import Message, Rejection, RejectionReason
 from syft_flwr.settings import Settings
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME, MALLORY, DS = "do@example.com", "mallory@example.net", "ds@example.com"
 FLOOD = 500

@@ -16,7 +16,8 @@ from syft_flwr.feed.schedule import SweepKind, SweepSchedule
 from syft_flwr.models import DriveFile, Rejection
 from syft_flwr.runtime.handle import engine_of
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME, MALLORY, DS = "do@example.com", "mallory@example.net", "ds@example.com"
 FAR = datetime(2099, 1, 1, tzinfo=UTC)

@@ -9,7 +9,8 @@ from syft_flwr.drive.folders import FolderIndex, Location, Unresolved
 from syft_flwr.models import DriveFile
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME, DS = "do@example.com", "ds@example.com"
 

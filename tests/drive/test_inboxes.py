@@ -20,7 +20,8 @@ from syft_flwr.settings import EMULATOR_VARIABLE, STATE_VARIABLE
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME, DS, STRANGER = "do@example.com", "ds@example.com", "x@example.com"
 INBOX = wire.inbox_path(DS, ME, "flwr/app", "messages")

@@ -34,7 +34,8 @@ from syft_flwr.runtime.loop import PollLoop
 from syft_flwr.state.journal import Journal
 from syft_flwr.state.ledger import Ledger
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME, DS, OTHER = "do@example.com", "ds@example.com", "other@example.com"
 

@@ -20,7 +20,8 @@ from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.loop import PollLoop
 from syft_flwr.state.journal import Journal
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME, DS = "do@example.com", "ds@example.com"
 DAY = 86_400.0

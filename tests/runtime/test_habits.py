@@ -19,7 +19,8 @@ from syft_flwr.feed.peek import Peek
 from syft_flwr.models import DriveFile
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.handle import engine_of
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME, SENDERS = "do@example.com", [f"ds{number}@example.org" for number in range(4)]
 

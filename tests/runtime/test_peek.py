@@ -15,7 +15,8 @@ from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.peek import LIST_EVERY, Peek
 from syft_flwr.models import Message
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME, DS = "do@example.com", "ds@example.com"
 

@@ -21,7 +21,8 @@ from syft_flwr.exchange.routes import Route
 from syft_flwr.feed.schedule import SweepKind
 from syft_flwr.models import Message
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME = "do@example.com"
 SENDERS = ("ds@example.com", "a_to_b@example.org")

@@ -14,7 +14,8 @@ from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.models import ChangePage
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME, DS = "do@example.com", "ds@example.com"
 HOUR = 3_600.0

@@ -21,7 +21,8 @@ from syft_flwr.settings import STATE_VARIABLE, TOKEN_VARIABLE
 from syft_flwr.state.bodies import BodyFiles
 from syft_flwr.state.journal_rows import Spooled
 from syft_flwr.testing.clock import ManualClock
-from syft_flwr.testing.memory_drive import MemoryDrive, MemoryGateway
+from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME = "do@example.com"
 

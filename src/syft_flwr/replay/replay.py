@@ -7,10 +7,8 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -21,9 +19,9 @@ from reactivex.scheduler import VirtualTimeScheduler
 
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import RecordingError
-from syft_flwr.feed.event_text import Event
-from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
+from syft_flwr.models import Change, FeedError, Message, Rejection
 from syft_flwr.recording.reader import Recording, read_recording
+from syft_flwr.replay.happenings import Happenings, ReplayEvent
 from syft_flwr.replay.player import RecordingPlayer
 from syft_flwr.replay.recorded_drive import Upload, recorded_uploads
 from syft_flwr.replay.timeline import Place, Timeline
@@ -32,8 +30,6 @@ from syft_flwr.settings import load_settings
 
 if TYPE_CHECKING:
     from syft_flwr.flower.replaying import ServedProject
-
-_KEPT_EVENTS = 1_000
 
 
 @contextmanager
@@ -53,21 +49,6 @@ class Handlers(Protocol):
     """What can be served by a replay: :class:`~syft_flwr.events.P2PFileEvents`."""
 
     def attach(self, runtime: DriveRuntime) -> Callable[[], None]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayEvent:
-    """Something that a replay brought.
-
-    Attributes:
-        line: Line of the recording.
-        at: Seconds since its beginning.
-        event: A message, rejection, contained error or reply.
-    """
-
-    line: int
-    at: float
-    event: Event
 
 
 def replay(
@@ -124,15 +105,11 @@ class Replay:
     ) -> None:
         """Put the parts together; :func:`replay` reads the recording for you."""
         self.recording = recording
-        self.replies: list[Replied] = []
-        self._events: deque[tuple[int, float, Event]] = deque(maxlen=_KEPT_EVENTS)
         self._speed = speed
         self._scheduler = scheduler or VirtualTimeScheduler()
         self._began = self._scheduler.now
         self._place = Place(recording.header.time, self._begin)
         self._failure: RecordingError | None = None
-        self._first_error: BaseException | None = None
-        self._first_assertion: AssertionError | None = None
         self._project: ServedProject | None = None
         self._started = False
         self._stopping = threading.Event()
@@ -149,7 +126,8 @@ class Replay:
             self._remove_directory()
             raise
         self.runtime = self._player.runtime
-        self._listen()
+        self._happened = Happenings(self.runtime, where=lambda: (self._line, self._at))
+        self.replies = self._happened.replies
         if isinstance(self._scheduler, VirtualTimeScheduler):
             self.start()
 
@@ -275,10 +253,10 @@ class Replay:
         Args:
             strict: Whether errors other than assertions count.
         """
-        if self._first_assertion is not None:
-            raise self._first_assertion
-        if strict and self._first_error is not None:
-            raise self._first_error
+        if self._happened.first_assertion is not None:
+            raise self._happened.first_assertion
+        if strict and self._happened.first_error is not None:
+            raise self._happened.first_error
         if self._project is not None and self._project.differences:
             raise AssertionError("\n".join(self._project.differences))
 
@@ -355,23 +333,7 @@ class Replay:
     @property
     def events(self) -> list[ReplayEvent]:
         """The newest thousand messages, rejections, contained errors and replies, oldest first."""
-        return [ReplayEvent(*event) for event in self._events]
-
-    def _listen(self) -> None:
-        for stream in (self.messages, self.rejected, self.errors):
-            stream.subscribe(self._note)
-        self.runtime.replied.subscribe(self._note_reply)
-
-    def _note(self, event: Event) -> None:
-        self._events.append((self._line, self._at, event))
-        if isinstance(event, FeedError):
-            self._first_error = self._first_error or event.error
-            if isinstance(event.error, AssertionError):
-                self._first_assertion = self._first_assertion or event.error
-
-    def _note_reply(self, reply: Replied) -> None:
-        self.replies.append(reply)
-        self._note(reply)
+        return self._happened.events()
 
     def time(self) -> float:
         """Return the Unix time at which the feed was recorded, moved on by the scheduler."""

@@ -1,0 +1,67 @@
+"""What a replay brings: its newest events, all replies, and the first errors."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from syft_flwr.feed.event_text import Event
+from syft_flwr.models import FeedError, Replied
+from syft_flwr.runtime.handle import DriveRuntime
+
+_KEPT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayEvent:
+    """Something that a replay brought.
+
+    Attributes:
+        line: Line of the recording.
+        at: Seconds since its beginning.
+        event: A message, rejection, contained error or reply.
+    """
+
+    line: int
+    at: float
+    event: Event
+
+
+class Happenings:
+    """Listens to a replay's runtime.
+
+    Args:
+        runtime: Whose streams.
+        where: Returns the line that is being played, and its seconds since the beginning.
+
+    Attributes:
+        replies: What handlers answered, in order.
+        first_error: The first error that was contained, however long ago.
+        first_assertion: The first of them that is an ``AssertionError``.
+    """
+
+    def __init__(self, runtime: DriveRuntime, *, where: Callable[[], tuple[int, float]]) -> None:
+        self.replies: list[Replied] = []
+        self.first_error: BaseException | None = None
+        self.first_assertion: AssertionError | None = None
+        self._where = where
+        self._newest: deque[tuple[int, float, Event]] = deque(maxlen=_KEPT)
+        for stream in (runtime.messages, runtime.rejected, runtime.errors):
+            stream.subscribe(self._note)
+        runtime.replied.subscribe(self._note_reply)
+
+    def events(self) -> list[ReplayEvent]:
+        """Return the newest thousand, oldest first."""
+        return [ReplayEvent(*event) for event in self._newest]
+
+    def _note(self, event: Event) -> None:
+        self._newest.append((*self._where(), event))
+        if isinstance(event, FeedError):
+            self.first_error = self.first_error or event.error
+            if isinstance(event.error, AssertionError):
+                self.first_assertion = self.first_assertion or event.error
+
+    def _note_reply(self, reply: Replied) -> None:
+        self.replies.append(reply)
+        self._note(reply)

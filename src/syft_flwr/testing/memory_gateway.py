@@ -1,0 +1,232 @@
+"""The Drive in memory as one account sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from drive_emulator.query import bind, parse_query
+from drive_emulator.query_ast import (
+    And,
+    BooleanCondition,
+    Expression,
+    Membership,
+    Not,
+    Or,
+    TextCondition,
+    TimeCondition,
+)
+from drive_emulator.words import contains_prefixes
+from syft_flwr import wire
+from syft_flwr.errors import (
+    ConflictError,
+    DamagedDownloadError,
+    PageTokenRejectedError,
+    RateLimitedError,
+    RuntimeClosedError,
+)
+from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, Change, ChangePage, DriveFile
+from syft_flwr.testing.memory_drive import MemoryDrive, MemoryFile
+
+_RELATIONS: Mapping[str, Callable[[datetime, datetime], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+class MemoryGateway:
+    """A :class:`~syft_flwr.ports.DriveGateway` on a :class:`MemoryDrive`."""
+
+    def __init__(self, drive: MemoryDrive, account: str) -> None:
+        self._drive = drive
+        self._account = account
+        self._closed = False
+
+    def about(self) -> Account:
+        self._call("about.get")
+        return Account(self._account, f"permission-{self._account}")
+
+    def get_start_page_token(self) -> str:
+        self._call("changes.getStartPageToken")
+        return self._drive._start_token(self._account)
+
+    def peek(self, *, polls: bool = True) -> str:
+        del polls
+        return self.get_start_page_token()
+
+    def list_changes(self, page_token: str) -> ChangePage:
+        self._call("changes.list")
+        drive = self._drive
+        with drive._lock:
+            position = int(page_token)
+            if position < drive._oldest_token.get(self._account, 0):
+                raise PageTokenRejectedError("the page token is too old", status=410)
+            entries = list(
+                itertools.takewhile(lambda entry: entry[1] >= position, reversed(drive._logs[self._account].items()))
+            )[::-1]
+            page = entries[: drive.page_size]
+            changes = tuple(self._change(file_id) for file_id, _ in page)
+            if len(entries) > len(page):
+                return ChangePage(changes, next_page_token=str(page[-1][1] + 1))
+            return ChangePage(changes, new_start_page_token=str(max(position, int(drive._start_token(self._account)))))
+
+    def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
+        self._call("files.list")
+        drive = self._drive
+        with drive._lock:
+            parsed = bind(parse_query(query), folders={"root": drive._roots[self._account]}, me=self._account)
+            for folder_id in query.split("'")[1::2]:
+                if folder_id.startswith("id0") and f"'{folder_id}' in parents" in query:
+                    drive._find(self._account, folder_id)
+            newest = drive._now().timestamp() - drive.lag
+            found = [
+                drive._show(file, self._account)
+                for file in drive._files.values()
+                if file.created_time.timestamp() <= newest
+                and _matches(parsed, file)
+                and self._account in drive._viewers(file)
+            ]
+        return iter(found) if oldest_first else reversed(found)
+
+    def get_file(self, file_id: str, *, patient: bool = True) -> DriveFile:  # noqa: ARG002 - nothing waits here
+        self._call("files.get")
+        with self._drive._lock:
+            return self._drive._show(self._drive._find(self._account, file_id), self._account)
+
+    def generate_ids(self, count: int) -> Sequence[str]:
+        self._call("files.generateIds")
+        return [self._drive._new_id() for _ in range(count)]
+
+    def create_folder(self, file_id: str, name: str, parent: str | None) -> DriveFile:
+        self._call("files.create")
+        drive = self._drive
+        try:
+            drive._create(
+                self._account, file_id, name, parent or drive._roots[self._account], mime_type=FOLDER_MIME_TYPE
+            )
+        except ConflictError:
+            self._check_made_before(file_id, name)
+        return self.get_file(file_id)
+
+    def access(self, file_id: str) -> Access:
+        self._call("files.get")
+        drive = self._drive
+        with drive._lock:
+            writers = drive._editors(drive._find(self._account, file_id))
+        return Access(self._account in writers, {f"permission-{writer}": writer for writer in writers})
+
+    def share(self, file_id: str, email: str, *, may_write: bool = True) -> Account:
+        self._call("permissions.create")
+        drive = self._drive
+        with drive._lock:
+            file = drive._find(self._account, file_id)
+            if may_write:
+                file.writers.add(email.lower())
+            else:
+                file.readers = (*file.readers, email.lower())
+            for each in drive._tree(file):
+                drive._log(each, {email.lower()})
+        return Account(email, f"permission-{email.lower()}")
+
+    def upload(
+        self,
+        file_id: str,
+        name: str,
+        parent: str,
+        body: bytes | Path,
+        *,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        self._call("files.create")
+        content = body if isinstance(body, bytes) else body.read_bytes()
+        try:
+            self._drive._create(self._account, file_id, name, parent, body=content, properties=properties)
+        except ConflictError:
+            self._check_made_before(file_id, name)
+
+    def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
+        self._call("files.get_media")
+        with self._drive._lock:
+            content = self._drive._find(self._account, file_id).content
+        if size not in (None, len(content)) or sha256 not in (None, hashlib.sha256(content).hexdigest()):
+            raise DamagedDownloadError(
+                f"{file_id} is not what its metadata said", sha256=hashlib.sha256(content).hexdigest()
+            )
+        target.write_bytes(content)
+
+    def delete(self, file_id: str) -> bool:
+        self._call("files.delete")
+        with self._drive._lock:
+            was_there = file_id in self._drive._files
+            if was_there:
+                self._drive.remove(file_id)
+            return was_there
+
+    def server_time(self) -> float:
+        return self._drive.clock.time()
+
+    def budget_delay(self, units: int) -> float:
+        del units
+        return 0.0
+
+    def tell_of_limits(self, tell: Callable[[RateLimitedError], None]) -> None:
+        """Do nothing: there are none."""
+
+    def note_saving(self, saving: str, *, units: int = 0, size: int = 0) -> None:
+        """Do nothing: there is no bill."""
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _check_made_before(self, file_id: str, name: str) -> None:
+        if self._drive._find(self._account, file_id).name != name:
+            raise ConflictError(f"the reserved ID {file_id} is that of another file")
+
+    def _call(self, method: str) -> None:
+        if self._closed:
+            raise RuntimeClosedError("the connection to Drive is closed")
+        self._drive.calls.append((self._account, method))
+
+    def _change(self, file_id: str) -> Change:
+        drive = self._drive
+        time = wire.timestamp(drive._times[self._account, drive._logs[self._account][file_id]])
+        file = drive._files.get(file_id)
+        if file is None or self._account not in drive._viewers(file):
+            return Change(file_id, removed=True, time=time)
+        return Change(file_id, time=time, file=drive._show(file, self._account))
+
+
+def _matches(expression: Expression, file: MemoryFile) -> bool:
+    """Ask of a file what this project's queries ask.
+
+    Raises:
+        NotImplementedError: It is another query.
+    """
+    match expression:
+        case And(operands):
+            return all(_matches(operand, file) for operand in operands)
+        case Or(operands):
+            return any(_matches(operand, file) for operand in operands)
+        case Not(operand):
+            return not _matches(operand, file)
+        case Membership("parents", folder):
+            return file.parent == folder
+        case Membership("owners", person):
+            return file.owner == person.lower()
+        case BooleanCondition("trashed", value):
+            return file.trashed == value
+        case TextCondition("name", "contains", value):
+            return contains_prefixes(file.name, value)
+        case TextCondition("name" | "mimeType" as term, relation, value) if relation != "contains":
+            held = file.name if term == "name" else file.mime_type
+            return (held.lower() == value.lower()) == (relation == "=")
+        case TimeCondition("createdTime", "<" | "<=" | ">" | ">=" as relation, moment):
+            return _RELATIONS[relation](file.created_time, moment)
+        case _:
+            raise NotImplementedError(f"the Drive in memory can't be asked for {expression}")
