@@ -292,6 +292,26 @@ def hostile_owner(drive: FakeDrive, make: Callable[[Message], RecordDict]) -> Ca
     return end
 
 
+def with_hostile_owner(
+    server: str, client: str, make: Callable[[Message], RecordDict], directory: Path
+) -> tuple[Aggregation, Events]:
+    """Run a round with two honest owners and one that answers what ``make`` returns."""
+    drive, events = FakeDrive(), Events()
+    project = FlowerProject.load(zoo_project(directory, server, client, rounds=1))
+    federation = Federation(drive, project, directory / "owners", 3)
+    for number in (1, 2):
+        federation.start_owner(number, federation.emails[number])
+    end = hostile_owner(drive, make)
+    try:
+        plan = RunPlan(tuple(federation.emails), {}, directory / "out", patience=30.0, farewell=5.0)
+        aggregation = Aggregation(project, plan, events)
+        aggregation.run(FakeRpc(drive, AGGREGATOR))
+    finally:
+        end()
+        federation.close()
+    return aggregation, events
+
+
 def content_of(asked: Message, arrays: dict[str, Any] | None = None, **metrics: Any) -> RecordDict:
     mean = ArrayRecord({"mean": Array(np.zeros(4))} if arrays is None else arrays)
     content = RecordDict({"metrics": MetricRecord({"num-examples": 20, "distance": 1.0, **metrics})})
@@ -323,19 +343,7 @@ def content_of(asked: Message, arrays: dict[str, Any] | None = None, **metrics: 
 def test_a_round_goes_on_without_the_owner_that_answers_rubbish(
     make: Callable[[Message], RecordDict], tmp_path: Path
 ) -> None:
-    drive, events = FakeDrive(), Events()
-    project = FlowerProject.load(zoo_project(tmp_path, "fedavg", "plain", rounds=1))
-    federation = Federation(drive, project, tmp_path / "owners", 3)
-    for number in (1, 2):
-        federation.start_owner(number, federation.emails[number])
-    end = hostile_owner(drive, make)
-    try:
-        plan = RunPlan(tuple(federation.emails), {}, tmp_path / "out", patience=30.0, farewell=5.0)
-        aggregation = Aggregation(project, plan, events)
-        aggregation.run(FakeRpc(drive, AGGREGATOR))
-    finally:
-        end()
-        federation.close()
+    aggregation, _ = with_hostile_owner("fedavg", "plain", make, tmp_path)
     assert set(aggregation.result()["rounds"][0]) >= {"round", "evaluate"}
     named = {row["owner"] for row in aggregation.result()["timeline"] if row["error"]}
     assert named == {OWNER}
@@ -381,19 +389,9 @@ def legacy_answer(asked: Message, *, metric: str) -> RecordDict:
 def test_a_round_of_the_legacy_api_goes_on_without_the_owner_whose_metrics_the_app_cannot_read(
     metric: str, refused: set[str], tmp_path: Path
 ) -> None:
-    drive, events = FakeDrive(), Events()
-    project = FlowerProject.load(zoo_project(tmp_path, "legacy", "legacy", rounds=1))
-    federation = Federation(drive, project, tmp_path / "owners", 3)
-    for number in (1, 2):
-        federation.start_owner(number, federation.emails[number])
-    end = hostile_owner(drive, lambda asked: legacy_answer(asked, metric=metric))
-    try:
-        plan = RunPlan(tuple(federation.emails), {}, tmp_path / "out", patience=30.0, farewell=5.0)
-        aggregation = Aggregation(project, plan, events)
-        aggregation.run(FakeRpc(drive, AGGREGATOR))
-    finally:
-        end()
-        federation.close()
+    aggregation, events = with_hostile_owner(
+        "legacy", "legacy", lambda asked: legacy_answer(asked, metric=metric), tmp_path
+    )
     assert set(aggregation.result()["rounds"][0]) >= {"round", "train", "evaluate"}
     assert {event["owner"] for event in events.named("refused")} == refused
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -218,13 +217,13 @@ class AccountRecording:
 def _gap_before(out: Path, directory: Path) -> list[str]:
     """Return what passed between the end of a recording that goes on and now, in words."""
     from syft_flwr.recording.reader import read_recording
-    from syft_flwr.runtime.log_recorder import passed_between
+    from syft_flwr.runtime.log_recorder import messages_in_log
 
     if not out.is_file() or not out.stat().st_size:
         return []
     before = read_recording(out, allow_cut_off=True)
     ended = before.header.time + before.duration
-    passed = passed_between(directory, ended, time.time())
+    passed = len(messages_in_log(directory, ended))
     return [f"{passed} messages of the time when nothing recorded"] if passed else []
 
 

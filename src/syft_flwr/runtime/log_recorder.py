@@ -170,16 +170,11 @@ def known_here(directory: Path) -> dict[str, Any]:
     return start
 
 
-def passed_between(directory: Path, begin: float, end: float) -> int:
-    """Return how many messages the log has of a time (Unix seconds), as far as it reaches."""
-    return len(messages_in_log(directory, begin, end))
-
-
-def messages_in_log(directory: Path, begin: float = 0.0, end: float = float("inf")) -> set[str]:
-    """Return the future IDs of the messages that the log has of a time (Unix seconds), as far as it reaches."""
+def messages_in_log(directory: Path, since: float = 0.0) -> set[str]:
+    """Return the future IDs of the messages that the log has since a Unix time, as far as it reaches."""
     if not (directory / "ledger").is_dir():
         return set()
     with closing(DiskStore(directory / "ledger")) as store:
         events = store.transact(lambda tx: list(read_after(tx, 0, limit=KEPT)))
-    told = [event for event in events if begin < event.at <= end and event.what in {"waiting", "admitted", "answered"}]
+    told = [event for event in events if event.at > since and event.what in {"waiting", "admitted", "answered"}]
     return {event.fields["future_id"] for event in told}
