@@ -117,19 +117,26 @@ def test_a_run_config_of_anything_but_plain_values_is_no_message(value: Any, own
 @pytest.mark.parametrize(
     "objects",
     [
-        [ObjectReference(0, "ab" * 32, 2**40, "f" * 33)],
-        [ObjectReference(place, "ab" * 32, 2**30, "f" * 33) for place in range(3)],
+        [ObjectReference(0, "ab" * 32, 2**40 + 1, "f" * 33)],
         [ObjectReference(0, "ab" * 32, 9, "f" * 33)] * 2,
         [ObjectReference(10**9, "ab" * 32, 9, "f" * 33)],
         [ObjectReference(0, "../../../x", 9, "f" * 33)],
         [ObjectReference(0, "ab" * 32, -9, "f" * 33)],
         [ObjectReference(0, "ab" * 32, 9, "../../about?x=")],
     ],
-    ids=["a terabyte", "three gigabytes", "one place", "far away", "a path", "less than nothing", "another request"],
+    ids=["beyond reason", "one place", "far away", "a path", "less than nothing", "another request"],
 )
 def test_references_to_arrays_that_make_no_sense_are_no_message(objects: list[ObjectReference], owner: Owner) -> None:
     with pytest.raises(FlowerError):
         owner.send(claiming(created_at=NOW), Stamp(run_started=NOW, objects=objects))
+    assert next_run_works(owner)
+
+
+def test_arrays_that_the_disk_has_no_room_for_are_not_fetched(owner: Owner) -> None:
+    objects = [ObjectReference(place, f"{place:064x}", 2**40, "f" * 33) for place in range(8)]
+    reply = owner.send(claiming(created_at=NOW), Stamp(run_started=NOW, objects=objects))
+    assert reply is not None
+    assert "they take 8,796,093,022,208 bytes, and" in reply.error.reason
     assert next_run_works(owner)
 
 

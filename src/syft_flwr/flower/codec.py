@@ -38,7 +38,7 @@ _CONTENT_FIELD = 2  # of Message
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _MOST_RECORDS = 10_000
-_LARGEST_OBJECT = 2**31  # bytes, of all of a message's together: what one protobuf can hold
+_LARGEST_OBJECT = 2**40  # bytes
 _LATEST = 1e11  # Unix seconds: some thousand years hence
 _LARGEST = 1.7e308
 _LONGEST_VALUE = 10_000  # characters of a text in the run config
@@ -231,8 +231,6 @@ def _decode_stamp(proto: Any) -> Stamp:
     stamp = Stamp(**{name: _checked(name, value, _KINDS[name]) for name, value in known.items()})
     if len({reference.index for reference in stamp.objects}) != len(stamp.objects):
         raise FlowerError("the message's stamp has two objects in one place")
-    if sum(reference.size for reference in stamp.objects) > _LARGEST_OBJECT:
-        raise FlowerError("the message's objects are larger than a message can be")
     return stamp
 
 

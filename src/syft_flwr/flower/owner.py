@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from syft_flwr.errors import SyftFlwrError
+from syft_flwr.errors import FlowerError, SyftFlwrError
 from syft_flwr.flower._compat import (
     FLWR_VERSION,
     Context,
@@ -183,6 +184,9 @@ class DataOwner:
         """Return the files of objects by their places; those of the message before are there already."""
         objects = self._store.objects(run_id)
         paths = {reference.index: objects / reference.sha256 for reference in references}
+        missing = sum(each.size for each in references if not paths[each.index].exists())
+        if missing > (free := shutil.disk_usage(objects).free):
+            raise FlowerError(f"they take {missing:,} bytes, and {free:,} are free on the disk of {objects}")
         for reference in references:
             path = paths[reference.index]
             if _is_intact(path, reference):
