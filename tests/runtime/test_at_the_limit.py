@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,26 @@ def test_a_drain_returns_in_time_when_the_budget_is_spent(open_here, clock, limi
     began = clock.monotonic()
     assert not owner.drain(1.0)
     assert clock.monotonic() - began <= 1.0 + 1e-6
+
+
+@pytest.mark.parametrize("per_minute", [400, 1_000])
+def test_a_new_account_begins_at_a_small_budget_however_many_lists_that_takes(open_here, clock, per_minute) -> None:
+    senders = [open_here(email=f"lab{number}@example.com") for number in range(4)]
+    for sender in senders:
+        sender.send([Request(PEER, "app", "messages", sender_name(sender))])
+    owner = open_here(per_minute, email=PEER)
+    handled: list[bytes] = []
+    serve(owner, Route("app", "messages", lambda body, _: handled.append(body) or body))
+    step(owner, clock, 900.0, until=lambda: len(handled) == len(senders))
+    assert sorted(handled) == sorted(map(sender_name, senders))
+
+
+def sender_name(runtime: DriveRuntime) -> bytes:
+    return engine_of(runtime).parts.me.encode()
+
+
+def test_a_wait_returns_in_time_while_another_thread_s_poll_goes_on(open_here, clock) -> None:
+    runtime = open_here(poll_interval=0.2)
+    (future,) = runtime.send([HELLO])
+    with engine_of(runtime).follower.held(), ThreadPoolExecutor(1) as waiter:
+        assert not waiter.submit(runtime.wait, [future], timeout=0.5).result(30.0)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from syft_flwr.drive.budget import GOOGLE_PER_MINUTE, AccountBudget, Wait
-from syft_flwr.drive.pacing import WritePacer, deadline, next_delay, should_retry
+from syft_flwr.drive.pacing import WritePacer, deadline, longest_turn, next_delay, should_retry
 from syft_flwr.drive.quota import QuotaMeter, units_of
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Sink
@@ -141,7 +141,7 @@ class CallGovernor:
                 self._meter.book(method, retried=True)
 
     def _wait_for_budget(self, method: str) -> None:
-        """Book a call; a wait that is longer than the patience is the caller's to keep.
+        """Book a call; a wait that is longer than the patience, and no turn's, is the caller's to keep.
 
         Raises:
             RateLimitedError: The budget has no room; ``retry_after`` tells for how long.
@@ -166,7 +166,7 @@ class CallGovernor:
                 self._tell_of_limit(_BUDGET, wait.seconds, self._words(wait), error)
             self._meter.book_wait(wait.seconds, wait.reason)
             waited += wait.seconds
-            if waited > self._patience or self._clock.monotonic() + wait.seconds > deadline():
+            if waited > max(self._patience, longest_turn()) or self._clock.monotonic() + wait.seconds > deadline():
                 raise error
             self._pause(wait.seconds)
 

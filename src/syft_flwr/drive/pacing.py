@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
 
 from syft_flwr.drive.mapping import TIMED_OUT
 from syft_flwr.errors import DamagedDownloadError, DriveError, DriveUnavailableError, ListingError, RateLimitedError
@@ -19,6 +20,8 @@ from syft_flwr.ports import Clock
 MAX_ATTEMPTS = 8
 MAX_DELAY = 64.0
 LONGEST_RETRY_AFTER = 120.0
+LONGEST_TURN = 61.0
+"""Seconds after which a minute's units have all come back."""
 
 _HUNG_ATTEMPTS = 2
 """Attempts at a call that hangs until its time-out."""
@@ -26,7 +29,15 @@ _RATE_LIMIT_BASE = 1.0
 _UNAVAILABLE_BASE = 0.25
 
 
+class Lockable(Protocol):
+    """A lock of the standard library's, of either kind."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+    def release(self) -> None: ...
+
+
 _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
+_turn: ContextVar[float] = ContextVar("turn", default=0.0)
 
 
 def deadline() -> float:
@@ -49,6 +60,41 @@ def at_once() -> Iterator[None]:
     """Let calls within the block fail instead of pausing."""
     with until(float("-inf")):
         yield
+
+
+@contextmanager
+def held(lock: Lockable, clock: Clock) -> Iterator[None]:
+    """Hold a lock that other threads hold over calls to Drive, but don't wait for it beyond the deadline.
+
+    Raises:
+        RateLimitedError: It is not to be had by then.
+    """
+    left = deadline() - clock.monotonic()
+    if not lock.acquire(timeout=max(0.0, min(left, threading.TIMEOUT_MAX))):
+        raise RateLimitedError("another thread is asking Drive already")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def longest_turn() -> float:
+    """Return for how many seconds a call may wait for its turn at the budget, here and now, whatever its patience."""
+    return _turn.get()
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Let each call within the block wait for its turn at the budget, for a minute at most.
+
+    For calls that are worth nothing without those after them: to fail and begin anew would spend the next turn on the
+    first of them, over and over.
+    """
+    token = _turn.set(LONGEST_TURN)
+    try:
+        yield
+    finally:
+        _turn.reset(token)
 
 
 def should_retry(error: BaseException, attempt: int) -> bool:

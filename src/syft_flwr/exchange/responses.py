@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from syft_flwr.drive.pacing import until
+from syft_flwr.drive.pacing import held, until
 from syft_flwr.errors import DriveUnavailableError, RateLimitedError
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.response_bodies import ResponseBodies
@@ -244,7 +244,7 @@ class Responses:
         Lately is a quarter of the age of the youngest unanswered request, between 0.1 s and the poll interval: a
         quick answer is seen quickly, and waiting for a thousand futures costs one ``changes.list`` per interval.
         """
-        with self._polling:
+        with held(self._polling, self._parts.clock):
             if self._until_stale() <= 0:
                 self._check_open()
                 self._poll()

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 from syft_flwr import wire
 from syft_flwr.addresses import same_address
+from syft_flwr.drive.pacing import held
 from syft_flwr.drive.paging import Paging
 from syft_flwr.drive.quota import METHOD_UNITS
 from syft_flwr.errors import ConfigurationError, DriveError, PageTokenRejectedError, RateLimitedError
@@ -129,7 +130,7 @@ class Follower:
         Raises:
             DriveError: Nothing is lost; the next poll goes on from the same token.
         """
-        with self._lock:
+        with held(self._lock, self._parts.clock):
             self._begin()
             self._inboxes.make()
             self._schedule.polled()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 
 from syft_flwr import wire
+from syft_flwr.drive.pacing import in_turn
 from syft_flwr.drive.paging import LIST_LAG
 from syft_flwr.errors import DriveError
 from syft_flwr.exchange.deletions import Deletions
@@ -80,10 +81,11 @@ class Sweeps:
             self._schedule.roots_seen(self._parts.folders.inbox_roots(), self._parts.clock.monotonic())
         kind = self._schedule.due(self._parts.clock.monotonic(), wanted=wanted or self._intake.wants_sweep)
         try:
-            if kind is not None:
-                self.run(kind)
-            if self._intake.must_remember:
-                self._remember()
+            with in_turn():
+                if kind is not None:
+                    self.run(kind)
+                if self._intake.must_remember:
+                    self._remember()
         except DriveError as error:  # the feed goes on meanwhile
             self._schedule.failed(self._parts.clock.monotonic(), error)
             self._parts.streams.report("sweeping", error)
