@@ -92,6 +92,12 @@ def test_a_limit_that_nothing_fits_into_is_refused_before_anything_starts(
     assert (done.exit_code, limits) == (2, [])
 
 
+def test_a_limit_that_is_given_twice_is_refused_before_anything_starts(limits: list[Any]) -> None:
+    done = invoke("run", str(DIGITS), *RUN, "--quota-per-minute", "1000", "--quota-per-minute", "2000")
+    assert (done.exit_code, limits) == (2, [])
+    assert "--quota-per-minute is given 2 times; give it once" in done.output
+
+
 def test_quota_tells_what_was_spent_and_on_what() -> None:
     directory = state_directory(Path(os.environ["SYFT_FLWR_STATE_DIR"]), ME, "http://127.0.0.1:9")
     directory.mkdir(parents=True)
