@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import YesOption
-from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.output import errors_end_the_command, say
 from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def clean(  # noqa: PLR0917 - typer passes options by name
                 gateway.about()  # tells what time it is at Drive, too
                 files = list(old_messages(gateway, gateway.server_time() - age))
                 for file in files:
-                    typer.echo(f"{file.name}: a message file in Drive, of {file.created_time}")
+                    say(f"{file.name}: a message file in Drive, of {file.created_time}")
                 if files and _agreed(len(files), yes):
                     for file in files:
                         gateway.delete(file.id)
         if not (directories or places or files):
-            typer.echo("nothing to remove")
+            say("nothing to remove")
 
 
 def abandoned(root: Path) -> Iterator[Path]:
@@ -68,7 +68,7 @@ def abandoned(root: Path) -> Iterator[Path]:
     for directory in sorted(root.glob("emulators/*/*@*")):
         state = read_state(directory)
         if not state.processes and not _answers(unquote(directory.parent.name)):
-            typer.echo(f"{directory}: the state on an emulator that is gone")
+            say(f"{directory}: the state on an emulator that is gone")
             yield directory
 
 
@@ -78,7 +78,7 @@ def old_runs(directory: Path, before: float) -> Iterator[Path]:
 
     for run in find(directory):
         if run.record.started < before and run.state != "running":
-            typer.echo(f"{run.directory}: {run.record.project}, {run.state}, round {run.round}")
+            say(f"{run.directory}: {run.record.project}, {run.state}, round {run.round}")
             yield run.directory
 
 
@@ -115,6 +115,6 @@ def _answers(host: str) -> bool:
 
 def _agreed(count: int, yes: bool) -> bool:
     if not yes and not typer.confirm(f"Remove {count}?", err=True):
-        typer.echo("nothing was removed", err=True)
+        say("nothing was removed", err=True)
         return False
     return True

@@ -71,6 +71,8 @@ def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) ->
         from syft_flwr.errors import ConfigurationError
 
         exams = [account_of(email), *([] if other is None else [account_of(other)])]
+        if other is not None and same_address(exams[0].email, other):
+            raise ConfigurationError(f"{other} is this account itself; --with names another one")
         gateways = []
         for exam in exams:
             gateways.append(stack.enter_context(connected(exam)))
@@ -86,13 +88,13 @@ def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) ->
             answers.append({"question": answer.question, "answer": answer.answer})
             learned |= answer.learned
             if not as_json:
-                typer.echo(f"{answer.question} {answer.answer}")
+                say(f"{answer.question} {answer.answer}")
         for exam in exams:
             habits = Habits.read(exam.directory).learned(learned)
             habits.keep(exam.directory)
             if not as_json:
                 kept = "; ".join(habits.in_words()) or "Drive behaves as is believed without a probe"
-                typer.echo(f"kept for {exam.email}, in processes from now on: {kept}")
+                say(f"kept for {exam.email}, in processes from now on: {kept}")
         if as_json:
             typer.echo(json.dumps(answers))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption, YesOption
-from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.output import errors_end_the_command, say
 from syft_flwr.cli.plain_help import PlainCommand
 from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
 
@@ -53,11 +53,11 @@ def show(
             typer.echo(json.dumps([asdict(peer) for peer in found]))
             return
         for peer in found:
-            typer.echo(peer.email)
+            say(peer.email)
             for inbox in peer.inboxes:
-                typer.echo(f"  {_words(inbox)}")
+                say(f"  {_words(inbox)}")
         if not found:
-            typer.echo("no inbox with anybody; the first message makes them, or: syft-flwr peers add PEER --app APP")
+            say("no inbox with anybody; the first message makes them, or: syft-flwr peers add PEER --app APP")
 
 
 @peers.command(cls=PlainCommand)
@@ -71,23 +71,18 @@ def add(  # noqa: PLR0917 - typer passes options by name
 ) -> None:
     """Make the inboxes with a peer, in both directions, and share them; those that are there stay."""
     with errors_end_the_command():
-        from syft_flwr.addresses import same_address
-        from syft_flwr.cli.account import required_email
-        from syft_flwr.errors import ConfigurationError
         from syft_flwr.runtime import DriveRuntime
         from syft_flwr.runtime.handle import engine_of
         from syft_flwr.wire import inbox_path
 
-        me = required_email(email)
-        if same_address(me, peer):
-            raise ConfigurationError(f"{peer} is this account itself; name the other one")
+        me, peer = _parties(email, peer)
         paths = [inbox_path(*parties, app, endpoint) for parties in ((me, peer), (peer, me))]
         with DriveRuntime.open(me) as runtime:
             engine = engine_of(runtime)
             engine.follower.identify()
             engine.parts.inboxes.ensure(paths, peer=peer)
         tell_spending(me, runtime.meter.snapshot().to_json())
-        typer.echo(f"{me} and {peer} have inboxes for {app}")
+        say(f"{me} and {peer} have inboxes for {app}")
 
 
 @peers.command(cls=PlainCommand)
@@ -106,7 +101,8 @@ def remove(
         from syft_flwr.errors import ConfigurationError
         from syft_flwr.suggestions import near_match
 
-        with connected(account_of(email)) as gateway:
+        me, peer = _parties(email, peer)
+        with connected(account_of(me)) as gateway:
             known = find_peers(gateway, gateway.about().email)
             found = next((each for each in known if same_address(each.email, peer)), None)
             if found is None:
@@ -115,13 +111,31 @@ def remove(
                 )
             for inbox in found.inboxes:
                 left = "is a stranger's" if inbox.is_foreign else f"belongs to {peer}"
-                typer.echo(f"{inbox.name}: {'is deleted' if inbox.is_mine else f'{left}, and stays'}")
+                say(f"{inbox.name}: {'is deleted' if inbox.is_mine else f'{left}, and stays'}")
             mine = [inbox for inbox in found.inboxes if inbox.is_mine]
             if mine and not yes and not typer.confirm("Delete, with all messages in them?", err=True):
                 raise ConfigurationError("nothing was deleted")
             for inbox in mine:
                 gateway.delete(inbox.id)
-        typer.echo(f"{len(mine)} deleted")
+        say(f"{len(mine)} deleted")
+
+
+def _parties(email: str | None, peer: str) -> tuple[str, str]:
+    """Return the account's address and the peer's, before Drive is asked anything.
+
+    Raises:
+        ConfigurationError: No account is named, or the peer is the account itself.
+        InvalidNameError: One is no address.
+    """
+    from syft_flwr.addresses import same_address
+    from syft_flwr.cli.account import required_email
+    from syft_flwr.errors import ConfigurationError
+    from syft_flwr.wire import validate_address
+
+    me, peer = required_email(email), validate_address(peer)
+    if same_address(me, peer):
+        raise ConfigurationError(f"{peer} is this account itself; name the other one")
+    return me, peer
 
 
 def _words(inbox: Inbox) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.output import errors_end_the_command, say
 from syft_flwr.settings import DAY_VARIABLE, LOG_FORMAT_VARIABLE, MINUTE_VARIABLE
 
 if TYPE_CHECKING:
@@ -139,4 +139,4 @@ def tell_spending(account: str, bill: Mapping[str, Any] | None) -> None:
     if os.environ.get(LOG_FORMAT_VARIABLE) == "json":
         typer.echo(json.dumps({"event": "bill", "account": account, **bill}), err=True)
     else:
-        typer.echo(spent(bill), err=True)
+        say(spent(bill), err=True)

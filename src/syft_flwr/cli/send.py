@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import errors_end_the_command, fail
+from syft_flwr.cli.output import errors_end_the_command, fail, say
 from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
 from syft_flwr.printable import printable
 
@@ -37,12 +37,12 @@ def send(  # noqa: PLR0917 - typer passes options by name
         me = required_email(email)
         inbox_path(me, recipient, app, endpoint)  # a name that can't be is told before anything else
         if file is None and sys.stdin.isatty():
-            typer.echo("the body is read from here; Ctrl-D ends it", err=True)
+            say("the body is read from here; Ctrl-D ends it", err=True)
         with P2PFileRpc(me, app) as rpc:
             meter = rpc.runtime.meter
             body = sys.stdin.buffer.read() if file is None else file.read_bytes()
             future_id = rpc.send(recipient, app, endpoint, body)
-            typer.echo(f"sent {len(body)} bytes, waiting for {recipient} (at most {timeout:g} s)", err=True)
+            say(f"sent {len(body)} bytes, waiting for {recipient} (at most {timeout:g} s)", err=True)
             try:
                 reply = rpc.wait([future_id], timeout)
             finally:
@@ -50,7 +50,8 @@ def send(  # noqa: PLR0917 - typer passes options by name
         tell_spending(me, meter.snapshot().to_json())
         if future_id not in reply:
             fail(
-                f"{recipient} did not answer within {timeout:g} s, and the request is withdrawn; do they run? --timeout"
+                f"{recipient} did not answer within {timeout:g} s, and the request is withdrawn; ask whether they run, "
+                "or wait longer with --timeout"
             )
         _write(reply[future_id])
 

@@ -41,12 +41,15 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
         )
     with errors_end_the_command():
         from syft_flwr.cli.view import View
+        from syft_flwr.errors import ConfigurationError
         from syft_flwr.flower.progress import JsonLines
         from syft_flwr.flower.project import FlowerProject
         from syft_flwr.flower.report import report_of
         from syft_flwr.flower.simulation import Simulation, SimulationPlan
 
         flower = FlowerProject.load(project)
+        if data is not None and data.resolve().is_relative_to(flower.directory.resolve()):
+            raise ConfigurationError(f"--data {data} is in the project, whose code would change; choose another place")
         flower.overrides(run_config or [], rounds)  # a mistake ends it here, before anything starts
         plan = SimulationPlan(
             project=flower.directory,

@@ -26,7 +26,7 @@ from syft_flwr.cli.lines import (
     write_at_once,
 )
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
-from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.output import errors_end_the_command, say
 from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def watch(  # noqa: PLR0917 - typer passes options by name
             open_feed=lambda: DriveRuntime.observe(exam.email, poll_interval=poll_interval),
             on_event=printer.take,
             on_past=printer.remember,
-            on_source=lambda processes: typer.echo(source(exam.email, processes), err=True),
-            on_gap=lambda rows: typer.echo(gap(rows), err=True),
+            on_source=lambda processes: say(source(exam.email, processes), err=True),
+            on_gap=lambda rows: say(gap(rows), err=True),
             on_look=printer.look,
             since=None if since is None else begin_of(since),
         )
@@ -125,11 +125,19 @@ def gap(rows: int) -> str:
 
 def begin_of(since: str) -> float:
     """Return the Unix time that ``--since`` means."""
-    with suppress(ValueError):
-        return datetime.fromisoformat(since).timestamp()
+    from syft_flwr.errors import ConfigurationError
     from syft_flwr.settings import parse_duration
 
-    return time.time() - parse_duration(since, "--since")
+    try:
+        begin = datetime.fromisoformat(since).timestamp()
+    except ValueError:
+        try:
+            return time.time() - parse_duration(since, "--since")
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error}. A time looks like 2026-05-01T12:30") from error
+    if begin > time.time():
+        raise ConfigurationError(f"--since {since} is yet to come; name a time that has passed")
+    return begin
 
 
 class LifePrinter:
