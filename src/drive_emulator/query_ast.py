@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-TextTerm: TypeAlias = Literal["name", "mimeType", "fullText"]
+TextTerm: TypeAlias = Literal["name", "mimeType", "fullText", "shortcutDetails.targetId"]
 BooleanTerm: TypeAlias = Literal["trashed", "starred", "sharedWithMe"]
 TimeTerm: TypeAlias = Literal["modifiedTime", "createdTime", "viewedByMeTime"]
 CollectionTerm: TypeAlias = Literal["parents", "owners", "writers", "readers"]

@@ -43,6 +43,7 @@ _MEMBERS: Final = {
     "writers": "f.id IN (SELECT file_id FROM view WHERE account = ? AND role IN ('writer', 'owner'))",
     "readers": "f.id IN (SELECT file_id FROM view WHERE account = ? AND role IS NOT NULL)",
 }
+_TARGET: Final = "json_extract(f.settings, '$.shortcutDetails.targetId')"
 _TEXTS: Final = {
     ("name", "contains"): "contains_prefixes(f.name, ?)",
     ("name", "="): "f.name = ? COLLATE NOCASE",
@@ -50,6 +51,8 @@ _TEXTS: Final = {
     ("mimeType", "contains"): "instr(f.mime_type, ?) > 0",
     ("mimeType", "="): "f.mime_type = ?",
     ("mimeType", "!="): "f.mime_type != ?",
+    ("shortcutDetails.targetId", "="): f"({_TARGET} IS NOT NULL AND {_TARGET} = ?)",
+    ("shortcutDetails.targetId", "!="): f"({_TARGET} IS NOT NULL AND {_TARGET} != ?)",
     ("fullText", "contains"): "contains_words(full_text(f.id), ?)",
 }
 _CHUNK: Final = 64

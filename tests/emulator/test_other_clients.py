@@ -146,6 +146,9 @@ def test_a_file_has_one_parent_and_no_folder_lies_in_itself(raw, alice) -> None:
 
 def test_a_personal_account_has_no_shared_drives(raw) -> None:
     assert raw(ALICE)("GET", "/drive/v3/drives").json["drives"] == []
+    missing = raw(ALICE)("GET", "/drive/v3/drives/0AX")
+    assert (missing.status, missing.reason) == (404, "notFound")
+    assert missing.json["error"]["message"] == "Shared drive not found: 0AX"
 
 
 def test_a_shortcut_needs_a_target_and_tells_its_type(raw, alice) -> None:

@@ -58,10 +58,10 @@ class Call:
 
     def page_size(self, default: int, highest: int) -> int:
         """Return the parameter ``pageSize``; what is above the highest value counts as that."""
-        return min(self.number("pageSize", default, 1, 999_999_999), highest)
+        return min(self.number("pageSize", default, 1, highest, most=999_999_999), highest)
 
-    def number(self, name: str, default: int, lowest: int, highest: int) -> int:
-        """Return an integer parameter.
+    def number(self, name: str, default: int, lowest: int, highest: int, *, most: int | None = None) -> int:
+        """Return an integer parameter; above the highest value that is told, as much as ``most`` is taken.
 
         Raises:
             ApiError: 400 when it is no integer or out of bounds.
@@ -69,7 +69,7 @@ class Call:
         text = self.request.query_params.get(name)
         if text is None:
             return default
-        number = to_number(text, highest)
+        number = to_number(text, most or highest)
         if number is None or number < lowest:
             message = f"Invalid value '{text[:100]}'. Values must be within the range: [{lowest}, {highest}]"
             raise ApiError(400, "invalidParameter", message, location=name)
