@@ -12,14 +12,13 @@ import typer
 
 from syft_flwr.cli.options import YesOption
 from syft_flwr.cli.output import errors_end_the_command, say
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption
 
 if TYPE_CHECKING:
     from syft_flwr.models import DriveFile
     from syft_flwr.ports import DriveGateway
 
 
-def clean(  # noqa: PLR0917 - typer passes options by name
+def clean(
     email: Annotated[str | None, typer.Option(help="With --drive: the account; by default SYFTBOX_EMAIL.")] = None,
     drive: Annotated[
         bool, typer.Option("--drive", help="Remove old message files that the account has in Drive, too.")
@@ -32,8 +31,6 @@ def clean(  # noqa: PLR0917 - typer passes options by name
         str, typer.Option(help="With --drive and --runs: the least age of a message file or a run, such as 12h.")
     ] = "7d",
     yes: YesOption = False,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Show, and then remove: the state of emulators that are gone; with --drive old messages, with --runs old runs."""
     with errors_end_the_command():

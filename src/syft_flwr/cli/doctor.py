@@ -11,7 +11,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption, YesOption
 from syft_flwr.cli.output import advice_for_silence, describe, errors_end_the_command, say, told_if_slow
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
+from syft_flwr.cli.quota import tell_spending
 
 if TYPE_CHECKING:
     from syft_flwr.cli.findings import Examination, Finding
@@ -33,8 +33,6 @@ def doctor(  # noqa: PLR0917 - typer passes options by name
         str | None, typer.Option("--with", help="With --probe: a second account that is logged in here.")
     ] = None,
     yes: YesOption = False,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Examine an account step by step; a step that fails says what to do next, and the exit code is 1."""
     if other is not None and not probe:

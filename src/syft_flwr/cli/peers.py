@@ -10,8 +10,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption, YesOption
 from syft_flwr.cli.output import errors_end_the_command, say
-from syft_flwr.cli.plain_help import PlainCommand
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
+from syft_flwr.cli.quota import LimitedCommand, tell_spending
 
 if TYPE_CHECKING:
     from syft_flwr.drive.peers import Inbox
@@ -35,12 +34,10 @@ def main(context: typer.Context, email: EmailOption = None, as_json: JsonOption 
         raise typer.BadParameter(f"put it behind {context.invoked_subcommand}", param_hint="--email and --json")
 
 
-@peers.command("list", cls=PlainCommand)
+@peers.command("list", cls=LimitedCommand)
 def show(
     email: EmailOption = None,
     as_json: JsonOption = False,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """List the peers, and whether both sides can write."""
     with errors_end_the_command():
@@ -60,14 +57,12 @@ def show(
             say("no inbox with anybody; the first message makes them, or: syft-flwr peers add PEER --app APP")
 
 
-@peers.command(cls=PlainCommand)
-def add(  # noqa: PLR0917 - typer passes options by name
+@peers.command(cls=LimitedCommand)
+def add(
     peer: PeerArgument,
     app: Annotated[str, typer.Option(help="The app, such as flwr/diabetes.", show_default=False)],
     endpoint: Annotated[str, typer.Option(help="The endpoint.")] = "messages",
     email: EmailOption = None,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Make the inboxes with a peer, in both directions, and share them; those that are there stay."""
     with errors_end_the_command():
@@ -85,13 +80,11 @@ def add(  # noqa: PLR0917 - typer passes options by name
         say(f"{me} and {peer} have inboxes for {app}")
 
 
-@peers.command(cls=PlainCommand)
+@peers.command(cls=LimitedCommand)
 def remove(
     peer: PeerArgument,
     email: EmailOption = None,
     yes: YesOption = False,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Delete this account's inboxes with a peer, and what is in them; the peer's own stay with the peer."""
     with errors_end_the_command():

@@ -11,7 +11,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command, say
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
+from syft_flwr.cli.quota import tell_spending
 from syft_flwr.cli.watch import source
 
 if TYPE_CHECKING:
@@ -50,8 +50,6 @@ def record(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     until: Annotated[int | None, typer.Option("--until", min=1, help="End after so many messages.")] = None,
     poll_interval: PollIntervalOption = None,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Record what comes to an account until Ctrl-C, to be replayed in a test or with "syft-flwr replay".
 

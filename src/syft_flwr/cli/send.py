@@ -10,7 +10,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import errors_end_the_command, fail, say
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
+from syft_flwr.cli.quota import tell_spending
 from syft_flwr.printable import printable
 
 _LONGEST_LINE = 10_000
@@ -25,8 +25,6 @@ def send(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     email: EmailOption = None,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the reply.")] = 120.0,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Send one request, and write the reply to standard output; without one in time the request is withdrawn."""
     with errors_end_the_command():

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption
 from syft_flwr.cli.run import ProjectArgument, RoundsOption, RunConfigOption, default_directory
 
 
@@ -31,8 +30,6 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
     data: Annotated[Path | None, typer.Option(file_okay=False, help="Directory to keep the local Drive in.")] = None,
     poll_interval: Annotated[float, typer.Option(min=0.01, help="Seconds between polls.")] = 0.1,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout, events on stderr.")] = False,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Run a Flower project over a local Drive: one process per data owner, and the aggregator."""
     if min_available is not None and min_available > datasites:

@@ -27,7 +27,7 @@ from syft_flwr.cli.lines import (
 )
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command, say
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
+from syft_flwr.cli.quota import tell_spending
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -72,8 +72,6 @@ def watch(  # noqa: PLR0917 - typer passes options by name
         bool, typer.Option("--json", help='A JSON object for each thing that happens, "version" 1.')
     ] = False,
     poll_interval: PollIntervalOption = None,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Print each message with what becomes of it, until Ctrl-C.
 
