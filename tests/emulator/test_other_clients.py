@@ -168,7 +168,7 @@ def test_a_page_above_the_maximum_is_as_large_as_there_is(raw, alice) -> None:
 
 def test_a_page_of_no_given_size_has_the_documented_one(alice, emulator: DriveEmulator) -> None:
     token = alice.changes().getStartPageToken().execute()["startPageToken"]
-    drive = emulator._server.service.drive
+    drive = emulator._server.drive
     account = drive.accounts.get(ALICE)
     with drive.database.transaction():
         names = [drive.files.create(account, Metadata(name=str(number)), None).id for number in range(101)]

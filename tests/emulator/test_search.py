@@ -191,7 +191,7 @@ def test_folders_names_and_times_are_looked_up_by_index(
 ) -> None:
     q = q.format(folder(alice, "a"), folder(alice, "b"))
     assert emulator._server is not None
-    drive = emulator._server.service.drive
+    drive = emulator._server.drive
     account = drive.accounts.get(ALICE)
     assert account is not None
 

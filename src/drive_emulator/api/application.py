@@ -19,8 +19,8 @@ from drive_emulator.api.guard import Guard
 from drive_emulator.api.oauth import oauth_routes
 from drive_emulator.api.routing import StrictRoute
 from drive_emulator.discovery import document_of
+from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError
-from drive_emulator.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -60,26 +60,26 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
 ]
 
 
-def create_application(service: Service, *, control: str | None, hosts: Collection[str] = ()) -> ASGIApp:
+def create_application(drive: Drive, *, control: str | None, hosts: Collection[str] = ()) -> ASGIApp:
     """Return the application.
 
     Args:
-        service: What it serves.
+        drive: What it serves.
         control: The token of the control plane under ``/emulator``, or ``None`` to offer none.
         hosts: Names that it is reached by, beside loopback's.
     """
     router = Router(redirect_slashes=False, default=_not_found)
     for verb, path, method, handler in _OPERATIONS:
-        router.routes.append(StrictRoute(path, operation(service, method, handler), verb))
-    application = _Outermost(router, service)
+        router.routes.append(StrictRoute(path, operation(drive, method, handler), verb))
+    application = _Outermost(router, drive)
     for path in ("/batch/drive/v3", "/batch"):
         router.routes.append(StrictRoute(path, batch_endpoint(application), "POST"))
-    router.routes.extend(oauth_routes(service))
+    router.routes.extend(oauth_routes(drive))
     for path in ("/discovery/v1/apis/drive/v3/rest", "/$discovery/rest"):
         router.routes.append(StrictRoute(path, _discover, "GET"))
     router.routes.append(StrictRoute("/health", _healthy, "GET"))
     if control is not None:
-        router.routes.extend(control_routes(service, control))
+        router.routes.extend(control_routes(drive, control))
     return Guard(application, hosts)
 
 
@@ -99,9 +99,9 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
 class _Outermost:
     """What holds for every request: a ``Date``, GET by way of POST, and no error that is not Google-shaped."""
 
-    def __init__(self, router: ASGIApp, service: Service) -> None:
+    def __init__(self, router: ASGIApp, drive: Drive) -> None:
         self._router = router
-        self._service = service
+        self._drive = drive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -110,7 +110,7 @@ class _Outermost:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                date = self._service.drive.clock.http_date().encode()
+                date = self._drive.clock.http_date().encode()
                 message["headers"] = [*message.get("headers", ()), (b"date", date)]
             await send(message)
 
