@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from functools import partial
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from drive_emulator.api import about, changes, files, permissions, uploads
-from drive_emulator.api.batch import batch_endpoint
+from drive_emulator.api.batch import batch
 from drive_emulator.api.call import MAX_JSON, Handler, error_response, operation, read_bounded
 from drive_emulator.api.control import control_routes
 from drive_emulator.api.guard import Guard
@@ -73,7 +74,7 @@ def create_application(drive: Drive, *, control: str | None, hosts: Collection[s
         router.routes.append(StrictRoute(path, operation(drive, method, handler), verb))
     application = _Outermost(router, drive)
     for path in ("/batch/drive/v3", "/batch"):
-        router.routes.append(StrictRoute(path, batch_endpoint(application), "POST"))
+        router.routes.append(StrictRoute(path, partial(batch, application), "POST"))
     router.routes.extend(oauth_routes(drive))
     for path in ("/discovery/v1/apis/drive/v3/rest", "/$discovery/rest"):
         router.routes.append(StrictRoute(path, _discover, "GET"))
