@@ -20,8 +20,8 @@ from pathlib import Path
 
 import psutil
 
+from drive_emulator.drive import Drive
 from drive_emulator.metadata import Metadata
-from drive_emulator.service import Service
 from syft_flwr.testing import DriveEmulator
 
 CONNECTIONS = 4
@@ -103,15 +103,15 @@ def measure_rates(drive: DriveEmulator, seconds: float) -> None:
 
 def fill(data: Path, email: str, count: int) -> None:
     """Store files without HTTP, which would take minutes."""
-    service = Service.open(data)
-    with service.drive.database.transaction():
-        account = service.drive.accounts.ensure(email)
-    with service.drive.database.transaction():
-        folder = service.drive.files.create(account, Metadata(name="f", mime_type=FOLDER), None)
+    drive = Drive(data)
+    with drive.database.transaction():
+        account = drive.accounts.ensure(email)
+    with drive.database.transaction():
+        folder = drive.files.create(account, Metadata(name="f", mime_type=FOLDER), None)
         for number in range(count):
             metadata = Metadata(name=f"{number}.request", parents=(folder.id,))
-            service.drive.files.create(account, metadata, None)
-    service.close()
+            drive.files.create(account, metadata, None)
+    drive.close()
 
 
 def measure_growth(port: int, accounts: dict[str, int]) -> None:

@@ -35,26 +35,26 @@ def make_requests(drive: DriveEmulator, count: int, endpoint: str, *, senders: i
     """Put requests of a thousand bytes into the Drive, past HTTP."""
     from syft_flwr import wire
 
-    service = drive._server.service.drive  # type: ignore[union-attr] # noqa: SLF001 - over HTTP they would take minutes
+    store = drive._server.drive  # type: ignore[union-attr] # noqa: SLF001 - over HTTP they would take minutes
     folders = []
-    with service.database.transaction():
+    with store.database.transaction():
         for number in range(first, first + senders):
-            sender, parent, root = service.accounts.ensure(f"ds{number}@example.com"), "root", None
+            sender, parent, root = store.accounts.ensure(f"ds{number}@example.com"), "root", None
             for name in wire.inbox_path(sender.email, ME, APP, endpoint):
                 metadata = Metadata(name=name, mime_type="application/vnd.google-apps.folder", parents=(parent,))
-                parent = service.files.create(sender, metadata, None).id
+                parent = store.files.create(sender, metadata, None).id
                 root = root or parent
             share = {"type": "user", "role": "writer", "emailAddress": ME}
-            service.permissions.create(sender, root, share, transfer_ownership=False)
+            store.permissions.create(sender, root, share, transfer_ownership=False)
             folders.append((sender, parent))
     for start in range(0, count, 1_000):
-        with service.database.transaction():
+        with store.database.transaction():
             for number in range(start, min(start + 1_000, count)):
                 sender, folder = folders[number % len(folders)]
-                writer = service.files._blobs.writer()  # noqa: SLF001 - as above
+                writer = store.files._blobs.writer()  # noqa: SLF001 - as above
                 writer.write(b"x" * 1_000)
                 metadata = Metadata(name=f"{uuid.uuid4()}.request", parents=(folder,))
-                service.files.create(sender, metadata, writer.finish())
+                store.files.create(sender, metadata, writer.finish())
 
 
 def child_serve(requests: int) -> dict[str, float]:

@@ -46,7 +46,7 @@ def seconds_of(arguments: list[str]) -> tuple[float, float]:
 
 def make_inboxes(emulator: DriveEmulator, senders: int) -> None:
     """Make the folders past HTTP, whose thread has nothing to do meanwhile."""
-    drive = emulator._server.service.drive  # type: ignore[union-attr] # noqa: SLF001 - over HTTP they would take minutes
+    drive = emulator._server.drive  # type: ignore[union-attr] # noqa: SLF001 - over HTTP they would take minutes
     with drive.database.transaction():
         for number in range(senders):
             sender = drive.accounts.ensure(f"hospital-{number}@example.org")

@@ -20,7 +20,7 @@ from syft_flwr.cli.main import app
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
 BEGIN, END = "<!-- settings: begin, written by scripts/settings_table.py -->", "<!-- settings: end -->"
-HEADS = ("setting", "option", "variable", "key of the project", "default", "unit", "meaning")
+HEADS = ("setting, option, variable, key of the project", "default", "meaning")
 COUNTED = {"--min-available": "data owners", "--datasites": "data owners", "--rounds": "rounds", "--count": "lines"}
 COUNTED |= {"--speed": "times", "--port": "", "--until": "messages"}
 
@@ -123,9 +123,11 @@ def rows() -> Iterator[Sequence[str]]:
 def table() -> str:
     """Return one table of everything that can be set."""
     lines = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
-    for setting, option, variable, key, *rest in rows():
-        names = [f"`{name}`" if name else "" for name in (variable, key)]
-        lines.append(f"| {' | '.join([f'`{setting}`' if setting else '', option, *names, *rest])} |")
+    for setting, option, variable, key, default, unit_of_it, meaning in rows():
+        quoted = [f"`{name}`" if name else "" for name in (setting, variable, key)]
+        ways = "<br>".join(filter(None, [quoted[0], option, quoted[1], quoted[2] and f"key {quoted[2]}"]))
+        value = f"none ({unit_of_it})" if unit_of_it and default == "none" else f"{default} {unit_of_it}".strip()
+        lines.append(f"| {ways} | {value} | {meaning} |")
     return "\n".join(lines)
 
 

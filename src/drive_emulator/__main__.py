@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulat
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return _fail(f"port {options.port} is in use; choose another with --port, or --port 0 for a free one")
-        return _fail(f"can't serve on {options.host}:{options.port}: {error}")
+        return _fail(f"can't serve on {address_of(options.host, options.port)}: {error.strerror or error}")
     except EmulatorError as error:
         return _fail(str(error))
     if not is_loopback(options.host):
@@ -73,7 +73,9 @@ def _tell(options: argparse.Namespace) -> int:
     except OSError as error:
         return _fail(f"no emulator answers on {host}: {error}; set DRIVE_EMULATOR_HOST as it printed it")
     except ValueError as error:
-        return _fail(f"{error} Start it with --control, and set DRIVE_EMULATOR_CONTROL as it printed it.")
+        return _fail(
+            f"{str(error).rstrip('.')}: start it with --control, and set DRIVE_EMULATOR_CONTROL as it printed it"
+        )
     return 0
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drive_emulator.accounts import is_address
-from drive_emulator.drive import Drive
 from drive_emulator.errors import invalid, not_found
 from drive_emulator.metadata import Metadata, parse_metadata
 from drive_emulator.records import load_file
+
+if TYPE_CHECKING:
+    from drive_emulator.drive import Drive
 
 
 @dataclass(frozen=True, slots=True)

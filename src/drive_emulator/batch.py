@@ -14,17 +14,10 @@ from typing import Final
 from drive_emulator.errors import ApiError
 from drive_emulator.multipart import MultipartError, MultipartParser, PartBegin, PartEnd, parse_headers
 
-__all__ = ["BatchError", "BatchRequest", "BatchResponse", "join_batch", "split_batch"]
+__all__ = ["BatchRequest", "BatchResponse", "join_batch", "split_batch"]
 
 MAX_CALLS: Final = 100
 _REQUEST_LINE: Final = re.compile(rb"([A-Z]+) (/[!-~]*|https?://[^/ ]+(/[!-~]*))(?: HTTP/1\.[01])?")
-
-
-class BatchError(ApiError):
-    """A body that is no batch, or too large a one: 400."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(400, "badRequest", message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +53,18 @@ def split_batch(content_type: str, body: bytes) -> list[BatchRequest]:
     """Split the body of a batch into its calls, in order.
 
     Raises:
-        BatchError: It is malformed, empty, or has more than MAX_CALLS calls.
+        ApiError: 400 when it is malformed, empty, or has more than MAX_CALLS calls.
     """
     requests: list[BatchRequest] = []
     try:
         for headers, content in _parts(content_type, body):
             requests.append(_parse_call(headers, content))
             if len(requests) > MAX_CALLS:
-                raise BatchError(f"The batch request exceeds the limit of {MAX_CALLS} calls.")
+                raise _malformed(f"The batch request exceeds the limit of {MAX_CALLS} calls.")
     except MultipartError as error:
-        raise BatchError(f"Failed to parse batch request, error: {error.message}") from error
+        raise _malformed(f"Failed to parse batch request, error: {error.message}") from error
     if not requests:
-        raise BatchError("The batch request has no calls.")
+        raise _malformed("The batch request has no calls.")
     return requests
 
 
@@ -101,6 +94,10 @@ def join_batch(responses: Iterable[BatchResponse], *, boundary: str) -> tuple[st
     return f"multipart/mixed; boundary={boundary}", b"\r\n".join(lines)
 
 
+def _malformed(message: str) -> ApiError:
+    return ApiError(400, "badRequest", message)
+
+
 def answer_id(content_id: str) -> str:
     """Return the answer's Content-ID: ``<x>`` becomes ``<response-x>``."""
     return f"<response-{content_id[1:]}" if content_id.startswith("<") else f"response-{content_id}"
@@ -127,7 +124,7 @@ def _parse_call(part: dict[str, str], content: bytes) -> BatchRequest:
     line, _, rest = content.partition(b"\n")
     match = _REQUEST_LINE.fullmatch(line.rstrip())
     if match is None:
-        raise BatchError("Failed to parse batch request, error: no request line.")
+        raise _malformed("Failed to parse batch request, error: no request line.")
     blank = re.search(rb"(?:\A|\n)\r?\n", rest)
     block, body = (rest, b"") if blank is None else (rest[: blank.start()], rest[blank.end() :])
     headers = parse_headers(block)

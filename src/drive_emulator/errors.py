@@ -65,6 +65,11 @@ def not_found(file_id: str) -> ApiError:
     return ApiError(404, "notFound", f"File not found: {file_id}.", location="fileId")
 
 
+def no_shared_drive(drive_id: str) -> ApiError:
+    """The accounts are personal ones."""
+    return ApiError(404, "notFound", f"Shared drive not found: {drive_id}", location="driveId")
+
+
 def invalid(parameter: str, message: str = "Invalid Value") -> ApiError:
     return ApiError(400, "invalid", message, location=parameter)
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from drive_emulator.alterations import Alteration
+from drive_emulator.conform import conform
 from drive_emulator.errors import ApiError, invalid, unauthenticated
 from drive_emulator.quota import RateLimiter
 
@@ -190,46 +191,21 @@ class Faults:
         return True
 
 
-_NUMBERS = ("rate", "seconds", "jitter", "status", "retry_after", "times", "bytes_per_second", "units_per_minute")
-
-
-_TEXTS = ("method", "account", "file_id", "reason", "location", "target", "content", "owner", "by")
-
-
 def parse_fault(body: Any) -> Fault:
     """Read a fault from JSON.
 
     Raises:
         ApiError: 400 for a field that there is not, or a value that makes no sense.
     """
-    if not isinstance(body, dict):
-        raise invalid("fault", "A fault is a JSON object.")
-    try:
-        fault = Fault(**body)
-    except TypeError as error:
-        raise invalid("fault", str(error)) from error
-    if fault.kind not in get_args(FaultKind):
+    values = conform(Fault, body)
+    if "kind" not in values:
         raise invalid("kind", f"A fault's kind is one of {', '.join(get_args(FaultKind))}.")
-    if fault.when not in get_args(Moment):
-        raise invalid("when", "A fault strikes before, during or after.")
+    fault = Fault(**values)
     if fault.when == "during" and fault.kind not in get_args(End):
         raise invalid("when", "Only a reset or a close can strike during a transfer.")
-    _check_values(fault)
     if fault.status is not None and not 400 <= fault.status <= 599:
         raise invalid("status", "The status of an error is from 400 to 599.")
     if fault.kind == "bandwidth" and fault.bytes_per_second < 1:
         raise invalid("bytes_per_second", "A bandwidth is at least one byte a second.")
     fault.alteration().check()
     return fault
-
-
-def _check_values(fault: Fault) -> None:
-    for name in _TEXTS:
-        if not isinstance(getattr(fault, name), str | None):
-            raise invalid(name, f"{name} is a text.")
-    for name in _NUMBERS:
-        value = getattr(fault, name)
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9
-        ):
-            raise invalid(name, f"{name} is a number, not negative and below 1e9.")

@@ -18,26 +18,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedInput, UnexpectedToken, VisitError
 
 from drive_emulator.errors import ApiError
-from drive_emulator.query_ast import (
-    And,
-    BooleanCondition,
-    Expression,
-    HasProperty,
-    Membership,
-    Not,
-    Or,
-    TextCondition,
-    TimeCondition,
-    VisibilityCondition,
-)
 
-__all__ = ["QueryError", "bind", "parse_query"]
+__all__ = ["And", "Condition", "Expression", "Not", "Or", "QueryError", "bind", "parse_query"]
 
 MAX_DEPTH: Final = 24
 """Levels of ``not`` and of alternating ``and`` and ``or``: SQLite's parser stack bounds it."""
@@ -45,9 +33,47 @@ MAX_LENGTH: Final = 65_536
 """Characters of a query."""
 VISIBILITIES: Final = frozenset({"anyoneCanFind", "anyoneWithLink", "domainCanFind", "domainWithLink", "limited"})
 
+_TIME_TERMS: Final = frozenset({"modifiedTime", "createdTime", "viewedByMeTime"})
+
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All of them; none at all is true (the empty query)."""
+
+    operands: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    operands: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    operand: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What is asked of one term.
+
+    Attributes:
+        term: ``"name"``.
+        operator: ``"contains"``, ``"in"``, ``"has"``, or a comparison; a truth is compared by ``"="`` alone.
+        value: A text; of a time, one that is aware, in UTC; of a property, key and value; of a collection, the ID of a
+            folder, or an e-mail address, or ``me``.
+    """
+
+    term: str
+    operator: str
+    value: str | bool | datetime | tuple[str, str]
+
+
+Expression: TypeAlias = And | Or | Not | Condition
 
 
 class QueryError(ApiError):
@@ -102,10 +128,10 @@ def bind(expression: Expression, *, folders: Mapping[str, str], me: str) -> Expr
             return Or(tuple(bind(operand, folders=folders, me=me) for operand in operands))
         case Not(operand):
             return Not(bind(operand, folders=folders, me=me))
-        case Membership("parents", folder):
-            return Membership("parents", folders.get(folder, folder))
-        case Membership("owners" | "writers" | "readers" as term, "me"):
-            return Membership(term, me)
+        case Condition("parents", operator, str(folder)):
+            return Condition("parents", operator, folders.get(folder, folder))
+        case Condition(term, "in", "me"):
+            return Condition(term, "in", me)
         case _:
             return expression
 
@@ -133,32 +159,27 @@ class _ToExpression(Transformer[Token, Any]):
     def negation(self, children: list[_Node]) -> _Node:
         return _bounded(Not(children[0].expression), children)
 
-    def text(self, children: list[Token]) -> _Node:
+    def comparison(self, children: list[Token]) -> _Node:
         term, relation, value = children
-        return _Node(TextCondition(str(term), str(relation).lower(), _string(value)), 1)  # type: ignore[arg-type]
+        if term in _TIME_TERMS:
+            return _Node(Condition(str(term), str(relation), _moment(value)), 1)
+        wanted = _string(value)
+        if term == "visibility" and wanted not in VISIBILITIES:
+            raise QueryError("not a visibility", position=value.start_pos)
+        return _Node(Condition(str(term), relation.lower(), wanted), 1)
 
     def boolean(self, children: list[Token | None]) -> _Node:
         term, relation, value = children
         truth = value is None or value.lower() == "true"
-        return _Node(BooleanCondition(str(term), truth != (relation == "!=")), 1)  # type: ignore[arg-type]
-
-    def time(self, children: list[Token]) -> _Node:
-        term, relation, value = children
-        return _Node(TimeCondition(str(term), str(relation), _moment(value)), 1)  # type: ignore[arg-type]
-
-    def visibility(self, children: list[Token]) -> _Node:
-        _, relation, value = children
-        if (wanted := _string(value)) not in VISIBILITIES:
-            raise QueryError("not a visibility", position=value.start_pos)
-        return _Node(VisibilityCondition(str(relation), wanted), 1)  # type: ignore[arg-type]
+        return _Node(Condition(str(term), "=", truth != (relation == "!=")), 1)
 
     def membership(self, children: list[Token]) -> _Node:
         member, term = children
-        return _Node(Membership(str(term), _string(member)), 1)  # type: ignore[arg-type]
+        return _Node(Condition(str(term), "in", _string(member)), 1)
 
     def property(self, children: list[Token]) -> _Node:
         term, key, value = children
-        return _Node(HasProperty(str(term), _string(key), _string(value)), 1)  # type: ignore[arg-type]
+        return _Node(Condition(str(term), "has", (_string(key), _string(value))), 1)
 
 
 def _joined(kind: type[And | Or], children: list[_Node]) -> _Node:

@@ -14,44 +14,36 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
-from drive_emulator.query_ast import (
-    And,
-    BooleanCondition,
-    Expression,
-    HasProperty,
-    Membership,
-    Not,
-    Or,
-    TextCondition,
-    TimeCondition,
-    VisibilityCondition,
-)
+from drive_emulator.query import And, Condition, Expression, Not, Or
 from drive_emulator.words import contains_prefixes, contains_words
 
 SqlValue: TypeAlias = str | int | float
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TARGET: Final = "json_extract(f.settings, '$.shortcutDetails.targetId')"
 _TIMES: Final = {"createdTime": "f.created_ms", "modifiedTime": "f.modified_ms", "viewedByMeTime": "v.viewed"}
-_BOOLEANS: Final = {
-    "trashed": "f.trashed",
-    "starred": "v.starred",
-    "sharedWithMe": "(v.shared_at IS NOT NULL AND v.role <> 'owner')",
-}
-_PROPERTIES: Final = {"properties": "f.properties", "appProperties": "f.app_properties"}
-_MEMBERS: Final = {
-    "owners": "f.owner = ?",
-    "writers": "f.id IN (SELECT file_id FROM view WHERE account = ? AND role IN ('writer', 'owner'))",
-    "readers": "f.id IN (SELECT file_id FROM view WHERE account = ? AND role IS NOT NULL)",
-}
-_TEXTS: Final = {
+_CONDITIONS: Final = {
     ("name", "contains"): "contains_prefixes(f.name, ?)",
     ("name", "="): "f.name = ? COLLATE NOCASE",
     ("name", "!="): "f.name != ? COLLATE NOCASE",
     ("mimeType", "contains"): "instr(f.mime_type, ?) > 0",
     ("mimeType", "="): "f.mime_type = ?",
     ("mimeType", "!="): "f.mime_type != ?",
+    ("shortcutDetails.targetId", "="): f"({_TARGET} IS NOT NULL AND {_TARGET} = ?)",
+    ("shortcutDetails.targetId", "!="): f"({_TARGET} IS NOT NULL AND {_TARGET} != ?)",
     ("fullText", "contains"): "contains_words(full_text(f.id), ?)",
+    ("visibility", "="): "visibility(f.id) = ?",
+    ("visibility", "!="): "visibility(f.id) != ?",
+    ("trashed", "="): "f.trashed = ?",
+    ("starred", "="): "v.starred = ?",
+    ("sharedWithMe", "="): "(v.shared_at IS NOT NULL AND v.role <> 'owner') = ?",
+    ("owners", "in"): "f.owner = ?",
+    ("writers", "in"): "f.id IN (SELECT file_id FROM view WHERE account = ? AND role IN ('writer', 'owner'))",
+    ("readers", "in"): "f.id IN (SELECT file_id FROM view WHERE account = ? AND role IS NOT NULL)",
+    ("properties", "has"): "has_property(f.properties, ?, ?)",
+    ("appProperties", "has"): "has_property(f.app_properties, ?, ?)",
 }
+"""By term and operator; what is asked of times and of folders is put together below."""
 _CHUNK: Final = 64
 """Terms joined without brackets. SQLite bounds the depth of an expression, and a chain of n terms is n deep."""
 
@@ -98,34 +90,27 @@ def compile_sql(expression: Expression) -> SqlCondition:
 
 def _compile_any(operands: tuple[Expression, ...]) -> list[SqlCondition]:
     """Compile alternatives, all folders among them to one look-up: a query may name a hundred."""
-    folders = [operand.member for operand in operands if isinstance(operand, Membership) and operand.term == "parents"]
-    conditions = [
-        compile_sql(operand)
-        for operand in operands
-        if not (isinstance(operand, Membership) and operand.term == "parents")
-    ]
+    folders: list[str] = []
+    conditions: list[SqlCondition] = []
+    for operand in operands:
+        match operand:
+            case Condition("parents", _, str(folder)):
+                folders.append(folder)
+            case _:
+                conditions.append(compile_sql(operand))
     return [_in_folders(folders), *conditions] if folders else conditions
 
 
-def _compile_condition(
-    condition: TextCondition | BooleanCondition | TimeCondition | VisibilityCondition | Membership | HasProperty,
-) -> SqlCondition:
-    match condition:
-        case Membership("parents", folder):
-            return _in_folders([folder])
-        case Membership(term, address):
-            return SqlCondition(_MEMBERS[term], (address.lower(),))
-        case BooleanCondition(term, value):
-            return SqlCondition(f"{_BOOLEANS[term]} = ?", (int(value),))
-        case TextCondition(term, relation, value):
-            return SqlCondition(_TEXTS[term, relation], (value,))
-        case TimeCondition(term, relation, moment):
-            column = _TIMES[term]
-            return SqlCondition(f"({column} IS NOT NULL AND {column} {relation} ?)", (_milliseconds(moment),))
-        case VisibilityCondition(relation, value):
-            return SqlCondition(f"visibility(f.id) {relation} ?", (value,))
-        case HasProperty(term, key, value):
-            return SqlCondition(f"has_property({_PROPERTIES[term]}, ?, ?)", (key, value))
+def _compile_condition(condition: Condition) -> SqlCondition:
+    term, operator, value = condition.term, condition.operator, condition.value
+    if term == "parents":
+        return _in_folders([str(value)])
+    if isinstance(value, datetime):
+        column = _TIMES[term]
+        return SqlCondition(f"({column} IS NOT NULL AND {column} {operator} ?)", (_milliseconds(value),))
+    if isinstance(value, tuple):
+        return SqlCondition(_CONDITIONS[term, operator], value)
+    return SqlCondition(_CONDITIONS[term, operator], (str(value).lower() if operator == "in" else value,))
 
 
 def _in_folders(folders: list[str]) -> SqlCondition:

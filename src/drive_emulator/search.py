@@ -15,8 +15,7 @@ from drive_emulator.clock import EmulatorClock
 from drive_emulator.errors import invalid, not_found
 from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.model import APP_DATA, DRIVE, Account, File, View
-from drive_emulator.query import bind, parse_query
-from drive_emulator.query_ast import And, Expression, Membership, Not, Or
+from drive_emulator.query import And, Condition, Expression, Not, Or, bind, parse_query
 from drive_emulator.query_sql import SqlCondition, compile_sql
 from drive_emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, VIEW_WIDTH, load_file, to_file, to_view
 from drive_emulator.spaces import spaces_condition
@@ -167,7 +166,7 @@ def _folders(expression: Expression) -> Iterator[str]:
                 yield from _folders(operand)
         case Not(operand):
             yield from _folders(operand)
-        case Membership("parents", folder):
+        case Condition("parents", _, str(folder)):
             yield folder
         case _:
             pass

@@ -19,10 +19,10 @@ from drive_emulator import snapshots
 from drive_emulator.api.application import create_application
 from drive_emulator.api.call import TRANSPORT
 from drive_emulator.client_files import write_token_file
+from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, EmulatorError, bad_body
 from drive_emulator.hosts import address_of
 from drive_emulator.scratch import ScratchDirectory
-from drive_emulator.service import Service
 from drive_emulator.tokens import Grant
 from drive_emulator.tunnel import Tunnel
 
@@ -69,19 +69,19 @@ class EmulatorServer:
         self.ca_file: Path | None = None
         secured: dict[str, Any] = {}
         try:
-            self.service = Service.open(data, secret_tokens=bool(token_files))
+            self.drive = Drive(data, secret_tokens=bool(token_files))
             if load is not None:
                 self._begin_with(load)
             if tls:
                 secured = self._secure(data, [host, *hosts])
             for email, path in (token_files or {}).items():
-                write_token_file(path, self.url, self.service.tokens.issue_refresh_token(Grant(email)))
+                write_token_file(path, self.url, self.drive.tokens.issue_refresh_token(Grant(email)))
         except BaseException:
             self._socket.close()
             raise
         self._tunnel = Tunnel(host, self.port) if tls else None
         config = uvicorn.Config(
-            create_application(self.service, control=self.control_token, hosts=[host, *hosts]),
+            create_application(self.drive, control=self.control_token, hosts=[host, *hosts]),
             http=_Protocol,
             ws="none",
             lifespan="off",
@@ -99,9 +99,9 @@ class EmulatorServer:
 
     def _begin_with(self, snapshot: Path) -> None:
         try:
-            snapshots.load(self.service.drive, snapshot)
+            snapshots.load(self.drive, snapshot)
         except ApiError as error:
-            self.service.close()
+            self.drive.close()
             raise EmulatorError(error.message) from error
 
     def _secure(self, data: Path | None, hosts: Collection[str]) -> dict[str, Any]:
@@ -152,7 +152,7 @@ class EmulatorServer:
         self._thread.join(_STOP_TIMEOUT)
 
     def _close(self) -> None:
-        self.service.close()
+        self.drive.close()
         self._socket.close()
         if self._scratch is not None:
             self._scratch.remove()

@@ -197,4 +197,5 @@ def _make_private(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
-        raise EmulatorError(f"can't use {path.parent}: {error.strerror}") from error
+        reason = "it is no directory" if path.parent.exists() and not path.parent.is_dir() else error.strerror
+        raise EmulatorError(f"can't use {path.parent}: {reason}") from error

@@ -5,6 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_NAMED = 3
+
+
+def some_of(known: Iterable[str]) -> str:
+    """Name the first of many, and how many more there are: ``"a, b, c and 7 more"``."""
+    first, more = (names := list(known))[:_NAMED], names[_NAMED:]
+    return (", ".join(first) or "none") + (f" and {len(more)} more" if more else "")
+
 
 def near_match(text: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
     """Return ``"; did you mean …?"`` with the known names that are like a text, or an empty text."""

@@ -261,7 +261,7 @@ def test_messages_that_wait_for_too_long_are_found(drive: DriveEmulator) -> None
         store.transact(lambda tx: tx.put("work/1", row))
     standing, words = trouble()["messages"]
     assert standing == "warning"
-    assert "1 requests wait" in words
+    assert "1 request to handle" in words
     assert "no process of the account runs" in words
     assert "syft-flwr run PROJECT" in words
 

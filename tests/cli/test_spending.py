@@ -178,7 +178,7 @@ COMMANDS = [
     ["clean", "--drive", "--yes"],
     ["doctor", "--read-only"],
     ["watch", "--count", "1"],
-    ["record", "--out", "feed.jsonl", "--for", "0"],
+    ["record", "--out", "feed.jsonl", "--for", "0.1"],
 ]
 
 

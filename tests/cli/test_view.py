@@ -79,11 +79,11 @@ def test_the_bill_has_a_column_for_each_account_and_one_for_many_owners() -> Non
     few = {"do1@example.com": bill(2), "agg@example.com": bill(3)}
     out = console()
     out.print(bill_table(few))
-    assert all(words in text(out) for words in ("do1", "agg", "2 (200)", "3 (300)", "5 (500)"))
+    assert all(words in text(out) for words in ("do1", "agg", "200", "300", "500", "5"))
     many = {f"do{n}@example.com": bill(1) for n in range(20)} | {"agg@example.com": bill(3)}
     out = console()
     out.print(bill_table(many))
-    assert all(words in text(out) for words in ("20 owners", "20 (2000)", "23 (2300)"))
+    assert all(words in text(out) for words in ("20 owners", "2,000", "2,300", "23"))
 
 
 def test_a_simulation_without_a_terminal_prints_lines_and_a_summary() -> None:

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
-from drive_emulator.query_ast import (
-    And,
-    BooleanCondition,
-    Expression,
-    HasProperty,
-    Membership,
-    Not,
-    Or,
-    TextCondition,
-    TimeCondition,
-    VisibilityCondition,
-)
+from drive_emulator.query import And, Condition, Expression, Not, Or
 from drive_emulator.words import contains_prefixes, contains_words
 
 _UPPER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
@@ -45,44 +35,38 @@ def matches(expression: Expression, view: Any) -> bool:
             return any(matches(operand, view) for operand in operands)
         case Not(operand):
             return not matches(operand, view)
-        case TextCondition():
-            return _matches_text(expression, view)
-        case BooleanCondition(term, value):
-            held = {"trashed": view.trashed, "starred": view.starred, "sharedWithMe": view.shared_with_me}[term]
-            return held == value
-        case TimeCondition():
-            return _matches_time(expression, view)
-        case VisibilityCondition(relation, value):
+        case Condition("sharedWithMe", _, value):
+            return view.shared_with_me == value
+        case Condition("trashed" | "starred" as term, _, value):
+            return getattr(view, term) == value
+        case Condition("visibility", relation, value):
             return (view.visibility == value) == (relation == "=")
-        case Membership():
-            return _is_member(expression, view)
-        case HasProperty(term, key, value):
+        case Condition(term, "has", (key, value)):
             return (view.properties if term == "properties" else view.app_properties).get(key) == value
+        case Condition("parents", "in", folder):
+            return folder in view.parents
+        case Condition(term, "in", str(member)):
+            people = {"owners": view.owners, "writers": view.writers, "readers": view.readers}[term]
+            return member.lower() in (person.lower() for person in people)
+        case Condition(term, relation, datetime() as moment):
+            return _matches_time(term, relation, moment, view)
+        case Condition(term, relation, str(value)):
+            return _matches_text(term, relation, value, view)
+        case _:
+            raise AssertionError(expression)
 
 
-def _matches_text(condition: TextCondition, view: Any) -> bool:
-    if condition.term == "fullText":
-        return contains_words(view.full_text, condition.value)
-    if condition.term == "mimeType":
-        if condition.operator == "contains":
-            return condition.value in view.mime_type
-        return (view.mime_type == condition.value) == (condition.operator == "=")
-    if condition.operator == "contains":
-        return contains_prefixes(view.name, condition.value)
-    return (fold_ascii(view.name) == fold_ascii(condition.value)) == (condition.operator == "=")
+def _matches_text(term: str, relation: str, value: str, view: Any) -> bool:
+    if term == "fullText":
+        return contains_words(view.full_text, value)
+    if term == "mimeType":
+        return value in view.mime_type if relation == "contains" else (view.mime_type == value) == (relation == "=")
+    if relation == "contains":
+        return contains_prefixes(view.name, value)
+    return (fold_ascii(view.name) == fold_ascii(value)) == (relation == "=")
 
 
-def _matches_time(condition: TimeCondition, view: Any) -> bool:
-    held = {
-        "modifiedTime": view.modified_time,
-        "createdTime": view.created_time,
-        "viewedByMeTime": view.viewed_by_me_time,
-    }[condition.term]
-    return held is not None and _RELATIONS[condition.operator](held, condition.value)
-
-
-def _is_member(condition: Membership, view: Any) -> bool:
-    if condition.term == "parents":
-        return condition.member in view.parents
-    people = {"owners": view.owners, "writers": view.writers, "readers": view.readers}[condition.term]
-    return condition.member.lower() in (person.lower() for person in people)
+def _matches_time(term: str, relation: str, moment: datetime, view: Any) -> bool:
+    times = {"modifiedTime": view.modified_time, "createdTime": view.created_time}
+    held = {**times, "viewedByMeTime": view.viewed_by_me_time}[term]
+    return held is not None and _RELATIONS[relation](held, moment)

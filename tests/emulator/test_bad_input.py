@@ -98,7 +98,7 @@ def ground(shared_emulator: DriveEmulator) -> dict[str, str]:
 def state(emulator: DriveEmulator) -> list[Any]:
     """Everything that is stored, tokens and accounts excepted: those come into being by calling."""
     assert emulator._server is not None
-    database = emulator._server.service.drive.database
+    database = emulator._server.drive.database
     tables = ("file", "permission", "view", "late", "blob", "upload")
     return [database.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables]
 

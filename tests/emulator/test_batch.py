@@ -9,7 +9,8 @@ from googleapiclient.discovery_cache import get_static_doc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drive_emulator.batch import MAX_CALLS, BatchError, BatchResponse, answer_id, join_batch, split_batch
+from drive_emulator.batch import MAX_CALLS, BatchResponse, answer_id, join_batch, split_batch
+from drive_emulator.errors import ApiError
 
 MIXED = "multipart/mixed; boundary=b"
 
@@ -104,7 +105,7 @@ def test_an_answer_carries_the_calls_id_marked_as_a_response():
 def test_a_batch_has_a_hundred_calls_at_most():
     calls = call(b"GET /x") * MAX_CALLS
     assert len(split_batch(MIXED, calls + b"--b--")) == MAX_CALLS
-    with pytest.raises(BatchError, match="limit of 100 calls"):
+    with pytest.raises(ApiError, match="limit of 100 calls"):
         split_batch(MIXED, calls + call(b"GET /x") + b"--b--")
 
 
@@ -127,7 +128,7 @@ def test_a_batch_has_a_hundred_calls_at_most():
     ],
 )
 def test_a_malformed_batch_is_refused(content_type, body):
-    with pytest.raises(BatchError):
+    with pytest.raises(ApiError):
         split_batch(content_type, body)
 
 
@@ -139,7 +140,7 @@ def test_any_bytes_are_a_batch_or_are_refused(content_type, body):
     for kind in (content_type, MIXED):
         try:
             split_batch(kind, body)
-        except BatchError:
+        except ApiError:
             continue
 
 

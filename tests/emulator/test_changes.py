@@ -272,7 +272,7 @@ def test_without_a_mask_an_entry_has_the_documented_fields_only(alice: Any) -> N
 def test_a_poll_reads_the_log_by_its_index(emulator: DriveEmulator, alice: Any) -> None:
     server = emulator._server
     assert server is not None
-    database = server.service.drive.database
+    database = server.drive.database
     sql = changelog._PAGE.format(space="v.app IS NULL")
     plan = [row[3] for row in database.rows(f"EXPLAIN QUERY PLAN {sql}", ALICE, 1, True, True, "", 100)]
 

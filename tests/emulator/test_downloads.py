@@ -88,3 +88,39 @@ def test_a_download_is_metered_as_one(emulator: Any, alice: Any, raw: Callable[.
     usage = emulator.stats()["alice@example.com"]
     assert (usage["files.get_media"]["units"], usage["files.get"]["units"]) == (200, 5)
     assert raw(BOB)("GET", f"{FILES}/{create(alice, 'x')}?alt=media").status == 404
+
+
+def test_what_cannot_be_downloaded_is_told_at_alt(alice: Any, raw: Callable[..., Raw]) -> None:
+    answer = raw()("GET", f"{FILES}/{folder(alice, 'f')}?alt=media")
+
+    assert answer.json["error"]["errors"][0]["location"] == "alt"
+
+
+def test_a_document_is_exported(alice: Any, emulator: Any) -> None:
+    document = alice.files().create(body={"mimeType": "application/vnd.google-apps.document"}).execute()["id"]
+    emulator.clear_log()
+
+    assert alice.files().export_media(fileId=document, mimeType="text/plain").execute() == b""
+    assert emulator.stats()["alice@example.com"]["files.export"]["units"] == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "refused"),
+    [
+        ("application/vnd.google-apps.document", "image/webp", (400, "badRequest")),
+        ("application/vnd.google-apps.spreadsheet", "text/plain", (400, "badRequest")),
+        ("application/vnd.google-apps.folder", "text/plain", (403, "fileNotExportable")),
+        ("text/plain", "text/plain", (403, "fileNotExportable")),
+    ],
+)
+def test_what_cannot_be_exported_is_told(alice: Any, kind: str, wanted: str, refused: tuple[int, str]) -> None:
+    file = alice.files().create(body={"mimeType": kind}).execute()["id"]
+
+    assert refusal(alice.files().export(fileId=file, mimeType=wanted)) == refused
+
+
+def test_an_export_names_the_type_it_wants(alice: Any, bob: Any, raw: Callable[..., Raw], file: str) -> None:
+    answer = raw()("GET", f"{FILES}/{file}/export")
+
+    assert (answer.status, answer.reason) == (400, "required")
+    assert refusal(bob.files().export(fileId=file, mimeType="text/plain")) == (404, "notFound")

@@ -146,6 +146,9 @@ def test_a_file_has_one_parent_and_no_folder_lies_in_itself(raw, alice) -> None:
 
 def test_a_personal_account_has_no_shared_drives(raw) -> None:
     assert raw(ALICE)("GET", "/drive/v3/drives").json["drives"] == []
+    missing = raw(ALICE)("GET", "/drive/v3/drives/0AX")
+    assert (missing.status, missing.reason) == (404, "notFound")
+    assert missing.json["error"]["message"] == "Shared drive not found: 0AX"
 
 
 def test_a_shortcut_needs_a_target_and_tells_its_type(raw, alice) -> None:
@@ -165,7 +168,7 @@ def test_a_page_above_the_maximum_is_as_large_as_there_is(raw, alice) -> None:
 
 def test_a_page_of_no_given_size_has_the_documented_one(alice, emulator: DriveEmulator) -> None:
     token = alice.changes().getStartPageToken().execute()["startPageToken"]
-    drive = emulator._server.service.drive
+    drive = emulator._server.drive
     account = drive.accounts.get(ALICE)
     with drive.database.transaction():
         names = [drive.files.create(account, Metadata(name=str(number)), None).id for number in range(101)]

@@ -191,7 +191,7 @@ def test_folders_names_and_times_are_looked_up_by_index(
 ) -> None:
     q = q.format(folder(alice, "a"), folder(alice, "b"))
     assert emulator._server is not None
-    drive = emulator._server.service.drive
+    drive = emulator._server.drive
     account = drive.accounts.get(ALICE)
     assert account is not None
 
@@ -218,3 +218,45 @@ def test_the_full_text_is_that_of_name_description_and_content(alice: Any) -> No
     assert found(alice, "fullText contains '\"have arrived\"'") == ["letter"]
     assert found(alice, "fullText contains 'needle'") == ["long"]
     assert found(alice, "fullText contains 'picture'") == ["picture"]
+
+
+def test_shortcuts_are_found_by_what_they_lead_to(alice: Any, raw: Callable[..., Raw]) -> None:
+    target = create(alice, "target")
+    shortcut = {"mimeType": "application/vnd.google-apps.shortcut", "shortcutDetails": {"targetId": target}}
+    alice.files().create(body={"name": "shortcut", **shortcut}).execute()
+
+    assert found(alice, f"shortcutDetails.targetId = '{target}'") == ["shortcut"]
+    assert found(alice, f"shortcutDetails.targetId != '{target}'") == []
+    assert found(alice, f"not shortcutDetails.targetId = '{target}'") == ["target"]
+    assert raw()("GET", f"{FILES}?q=" + quote("shortcutDetails.targetId contains 'x'")).status == 400
+
+
+def test_a_page_size_out_of_range_is_told_the_range(raw: Callable[..., Raw]) -> None:
+    message = raw()("GET", f"{FILES}?pageSize=0").json["error"]["message"]
+
+    assert message == "Invalid value '0'. Values must be within the range: [1, 1000]"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "reason"),
+    [
+        ("corpora=drive", 403, "forbidden"),
+        ("corpora=allDrives", 403, "forbidden"),
+        ("driveId=0AX&corpora=drive", 403, "forbidden"),
+        ("corpora=drive&includeItemsFromAllDrives=true", 403, "teamDriveIdRequiresTeamDriveCorpora"),
+        ("driveId=0AX&includeItemsFromAllDrives=true", 403, "teamDriveIdRequiresTeamDriveCorpora"),
+        ("driveId=0AX&corpora=drive&includeItemsFromAllDrives=true", 404, "notFound"),
+        ("corpora=domain", 400, "invalid"),
+    ],
+)
+def test_there_is_no_shared_drive_to_search_in(raw: Callable[..., Raw], query: str, status: int, reason: str) -> None:
+    answer = raw()("GET", f"{FILES}?supportsAllDrives=true&{query}")
+
+    assert (answer.status, answer.reason) == (status, reason)
+
+
+def test_all_drives_are_those_that_there_are(alice: Any) -> None:
+    create(alice, "mine")
+    listed = alice.files().list(corpora="allDrives", includeItemsFromAllDrives=True, supportsAllDrives=True).execute()
+
+    assert [file["name"] for file in listed["files"]] == ["mine"]

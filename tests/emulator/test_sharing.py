@@ -218,5 +218,5 @@ def test_the_end_of_a_grant_can_be_changed_and_taken_back(emulator: DriveEmulato
 
 def in_seconds(emulator: DriveEmulator, seconds: float) -> str:
     assert emulator._server
-    time = emulator._server.service.drive.clock.time() + seconds
+    time = emulator._server.drive.clock.time() + seconds
     return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%S.000Z}"

@@ -34,7 +34,7 @@ def calls(emulator: DriveEmulator) -> Counter[str]:
 
 def make_inboxes(emulator: DriveEmulator, senders: int) -> None:
     """Make each sender's inbox of three endpoints; past HTTP, whose thread has nothing to do meanwhile."""
-    drive = emulator._server.service.drive
+    drive = emulator._server.drive
     with drive.database.transaction():
         for number in range(senders):
             sender = drive.accounts.ensure(f"ds{number}@example.com")

@@ -137,7 +137,7 @@ def test_a_body_that_is_missing(path: Path) -> None:
     number = line_of(path, "download")
     sha256 = lines(path)[number - 1]["sha256"]
     (path.with_name("feed.jsonl.bodies") / sha256).unlink()
-    assert refused(path, f"line {number}: its body can't be read") == number
+    assert refused(path, f"line {number}: its body .* is missing; copy the bodies") == number
 
 
 def test_a_body_that_is_damaged(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from drive_emulator.api.call import ApiResponse, Call
+from drive_emulator.errors import no_shared_drive
 
 
 async def get(call: Call) -> Response:
@@ -35,6 +36,10 @@ async def get(call: Call) -> Response:
             }
         )
     )
+
+
+async def get_drive(call: Call) -> Response:
+    raise no_shared_drive(call.path("drive_id"))
 
 
 async def list_drives(_: Call) -> Response:

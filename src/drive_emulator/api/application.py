@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from functools import partial
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -12,15 +13,15 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from drive_emulator.api import about, changes, files, permissions, uploads
-from drive_emulator.api.batch import batch_endpoint
+from drive_emulator.api.batch import batch
 from drive_emulator.api.call import MAX_JSON, Handler, error_response, operation, read_bounded
 from drive_emulator.api.control import control_routes
 from drive_emulator.api.guard import Guard
 from drive_emulator.api.oauth import oauth_routes
 from drive_emulator.api.routing import StrictRoute
 from drive_emulator.discovery import document_of
+from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError
-from drive_emulator.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
     ("GET", "/drive/v3/changes/startPageToken", "changes.getStartPageToken", changes.get_start_page_token),
     ("GET", "/drive/v3/about", "about.get", about.get),
     ("GET", "/drive/v3/drives", "drives.list", about.list_drives),
+    ("GET", "/drive/v3/drives/{drive_id}", "drives.get", about.get_drive),
     ("POST", _FILES, "files.create", files.create),
     ("GET", _FILES, "files.list", files.list_files),
     ("GET", f"{_FILES}/generateIds", "files.generateIds", files.generate_ids),
@@ -41,6 +43,7 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
     ("DELETE", f"{_FILES}/{{file_id}}", "files.delete", files.delete),
     ("GET", f"/download{_FILES}/{{file_id}}", "files.get", files.get),
     ("POST", f"{_FILES}/{{file_id}}/copy", "files.copy", files.copy),
+    ("GET", f"{_FILES}/{{file_id}}/export", "files.export", files.export),
     ("POST", f"{_FILES}/{{file_id}}/permissions", "permissions.create", permissions.create),
     ("GET", f"{_FILES}/{{file_id}}/permissions", "permissions.list", permissions.list_permissions),
     ("GET", f"{_FILES}/{{file_id}}/permissions/{{permission_id}}", "permissions.get", permissions.get),
@@ -58,26 +61,26 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
 ]
 
 
-def create_application(service: Service, *, control: str | None, hosts: Collection[str] = ()) -> ASGIApp:
+def create_application(drive: Drive, *, control: str | None, hosts: Collection[str] = ()) -> ASGIApp:
     """Return the application.
 
     Args:
-        service: What it serves.
+        drive: What it serves.
         control: The token of the control plane under ``/emulator``, or ``None`` to offer none.
         hosts: Names that it is reached by, beside loopback's.
     """
     router = Router(redirect_slashes=False, default=_not_found)
     for verb, path, method, handler in _OPERATIONS:
-        router.routes.append(StrictRoute(path, operation(service, method, handler), verb))
-    application = _Outermost(router, service)
+        router.routes.append(StrictRoute(path, operation(drive, method, handler), verb))
+    application = _Outermost(router, drive)
     for path in ("/batch/drive/v3", "/batch"):
-        router.routes.append(StrictRoute(path, batch_endpoint(application), "POST"))
-    router.routes.extend(oauth_routes(service))
+        router.routes.append(StrictRoute(path, partial(batch, application), "POST"))
+    router.routes.extend(oauth_routes(drive))
     for path in ("/discovery/v1/apis/drive/v3/rest", "/$discovery/rest"):
         router.routes.append(StrictRoute(path, _discover, "GET"))
     router.routes.append(StrictRoute("/health", _healthy, "GET"))
     if control is not None:
-        router.routes.extend(control_routes(service, control))
+        router.routes.extend(control_routes(drive, control))
     return Guard(application, hosts)
 
 
@@ -97,9 +100,9 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
 class _Outermost:
     """What holds for every request: a ``Date``, GET by way of POST, and no error that is not Google-shaped."""
 
-    def __init__(self, router: ASGIApp, service: Service) -> None:
+    def __init__(self, router: ASGIApp, drive: Drive) -> None:
         self._router = router
-        self._service = service
+        self._drive = drive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -108,7 +111,7 @@ class _Outermost:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                date = self._service.drive.clock.http_date().encode()
+                date = self._drive.clock.http_date().encode()
                 message["headers"] = [*message.get("headers", ()), (b"date", date)]
             await send(message)
 

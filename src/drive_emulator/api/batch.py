@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
 from drive_emulator.api.call import error_response, read_bounded
-from drive_emulator.api.routing import Endpoint
 from drive_emulator.batch import BatchRequest, BatchResponse, join_batch, split_batch
 from drive_emulator.errors import ApiError
 
@@ -18,21 +17,17 @@ MAX_BATCH = 16 * 1024 * 1024
 """Largest batch body, in bytes; batches carry no media."""
 
 
-def batch_endpoint(application: ASGIApp) -> Endpoint:
-    """Return the endpoint that runs the calls of a batch through ``application``, in order."""
-
-    async def endpoint(request: Request) -> Response:
-        too_large = ApiError(413, "uploadTooLarge", "The batch request is too large.")
-        try:
-            body = await read_bounded(request.stream(), MAX_BATCH, too_large)
-            calls = split_batch(request.headers.get("content-type", ""), body)
-        except ApiError as error:
-            return error_response(error)
-        answers = [await _carry_out(application, request, call) for call in calls]
-        content_type, joined = join_batch(answers, boundary=f"batch_{secrets.token_urlsafe(24)}")
-        return Response(joined, headers={"Content-Type": content_type})
-
-    return endpoint
+async def batch(application: ASGIApp, request: Request) -> Response:
+    """Run the calls of a batch through ``application``, in order."""
+    too_large = ApiError(413, "uploadTooLarge", "The batch request is too large.")
+    try:
+        body = await read_bounded(request.stream(), MAX_BATCH, too_large)
+        calls = split_batch(request.headers.get("content-type", ""), body)
+    except ApiError as error:
+        return error_response(error)
+    answers = [await _carry_out(application, request, call) for call in calls]
+    content_type, joined = join_batch(answers, boundary=f"batch_{secrets.token_urlsafe(24)}")
+    return Response(joined, headers={"Content-Type": content_type})
 
 
 async def _carry_out(application: ASGIApp, outer: Request, call: BatchRequest) -> BatchResponse:

@@ -16,12 +16,12 @@ from starlette.responses import JSONResponse, Response
 
 from drive_emulator.alterations import alter
 from drive_emulator.api.routing import Endpoint
+from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, bad_body, invalid, login_required, unauthenticated
 from drive_emulator.faults import End, Moment, Plan
 from drive_emulator.fields import Mask, field_mask
 from drive_emulator.model import DRIVE, Account
 from drive_emulator.quota import UNITS, LoggedRequest
-from drive_emulator.service import Service
 from drive_emulator.spaces import parse_spaces
 
 MAX_JSON = 1_048_576
@@ -35,9 +35,8 @@ _TOKEN_IN_QUERY = re.compile(r"access_token=[^&]*&?")
 class Call:
     """An authenticated request to one of Drive's methods."""
 
-    def __init__(self, service: Service, request: Request, method: str, account: Account, plan: Plan) -> None:
-        self.service = service
-        self.drive = service.drive
+    def __init__(self, drive: Drive, request: Request, method: str, account: Account, plan: Plan) -> None:
+        self.drive = drive
         self.request = request
         self.method = method
         self.account = account
@@ -58,10 +57,10 @@ class Call:
 
     def page_size(self, default: int, highest: int) -> int:
         """Return the parameter ``pageSize``; what is above the highest value counts as that."""
-        return min(self.number("pageSize", default, 1, 999_999_999), highest)
+        return min(self.number("pageSize", default, 1, highest, most=999_999_999), highest)
 
-    def number(self, name: str, default: int, lowest: int, highest: int) -> int:
-        """Return an integer parameter.
+    def number(self, name: str, default: int, lowest: int, highest: int, *, most: int | None = None) -> int:
+        """Return an integer parameter; above the highest value that is told, as much as ``most`` is taken.
 
         Raises:
             ApiError: 400 when it is no integer or out of bounds.
@@ -69,7 +68,7 @@ class Call:
         text = self.request.query_params.get(name)
         if text is None:
             return default
-        number = to_number(text, highest)
+        number = to_number(text, most or highest)
         if number is None or number < lowest:
             message = f"Invalid value '{text[:100]}'. Values must be within the range: [{lowest}, {highest}]"
             raise ApiError(400, "invalidParameter", message, location=name)
@@ -206,7 +205,7 @@ def error_response(error: ApiError) -> Response:
 Handler = Callable[[Call], Awaitable[Response]]
 
 
-def operation(service: Service, method: str, handler: Handler) -> Endpoint:
+def operation(drive: Drive, method: str, handler: Handler) -> Endpoint:
     """Return the endpoint of one of Drive's methods: it authenticates, goes wrong as planned, calls and meters."""
 
     async def endpoint(request: Request) -> Response:
@@ -217,11 +216,11 @@ def operation(service: Service, method: str, handler: Handler) -> Endpoint:
         units = UNITS.get(name, 0)
         account, call, status, response = "", None, 0, Response()
         try:
-            caller = _caller(service, request, name)
+            caller = _caller(drive, request, name)
             account = caller.key
             file_id = request.path_params.get("file_id")
-            plan = service.faults.plan(name, account, units, service.drive.clock.time(), file_id)
-            call = Call(service, request, method, caller, plan)
+            plan = drive.faults.plan(name, account, units, drive.clock.time(), file_id)
+            call = Call(drive, request, method, caller, plan)
             response = await _carry_out(call, handler)
             status = response.status_code
         except ApiError as error:
@@ -232,9 +231,9 @@ def operation(service: Service, method: str, handler: Handler) -> Endpoint:
         except ClientDisconnect:
             response = Response(status_code=499)
         finally:
-            service.meter.book(
+            drive.meter.book(
                 LoggedRequest(
-                    service.drive.clock.time(),
+                    drive.clock.time(),
                     account,
                     name,
                     status,
@@ -285,7 +284,7 @@ _PUBLIC = ("files.get", "files.get_media", "files.list")
 _ANONYMOUS = Account("", "", "anonymous", "", spaces=frozenset({DRIVE}))
 
 
-def _caller(service: Service, request: Request, method: str) -> Account:
+def _caller(drive: Drive, request: Request, method: str) -> Account:
     """Return who calls.
 
     The URI of an upload session is known to the one who began it, and needs no token; an API key does for reading what
@@ -293,11 +292,11 @@ def _caller(service: Service, request: Request, method: str) -> Account:
     """
     session = request.query_params.get("upload_id")
     if session and "authorization" not in request.headers:
-        return service.tokens.account(service.drive.uploads.find(session).account)
+        return drive.tokens.account(drive.uploads.find(session).account)
     key = request.query_params.get("key") or request.headers.get("x-goog-api-key")
     if key and method in _PUBLIC and "authorization" not in request.headers:
         return _ANONYMOUS
-    return service.tokens.authenticate(bearer_token(request), method)
+    return drive.tokens.authenticate(bearer_token(request), method)
 
 
 def bearer_token(request: Request) -> str:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,18 +19,19 @@ from drive_emulator.alterations import Alteration, alter
 from drive_emulator.api.call import MAX_JSON, ApiResponse, bearer_token, error_response, parse_json
 from drive_emulator.api.routing import Endpoint, StrictRoute
 from drive_emulator.clock import to_timestamp
+from drive_emulator.conform import conform
+from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, forbidden, invalid, not_found
 from drive_emulator.faults import parse_fault
 from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.model import File
 from drive_emulator.records import FILE_COLUMNS, load_file, load_view, to_file
-from drive_emulator.service import Service
 from drive_emulator.tokens import DRIVE, Grant
 
-Action = Callable[[Service, Request, Any], Any]
+Action = Callable[[Drive, Request, Any], Any]
 
 
-def control_routes(service: Service, token: str) -> list[StrictRoute]:
+def control_routes(drive: Drive, token: str) -> list[StrictRoute]:
     """Return the routes under ``/emulator``; each takes and answers JSON, and wants the bearer token."""
     actions: list[tuple[str, str, Action]] = [
         ("GET", "/stats", lambda s, _r, _b: s.meter.stats()),
@@ -38,17 +39,17 @@ def control_routes(service: Service, token: str) -> list[StrictRoute]:
         ("DELETE", "/requests", _clear_log),
         ("POST", "/reset", _reset),
         ("GET", "/files", _files),
-        ("GET", "/accounts", lambda s, _r, _b: [asdict(account) for account in s.drive.accounts.all()]),
+        ("GET", "/accounts", lambda s, _r, _b: [asdict(account) for account in s.accounts.all()]),
         ("GET", "/faults", lambda s, _r, _b: s.faults.list()),
         ("POST", "/faults", lambda s, _r, b: {"id": s.faults.add(parse_fault(b))}),
         ("DELETE", "/faults", lambda s, _r, _b: s.faults.clear()),
         ("DELETE", "/faults/{number:int}", lambda s, r, _b: s.faults.remove(r.path_params["number"])),
         ("POST", "/seed", _seed),
-        ("GET", "/behaviour", lambda s, _r, _b: asdict(s.drive.behaviour)),
+        ("GET", "/behaviour", lambda s, _r, _b: asdict(s.behaviour)),
         ("PATCH", "/behaviour", _set_behaviour),
         ("POST", "/advance", _advance),
-        ("POST", "/save", lambda s, _r, b: snapshots.save(s.drive, _path_of(b))),
-        ("POST", "/load", lambda s, _r, b: snapshots.load(s.drive, _path_of(b))),
+        ("POST", "/save", lambda s, _r, b: snapshots.save(s, _path_of(b))),
+        ("POST", "/load", lambda s, _r, b: snapshots.load(s, _path_of(b))),
         ("POST", "/touch", _touch),
         ("PATCH", "/files/{file_id}", _alter),
         ("POST", "/tokens", _issue_tokens),
@@ -56,10 +57,10 @@ def control_routes(service: Service, token: str) -> list[StrictRoute]:
         ("POST", "/tokens/expire", lambda s, _r, b: s.tokens.expire(_email(b))),
         ("POST", "/tokens/revoke", lambda s, _r, b: s.tokens.revoke(_email(b))),
     ]
-    return [StrictRoute(f"/emulator{path}", _endpoint(service, token, action), verb) for verb, path, action in actions]
+    return [StrictRoute(f"/emulator{path}", _endpoint(drive, token, action), verb) for verb, path, action in actions]
 
 
-def _endpoint(service: Service, token: str, action: Action) -> Endpoint:
+def _endpoint(drive: Drive, token: str, action: Action) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
             if not secrets.compare_digest(bearer_token(request).encode(), token.encode()):
@@ -67,122 +68,108 @@ def _endpoint(service: Service, token: str, action: Action) -> Endpoint:
             body = await request.body()
             if len(body) > MAX_JSON:
                 raise invalid("body")
-            return ApiResponse(action(service, request, parse_json(body)))
+            return ApiResponse(action(drive, request, parse_json(body)))
         except ApiError as error:
             return error_response(error)
 
     return endpoint
 
 
-def _clear_log(service: Service, _request: Request, _body: Any) -> None:
-    service.meter.clear()
+def _clear_log(drive: Drive, _request: Request, _body: Any) -> None:
+    drive.meter.clear()
 
 
-def _reset(service: Service, _request: Request, _body: Any) -> None:
-    service.drive.reset()
-    service.meter.clear()
-    service.faults.clear()
+def _reset(drive: Drive, _request: Request, _body: Any) -> None:
+    drive.reset()
+    drive.meter.clear()
+    drive.faults.clear()
     for field in fields(FeedBehaviour):
-        setattr(service.drive.behaviour, field.name, field.default)
+        setattr(drive.behaviour, field.name, field.default)
 
 
-def _files(service: Service, request: Request, _body: Any) -> list[dict[str, Any]]:
+def _files(drive: Drive, request: Request, _body: Any) -> list[dict[str, Any]]:
     with_content = request.query_params.get("content") == "true"
     sql = (
         f"SELECT {FILE_COLUMNS} FROM file f WHERE id NOT IN (SELECT root_id FROM account)"  # noqa: S608 - constants
         " AND (parent IS NOT NULL OR id NOT IN (SELECT file_id FROM view WHERE app IS NOT NULL)) ORDER BY n"
     )
-    rows = service.drive.database.rows(sql)
-    return [_describe(service, to_file(row), with_content=with_content) for row in rows]
+    rows = drive.database.rows(sql)
+    return [_describe(drive, to_file(row), with_content=with_content) for row in rows]
 
 
-def _describe(service: Service, file: File, *, with_content: bool) -> dict[str, Any]:
+def _describe(drive: Drive, file: File, *, with_content: bool) -> dict[str, Any]:
     described: dict[str, Any] = {
         "id": file.id,
         "name": file.name,
-        "path": "/".join(_path(service, file)),
+        "path": "/".join(_path(drive, file)),
         "mime_type": file.mime_type,
         "parent": file.parent,
-        "owner": service.drive.accounts.show(file.owner).email,
+        "owner": drive.accounts.show(file.owner).email,
         "trashed": file.trashed,
         "created_time": to_timestamp(file.created),
         "size": None if file.content is None else file.content.size,
-        "roles": {p.grantee or p.id: p.role for p in service.drive.access.effective_permissions(file)},
+        "roles": {p.grantee or p.id: p.role for p in drive.access.effective_permissions(file)},
         "properties": dict(file.properties),
         "content": None,
     }
     if with_content and file.content is not None:
-        content = b"".join(service.drive.blobs.read(file.content.blob, 0, file.content.size))
+        content = b"".join(drive.blobs.read(file.content.blob, 0, file.content.size))
         described["content"] = base64.b64encode(content).decode()
     return described
 
 
-def _path(service: Service, file: File) -> list[str]:
+def _path(drive: Drive, file: File) -> list[str]:
     names = [file.name]
-    while file.parent is not None and (folder := load_file(service.drive.database, file.parent)) is not None:
+    while file.parent is not None and (folder := load_file(drive.database, file.parent)) is not None:
         names.insert(0, folder.name)
         file = folder
     return names
 
 
-def _seed(service: Service, _request: Request, body: Any) -> None:
-    service.faults.seed(int(_number(body, "seed")))
+def _seed(drive: Drive, _request: Request, body: Any) -> None:
+    drive.faults.seed(int(_number(body, "seed")))
 
 
-def _advance(service: Service, _request: Request, body: Any) -> dict[str, float]:
+def _advance(drive: Drive, _request: Request, body: Any) -> dict[str, float]:
     seconds = _number(body, "seconds")
     if not 0 <= seconds < 1e9:
         raise invalid("seconds", "The clock only goes forward.")
-    service.drive.clock.advance(seconds)
-    return {"time": service.drive.clock.time()}
+    drive.clock.advance(seconds)
+    return {"time": drive.clock.time()}
 
 
-def _set_behaviour(service: Service, _request: Request, body: Any) -> dict[str, Any]:
-    kinds = get_type_hints(FeedBehaviour)
-    if not isinstance(body, dict):
-        raise invalid("behaviour")
-    for name, value in body.items():
-        kind = kinds.get(name)
-        number = kind is float and isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-        texts = kind == tuple[str, ...] and isinstance(value, list) and all(isinstance(text, str) for text in value)
-        choice = isinstance(value, str) and value in get_args(kind)
-        if not (number or texts or choice or (kind is bool and isinstance(value, bool))):
-            raise invalid(str(name), f"{name} can't be {value!r}.")
-    for name, value in body.items():
-        setattr(service.drive.behaviour, name, tuple(value) if isinstance(value, list) else value)
-    return asdict(service.drive.behaviour)
+def _set_behaviour(drive: Drive, _request: Request, body: Any) -> dict[str, Any]:
+    for name, value in conform(FeedBehaviour, body).items():
+        setattr(drive.behaviour, name, value)
+    return asdict(drive.behaviour)
 
 
-def _issue_tokens(service: Service, _request: Request, body: Any) -> dict[str, str]:
+def _issue_tokens(drive: Drive, _request: Request, body: Any) -> dict[str, str]:
     grant = Grant(_email(body), _text(body, "client", "emulator"), _text(body, "scopes", DRIVE))
-    tokens = service.tokens
+    tokens = drive.tokens
     return {"access_token": tokens.issue_access_token(grant), "refresh_token": tokens.issue_refresh_token(grant)}
 
 
-def _open(service: Service, _request: Request, body: Any) -> None:
+def _open(drive: Drive, _request: Request, body: Any) -> None:
     """Let an OAuth client with the scope ``drive.file`` see a file, as a file picker does."""
-    account = replace(service.tokens.account(_email(body)), client=_text(body, "client", "emulator"))
-    file = service.drive.access.find(account, _text(body, "file_id", ""))
-    with service.drive.database.transaction():
-        service.drive.access.open(account, file.id)
+    account = replace(drive.tokens.account(_email(body)), client=_text(body, "client", "emulator"))
+    file = drive.access.find(account, _text(body, "file_id", ""))
+    with drive.database.transaction():
+        drive.access.open(account, file.id)
 
 
-def _alter(service: Service, request: Request, body: Any) -> None:
-    try:
-        alteration = Alteration(**body)
-    except TypeError as error:
-        raise invalid("alteration", str(error)) from error
-    alter(service.drive, request.path_params["file_id"], alteration)
+def _alter(drive: Drive, request: Request, body: Any) -> None:
+    alter(drive, request.path_params["file_id"], Alteration(**conform(Alteration, body)))
 
 
-def _touch(service: Service, _request: Request, body: Any) -> None:
+def _touch(drive: Drive, _request: Request, body: Any) -> None:
     """Put a file into an account's feed although nothing changed."""
     email, file_id = _email(body), body.get("file_id")
-    view = load_view(service.drive.database, email.lower(), file_id) if isinstance(file_id, str) else None
+    view = load_view(drive.database, email.lower(), file_id) if isinstance(file_id, str) else None
     if view is None:
         raise not_found(str(file_id))
-    with service.drive.database.transaction():
-        service.drive.changes.append(view.file_id, [view.account])
+    with drive.database.transaction():
+        drive.changes.append(view.file_id, [view.account])
 
 
 def _email(body: Any) -> str:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from drive_emulator.api.call import ApiResponse, Call
 from drive_emulator.api.media import download
-from drive_emulator.errors import ApiError, invalid
+from drive_emulator.errors import ApiError, forbidden, invalid, no_shared_drive, required
 from drive_emulator.fields import Mask
 from drive_emulator.ids import new_file_id
 from drive_emulator.metadata import parse_metadata
@@ -17,6 +17,12 @@ from drive_emulator.records import load_view, set_view
 from drive_emulator.resources import costly_fields
 
 _MOST_LISTED = 1000
+_EXPORTS = {
+    "application/vnd.google-apps.document": ("text/plain", "text/markdown"),
+    "application/vnd.google-apps.presentation": ("text/plain",),
+    "application/vnd.google-apps.spreadsheet": ("text/csv", "text/tab-separated-values"),
+}
+"""Of what an empty document is exported to, that which is nothing at all."""
 
 
 def file_answer(call: Call, file: File, mask: Mask) -> Response:
@@ -73,6 +79,18 @@ async def copy(call: Call) -> Response:
     return file_answer(call, file, mask)
 
 
+async def export(call: Call) -> Response:
+    """Answer with a Docs Editors file's content, which is always empty here."""
+    if not (wanted := call.text("mimeType")):
+        raise required("mimeType", "Required parameter: mimeType")
+    exports = _EXPORTS.get(call.drive.access.find(call.account, call.path("file_id")).mime_type)
+    if exports is None:
+        raise forbidden("fileNotExportable", "Export only supports Docs Editors files.")
+    if wanted not in exports:
+        raise ApiError(400, "badRequest", "The requested conversion is not supported.", location="convertTo")
+    return Response(headers={"Content-Type": wanted})
+
+
 async def delete(call: Call) -> Response:
     with call.drive.database.transaction():
         call.drive.files.delete(call.account, call.path("file_id"))
@@ -96,8 +114,7 @@ async def generate_ids(call: Call) -> Response:
 
 async def list_files(call: Call) -> Response:
     mask = call.mask()
-    if call.text("corpora", "user") not in ("user", "allDrives"):
-        raise invalid("corpora", "Only the user's own corpus is served.")
+    _check_corpora(call)
     page = call.drive.search.page(
         call.account,
         call.text("q"),
@@ -115,6 +132,22 @@ async def list_files(call: Call) -> Response:
     if page.next_token is not None:
         answer["nextPageToken"] = page.next_token
     return ApiResponse(mask.project(answer))
+
+
+def _check_corpora(call: Call) -> None:
+    """Let only the account's own corpus be searched, and all drives, of which it has no others."""
+    corpora, drive_id = call.text("corpora", "user"), call.text("driveId")
+    if corpora not in ("user", "drive", "allDrives"):
+        raise invalid("corpora", "Only the user's own corpus is served.")
+    if (drive_id or corpora != "user") and not call.flag("includeItemsFromAllDrives"):
+        parameter = "includeItemsFromAllDrives"
+        message = f"The {parameter} parameter must be set to true when driveId is specified or corpora contains drive."
+        raise forbidden("forbidden", message)
+    if bool(drive_id) != (corpora == "drive"):
+        message = "The driveId parameter must be specified if and only if corpora is set to drive."
+        raise forbidden("teamDriveIdRequiresTeamDriveCorpora", message)
+    if drive_id:
+        raise no_shared_drive(drive_id)
 
 
 async def list_revisions(call: Call) -> Response:

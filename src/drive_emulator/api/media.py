@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from starlette.responses import Response, StreamingResponse
 
 from drive_emulator.api.call import Call
-from drive_emulator.errors import ApiError, forbidden
+from drive_emulator.errors import ApiError
 from drive_emulator.model import Content, File
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
@@ -23,7 +23,7 @@ def download(call: Call, file: File) -> Response:
     content = file.content
     if content is None:
         message = "Only files with binary content can be downloaded. Use Export with Docs Editors files."
-        raise forbidden("fileNotDownloadable", message)
+        raise ApiError(403, "fileNotDownloadable", message, location="alt")
     headers = {"Accept-Ranges": "bytes", "Content-Type": file.mime_type}
     wanted = parse_range(call.request.headers.get("range"), content.size)
     start, stop = wanted or (0, content.size)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+from functools import partial
 from html import escape
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -15,9 +16,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from drive_emulator.accounts import is_address
 from drive_emulator.api.call import ApiResponse, bearer_token, error_response, read_bounded
-from drive_emulator.api.routing import Endpoint, StrictRoute
+from drive_emulator.api.routing import StrictRoute
+from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, bad_body, unauthenticated
-from drive_emulator.service import Service
 from drive_emulator.tokens import DRIVE, LIFETIME, Grant
 
 _MAX_FORM = 65_536
@@ -28,75 +29,63 @@ _PAGE = """<!doctype html><meta charset="utf-8"><title>Drive emulator</title><h1
 """
 
 
-def oauth_routes(service: Service) -> list[StrictRoute]:
+def oauth_routes(drive: Drive) -> list[StrictRoute]:
     """Return the routes, under the paths that they have at each of Google's hosts."""
-    endpoints = [
-        ("GET", _consent(service), ("/o/oauth2/auth", "/o/oauth2/v2/auth")),
-        ("POST", _token(service), ("/token", "/oauth2/v4/token", "/o/oauth2/token")),
-        ("POST", _revoke(service), ("/revoke", "/o/oauth2/revoke")),
-        (
-            "GET",
-            _userinfo(service),
-            ("/v1/userinfo", "/oauth2/v1/userinfo", "/oauth2/v2/userinfo", "/oauth2/v3/userinfo"),
-        ),
-    ]
-    return [StrictRoute(path, endpoint, verb) for verb, endpoint, paths in endpoints for path in paths]
+    endpoints = (
+        ("GET", _consent, ("/o/oauth2/auth", "/o/oauth2/v2/auth")),
+        ("POST", _token, ("/token", "/oauth2/v4/token", "/o/oauth2/token")),
+        ("POST", _revoke, ("/revoke", "/o/oauth2/revoke")),
+        ("GET", _userinfo, ("/v1/userinfo", "/oauth2/v1/userinfo", "/oauth2/v2/userinfo", "/oauth2/v3/userinfo")),
+    )
+    return [StrictRoute(path, partial(endpoint, drive), verb) for verb, endpoint, paths in endpoints for path in paths]
 
 
-def _consent(service: Service) -> Endpoint:
-    """Make the page that a browser is sent to; it consents at once as ``login_hint``, or asks for an account."""
-
-    async def endpoint(request: Request) -> Response:
-        if service.tokens.are_secret:
-            return _refused("access_denied", "Only who has a token file may call this Drive.")
-        query = request.query_params
-        email, redirect = query.get("login_hint", ""), query.get("redirect_uri", "")
-        if urlsplit(redirect).hostname not in ("localhost", "127.0.0.1", "::1"):
-            return _refused("invalid_request", "redirect_uri must be one of this machine.")
-        if not email:
-            fields = [_field("hidden", n, v) for n, v in query.multi_items() if n != "login_hint"]
-            known = [_field("submit", "login_hint", account.email) for account in service.drive.accounts.all()]
-            return HTMLResponse(_PAGE.format(fields="".join(fields), accounts=" ".join(known)))
-        if not is_address(email):
-            return _refused("invalid_request", "login_hint must be an address.")
-        grant = Grant(email, query.get("client_id", ""), query.get("scope", "") or DRIVE)
-        challenge = f"{query.get('code_challenge_method', 'plain')} {query.get('code_challenge', '')}".removesuffix(
-            "plain "
-        )
-        code = service.tokens.issue_code(grant, challenge)
-        answer = {"state": query.get("state", ""), "code": code, "scope": grant.scopes}
-        return RedirectResponse(f"{redirect}{'&' if '?' in redirect else '?'}{urlencode(answer)}", 302)
-
-    return endpoint
+async def _consent(drive: Drive, request: Request) -> Response:
+    """Show the page that a browser is sent to; it consents at once as ``login_hint``, or asks for an account."""
+    if drive.tokens.are_secret:
+        return _refused("access_denied", "Only who has a token file may call this Drive.")
+    query = request.query_params
+    email, redirect = query.get("login_hint", ""), query.get("redirect_uri", "")
+    if urlsplit(redirect).hostname not in ("localhost", "127.0.0.1", "::1"):
+        return _refused("invalid_request", "redirect_uri must be one of this machine.")
+    if not email:
+        fields = [_field("hidden", n, v) for n, v in query.multi_items() if n != "login_hint"]
+        known = [_field("submit", "login_hint", account.email) for account in drive.accounts.all()]
+        return HTMLResponse(_PAGE.format(fields="".join(fields), accounts=" ".join(known)))
+    if not is_address(email):
+        return _refused("invalid_request", "login_hint must be an address.")
+    grant = Grant(email, query.get("client_id", ""), query.get("scope", "") or DRIVE)
+    challenge = f"{query.get('code_challenge_method', 'plain')} {query.get('code_challenge', '')}".removesuffix(
+        "plain "
+    )
+    code = drive.tokens.issue_code(grant, challenge)
+    answer = {"state": query.get("state", ""), "code": code, "scope": grant.scopes}
+    return RedirectResponse(f"{redirect}{'&' if '?' in redirect else '?'}{urlencode(answer)}", 302)
 
 
 def _field(kind: str, name: str, value: str) -> str:
     return f'<input type="{kind}" name="{escape(name)}" value="{escape(value)}">'
 
 
-def _token(service: Service) -> Endpoint:
-    """Make the endpoint that trades a code, a refresh token or a service account's assertion for an access token."""
-
-    async def endpoint(request: Request) -> Response:
-        form = await _form(request)
-        match form.get("grant_type"):
-            case "authorization_code":
-                grant = _by_code(service, form)
-            case "refresh_token":
-                grant = service.tokens.grant(form.get("refresh_token", ""), kind="refresh")
-            case kind if kind == _JWT_BEARER and not service.tokens.are_secret:
-                grant = _by_assertion(service, form.get("assertion", ""))
-            case kind:
-                return _refused("unsupported_grant_type", f"Invalid grant_type: {(kind or '')[:100]}")
-        if grant is None:
-            return _refused("invalid_grant", _REASONS[form["grant_type"]])
-        access = service.tokens.issue_access_token(grant)
-        answer = {"access_token": access, "expires_in": LIFETIME, "scope": grant.scopes, "token_type": "Bearer"}
-        if form["grant_type"] == "authorization_code":
-            answer["refresh_token"] = service.tokens.issue_refresh_token(grant)
-        return ApiResponse(answer)
-
-    return endpoint
+async def _token(drive: Drive, request: Request) -> Response:
+    """Trade a code, a refresh token or a service account's assertion for an access token."""
+    form = await _form(request)
+    match form.get("grant_type"):
+        case "authorization_code":
+            grant = _by_code(drive, form)
+        case "refresh_token":
+            grant = drive.tokens.grant(form.get("refresh_token", ""), kind="refresh")
+        case kind if kind == _JWT_BEARER and not drive.tokens.are_secret:
+            grant = _by_assertion(drive, form.get("assertion", ""))
+        case kind:
+            return _refused("unsupported_grant_type", f"Invalid grant_type: {(kind or '')[:100]}")
+    if grant is None:
+        return _refused("invalid_grant", _REASONS[form["grant_type"]])
+    access = drive.tokens.issue_access_token(grant)
+    answer = {"access_token": access, "expires_in": LIFETIME, "scope": grant.scopes, "token_type": "Bearer"}
+    if form["grant_type"] == "authorization_code":
+        answer["refresh_token"] = drive.tokens.issue_refresh_token(grant)
+    return ApiResponse(answer)
 
 
 _REASONS = {
@@ -106,8 +95,8 @@ _REASONS = {
 }
 
 
-def _by_code(service: Service, form: dict[str, str]) -> Grant | None:
-    grant, challenge = service.tokens.redeem_code(form.get("code", "")) or (None, "")
+def _by_code(drive: Drive, form: dict[str, str]) -> Grant | None:
+    grant, challenge = drive.tokens.redeem_code(form.get("code", "")) or (None, "")
     method, _, wanted = challenge.partition(" ")
     verifier = form.get("code_verifier", "")
     if method == "S256":
@@ -116,11 +105,11 @@ def _by_code(service: Service, form: dict[str, str]) -> Grant | None:
     return grant if not wanted or verifier == wanted else None
 
 
-def _by_assertion(service: Service, assertion: str) -> Grant | None:
-    """Read a service account's JWT, whose signature nobody checks; ``sub`` is whom it acts for."""
+def _by_assertion(drive: Drive, assertion: str) -> Grant | None:
+    """Read a drive account's JWT, whose signature nobody checks; ``sub`` is whom it acts for."""
     claims = _claims(assertion)
     email, expires = claims.get("sub") or claims.get("iss"), claims.get("exp")
-    now = service.drive.clock.time()
+    now = drive.clock.time()
     if not isinstance(email, str) or not is_address(email) or not isinstance(expires, int | float):
         return None
     scopes = claims.get("scope")
@@ -136,36 +125,28 @@ def _claims(assertion: str) -> dict[str, Any]:
     return claims if isinstance(claims, dict) and isinstance(claims.get("scope", ""), str) else {}
 
 
-def _revoke(service: Service) -> Endpoint:
-    """Make the endpoint that ends a token, and with it all that the account granted."""
+async def _revoke(drive: Drive, request: Request) -> Response:
+    """End a token, and with it all that the account granted."""
+    token = request.query_params.get("token") or (await _form(request)).get("token", "")
+    grant = drive.tokens.grant(token, kind="refresh") or drive.tokens.grant(token)
+    if grant is None:
+        return _refused("invalid_token", "Token expired or revoked")
+    drive.tokens.revoke(grant.email)
+    return ApiResponse({})
 
-    async def endpoint(request: Request) -> Response:
-        token = request.query_params.get("token") or (await _form(request)).get("token", "")
-        grant = service.tokens.grant(token, kind="refresh") or service.tokens.grant(token)
+
+async def _userinfo(drive: Drive, request: Request) -> Response:
+    """Tell whose token it is."""
+    try:
+        token = bearer_token(request)
+        grant = Grant(token) if is_address(token) else drive.tokens.grant(token)
         if grant is None:
-            return _refused("invalid_token", "Token expired or revoked")
-        service.tokens.revoke(grant.email)
-        return ApiResponse({})
-
-    return endpoint
-
-
-def _userinfo(service: Service) -> Endpoint:
-    """Make the endpoint that tells whose token it is."""
-
-    async def endpoint(request: Request) -> Response:
-        try:
-            token = bearer_token(request)
-            grant = Grant(token) if is_address(token) else service.tokens.grant(token)
-            if grant is None:
-                raise unauthenticated()
-        except ApiError as error:
-            return error_response(error)
-        account = service.tokens.account(grant.email)
-        about = {"id": account.permission_id, "sub": account.permission_id, "email": account.email}
-        return ApiResponse({**about, "name": account.display_name, "email_verified": True, "verified_email": True})
-
-    return endpoint
+            raise unauthenticated()
+    except ApiError as error:
+        return error_response(error)
+    account = drive.tokens.account(grant.email)
+    about = {"id": account.permission_id, "sub": account.permission_id, "email": account.email}
+    return ApiResponse({**about, "name": account.display_name, "email_verified": True, "verified_email": True})
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.output import count, errors_end_the_command, say
 from syft_flwr.cli.run import ProjectArgument
 
 
@@ -21,5 +21,5 @@ def bootstrap(
         from syft_flwr.flower.bootstrap import bootstrap as write
 
         path = write(project, aggregator, datasite, app_name=app_name)
-        typer.echo(f"{path}: [tool.syft_flwr] names {aggregator} and {len(datasite)} data owner(s)")
-        typer.echo(f"Now everybody runs: syft-flwr run {project}")
+        say(f"{path}: [tool.syft_flwr] names {aggregator} and {count(len(datasite), 'data owner')}")
+        say(f"Now everybody runs: syft-flwr run {project}")

@@ -10,7 +10,7 @@ from platform import python_version
 
 from syft_flwr.cli.account_state import age, read_state
 from syft_flwr.cli.findings import Examination, Finding, failed, ok, warning
-from syft_flwr.cli.output import duration
+from syft_flwr.cli.output import count, duration
 from syft_flwr.drive.auth import DRIVE_SCOPE, find_source, load_credentials
 from syft_flwr.drive.mapping import TransportErrors
 from syft_flwr.settings import STATE_VARIABLE
@@ -106,8 +106,8 @@ def check_messages(exam: Examination) -> Finding:
     """See whether messages wait that nobody takes, or requests that nobody answers."""
     state = read_state(exam.directory)
     found = (
-        f"{state.pending} requests wait, {state.spooled} answers to send, {state.awaited} requests without an answer, "
-        f"{state.answered} answers not taken"
+        f"{count(state.pending, 'request')} to handle, {count(state.spooled, 'answer')} to send, "
+        f"{count(state.awaited, 'request')} without an answer, {count(state.answered, 'answer')} not taken"
     )
     if (waited := age(state.oldest_pending_at)) is not None and waited > _STUCK_AFTER:
         who = "no process of the account runs" if state.processes == 0 else "no running process handles them"

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import YesOption
-from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption
+from syft_flwr.cli.output import errors_end_the_command, say
 
 if TYPE_CHECKING:
     from syft_flwr.models import DriveFile
     from syft_flwr.ports import DriveGateway
 
 
-def clean(  # noqa: PLR0917 - typer passes options by name
+def clean(
     email: Annotated[str | None, typer.Option(help="With --drive: the account; by default SYFTBOX_EMAIL.")] = None,
     drive: Annotated[
         bool, typer.Option("--drive", help="Remove old message files that the account has in Drive, too.")
@@ -32,8 +31,6 @@ def clean(  # noqa: PLR0917 - typer passes options by name
         str, typer.Option(help="With --drive and --runs: the least age of a message file or a run, such as 12h.")
     ] = "7d",
     yes: YesOption = False,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Show, and then remove: the state of emulators that are gone; with --drive old messages, with --runs old runs."""
     with errors_end_the_command():
@@ -51,12 +48,12 @@ def clean(  # noqa: PLR0917 - typer passes options by name
                 gateway.about()  # tells what time it is at Drive, too
                 files = list(old_messages(gateway, gateway.server_time() - age))
                 for file in files:
-                    typer.echo(f"{file.name}: a message file in Drive, of {file.created_time}")
+                    say(f"{file.name}: a message file in Drive, of {file.created_time}")
                 if files and _agreed(len(files), yes):
                     for file in files:
                         gateway.delete(file.id)
         if not (directories or places or files):
-            typer.echo("nothing to remove")
+            say("nothing to remove")
 
 
 def abandoned(root: Path) -> Iterator[Path]:
@@ -68,7 +65,7 @@ def abandoned(root: Path) -> Iterator[Path]:
     for directory in sorted(root.glob("emulators/*/*@*")):
         state = read_state(directory)
         if not state.processes and not _answers(unquote(directory.parent.name)):
-            typer.echo(f"{directory}: the state on an emulator that is gone")
+            say(f"{directory}: the state on an emulator that is gone")
             yield directory
 
 
@@ -78,7 +75,7 @@ def old_runs(directory: Path, before: float) -> Iterator[Path]:
 
     for run in find(directory):
         if run.record.started < before and run.state != "running":
-            typer.echo(f"{run.directory}: {run.record.project}, {run.state}, round {run.round}")
+            say(f"{run.directory}: {run.record.project}, {run.state}, round {run.round}")
             yield run.directory
 
 
@@ -115,6 +112,6 @@ def _answers(host: str) -> bool:
 
 def _agreed(count: int, yes: bool) -> bool:
     if not yes and not typer.confirm(f"Remove {count}?", err=True):
-        typer.echo("nothing was removed", err=True)
+        say("nothing was removed", err=True)
         return False
     return True

@@ -11,7 +11,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption, YesOption
 from syft_flwr.cli.output import advice_for_silence, describe, errors_end_the_command, say, told_if_slow
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
+from syft_flwr.cli.quota import tell_spending
 
 if TYPE_CHECKING:
     from syft_flwr.cli.findings import Examination, Finding
@@ -33,8 +33,6 @@ def doctor(  # noqa: PLR0917 - typer passes options by name
         str | None, typer.Option("--with", help="With --probe: a second account that is logged in here.")
     ] = None,
     yes: YesOption = False,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Examine an account step by step; a step that fails says what to do next, and the exit code is 1."""
     if other is not None and not probe:
@@ -71,6 +69,8 @@ def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) ->
         from syft_flwr.errors import ConfigurationError
 
         exams = [account_of(email), *([] if other is None else [account_of(other)])]
+        if other is not None and same_address(exams[0].email, other):
+            raise ConfigurationError(f"{other} is this account itself; --with names another one")
         gateways = []
         for exam in exams:
             gateways.append(stack.enter_context(connected(exam)))
@@ -86,13 +86,13 @@ def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) ->
             answers.append({"question": answer.question, "answer": answer.answer})
             learned |= answer.learned
             if not as_json:
-                typer.echo(f"{answer.question} {answer.answer}")
+                say(f"{answer.question} {answer.answer}")
         for exam in exams:
             habits = Habits.read(exam.directory).learned(learned)
             habits.keep(exam.directory)
             if not as_json:
                 kept = "; ".join(habits.in_words()) or "Drive behaves as is believed without a probe"
-                typer.echo(f"kept for {exam.email}, in processes from now on: {kept}")
+                say(f"kept for {exam.email}, in processes from now on: {kept}")
         if as_json:
             typer.echo(json.dumps(answers))
 

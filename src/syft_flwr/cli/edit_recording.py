@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.output import errors_end_the_command, say
 
 
 def edit_recording(
@@ -37,4 +37,4 @@ def edit_recording(
 
         bodies = {name: Path(file).read_bytes() for name, _, file in named}
         names = replace_bodies(read_recording(recording), bodies, out)
-    typer.echo(f"{out}: another body in {', '.join(names)}", err=True)
+    say(f"{out}: another body in {', '.join(names)}", err=True)

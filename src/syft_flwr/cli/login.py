@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.output import errors_end_the_command, say
 
 
 def login(
@@ -31,7 +31,7 @@ def login(
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Only ask Drive whether the log-ins still work.")] = False,
 ) -> None:
-    """Log an account in, so that every command finds its token; several accounts can be."""
+    """Log an account in, so that every command finds its token; several accounts can be logged in."""
     if file is None and not check:
         raise typer.BadParameter(
             "name the OAuth client file that the Cloud console let you download", param_hint="FILE"
@@ -43,7 +43,7 @@ def login(
         endpoint, address = load_endpoint(), load_email(email)
         if file is not None and not check:
             address = log_in(file, endpoint, address, ask=_ask if no_browser else None)
-            typer.echo(f"{address} is logged in")
+            say(f"{address} is logged in")
             return
         _check(address)
 
@@ -59,12 +59,12 @@ def logout(
 
         address = required_email(email)
         log_out(load_endpoint(), address)
-        typer.echo(f"{address} is logged out")
+        say(f"{address} is logged out")
 
 
 def _ask(address: str) -> str:
     typer.echo(f"Open this address in any browser, and allow the access:\n\n{address}\n", err=True)
-    typer.echo("The browser then ends at a page that it can't load: its address holds the code.", err=True)
+    say("The browser then ends at a page that it can't load: its address holds the code.", err=True)
     answer: str = typer.prompt("That page's address, or the code", err=True)
     return answer
 
@@ -83,9 +83,9 @@ def _check(address: str | None) -> None:
     for account in accounts:
         try:
             check(endpoint, account)
-            typer.echo(f"{account}: logged in")
+            say(f"{account}: logged in")
         except SyftFlwrError as error:
             failed = True
-            typer.echo(f"{account}: {error}")
+            say(f"{account}: {error}")
     if failed:
         raise typer.Exit(1)

@@ -22,7 +22,7 @@ from syft_flwr.cli.emulator import emulator
 from syft_flwr.cli.login import login, logout
 from syft_flwr.cli.peers import peers
 from syft_flwr.cli.plain_help import PlainCommand, PlainHelp
-from syft_flwr.cli.quota import quota
+from syft_flwr.cli.quota import LimitedCommand, quota
 from syft_flwr.cli.record import record
 from syft_flwr.cli.replay import replay
 from syft_flwr.cli.run import run
@@ -68,24 +68,23 @@ app = typer.Typer(
 )
 
 # The modules of the commands import nothing heavy before they run: --help must answer at once.
-commands = (
-    simulate,
-    run,
-    watch,
-    record,
-    replay,
-    edit_recording,
-    bootstrap,
-    quota,
-    login,
-    logout,
-    doctor,
-    status,
-    send,
-    clean,
-)
-for command in commands:
-    app.command(cls=PlainCommand)(command)
+for command, kind in (
+    (simulate, LimitedCommand),
+    (run, LimitedCommand),
+    (watch, LimitedCommand),
+    (record, LimitedCommand),
+    (replay, PlainCommand),
+    (edit_recording, PlainCommand),
+    (bootstrap, PlainCommand),
+    (quota, PlainCommand),
+    (login, PlainCommand),
+    (logout, PlainCommand),
+    (doctor, LimitedCommand),
+    (status, PlainCommand),
+    (send, LimitedCommand),
+    (clean, LimitedCommand),
+):
+    app.command(cls=kind)(command)
 app.add_typer(peers, name="peers", cls=Commands)
 app.add_typer(runs, name="runs", cls=Commands)
 # The emulator is a package of its own and reads its own options.

@@ -39,16 +39,15 @@ _REASONS = {
 }
 
 
-def say(text: str, *, err: bool = False) -> None:
+def say(text: str, *, err: bool = False, indent: int = 4) -> None:
     """Print a line, folded between words where a person reads it; programs that read a pipe get it whole."""
     stream = sys.stderr if err else sys.stdout
-    typer.echo(folded(text, shutil.get_terminal_size().columns) if stream.isatty() else text, err=err)
+    typer.echo(folded(text, shutil.get_terminal_size().columns, indent) if stream.isatty() else text, err=err)
 
 
-def folded(text: str, width: int) -> str:
+def folded(text: str, width: int, indent: int = 4) -> str:
     """Fold lines to a width between words alone, so that addresses and paths stay whole."""
-    indent = " " * 4
-    fold = textwrap.TextWrapper(width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    fold = textwrap.TextWrapper(width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
     return "\n".join(fold.fill(line) for line in text.splitlines())
 
 
@@ -98,7 +97,7 @@ def errors_end_the_command() -> Iterator[None]:
 @contextmanager
 def told_if_slow(what: str) -> Iterator[None]:
     """Say what is waited for, once, if the block takes longer than some seconds."""
-    timer = threading.Timer(_SLOW, lambda: typer.echo(f"{what}: waiting …", err=True))
+    timer = threading.Timer(_SLOW, lambda: say(f"{what}: waiting …", err=True))
     timer.daemon = True
     timer.start()
     try:
@@ -148,6 +147,11 @@ def describe(error: Exception) -> str:
         return reason if error.filename is None else f"{os.fsdecode(error.filename)}: {reason}"
     kind = type(error).__name__
     return f"unexpected {kind}: {error}. This is a mistake in syft-flwr: please report it with what -vv shows"
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things: ``1 process``, ``2 processes``."""
+    return f"{number:,} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption, YesOption
-from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.cli.plain_help import PlainCommand
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
+from syft_flwr.cli.output import errors_end_the_command, say
+from syft_flwr.cli.quota import LimitedCommand, tell_spending
 
 if TYPE_CHECKING:
     from syft_flwr.drive.peers import Inbox
@@ -35,12 +34,10 @@ def main(context: typer.Context, email: EmailOption = None, as_json: JsonOption 
         raise typer.BadParameter(f"put it behind {context.invoked_subcommand}", param_hint="--email and --json")
 
 
-@peers.command("list", cls=PlainCommand)
+@peers.command("list", cls=LimitedCommand)
 def show(
     email: EmailOption = None,
     as_json: JsonOption = False,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """List the peers, and whether both sides can write."""
     with errors_end_the_command():
@@ -53,50 +50,41 @@ def show(
             typer.echo(json.dumps([asdict(peer) for peer in found]))
             return
         for peer in found:
-            typer.echo(peer.email)
+            say(peer.email)
             for inbox in peer.inboxes:
-                typer.echo(f"  {_words(inbox)}")
+                say(f"  {_words(inbox)}")
         if not found:
-            typer.echo("no inbox with anybody; the first message makes them, or: syft-flwr peers add PEER --app APP")
+            say("no inbox with anybody; the first message makes them, or: syft-flwr peers add PEER --app APP")
 
 
-@peers.command(cls=PlainCommand)
-def add(  # noqa: PLR0917 - typer passes options by name
+@peers.command(cls=LimitedCommand)
+def add(
     peer: PeerArgument,
     app: Annotated[str, typer.Option(help="The app, such as flwr/diabetes.", show_default=False)],
     endpoint: Annotated[str, typer.Option(help="The endpoint.")] = "messages",
     email: EmailOption = None,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Make the inboxes with a peer, in both directions, and share them; those that are there stay."""
     with errors_end_the_command():
-        from syft_flwr.addresses import same_address
-        from syft_flwr.cli.account import required_email
-        from syft_flwr.errors import ConfigurationError
         from syft_flwr.runtime import DriveRuntime
         from syft_flwr.runtime.handle import engine_of
         from syft_flwr.wire import inbox_path
 
-        me = required_email(email)
-        if same_address(me, peer):
-            raise ConfigurationError(f"{peer} is this account itself; name the other one")
+        me, peer = _parties(email, peer)
         paths = [inbox_path(*parties, app, endpoint) for parties in ((me, peer), (peer, me))]
         with DriveRuntime.open(me) as runtime:
             engine = engine_of(runtime)
             engine.follower.identify()
             engine.parts.inboxes.ensure(paths, peer=peer)
         tell_spending(me, runtime.meter.snapshot().to_json())
-        typer.echo(f"{me} and {peer} have inboxes for {app}")
+        say(f"{me} and {peer} have inboxes for {app}")
 
 
-@peers.command(cls=PlainCommand)
+@peers.command(cls=LimitedCommand)
 def remove(
     peer: PeerArgument,
     email: EmailOption = None,
     yes: YesOption = False,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Delete this account's inboxes with a peer, and what is in them; the peer's own stay with the peer."""
     with errors_end_the_command():
@@ -106,7 +94,8 @@ def remove(
         from syft_flwr.errors import ConfigurationError
         from syft_flwr.suggestions import near_match
 
-        with connected(account_of(email)) as gateway:
+        me, peer = _parties(email, peer)
+        with connected(account_of(me)) as gateway:
             known = find_peers(gateway, gateway.about().email)
             found = next((each for each in known if same_address(each.email, peer)), None)
             if found is None:
@@ -115,13 +104,31 @@ def remove(
                 )
             for inbox in found.inboxes:
                 left = "is a stranger's" if inbox.is_foreign else f"belongs to {peer}"
-                typer.echo(f"{inbox.name}: {'is deleted' if inbox.is_mine else f'{left}, and stays'}")
+                say(f"{inbox.name}: {'is deleted' if inbox.is_mine else f'{left}, and stays'}")
             mine = [inbox for inbox in found.inboxes if inbox.is_mine]
             if mine and not yes and not typer.confirm("Delete, with all messages in them?", err=True):
                 raise ConfigurationError("nothing was deleted")
             for inbox in mine:
                 gateway.delete(inbox.id)
-        typer.echo(f"{len(mine)} deleted")
+        say(f"{len(mine)} deleted")
+
+
+def _parties(email: str | None, peer: str) -> tuple[str, str]:
+    """Return the account's address and the peer's, before Drive is asked anything.
+
+    Raises:
+        ConfigurationError: No account is named, or the peer is the account itself.
+        InvalidNameError: One is no address.
+    """
+    from syft_flwr.addresses import same_address
+    from syft_flwr.cli.account import required_email
+    from syft_flwr.errors import ConfigurationError
+    from syft_flwr.wire import validate_address
+
+    me, peer = required_email(email), validate_address(peer)
+    if same_address(me, peer):
+        raise ConfigurationError(f"{peer} is this account itself; name the other one")
+    return me, peer
 
 
 def _words(inbox: Inbox) -> str:

@@ -4,54 +4,54 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import typer
+from typer.core import TyperOption
 
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.output import errors_end_the_command, say
+from syft_flwr.cli.plain_help import PlainCommand
 from syft_flwr.settings import DAY_VARIABLE, LOG_FORMAT_VARIABLE, MINUTE_VARIABLE
 
 if TYPE_CHECKING:
     from syft_flwr.drive.spending import Spending
 
 
-def _limits(variable: str) -> Callable[[int | None], int | None]:
-    def export(limit: int | None) -> int | None:
-        """Hand a limit to all that the command opens, and to the processes that it starts."""
-        if limit is not None:
-            from syft_flwr.drive.budget import LEAST
+class LimitedCommand(PlainCommand):
+    """A command that talks to Drive: it has the options that limit what that may cost."""
 
-            if limit < LEAST:
-                raise typer.BadParameter(f"one poll and one answer cost {LEAST} units; it must be at least that")
-            os.environ[variable] = str(limit)
-        return limit
-
-    return export
+    def __init__(self, *args: Any, params: list[click.Parameter] | None = None, **settings: Any) -> None:
+        super().__init__(*args, params=[*(params or []), *_limits()], **settings)
 
 
-QuotaPerMinuteOption = Annotated[
-    int | None,
-    typer.Option(
-        "--quota-per-minute",
-        help="Quota units that the account may spend in any minute, all its processes together.",
-        envvar=MINUTE_VARIABLE,
-        callback=_limits(MINUTE_VARIABLE),
-        metavar="UNITS",
-    ),
-]
-QuotaPerDayOption = Annotated[
-    int | None,
-    typer.Option(
-        "--quota-per-day",
-        help="Likewise for a day, which ends at midnight Pacific time.",
-        envvar=DAY_VARIABLE,
-        callback=_limits(DAY_VARIABLE),
-        metavar="UNITS",
-    ),
-]
+def _limits() -> Iterator[TyperOption]:
+    any_minute = "Quota units that the account may spend in any minute, all its processes together."
+    of_a_day = "Likewise for a day, which ends at midnight Pacific time."
+    for name, variable, told in (("minute", MINUTE_VARIABLE, any_minute), ("day", DAY_VARIABLE, of_a_day)):
+        yield TyperOption(
+            param_decls=[f"--quota-per-{name}"],
+            type=int,
+            help=told,
+            envvar=variable,
+            show_envvar=True,
+            callback=_export,
+            expose_value=False,
+            metavar="UNITS",
+        )
+
+
+def _export(_: click.Context, option: click.Parameter, limit: int | None) -> None:
+    """Hand a limit to all that the command opens, and to the processes that it starts."""
+    if limit is not None:
+        from syft_flwr.drive.budget import LEAST
+
+        if limit < LEAST:
+            raise typer.BadParameter(f"one poll and one answer cost {LEAST} units; it must be at least that")
+        os.environ[str(option.envvar)] = str(limit)
 
 
 def limit_as_the_project_says(directory: Path) -> None:
@@ -139,4 +139,4 @@ def tell_spending(account: str, bill: Mapping[str, Any] | None) -> None:
     if os.environ.get(LOG_FORMAT_VARIABLE) == "json":
         typer.echo(json.dumps({"event": "bill", "account": account, **bill}), err=True)
     else:
-        typer.echo(spent(bill), err=True)
+        say(spent(bill), err=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
-from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
+from syft_flwr.cli.output import errors_end_the_command, say
+from syft_flwr.cli.quota import tell_spending
 from syft_flwr.cli.watch import source
 
 if TYPE_CHECKING:
@@ -50,8 +50,6 @@ def record(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     until: Annotated[int | None, typer.Option("--until", min=1, help="End after so many messages.")] = None,
     poll_interval: PollIntervalOption = None,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Record what comes to an account until Ctrl-C, to be replayed in a test or with "syft-flwr replay".
 
@@ -62,7 +60,7 @@ def record(  # noqa: PLR0917 - typer passes options by name
         with errors_end_the_command():
             from syft_flwr.recording.reader import repair as repair_recording
 
-            typer.echo(f"{out}: lost: {repair_recording(out)}")
+            say(f"{out}: lost: {repair_recording(out)}")
         return
     if message is not None:
         if redact:
@@ -74,10 +72,11 @@ def record(  # noqa: PLR0917 - typer passes options by name
     with errors_end_the_command(), ExitStack() as stack:
         from syft_flwr.errors import RecordingError
 
+        limit = None if seconds is None else _seconds(seconds)
         recording = AccountRecording(email, out, poll_interval, bodies=bodies, redact=redact, until=until)
         stack.callback(recording.close)
         with suppress(KeyboardInterrupt):
-            recording.run(None if seconds is None else _seconds(seconds))
+            recording.run(limit)
         recording.end()
         if recording.lost:
             raise RecordingError(
@@ -88,9 +87,7 @@ def record(  # noqa: PLR0917 - typer passes options by name
 def _seconds(text: str) -> float:
     from syft_flwr.settings import parse_duration
 
-    with suppress(ValueError):
-        return float(text)
-    return parse_duration(text, "--for")
+    return parse_duration(text if text[-1:].isalpha() else f"{text}s", "--for")
 
 
 _SHORTEST = 8
@@ -175,9 +172,9 @@ class AccountRecording:
         if self.lost:
             return
         has, lacks = self._log.summary()
-        typer.echo(f"{self._out} has {has}", err=True)
+        say(f"{self._out} has {has}", err=True)
         for lack in [*self._gap, *lacks]:
-            typer.echo(f"it lacks {lack}", err=True)
+            say(f"it lacks {lack}", err=True)
         tell_spending(self._email, self._onlooker.bill)
 
     def close(self) -> None:
@@ -187,7 +184,7 @@ class AccountRecording:
     def _take(self, event: Happened) -> None:
         self._log.take(event)
         if event.what == "error":
-            typer.echo(f"{event.fields['where']}: {event.fields['error']}", err=True)
+            say(f"{event.fields['where']}: {event.fields['error']}", err=True)
         if self._until is not None and self._log.over >= self._until:
             self._ended.set()
 
@@ -211,7 +208,7 @@ class AccountRecording:
         if not processes and _BETWEEN_POLLS not in self._gap:
             self._gap.append(_BETWEEN_POLLS)
         where = f"recording to {self._out}" + (" with bodies" if self._bodies else "")
-        typer.echo(f"{where}: {source(self._email, processes)}", err=True)
+        say(f"{where}: {source(self._email, processes)}", err=True)
 
 
 def _gap_before(out: Path, directory: Path) -> list[str]:
@@ -255,4 +252,4 @@ def _record_message(future_id: str, email: str | None, out: Path) -> None:
             )
         with connected(account) as gateway:
             names = record_message(gateway, account.email, future_id, out, state=account.directory)
-    typer.echo(f"{out}: {', '.join(names)}", err=True)
+    say(f"{out}: {', '.join(names)}", err=True)

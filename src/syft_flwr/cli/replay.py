@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from syft_flwr.cli.lines import AppOption, CountOption, EndpointOption, JsonOption, SenderOption, printed_once
-from syft_flwr.cli.output import errors_end_the_command
+from syft_flwr.cli.output import errors_end_the_command, say
 from syft_flwr.cli.stream import EventPrinter, KindOption
 
 
@@ -67,7 +67,7 @@ def replay(  # noqa: PLR0917 - typer passes options by name
         open_replay(recording, speed=speed, allow_cut_off=allow_cut_off) as feed,
     ):
         if not feed.recording.ended:
-            typer.echo("the recording has no end: it is still being written, or its recorder was killed", err=True)
+            say("the recording has no end: it is still being written, or its recorder was killed", err=True)
         printer = EventPrinter(
             now=feed.time,
             apps=app,
@@ -90,7 +90,7 @@ def _cut(recording: Path, only: str | None, out: Path | None, *, allow_cut_off: 
         raise typer.BadParameter("--only ID and --out FILE go together")
     with errors_end_the_command():
         lines = cut(read_recording(recording, allow_cut_off=allow_cut_off), only, out)
-    typer.echo(f"{out}: {lines} lines", err=True)
+    say(f"{out}: {lines} lines", err=True)
 
 
 def _compare(path: Path, handler: str | None, *, compare: bool, allow_cut_off: bool) -> None:
@@ -104,24 +104,28 @@ def _compare(path: Path, handler: str | None, *, compare: bool, allow_cut_off: b
         result = compare_recording(recording, None if handler is None else _loaded(handler))
     if result.differences:
         first, more = result.differences[0], len(result.differences) - 1
-        typer.echo(f"{path}: line {first.line}: {first.what}")
-        typer.echo(f"{more} more differ" if more else "nothing else differs", err=True)
+        say(f"{path}: line {first.line}: {first.what}")
+        say(f"{more} more differ" if more else "nothing else differs", err=True)
         raise typer.Exit(1)
     answers = "answers were not compared: name a --handler" if handler is None else f"{result.replies} answers"
-    typer.echo(f"{path}: the same: {result.messages} messages, {answers}", err=True)
+    say(f"{path}: the same: {result.messages} messages, {answers}", err=True)
 
 
 def _loaded(name: str) -> Any:
     """Import a handler from the working directory, or from what is installed."""
     from syft_flwr.errors import ConfigurationError
+    from syft_flwr.events import P2PFileEvents
 
     module, _, attribute = name.partition(":")
     if not (module and attribute):
         raise typer.BadParameter(f"{name} is not MODULE:NAME", param_hint="--handler")
     sys.path.insert(0, str(Path.cwd()))
     try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"can't import the handler {name}: {error}") from error
+        found = getattr(import_module(module), attribute)
+    except (Exception, SystemExit) as error:  # whatever the module raises
+        raise ConfigurationError(f"can't import the handler {name}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
+    if not (callable(found) or isinstance(found, P2PFileEvents)):
+        raise ConfigurationError(f"the handler {name} is a {type(found).__name__}; name a function, or P2PFileEvents")
+    return found

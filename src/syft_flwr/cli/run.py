@@ -15,7 +15,7 @@ import typer
 
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command, fail
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, limit_as_the_project_says
+from syft_flwr.cli.quota import limit_as_the_project_says
 
 if TYPE_CHECKING:
     from syft_flwr.flower.progress import Progress
@@ -98,8 +98,6 @@ def run(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout, events on stderr.")] = False,
     events_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Take part in a federation: as its aggregator or as a data owner, as the account's address says."""
     with errors_end_the_command(), _reporting(events_fd, as_json) as progress:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syft_flwr.cli.output import duration, errors_end_the_command
+from syft_flwr.cli.output import count, duration, errors_end_the_command, say
 from syft_flwr.cli.plain_help import PlainCommand
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def list_runs(directory: DirOption = _RUNS, as_json: JsonOption = False) -> None
             typer.echo(json.dumps([run.to_json() for run in found], default=str))
             return
         for run in found:
-            typer.echo(_line(run))
+            say(_line(run))
         if not found:
-            typer.echo(f"no runs in {directory}")
+            say(f"no runs in {directory}")
 
 
 @runs.command(cls=PlainCommand)
@@ -61,11 +61,11 @@ def show(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOptio
 
         from syft_flwr.cli.view import metrics_table
 
-        typer.echo(_line(status))
+        say(_line(status))
         if status.error:
-            typer.echo(f"error: {status.error}")
+            say(f"error: {status.error}")
         for words in _owners(status, time.time()):
-            typer.echo(f"  {words}")
+            say(f"  {words}")
         if status.rounds:
             Console(highlight=False, soft_wrap=True).print(metrics_table(status.to_json()["rounds"]))
 
@@ -81,7 +81,7 @@ def log(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOption
             if as_json:
                 typer.echo(json.dumps({"event": event, **fields}))
             elif line := event_line(event, fields):
-                typer.echo(f"{time.strftime('%F %T', time.localtime(fields['time']))} {line}")
+                say(f"{time.strftime('%F %T', time.localtime(fields['time']))} {line}")
 
 
 @runs.command(cls=PlainCommand)
@@ -108,7 +108,7 @@ def _owners(run: RunStatus, now: float) -> list[str]:
         words = f"{email}  {owner.doing}"
         if run.state == "running" and owner.since:
             words += f" for {duration(now - owner.since)}"
-        words += f"; {owner.replies} replies, {owner.errors} errors"
+        words += f"; {owner.replies} replies, {count(owner.errors, 'error')}"
         if owner.last_seen is not None:
             words += f"; last seen {duration(now - owner.last_seen)} ago"
         told.append(words)

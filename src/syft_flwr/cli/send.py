@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import errors_end_the_command, fail
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
+from syft_flwr.cli.output import errors_end_the_command, fail, say
+from syft_flwr.cli.quota import tell_spending
 from syft_flwr.printable import printable
 
 _LONGEST_LINE = 10_000
@@ -25,8 +25,6 @@ def send(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     email: EmailOption = None,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the reply.")] = 120.0,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Send one request, and write the reply to standard output; without one in time the request is withdrawn."""
     with errors_end_the_command():
@@ -37,12 +35,12 @@ def send(  # noqa: PLR0917 - typer passes options by name
         me = required_email(email)
         inbox_path(me, recipient, app, endpoint)  # a name that can't be is told before anything else
         if file is None and sys.stdin.isatty():
-            typer.echo("the body is read from here; Ctrl-D ends it", err=True)
+            say("the body is read from here; Ctrl-D ends it", err=True)
         with P2PFileRpc(me, app) as rpc:
             meter = rpc.runtime.meter
             body = sys.stdin.buffer.read() if file is None else file.read_bytes()
             future_id = rpc.send(recipient, app, endpoint, body)
-            typer.echo(f"sent {len(body)} bytes, waiting for {recipient} (at most {timeout:g} s)", err=True)
+            say(f"sent {len(body)} bytes, waiting for {recipient} (at most {timeout:g} s)", err=True)
             try:
                 reply = rpc.wait([future_id], timeout)
             finally:
@@ -50,7 +48,8 @@ def send(  # noqa: PLR0917 - typer passes options by name
         tell_spending(me, meter.snapshot().to_json())
         if future_id not in reply:
             fail(
-                f"{recipient} did not answer within {timeout:g} s, and the request is withdrawn; do they run? --timeout"
+                f"{recipient} did not answer within {timeout:g} s, and the request is withdrawn; ask whether they run, "
+                "or wait longer with --timeout"
             )
         _write(reply[future_id])
 

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption
 from syft_flwr.cli.run import ProjectArgument, RoundsOption, RunConfigOption, default_directory
 
 
@@ -31,8 +30,6 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
     data: Annotated[Path | None, typer.Option(file_okay=False, help="Directory to keep the local Drive in.")] = None,
     poll_interval: Annotated[float, typer.Option(min=0.01, help="Seconds between polls.")] = 0.1,
     as_json: Annotated[bool, typer.Option("--json", help="Result as JSON on stdout, events on stderr.")] = False,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Run a Flower project over a local Drive: one process per data owner, and the aggregator."""
     if min_available is not None and min_available > datasites:
@@ -41,12 +38,15 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
         )
     with errors_end_the_command():
         from syft_flwr.cli.view import View
+        from syft_flwr.errors import ConfigurationError
         from syft_flwr.flower.progress import JsonLines
         from syft_flwr.flower.project import FlowerProject
         from syft_flwr.flower.report import report_of
         from syft_flwr.flower.simulation import Simulation, SimulationPlan
 
         flower = FlowerProject.load(project)
+        if data is not None and data.resolve().is_relative_to(flower.directory.resolve()):
+            raise ConfigurationError(f"--data {data} is in the project, whose code would change; choose another place")
         flower.overrides(run_config or [], rounds)  # a mistake ends it here, before anything starts
         plan = SimulationPlan(
             project=flower.directory,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import duration, errors_end_the_command
+from syft_flwr.cli.output import count, duration, errors_end_the_command, say
 
 if TYPE_CHECKING:
     from syft_flwr.cli.account_state import AccountState
@@ -41,9 +41,9 @@ def status(
             }
             typer.echo(json.dumps({**account, **asdict(state), **limits, "spending": spending.to_json()}))
             return
-        typer.echo(f"{exam.email} on {exam.endpoint.url}")
+        say(f"{exam.email} on {exam.endpoint.url}")
         for name, words in [*lines(exam, state, time.time()), *_pace(spending)]:
-            typer.echo(f"  {name:<12}{words}")
+            say(f"  {name:<12}{words}", indent=14)
 
 
 def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str, str]]:
@@ -60,15 +60,15 @@ def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str,
     ]
     spent = "nothing is counted" if state.budget_units is None else f"{state.budget_units:,} on {state.budget_day}"
     return [
-        ("state", f"{exam.directory}, open in {_count(state.processes, 'process')}"),
-        ("feed", f"page token stored {_ago(state.cursor_at, now)}"),
-        ("sweep", f"the last one began {_ago(state.swept_at, now)}{_found(state.swept_found)}"),
+        ("state", f"{exam.directory}, open in {count(state.processes, 'process')}"),
+        ("feed", _since(state.cursor_at, now, "page token stored", "no page token yet")),
+        ("sweep", _since(state.swept_at, now, "the last one began", "none yet") + _found(state.swept_found)),
         ("handled", _handled(state, now)),
         ("polls", f"every {exam.settings.poll_interval:g} s while messages flow, unless a process was told otherwise"),
-        ("waiting", f"{_count(state.pending, 'request')}{_oldest(state.oldest_pending_at, now)}"),
-        ("to send", _count(state.spooled, "answer")),
-        ("sent", f"{_count(state.awaited, 'request')} without an answer{_oldest(state.oldest_awaited_at, now)}"),
-        ("answered", f"{_count(state.answered, 'answer')} not taken yet"),
+        ("waiting", f"{count(state.pending, 'request')}{_oldest(state.oldest_pending_at, now)}"),
+        ("to send", count(state.spooled, "answer")),
+        ("sent", f"{count(state.awaited, 'request')} without an answer{_oldest(state.oldest_awaited_at, now)}"),
+        ("answered", f"{count(state.answered, 'answer')} not taken yet"),
         ("last hour", _lately(state, now)),
         *([("probe", "; ".join(found))] if (found := Habits.read(exam.directory).in_words()) else []),
         ("units", f"{spent} (Pacific time); budget: {' and '.join(limits) or 'none'}"),
@@ -90,25 +90,21 @@ def _lately(state: AccountState, now: float) -> str:
     """Say what the event log tells of the last hour."""
     shown = ("handled", "replied", "rejected", "sent", "answered", "paused")
     told = ", ".join(f"{state.lately[what]} {what}" for what in shown if what in state.lately) or "nothing"
-    return f"{told}; the last event was {_ago(state.last_event_at, now)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"
+    return f"{told}; {_since(state.last_event_at, now, 'the last event was', 'no event yet')}"
 
 
 def _found(files: int | None) -> str:
-    return "" if files is None else f", and brought {_count(files, 'message')} that the feed had not"
+    return "" if files is None else f", and brought {count(files, 'message')} that the feed had not"
 
 
 def _handled(state: AccountState, now: float) -> str:
     lag = "" if state.handled_lag is None else f", begun {duration(state.handled_lag)} after it was made"
-    return f"the last request was handled {_ago(state.handled_at, now)}{lag}"
+    return _since(state.handled_at, now, "the last request was handled", "no request yet") + lag
 
 
-def _ago(time: float | None, now: float) -> str:
-    return "never" if time is None else f"{duration(max(0.0, now - time))} ago"
+def _since(time: float | None, now: float, what: str, never: str) -> str:
+    return never if time is None else f"{what} {duration(max(0.0, now - time))} ago"
 
 
 def _oldest(time: float | None, now: float) -> str:
-    return "" if time is None else f", the oldest since {duration(max(0.0, now - time))}"
+    return "" if time is None else f", the oldest for {duration(max(0.0, now - time))}"

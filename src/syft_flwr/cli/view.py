@@ -14,11 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from syft_flwr.cli.output import duration
+from syft_flwr.cli.output import count, duration
 from syft_flwr.cli.quota import spent
 from syft_flwr.printable import printable, printable_data
 
 _MOST_COLUMNS = 4
+_UNUSED: Mapping[str, Any] = {}
 _LONGEST_LINE = 20_000
 _PHASES = {"train": "train", "evaluate": "evaluate", "server": "server-side"}
 
@@ -27,7 +28,7 @@ class Lines:
     """Prints each event that matters as a line, with the time."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or _console()
         self._lock = threading.Lock()
         self._last = ""
 
@@ -37,6 +38,13 @@ class Lines:
             if line and line != self._last:
                 self._last = line
                 self._console.print(Text(f"{time.strftime('%H:%M:%S')} {line}"))
+
+
+def _console() -> Console:
+    """Return a console that folds lines between words in a terminal; programs that read a pipe get them whole."""
+    console = Console(highlight=False)
+    console.soft_wrap = not console.is_terminal
+    return console
 
 
 def event_line(event: str, fields: Mapping[str, Any]) -> str:
@@ -49,14 +57,14 @@ class View:
     """A simulation in progress: lines, or in a terminal a live table of the owners above them. A context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or _console()
         self._lines = Lines(self._console)
         self._board = Board()
         self._live = Live(get_renderable=self._board.render, console=self._console, transient=True)
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         self._board(event, **fields)
-        if event != "bill" and (not self._console.is_terminal or event not in _SHOWN_ON_BOARD):
+        if event not in ("bill", "result") and (not self._console.is_terminal or event not in _SHOWN_ON_BOARD):
             self._lines(event, **fields)
 
     def __enter__(self) -> Self:
@@ -139,23 +147,23 @@ def metrics_table(rounds: list[Mapping[str, Any]]) -> Table:
 
 
 def bill_table(bills: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return calls and quota units, a row per method and a column per account; many owners share one."""
+    """Return the quota units of each method, a column per account, and the calls; many owners share a column."""
     *owners, aggregator = bills
     columns = {_short(account, bills): [bill] for account, bill in bills.items()}
     if len(owners) > _MOST_COLUMNS:
         columns = {f"{len(owners)} owners": [bills[account] for account in owners], aggregator: [bills[aggregator]]}
-    methods = sorted({method for bill in bills.values() for method in bill["methods"]})
-    table = Table(title="Quota bill: calls (units)", title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    everyone = list(bills.values())
+    groups = [*columns.values(), everyone]
+    table = Table(title="Quota bill, in units", title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
     table.add_column("method", overflow="ellipsis", no_wrap=True)
-    for name in (*columns, "all"):
+    for name in (*columns, "all", "calls"):
         table.add_column(name, justify="right")
-    groups = [*columns.values(), list(bills.values())]
-    for method in methods:
-        table.add_row(method, *(_usage([bill["methods"].get(method) for bill in group]) for group in groups))
+    for method in sorted({method for bill in everyone for method in bill["methods"]}):
+        usages = [[bill["methods"].get(method, _UNUSED) for bill in group] for group in groups]
+        table.add_row(method, *(_sum(group, "units") for group in usages), _sum(usages[-1], "calls"))
     table.add_section()
-    table.add_row("all", *(_usage(group) for group in groups))
-    saved = [sum(int(bill.get("saved", 0)) for bill in group) for group in groups]
-    table.add_row("saved", *(f"({units})" if units else "-" for units in saved))
+    table.add_row("all", *(_sum(group, "units") for group in groups), _sum(everyone, "calls"))
+    table.add_row("saved", *(_sum(group, "saved") for group in groups), "")
     return table
 
 
@@ -165,9 +173,8 @@ def _short(account: str, accounts: Mapping[str, Any]) -> str:
     return local if sum(other.partition("@")[0] == local for other in accounts) == 1 else account
 
 
-def _usage(usages: Sequence[Mapping[str, Any] | None]) -> str:
-    calls, units = (sum(int(usage[key]) for usage in usages if usage) for key in ("calls", "units"))
-    return f"{calls} ({units})" if calls else "-"
+def _sum(usages: Sequence[Mapping[str, Any]], key: str) -> str:
+    return f"{total:,}" if (total := sum(int(usage.get(key, 0)) for usage in usages)) else "-"
 
 
 def _number(value: Any) -> str:
@@ -204,25 +211,25 @@ def _project(fields: Mapping[str, Any]) -> str:
     if "owner" in fields:
         return f"{fields['owner']} serves {fields['name']}, hash {fields['hash'][:12]}, for {fields['aggregator']}"
     return (
-        f"run {fields['run_id']} of {fields['name']}, hash {fields['hash'][:12]}, {len(fields['owners'])} data owners"
+        f"run {fields['run_id']} of {fields['name']}, hash {fields['hash'][:12]}, "
+        f"{count(len(fields['owners']), 'data owner')}"
     )
 
 
 def _interrupted(fields: Mapping[str, Any]) -> str:
     return (
-        f"the run before, {fields['run_id']}, was interrupted in round {fields['round']}. This is a new run from the "
-        f"start; 'syft-flwr run --resume' would have gone on with it. What there is of it is in {fields['out']}"
+        f"the run before, {fields['run_id']}, was interrupted in round {fields['round'] or 1}. This is a new run from "
+        f"the start; 'syft-flwr run --resume' would have gone on with it. What there is of it is in {fields['out']}"
     )
 
 
 def _waiting(fields: Mapping[str, Any]) -> str:
     here = len(fields["present"])
-    count = f"{here} data owners" if fields["needed"] is None else f"{here} of {fields['needed']} data owners"
+    needed = fields["needed"]
+    who = count(here, "data owner") if needed is None else f"{here} of {count(needed, 'data owner')}"
     seen = {owner: f"; last seen {duration(seconds)} ago" for owner, seconds in fields["last_seen"].items()}
     missing = ", ".join(f"{owner} ({reason}{seen.get(owner, '')})" for owner, reason in fields["missing"].items())
-    return (
-        f"waiting for {duration(fields['seconds'])}: {count} here{missing and '; missing '}{missing}; {fields['why']}"
-    )
+    return f"waiting for {duration(fields['seconds'])}: {who} here{missing and '; missing '}{missing}; {fields['why']}"
 
 
 def _awaiting(fields: Mapping[str, Any]) -> str:

@@ -26,8 +26,8 @@ from syft_flwr.cli.lines import (
     write_at_once,
 )
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
-from syft_flwr.cli.output import errors_end_the_command
-from syft_flwr.cli.quota import QuotaPerDayOption, QuotaPerMinuteOption, tell_spending
+from syft_flwr.cli.output import errors_end_the_command, say
+from syft_flwr.cli.quota import tell_spending
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -72,8 +72,6 @@ def watch(  # noqa: PLR0917 - typer passes options by name
         bool, typer.Option("--json", help='A JSON object for each thing that happens, "version" 1.')
     ] = False,
     poll_interval: PollIntervalOption = None,
-    quota_per_minute: QuotaPerMinuteOption = None,  # noqa: ARG001 - its callback hands it on
-    quota_per_day: QuotaPerDayOption = None,  # noqa: ARG001 - likewise
 ) -> None:
     """Print each message with what becomes of it, until Ctrl-C.
 
@@ -95,8 +93,8 @@ def watch(  # noqa: PLR0917 - typer passes options by name
             open_feed=lambda: DriveRuntime.observe(exam.email, poll_interval=poll_interval),
             on_event=printer.take,
             on_past=printer.remember,
-            on_source=lambda processes: typer.echo(source(exam.email, processes), err=True),
-            on_gap=lambda rows: typer.echo(gap(rows), err=True),
+            on_source=lambda processes: say(source(exam.email, processes), err=True),
+            on_gap=lambda rows: say(gap(rows), err=True),
             on_look=printer.look,
             since=None if since is None else begin_of(since),
         )
@@ -125,11 +123,19 @@ def gap(rows: int) -> str:
 
 def begin_of(since: str) -> float:
     """Return the Unix time that ``--since`` means."""
-    with suppress(ValueError):
-        return datetime.fromisoformat(since).timestamp()
+    from syft_flwr.errors import ConfigurationError
     from syft_flwr.settings import parse_duration
 
-    return time.time() - parse_duration(since, "--since")
+    try:
+        begin = datetime.fromisoformat(since).timestamp()
+    except ValueError:
+        try:
+            return time.time() - parse_duration(since, "--since")
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error}. A time looks like 2026-05-01T12:30") from error
+    if begin > time.time():
+        raise ConfigurationError(f"--since {since} is yet to come; name a time that has passed")
+    return begin
 
 
 class LifePrinter:

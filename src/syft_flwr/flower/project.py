@@ -167,6 +167,8 @@ def parse_config(arguments: Sequence[str], option: str) -> dict[str, bool | floa
 def _read_config(path: str, option: str) -> dict[str, bool | float | int | str]:
     try:
         return dict(parse_config_args([path]))
+    except FileNotFoundError as error:
+        raise FlowerError(f"{option} names {path}, and there is no such file") from error
     except (ValueError, OSError) as error:
         raise FlowerError(f"{option} can't be read: {_one_line(error)}") from error
 

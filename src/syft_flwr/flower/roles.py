@@ -92,7 +92,7 @@ def _aggregate(
         journal.end()
         raise
     except BaseException as error:
-        failure = str(error) or type(error).__name__
+        failure = str(error) or ("interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__)
         raise
     finally:
         bill = link.bill()

@@ -11,6 +11,7 @@ from syft_flwr.errors import RecordingError
 from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.recording.raw import message_of, read_lines, shown_files, write_whole
 from syft_flwr.recording.reader import Recording
+from syft_flwr.suggestions import some_of
 
 
 def cut(recording: Recording, future_id: str, target: Path) -> int:
@@ -32,7 +33,7 @@ def cut(recording: Recording, future_id: str, target: Path) -> int:
         wanted = {file["id"] for file in shown if message_of(file) == future_id}
         if not wanted:
             known = sorted({message_of(file) for file in shown} - {""})
-            raise RecordingError(f"{recording.path} has no exchange {future_id!r}; it has {', '.join(known) or 'none'}")
+            raise RecordingError(f"{recording.path} has no exchange {future_id!r}; it has {some_of(known)}")
         knife = _Knife(future_id, wanted, _way_to(wanted, shown))
         lines = knife.cut(header, documents)
         bodies = {sha256: recording.body(sha256) for sha256 in knife.bodies} if recording.header.bodies else None

@@ -11,6 +11,7 @@ from syft_flwr.errors import RecordingError
 from syft_flwr.inline import split, to_properties
 from syft_flwr.recording.raw import message_of, read_lines, shown_files, write_whole
 from syft_flwr.recording.reader import Recording
+from syft_flwr.suggestions import some_of
 
 
 def replace_bodies(recording: Recording, bodies: Mapping[str, bytes], target: Path) -> list[str]:
@@ -100,7 +101,7 @@ class _Editor:
         found = {sha256: files & named for sha256, files in contents.items() if files & named}
         if not found:
             known = sorted({self._names[file] for files in contents.values() for file in files & self._names.keys()})
-            raise RecordingError(f"no body of {name} was recorded; there are those of {', '.join(known) or 'none'}")
+            raise RecordingError(f"no body of {name} was recorded; there are those of {some_of(known)}")
         if len(found) > 1:
             raise RecordingError(f"{name} has several bodies; choose one by its SHA-256: {', '.join(sorted(found))}")
         return found

@@ -251,6 +251,11 @@ def _check_bodies(recording: Recording) -> None:
         try:
             with recording.open_body(sha256) as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError as error:
+            raise RecordingError(
+                f"line {entry.line}: its body {error.filename} is missing; copy the bodies beside a recording, too",
+                line=entry.line,
+            ) from error
         except OSError as error:
             raise RecordingError(f"line {entry.line}: its body can't be read: {error}", line=entry.line) from error
         if digest != sha256:

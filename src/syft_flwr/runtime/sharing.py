@@ -164,7 +164,8 @@ def _record(engine: Engine) -> None:
             path = directory / f"{readable_address(engine.parts.me)}-{os.getpid()}.jsonl"
             start_recording(engine, path, bodies=True, redact=False)
     except (OSError, SyftFlwrError) as error:
-        raise RecordingError(f"can't record the feed as {RECORD_VARIABLE} asks: {error}") from error
+        why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        raise RecordingError(f"can't record the feed as {RECORD_VARIABLE} asks: {why}") from error
 
 
 def _address(email: str | None) -> str:

@@ -9,17 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from drive_emulator.query import bind, parse_query
-from drive_emulator.query_ast import (
-    And,
-    BooleanCondition,
-    Expression,
-    Membership,
-    Not,
-    Or,
-    TextCondition,
-    TimeCondition,
-)
+from drive_emulator.query import And, Condition, Expression, Not, Or, bind, parse_query
 from drive_emulator.words import contains_prefixes
 from syft_flwr import wire
 from syft_flwr.errors import (
@@ -215,18 +205,18 @@ def _matches(expression: Expression, file: MemoryFile) -> bool:
             return any(_matches(operand, file) for operand in operands)
         case Not(operand):
             return not _matches(operand, file)
-        case Membership("parents", folder):
+        case Condition("parents", _, folder):
             return file.parent == folder
-        case Membership("owners", person):
+        case Condition("owners", _, str(person)):
             return file.owner == person.lower()
-        case BooleanCondition("trashed", value):
+        case Condition("trashed", _, value):
             return file.trashed == value
-        case TextCondition("name", "contains", value):
+        case Condition("name", "contains", str(value)):
             return contains_prefixes(file.name, value)
-        case TextCondition("name" | "mimeType" as term, relation, value) if relation != "contains":
+        case Condition("name" | "mimeType" as term, "=" | "!=" as relation, str(value)):
             held = file.name if term == "name" else file.mime_type
             return (held.lower() == value.lower()) == (relation == "=")
-        case TimeCondition("createdTime", "<" | "<=" | ">" | ">=" as relation, moment):
+        case Condition("createdTime", "<" | "<=" | ">" | ">=" as relation, datetime() as moment):
             return _RELATIONS[relation](file.created_time, moment)
         case _:
             raise NotImplementedError(f"the Drive in memory can't be asked for {expression}")
