@@ -202,8 +202,12 @@ class Placement:
         message = candidate.message
         if candidate.is_new:
             self._show(candidate)
-        with self._parts.shared_bodies.held(message):
+        is_wanted = self._parts.shared_bodies.join(message)  # kept, if a pipeline wants it, until its taker does, too
+        try:
             self._pass_to_taker(candidate, standing)
+        finally:
+            if is_wanted:
+                self._parts.shared_bodies.leave(message)
 
     def _pass_to_taker(self, candidate: Candidate, standing: Standing) -> None:
         message, number, route = candidate.message, candidate.row.number, candidate.route
