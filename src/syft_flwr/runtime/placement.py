@@ -294,7 +294,13 @@ class Placement:
         self._parked.unpark(("message", work.number))
         route = work.route
         if work.step is Step.OVER and route is not None:
-            self._thread.post(lambda: route.on_over(work.message.file_id))
+            self._thread.post(lambda: self._tell_over(route, work.message))
+
+    def _tell_over(self, route: Route, message: Message) -> None:
+        try:
+            route.on_over(message.file_id)
+        except Exception as error:  # a user's observer: with its last reply, a pipeline may end
+            self._parts.streams.report("observer of replies", error, message)
 
 
 def _taker(route: Route) -> Route | None:
