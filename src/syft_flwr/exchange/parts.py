@@ -162,7 +162,7 @@ class Parts:
             looks = METHOD_UNITS["files.get"] * (len(spread) - (inlined is not None))
             self.gateway.note_saving("inlined bodies", units=METHOD_UNITS["files.get_media"] - looks, size=size)
             if isinstance(self.gateway, GatewayTap):
-                self.gateway.taken(file_id, body)
+                self.gateway.downloaded(file_id, body)
         return body
 
     def _inlined(self, file_id: str) -> dict[str, str]:

@@ -156,15 +156,12 @@ class GatewayTap:
         try:
             self._inner.download(file_id, target, size=size, sha256=sha256)
         except NotFoundError:
-            self._downloaded(file_id, None)
+            self.downloaded(file_id, None)
             raise
-        self._downloaded(file_id, target)
+        self.downloaded(file_id, target)
 
-    def taken(self, file_id: str, body: bytes) -> None:
-        """Tell of a body that a file's properties held: it counts as downloaded once a message's is asked for."""
-        self._downloaded(file_id, body)
-
-    def _downloaded(self, file_id: str, body: bytes | Path | None) -> None:
+    def downloaded(self, file_id: str, body: bytes | Path | None) -> None:
+        """Tell of a content; one that a file's properties held counts as well once a message's body is asked for."""
         for listener in (*self._listeners, *self._transfers):
             listener.downloaded(file_id, body)
 
