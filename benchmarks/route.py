@@ -1,8 +1,8 @@
 """In one process: from a page of the feed over routing to a handler's lane, and the replay of a recording.
 
-Drive is in memory and gives pages of a thousand new requests whose bodies ride in their properties; a handler that
-answers nothing takes them. So what is measured is this package's own work for a request: parsing, journal, judging,
-lane. The ledger is in memory, or on disk with a synchronous commit.
+Drive is in memory and gives pages of a thousand new requests whose bodies ride in their properties. So what is measured
+is this package's own work for a request: journal, judging and routing up to its lane; or all of it, down to a handler
+that answers nothing. The ledger is in memory, or on disk with a synchronous commit.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from benchmarks import replay
 from benchmarks.results import Cell, Result
 from syft_flwr.clock import SystemClock
 from syft_flwr.drive.quota import QuotaMeter
+from syft_flwr.exchange.lane import Lane
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
+from syft_flwr.exchange.work import Work
 from syft_flwr.models import Change, ChangePage, DriveFile
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.assembly import Stores, assemble
@@ -80,12 +83,32 @@ class PagesDrive(MemoryGateway):
         return Change.from_api({"fileId": raw["id"], "time": model.created_time, "file": raw})
 
 
+class EndOfTheWay:
+    """A lane that takes whatever is offered, and handles nothing."""
+
+    def __init__(self, took: Callable[[], None]) -> None:
+        self._took = took
+
+    def room(self) -> int:
+        return 2**31
+
+    def offer(self, work: Work) -> bool:
+        del work
+        self._took()
+        return True
+
+    def stop(self, timeout: float) -> list[Work]:
+        del timeout
+        return []
+
+
 class Serving:
     """An account that takes requests, page by page, on threads as in earnest."""
 
-    def __init__(self, gateway: PagesDrive, directory: Path, *, endpoints: int, disk: bool) -> None:
+    def __init__(self, gateway: PagesDrive, directory: Path, *, endpoints: int, disk: bool, handles: bool) -> None:
         self.gateway = gateway
-        stores = [DiskStore(directory / name) if disk else MemoryStore() for name in ("ledger", "folders")]
+        names = ("ledger", "folders")
+        stores = [DiskStore(directory / name) if disk else MemoryStore(copies=False) for name in names]
         engine = assemble(
             ME,
             gateway,
@@ -96,6 +119,7 @@ class Serving:
             url="http://drive.test",
             meter=QuotaMeter(),
             on_close=lambda: [store.close() for store in stores],
+            make_lane=Lane if handles else lambda _name, **_settings: EndOfTheWay(self._take),
         )
         engine.join(self, 60.0, 60.0)
         self.runtime = DriveRuntime(engine)
@@ -131,13 +155,13 @@ class Serving:
 
 
 @contextmanager
-def serving(*, endpoints: int, disk: bool) -> Iterator[Serving]:
+def serving(*, endpoints: int, disk: bool, handles: bool) -> Iterator[Serving]:
     """Serve an account that has had one request of each of its senders."""
     drive = MemoryDrive(SystemClock())
     gateway = PagesDrive(drive, ME)
     drive.gateway(ME)
     with tempfile.TemporaryDirectory() as place:
-        account = Serving(gateway, Path(place), endpoints=endpoints, disk=disk)
+        account = Serving(gateway, Path(place), endpoints=endpoints, disk=disk, handles=handles)
         try:
             account.runtime.poll_once()
             account.expect(SENDERS)
@@ -153,9 +177,9 @@ def serving(*, endpoints: int, disk: bool) -> Iterator[Serving]:
             account.close()
 
 
-def rates(*, endpoints: int, disk: bool, pages: int) -> tuple[float, float]:
+def rates(*, endpoints: int, disk: bool, handles: bool, pages: int) -> tuple[float, float]:
     """Return requests a second, and a second of processor time."""
-    with serving(endpoints=endpoints, disk=disk) as account:
+    with serving(endpoints=endpoints, disk=disk, handles=handles) as account:
         account.take(1)
         cpu = time.process_time()
         took = account.take(pages)
@@ -167,9 +191,10 @@ def run(*, quick: bool, rivals: bool) -> list[Result]:
     rows: list[list[Cell]] = []
     pages = 2 if quick else 5
     for endpoints in (1, 20) if quick else (1, 20, 1_000):
-        for disk in (False, True):
-            what = "to the lane, ledger on disk" if disk else "to the lane, ledger in memory"
-            rows.append([what, f"{endpoints:,} endpoints", *rates(endpoints=endpoints, disk=disk, pages=pages)])
+        for handles, disk in product((False, True), repeat=2):
+            what = f"{'handled' if handles else 'to the lane'}, ledger {'on disk' if disk else 'in memory'}"
+            figures = rates(endpoints=endpoints, disk=disk, handles=handles, pages=pages)
+            rows.append([what, f"{endpoints:,} endpoints", *figures])
     for name, exchanges in (("replay, exchanges", True), ("replay, requests only", False)):
         for endpoints in (10, 1_000):
             best = max(replay.rate(10_000 if quick else 50_000, endpoints, exchanges=exchanges) for _ in range(3))

@@ -95,7 +95,10 @@ class _Knife:
 
     def _poll(self, document: dict[str, Any]) -> dict[str, Any] | None:
         """Cut a poll; the next one goes on where the last that is left ended."""
-        pages = [{**page, "changes": [c for c in page["changes"] if self._shows(c)]} for page in document["poll"]]
+        pages = [
+            {**page, "changes": [c for c in page["changes"] if c.get("fileId") in self._kept]}
+            for page in document["poll"]
+        ]
         if not self._is_look([change for page in pages for change in page["changes"]]):
             return None
         begins = self._token or document["token"]
@@ -107,9 +110,6 @@ class _Knife:
         stays = bool(left) or self._has_asked
         self._has_asked = self._has_asked and not stays
         return stays
-
-    def _shows(self, change: Mapping[str, Any]) -> bool:
-        return change.get("fileId") in self._kept
 
     def _keeps(self, file: Mapping[str, Any]) -> bool:
         return file.get("id") in self._kept

@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,7 @@ from syft_flwr.errors import RecordingError
 from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.recording.entries import Header
 
-_PLAIN = (
-    "id",
-    "mimeType",
-    "parents",
-    "trashed",
-    "createdTime",
-    "headRevisionId",
-    "ownedByMe",
-    "driveId",
-)
+_PLAIN = ("id", "mimeType", "parents", "trashed", "createdTime", "headRevisionId", "ownedByMe", "driveId")
 _KEPT_LEVELS = (1, 3)
 _KEPT_NAMES = (wire.SYFTBOX_FOLDER, wire.RPC_FOLDER)
 _KEY_BYTES = 32
@@ -83,13 +75,7 @@ class Redactor:
                 return
 
     def header(self, header: Header) -> Header:
-        return Header(
-            account=self.address(header.account),
-            time=header.time,
-            bodies=header.bodies,
-            redacted=True,
-            start=self.start(header.start),
-        )
+        return replace(header, account=self.address(header.account), redacted=True, start=self.start(header.start))
 
     def start(self, start: Mapping[str, Any]) -> dict[str, Any]:
         """Redact what the account knew at the start."""
@@ -98,13 +84,7 @@ class Redactor:
             "token": start["token"],
             "folders": [self.file(file) for file in start["folders"]],
             "pending": [self.file(file) for file in start["pending"]],
-            "futures": [
-                {
-                    **future,
-                    "recipient": self.address(future["recipient"]),
-                }
-                for future in start["futures"]
-            ],
+            "futures": [{**future, "recipient": self.address(future["recipient"])} for future in start["futures"]],
             "done": [[self._done_key(key), *rest] for key, *rest in start["done"]],
             "marks": start["marks"],
         }

@@ -16,7 +16,7 @@ from syft_flwr.ports import DriveGateway
 class Transfers(Protocol):
     """Hears of contents: of downloads once they are over, of uploads before they begin. Called on any thread."""
 
-    def downloaded(self, file_id: str, target: Path | None) -> None: ...
+    def downloaded(self, file_id: str, body: bytes | Path | None) -> None: ...
 
     def uploading(
         self, file_id: str, name: str, parent: str, body: bytes | Path, properties: Mapping[str, str] | None
@@ -156,17 +156,14 @@ class GatewayTap:
         try:
             self._inner.download(file_id, target, size=size, sha256=sha256)
         except NotFoundError:
-            self._downloaded(file_id, None)
+            self.downloaded(file_id, None)
             raise
-        self._downloaded(file_id, target)
+        self.downloaded(file_id, target)
 
-    def taken(self, file_id: str, target: Path) -> None:
-        """Tell of a body that a file's properties held: it counts as downloaded once a message's is asked for."""
-        self._downloaded(file_id, target)
-
-    def _downloaded(self, file_id: str, target: Path | None) -> None:
+    def downloaded(self, file_id: str, body: bytes | Path | None) -> None:
+        """Tell of a content; one that a file's properties held counts as well once a message's body is asked for."""
         for listener in (*self._listeners, *self._transfers):
-            listener.downloaded(file_id, target)
+            listener.downloaded(file_id, body)
 
     def delete(self, file_id: str) -> bool:
         return self._inner.delete(file_id)

@@ -92,6 +92,7 @@ class Replay:
     Attributes:
         recording: What is played.
         runtime: The runtime behind the streams.
+        changes, messages, responses, rejected, errors: Its streams.
         replies: What handlers answered, in order.
     """
 
@@ -126,32 +127,15 @@ class Replay:
             self._remove_directory()
             raise
         self.runtime = self._player.runtime
+        self.changes: Observable[Change] = self.runtime.changes
+        self.messages: Observable[Message] = self.runtime.messages
+        self.responses: Observable[Message] = self.runtime.responses
+        self.rejected: Observable[Rejection] = self.runtime.rejected
+        self.errors: Observable[FeedError] = self.runtime.errors
         self._happened = Happenings(self.runtime, where=lambda: (self._line, self._at))
         self.replies = self._happened.replies
         if isinstance(self._scheduler, VirtualTimeScheduler):
             self.start()
-
-    # -- streams ----------------------------------------------------------------------------------------------
-
-    @property
-    def changes(self) -> Observable[Change]:
-        return self.runtime.changes
-
-    @property
-    def messages(self) -> Observable[Message]:
-        return self.runtime.messages
-
-    @property
-    def responses(self) -> Observable[Message]:
-        return self.runtime.responses
-
-    @property
-    def rejected(self) -> Observable[Rejection]:
-        return self.runtime.rejected
-
-    @property
-    def errors(self) -> Observable[FeedError]:
-        return self.runtime.errors
 
     @property
     def scheduler(self) -> VirtualTimeScheduler:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
@@ -135,13 +136,13 @@ class FaultRelay:
             known = KINDS[kind]
             if method is not None and not known.strikes(method):
                 raise ValueError(f"{kind} can't strike {method}")
-            name, act, strikes = kind, known.act, known.strikes
+            name, act, methods = kind, known.act, known.methods
         else:
-            name, act, strikes = getattr(kind, "__name__", "fault"), kind, _any
+            name, act, methods = getattr(kind, "__name__", "fault"), kind, None
 
         def matches(call: RelayedCall, request: Request) -> bool:
             return (
-                strikes(call.method)
+                (methods is None or call.method in methods)
                 and method in (None, call.method)
                 and (account is None or account.lower() == call.account.lower())
                 and file_id in (None, call.file_id)
@@ -187,10 +188,9 @@ class FaultRelay:
         if rule is None:
             answer = self._forward(request, token)
         else:
-            forward = (
-                _once(lambda: self._forward(request, token)) if rule.applied else lambda: self._forward(request, token)
-            )
+            forward: Callable[[], Answer] = partial(self._forward, request, token)
             if rule.applied:
+                forward = cache(forward)  # Drive gets it now, and once
                 forward()
             answer = rule.act(Exchange(method, request, forward, rule.seen, rule.hits, self._server.closing))
         status = 0 if answer.reset or answer.closed else answer.status
@@ -239,11 +239,6 @@ class FaultRelay:
         self._accounts[token] = address
 
 
-def _any(method: str) -> bool:
-    del method
-    return True
-
-
 def method_of(request: Request) -> tuple[str, str]:
     """Return the method that a request calls, as Drive names it, and the file that it is about."""
     verb = request.headers.get("x-http-method-override", request.verb)
@@ -270,15 +265,3 @@ def method_of(request: Request) -> tuple[str, str]:
         return "files.get_media", unquote(file_id)
     verbs = {"GET": "files.get", "PATCH": "files.update", "DELETE": "files.delete"}
     return (verbs.get(verb, "unknown"), unquote(file_id)) if path.startswith(_FILES) else ("unknown", "")
-
-
-def _once(work: Callable[[], Answer]) -> Callable[[], Answer]:
-    """Return what does the work the first time, and returns the same again from then on."""
-    done: list[Answer] = []
-
-    def again() -> Answer:
-        if not done:
-            done.append(work())
-        return done[0]
-
-    return again
