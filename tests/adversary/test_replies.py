@@ -125,11 +125,31 @@ def test_what_is_no_flower_message_is_the_owners_error(body: bytes) -> None:
     assert len(reply.error.reason) < 1_000
 
 
-def test_metrics_that_fill_the_memory_are_the_owners_error(tmp_path: Path) -> None:
-    huge = RecordDict({"metrics": MetricRecord({"num-examples": 1, "all": [0.5] * (5 * 1024 * 1024)})})
+MEGA = 1024 * 1024
+HUGE: dict[str, Callable[[], dict[str, MetricRecord | ConfigRecord]]] = {
+    "one record of metrics": lambda: {"all": MetricRecord({"all": [0.5] * (5 * MEGA)})},
+    "several records of metrics": lambda: {f"{n}": MetricRecord({"some": [0.5] * (2 * MEGA)}) for n in range(3)},
+    "a config of numbers": lambda: {"all": ConfigRecord({"all": [1 << 40] * (6 * MEGA)})},
+    "a config of texts": lambda: {"all": ConfigRecord({"all": ["x" * MEGA] * 33})},
+    "a config of many keys": lambda: {"all": ConfigRecord({f"{n}": n for n in range(10_001)})},
+    "many configs": lambda: {f"{n}": ConfigRecord({"x": 1}) for n in range(10_001)},
+    "a list of bytes without end": lambda: {"all": ConfigRecord({"all": [b""] * 10_001})},
+}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_metrics_and_configs_that_fill_the_memory_are_the_owners_error(kind: str, tmp_path: Path) -> None:
+    huge = RecordDict({"metrics": MetricRecord({"num-examples": 1}), **HUGE[kind]()})
     reply, _ = read_reply(pending(), answer(huge), 0.0, tmp_path)
     assert reply.has_error()
-    assert "metrics of more than" in reply.error.reason
+    assert "more than" in reply.error.reason
+
+
+def test_bytes_in_configs_may_be_as_large_as_a_message() -> None:
+    """So the vectors of secure aggregation travel."""
+    large = RecordDict({**trained(), "vector": ConfigRecord({"parts": [bytes(20 * MEGA)] * 2, "one": bytes(MEGA)})})
+    reply, _ = read_reply(pending(), answer(large), 0.0)
+    assert reply.has_content()
 
 
 def test_a_deep_stamp_is_the_owners_error() -> None:
@@ -394,6 +414,18 @@ def test_a_round_of_the_legacy_api_goes_on_without_the_owner_whose_metrics_the_a
     )
     assert set(aggregation.result()["rounds"][0]) >= {"round", "train", "evaluate"}
     assert {event["owner"] for event in events.named("refused")} == refused
+
+
+@pytest.mark.parametrize("answers", [{}, {"pk1": b"rubbish", "pk2": b"rubbish"}])
+def test_a_run_of_secure_aggregation_comes_to_its_end_whatever_one_owner_answers(
+    answers: dict[str, Any], tmp_path: Path
+) -> None:
+    aggregation, events = with_hostile_owner(
+        "secret", "secret", lambda asked: RecordDict({"secaggplus_configs": ConfigRecord(answers)}), tmp_path
+    )
+    assert {event["owner"] for event in events.named("refused")} == {OWNER}
+    assert set(aggregation.result()["rounds"][0]) >= {"round", "evaluate"}
+    assert {row["owner"] for row in aggregation.result()["timeline"] if row["error"]} == {OWNER}
 
 
 def test_first_parameters_that_are_none_are_the_owners_error_and_another_is_asked() -> None:

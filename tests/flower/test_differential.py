@@ -15,11 +15,6 @@ _NUMBERS = re.compile(r"Aggregated MetricRecord: \{.*?\}|round \d+: \S+|\(\d+, [
 """What Flower prints of a round: for the new API, and in the history of the legacy one."""
 
 
-def numbers(text: str, digits: int) -> list[str]:
-    """Return what was printed of the rounds, its numbers in so many significant digits."""
-    return [re.sub(r"\d+\.\d+", lambda n: f"{float(n[0]):.{digits}g}", line) for line in _NUMBERS.findall(text)]
-
-
 @pytest.mark.timeout(500)
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -30,13 +25,20 @@ def numbers(text: str, digits: int) -> list[str]:
         ("fedprox", "plain", 2),
         ("fedadam", "plain", 2),
         ("clipped", "clipping", 2),
-        ("legacy_of_two", "legacy", 2),
+        ("fedavg_of_three", "plain", 3),
+        ("legacy", "legacy", 3),
         ("secret", "secret", 3),
     ],
 )
 def test_a_real_superlink_prints_the_same_numbers_to_the_last_digit_in_every_round(
     server: str, client: str, nodes: int, tmp_path: Path
 ) -> None:
+    """Compare all that is printed of the rounds, to the last digit.
+
+    The apps with three nodes add up in an order of their own, as a SuperLink hands out replies in no order: of the
+    messages that it is asked for it makes a set of texts, and Flower's legacy server one of its futures. So the last
+    digit of a sum of three differs from run to run there, too.
+    """
     project = DIGITS if server == "digits" else zoo_project(tmp_path, server, client)
     config = f"num-server-rounds={1 if server == 'secret' else 2}"  # its four stages take a SuperLink minutes
     command = [sys.executable, "-m", "syft_flwr.cli.main", "simulate", str(project), "--datasites", str(nodes)]
@@ -46,7 +48,6 @@ def test_a_real_superlink_prints_the_same_numbers_to_the_last_digit_in_every_rou
         simulation.communicate(timeout=200)
     assert simulation.returncode == 0
     [log] = (tmp_path / "out" / "logs").glob("aggregator*.log")
-    digits = 17 if nodes == 2 else 14  # a SuperLink brings three replies in any order, which the last digit shows
-    printed = numbers(over_superlink, digits)
+    printed = _NUMBERS.findall(over_superlink)
     assert len(printed) >= 2
-    assert numbers(log.read_text(), digits) == printed
+    assert _NUMBERS.findall(log.read_text()) == printed

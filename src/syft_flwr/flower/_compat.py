@@ -20,6 +20,10 @@ from flwr.clientapp.client_app import LoadClientAppError
 from flwr.common import parameters_to_ndarrays
 from flwr.common.config import get_fused_config_from_dir, get_project_config, parse_config_args
 from flwr.common.constant import ErrorCode
+from flwr.common.secure_aggregation.crypto.shamir import combine_shares
+from flwr.common.secure_aggregation.secaggplus_constants import RECORD_KEY_CONFIGS as SECAGG_RECORD
+from flwr.common.secure_aggregation.secaggplus_constants import Key as SecAggKey
+from flwr.common.secure_aggregation.secaggplus_constants import Stage as SecAggStage
 from flwr.common.serde import (
     array_from_proto,
     array_to_proto,
@@ -37,13 +41,14 @@ from flwr.proto.recorddict_pb2 import Array as ProtoArray
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from flwr.server.server import Server as LegacyServer
 from flwr.server.strategy import FedAvg as LegacyFedAvg
-from flwr.server.workflow import DefaultWorkflow
+from flwr.server.workflow import DefaultWorkflow, SecAggPlusWorkflow
 from flwr.server.workflow.constant import MAIN_PARAMS_RECORD
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.server_app import LoadServerAppError
 from flwr.serverapp.strategy import FedAvg, Strategy
 from flwr.supercore.object_ref import load_app
 from flwr.supercore.object_ref import validate as check_reference
+from flwr.supercore.primitives.asymmetric import bytes_to_private_key, bytes_to_public_key
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supercore.version import package_version

@@ -27,10 +27,12 @@ from syft_flwr.flower.protobuf import Field, read_fields, write_field, write_hea
 _ITEMS = 1  # of RecordDict and of ArrayRecord
 _KEY = 1  # of the items of both
 _ARRAY_RECORD = 2  # of RecordDict.Item
-_METRIC_RECORD = 3  # likewise
-_MOST_METRICS = 32 * 1024 * 1024
-"""Bytes of a record of metrics; as Python's numbers they take many times that."""
-_VALUE = 2  # of ArrayRecord.Item
+_PLAIN_RECORDS = (3, 4)  # likewise, of metrics and configs
+_BYTES = (6, 26)  # of the values of configs: bytes, and a list of bytes
+_MOST_PLAIN = 32 * 1024 * 1024
+"""Bytes of all metrics and configs but bytes, which take no more in memory; as Python's numbers they take many times
+that."""
+_VALUE = 2  # of the items of all records
 _DATA = 4  # of Array
 
 Pieces = list[bytes]
@@ -59,6 +61,7 @@ def read_content(payload: memoryview, start: int, file: DataFile | None = None) 
         ValueError: The bytes are no content, or metrics beyond reason.
     """
     content = RecordDict()
+    plain = 0
     for item in read_fields(payload, start):
         if item.number != _ITEMS:
             continue
@@ -66,6 +69,9 @@ def read_content(payload: memoryview, start: int, file: DataFile | None = None) 
             name, record = found
             content[name] = _read_arrays(record, file)
         else:
+            plain += _plain_size(item)
+            if plain > _MOST_PLAIN:
+                raise ValueError(f"metrics and configs of more than {_MOST_PLAIN} bytes")
             content.update(recorddict_from_proto(ProtoRecordDict.FromString(bytes(item.whole))))
     return content
 
@@ -90,12 +96,31 @@ def _nest(number: int, pieces: Pieces) -> Pieces:
 def _array_record(item: Field) -> tuple[str, list[Field]] | None:
     """Return name and fields of an item that is an array record."""
     fields = list(read_fields(item.payload, item.start))
-    if any(field.number == _METRIC_RECORD and len(field.payload) > _MOST_METRICS for field in fields):
-        raise ValueError(f"metrics of more than {_MOST_METRICS} bytes")
     records = [field for field in fields if field.number == _ARRAY_RECORD]
     if not records:
         return None
     return _text(fields, _KEY), records
+
+
+def _plain_size(item: Field) -> int:
+    """Return the size of an item that is no array record, but for the bytes that its values are.
+
+    Raises:
+        ValueError: A record has more values, or a value more bytes in a list, than Flower's have.
+    """
+    size = len(item.payload)
+    for record in (field for field in read_fields(item.payload) if field.number in _PLAIN_RECORDS):
+        for value in (value for entry in _items([record]) for value in read_fields(entry.payload)):
+            if value.number == _VALUE:
+                size -= sum(map(_bytes_size, read_fields(value.payload)))
+    return size
+
+
+def _bytes_size(value: Field) -> int:
+    if value.number not in _BYTES:
+        return 0
+    parts = [value] if value.number == _BYTES[0] else read_fields(value.payload)
+    return sum(len(part.payload) for part in parts)
 
 
 def _read_arrays(records: list[Field], file: DataFile | None) -> ArrayRecord:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
-from syft_flwr.flower._compat import legacy_arrays, parameters_to_ndarrays
+from syft_flwr.flower._compat import Message, legacy_arrays, parameters_to_ndarrays
 from syft_flwr.flower.checkpoints import Arrays, from_record
-from syft_flwr.flower.screening import without_culprit
+from syft_flwr.flower.screening import INITIAL_PARAMETERS, without_culprit
 
 _LOTS = 20
 """Lots to draw for a client that can give the first parameters."""
@@ -27,6 +27,27 @@ class Record(Protocol):
     def refuse(self, node: int, flaw: str) -> None: ...
 
     def keep(self, number: int, arrays: Callable[[], Arrays]) -> None: ...
+
+
+class _InitialGrid:
+    """A workflow's Grid, which asks another owner for the first parameters if the one drawn by lot can't give them."""
+
+    def __init__(self, grid: Any) -> None:
+        self._grid = grid
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._grid, name)
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        messages = list(messages)
+        replies = list(self._grid.send_and_receive(messages, timeout=timeout))
+        if [message.metadata.message_type for message in messages] == [INITIAL_PARAMETERS]:
+            (asked,) = messages
+            others = [node for node in self._grid.get_node_ids() if node != asked.metadata.dst_node_id]
+            while others and not any(reply.has_content() for reply in replies):
+                again = Message(asked.content, others.pop(), INITIAL_PARAMETERS, group_id=asked.metadata.group_id)
+                replies = list(self._grid.send_and_receive([again], timeout=timeout))
+        return replies
 
 
 class LegacyRecorder:
@@ -100,7 +121,7 @@ class LegacyRecorder:
                 self._read_history(context.history)
 
             workflow.fit_workflow, workflow.evaluate_workflow = watched_fit, watched_evaluate
-            return original(workflow, grid, context)
+            return original(workflow, _InitialGrid(grid), context)
 
         return call
 

@@ -24,6 +24,7 @@ from syft_flwr.flower._compat import (
     LegacyServer,
     Message,
     RecordDict,
+    SecAggPlusWorkflow,
     Strategy,
     error_in_place_of,
     patched,
@@ -35,6 +36,7 @@ from syft_flwr.flower.plain_state import StrategyState, freeze
 from syft_flwr.flower.playback import CONFIGS, Playback
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.screening import Outline, outline, sift, without_culprit
+from syft_flwr.flower.secure_aggregation import guarded
 from syft_flwr.printable import printable_data
 
 
@@ -107,6 +109,7 @@ class Recorder:
             stack.enter_context(patched(LegacyServer, "_get_initial_parameters", legacy.wrap_initial))
             stack.enter_context(patched(FedAvg, "_check_and_log_replies", self._wrap_check))
             stack.enter_context(patched(DefaultWorkflow, "__call__", legacy.wrap_workflow))
+            stack.enter_context(patched(SecAggPlusWorkflow, "__call__", functools.partial(guarded, refuse=self.refuse)))
             yield
 
     def enter(self, strategy: Any) -> None:

@@ -11,10 +11,9 @@ from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import AGGREGATOR_NODE_ID, Error, ErrorCode, Message
 from syft_flwr.flower.codec import Stamp, decode, decode_file
 from syft_flwr.flower.file_array import LARGE, SharedFile
-from syft_flwr.flower.screening import Outline, flaw_in, flaw_in_initial
+from syft_flwr.flower.screening import INITIAL_PARAMETERS, Outline, flaw_in, flaw_in_initial
 from syft_flwr.printable import printable
 
-_INITIAL_PARAMETERS = "get_parameters"  # a legacy type of messages
 _LONGEST_REASON = 4_000
 """Characters of an owner's reason: one that shares its errors sends a traceback."""
 
@@ -126,7 +125,7 @@ def _flaw(pending: Pending, reply: Message) -> str:
 
 def _flaw_in_content(pending: Pending, reply: Message) -> str:
     flaw = flaw_in(reply.content, pending.asked)
-    is_initial = pending.instruction.metadata.message_type == _INITIAL_PARAMETERS
+    is_initial = pending.instruction.metadata.message_type == INITIAL_PARAMETERS
     return flaw or (flaw_in_initial(reply.content) if is_initial else "")
 
 

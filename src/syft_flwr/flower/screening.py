@@ -31,6 +31,8 @@ Form = tuple[str, Shape | None, str]
 Outline = Mapping[str, Mapping[str, Form]]
 """Forms of the arrays of an instruction, by record and key."""
 
+INITIAL_PARAMETERS = "get_parameters"
+"""The legacy type of message that asks a client for the first parameters."""
 _HEADER = 64 * 1024
 """Bytes of an array in which its header must end; NumPy itself reads 10,000 characters at most."""
 _EMPTY = "_empty"  # Flower's stand-in for legacy parameters without tensors
@@ -54,7 +56,7 @@ def flaw_in(content: RecordDict, asked: Outline) -> str:
     """Say what is wrong with the content of a reply; ``""`` if nothing is."""
     for name, record in content.array_records.items():
         for key, array in record.items():
-            if flaw := _flaw_in_array(key, array):
+            if flaw := flaw_in_array(key, array):
                 return f"its array {printable(f'{name}/{key}', 80)} {flaw}"
     for metrics in content.metric_records.values():
         for key in ("num-examples", "num_examples"):
@@ -196,13 +198,14 @@ def _flaw_in_forms(name: str, content: RecordDict, known: Mapping[str, Form]) ->
     return ""
 
 
-def _flaw_in_array(key: str, array: Array) -> str:
+def flaw_in_array(key: str, array: Array) -> str:
+    """Say what is wrong with one array; ``""`` if nothing is."""
     if array.stype != "numpy.ndarray":
         return ""  # the app reads it itself; Flower's own strategies take NumPy's only
     if key == _EMPTY and not array.shape and not _size(array):
         return ""
     try:
-        dtype, shape, start = _header(array)
+        dtype, shape, start = read_header(array)
     except Exception as error:  # whatever a hostile header makes NumPy raise
         return f"can't be read: {printable(error, 120)}"
     if dtype.hasobject:
@@ -222,14 +225,14 @@ def _form_of(array: Array) -> Form:
     if array.stype != "numpy.ndarray" or not _size(array):
         return array.stype, None, ""
     try:
-        dtype, shape, _ = _header(array)
+        dtype, shape, _ = read_header(array)
     except Exception:  # likewise
         return array.stype, None, ""
     kind = "" if dtype.kind in _REAL else str(dtype)
     return array.stype, None if dtype == np.uint8 and len(shape) == 1 else shape, kind
 
 
-def _header(array: Array) -> tuple[np.dtype[Any], Shape, int]:
+def read_header(array: Array) -> tuple[np.dtype[Any], Shape, int]:
     """Read type, shape and where the data starts."""
     head = io.BytesIO(array.head(_HEADER) if isinstance(array, FileArray) else array.data[:_HEADER])
     version = npy.read_magic(head)

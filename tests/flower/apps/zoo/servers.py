@@ -15,6 +15,20 @@ def _initial() -> ArrayRecord:
     return ArrayRecord({"mean": Array(np.zeros(4))})
 
 
+class _FedAvgInOrder(FedAvg):
+    """Likewise for the new API."""
+
+    def aggregate_train(self, server_round, replies):
+        return super().aggregate_train(server_round, _sorted(replies))
+
+    def aggregate_evaluate(self, server_round, replies):
+        return super().aggregate_evaluate(server_round, _sorted(replies))
+
+
+def _sorted(replies):
+    return sorted(replies, key=lambda reply: reply.content["metrics"]["distance"])
+
+
 def _app(make, **start) -> ServerApp:
     app = ServerApp()
 
@@ -28,6 +42,7 @@ def _app(make, **start) -> ServerApp:
 
 
 fedavg = _app(FedAvg)
+fedavg_of_three = _app(lambda: _FedAvgInOrder(min_train_nodes=3, min_evaluate_nodes=3, min_available_nodes=3))
 fedavg_alone = _app(lambda: FedAvg(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1))
 train_only = _app(lambda: FedAvg(fraction_evaluate=0.0))
 impatient = _app(lambda: FedAvg(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1), timeout=6.0)
@@ -106,22 +121,31 @@ def _fit_metrics(metrics):
     return {"distance": sum(count * m["distance"] for count, m in metrics) / total}
 
 
-def _strategy(least: int = 3) -> LegacyFedAvg:
-    return LegacyFedAvg(
-        min_fit_clients=least,
-        min_evaluate_clients=least,
-        min_available_clients=least,
+class _InOrder(LegacyFedAvg):
+    """Adds up in an order that does not depend on when a result came; of three, the last digit shows it."""
+
+    def aggregate_fit(self, server_round, results, failures):
+        return super().aggregate_fit(server_round, sorted(results, key=lambda r: r[1].metrics["distance"]), failures)
+
+    def aggregate_evaluate(self, server_round, results, failures):
+        return super().aggregate_evaluate(server_round, sorted(results, key=lambda r: r[1].metrics["top"]), failures)
+
+
+def _strategy() -> LegacyFedAvg:
+    return _InOrder(
+        min_fit_clients=3,
+        min_evaluate_clients=3,
+        min_available_clients=3,
         fit_metrics_aggregation_fn=_fit_metrics,
     )
 
 
-def _server_fn(context: Context, least: int = 3) -> ServerAppComponents:
+def _server_fn(context: Context) -> ServerAppComponents:
     config = ServerConfig(num_rounds=int(context.run_config["num-server-rounds"]))
-    return ServerAppComponents(strategy=_strategy(least), config=config)
+    return ServerAppComponents(strategy=_strategy(), config=config)
 
 
 legacy = ServerApp(server_fn=_server_fn)
-legacy_of_two = ServerApp(server_fn=lambda context: _server_fn(context, 2))
 secret = ServerApp()
 
 
