@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from syft_flwr.cli.bill import spent
 from syft_flwr.cli.main import app
-from syft_flwr.cli.quota import spent
 from syft_flwr.clock import SystemClock
 from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.quota import QuotaMeter

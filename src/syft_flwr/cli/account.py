@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.findings import Examination
-from syft_flwr.cli.quota import tell_spending
 from syft_flwr.drive.auth import load_credentials
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.errors import ConfigurationError

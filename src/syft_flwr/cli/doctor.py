@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.options import EmailOption, YesOption
 from syft_flwr.cli.output import advice_for_silence, describe, errors_end_the_command, say, told_if_slow
-from syft_flwr.cli.quota import tell_spending
 
 if TYPE_CHECKING:
     from syft_flwr.cli.findings import Examination, Finding

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
+from syft_flwr.cli.interruption import end_at_once
 
 
 def main() -> None:
@@ -17,9 +15,3 @@ def main() -> None:
     from syft_flwr.cli.main import app
 
     app(prog_name="syft-flwr")
-
-
-def end_at_once(*_: object) -> None:
-    """Handle a signal by ending the process now, with one line."""
-    os.write(2, b"interrupted\n")
-    os._exit(INTERRUPTED)

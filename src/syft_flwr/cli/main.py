@@ -19,10 +19,11 @@ from syft_flwr.cli.clean import clean
 from syft_flwr.cli.doctor import doctor
 from syft_flwr.cli.edit_recording import edit_recording
 from syft_flwr.cli.emulator import emulator
+from syft_flwr.cli.limits import LimitedCommand
 from syft_flwr.cli.login import login, logout
 from syft_flwr.cli.peers import peers
 from syft_flwr.cli.plain_help import PlainCommand, PlainHelp
-from syft_flwr.cli.quota import LimitedCommand, quota
+from syft_flwr.cli.quota import quota
 from syft_flwr.cli.record import record
 from syft_flwr.cli.replay import replay
 from syft_flwr.cli.run import run

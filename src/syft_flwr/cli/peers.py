@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syft_flwr.cli.bill import tell_spending
+from syft_flwr.cli.limits import LimitedCommand
 from syft_flwr.cli.options import EmailOption, YesOption
 from syft_flwr.cli.output import errors_end_the_command, say
-from syft_flwr.cli.quota import LimitedCommand, tell_spending
 
 if TYPE_CHECKING:
     from syft_flwr.drive.peers import Inbox

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command, say
-from syft_flwr.cli.quota import tell_spending
 from syft_flwr.cli.watch import source
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syft_flwr.cli.limits import limit_as_the_project_says
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command, fail
-from syft_flwr.cli.quota import limit_as_the_project_says
 
 if TYPE_CHECKING:
     from syft_flwr.flower.progress import Progress

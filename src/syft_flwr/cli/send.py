@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import errors_end_the_command, fail, say
-from syft_flwr.cli.quota import tell_spending
 from syft_flwr.printable import printable
 
 _LONGEST_LINE = 10_000

@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from syft_flwr.cli.bill import spent
 from syft_flwr.cli.output import count, duration
-from syft_flwr.cli.quota import spent
 from syft_flwr.printable import printable, printable_data
 
 _MOST_COLUMNS = 4

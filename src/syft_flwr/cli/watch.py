@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.lines import (
     AppOption,
     CountOption,
@@ -27,7 +28,6 @@ from syft_flwr.cli.lines import (
 )
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import errors_end_the_command, say
-from syft_flwr.cli.quota import tell_spending
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -1,0 +1,32 @@
+"""What a command says it has spent."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from syft_flwr.cli.output import say
+from syft_flwr.settings import LOG_FORMAT_VARIABLE
+
+
+def spent(bill: Mapping[str, Any]) -> str:
+    """Say what a process has spent, given :meth:`QuotaSnapshot.to_json`."""
+    throttled = f", throttled by Drive {bill['throttled']} times" if bill["throttled"] else ""
+    waited = f", waited {bill['stretched']:.0f} s for its quota" if bill["stretched"] >= 1 else ""
+    by = ", ".join(f"{name} {row['units']:,}" for name, row in bill["savings"].items() if row["units"])
+    saved = f", saved {bill['saved']:,} ({by})" if by else ""
+    return f"spent {bill['units']:,} quota units in {bill['calls']:,} calls{saved}{throttled}{waited}"
+
+
+def tell_spending(account: str, bill: Mapping[str, Any] | None) -> None:
+    """Say on standard error what a command has spent, if anything, given :meth:`QuotaSnapshot.to_json`."""
+    if bill is None or not bill["calls"]:
+        return
+    if os.environ.get(LOG_FORMAT_VARIABLE) == "json":
+        typer.echo(json.dumps({"event": "bill", "account": account, **bill}), err=True)
+    else:
+        say(spent(bill), err=True)
