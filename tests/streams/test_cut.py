@@ -16,10 +16,12 @@ from syft_flwr.cli.main import app
 from syft_flwr.errors import RecordingError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.models import Message
-from syft_flwr.recording.cut import cut
+from syft_flwr.recording import Recording
+from syft_flwr.recording.cut import cut, exchanges
 from syft_flwr.recording.raw import read_lines, write_whole
 from syft_flwr.recording.reader import bodies_directory, read_recording
 from syft_flwr.replay import Replay, replay
+from syft_flwr.testing import shrink
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 
@@ -55,6 +57,25 @@ def test_each_exchange_replays_alone_as_it_did_among_the_others(tmp_path: Path, 
         [alone], feed = play(small)
         assert (alone.sender, alone.endpoint, alone.file_id) == (request.sender, request.endpoint, request.file_id)
         assert [reply.body for reply in feed.replies] == [replies[request.future_id]]
+
+
+def test_a_recording_that_fails_shrinks_to_the_exchanges_that_it_fails_for(tmp_path: Path) -> None:
+    recording = read_recording(RECORDINGS / "complete.jsonl")
+    requests = [message.future_id for message in complete() if message.kind == "request"]
+    guilty = {requests[1], requests[-1]}
+
+    def fails(part: Recording) -> bool:
+        came: set[str] = set()
+        with replay(part) as feed:
+            feed.messages.subscribe(lambda message: came.add(message.future_id))
+            feed.run()
+        return guilty <= came
+
+    small = shrink(recording, fails, tmp_path / "small.jsonl")
+    assert set(exchanges(small)) == guilty
+    assert fails(small)
+    with pytest.raises(ValueError, match="does not fail"):
+        shrink(recording, lambda _: False, tmp_path / "other.jsonl")
 
 
 def test_the_command_writes_it_with_its_bodies_alone(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Cut a recording down to one exchange, for a test that plays nothing else."""
+"""Cut a recording down to some of its exchanges, for a test that plays nothing else."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,41 @@ from syft_flwr.recording.reader import Recording
 from syft_flwr.suggestions import some_of
 
 
-def cut(recording: Recording, future_id: str, target: Path) -> int:
-    """Write a recording of nothing but one exchange, and of the folders that it lies in; return how many lines it has.
+def exchanges(recording: Recording) -> list[str]:
+    """Return the exchanges of a recording, in the order in which it shows them.
+
+    Raises:
+        RecordingError: Its file can't be read any more.
+    """
+    try:
+        header, *documents = read_lines(recording)
+    except OSError as error:
+        raise RecordingError(f"can't read {recording.path}: {error.strerror}") from error
+    return [future_id for future_id in dict.fromkeys(map(message_of, _shown(header, documents))) if future_id]
+
+
+def cut(recording: Recording, wanted: str | Collection[str], target: Path) -> int:
+    """Write a recording of some exchanges alone, and of the folders that they lie in; return how many lines it has.
 
     It has an end, even where the recording that it is cut from has none.
 
     Args:
         recording: What was recorded, as far as it was read.
-        future_id: The exchange, as messages and ``watch`` show it.
-        target: The new file. The bodies that belong to the exchange go into ``{target}.bodies``.
+        wanted: An exchange, as messages and ``watch`` show it, or several.
+        target: The new file. The bodies that belong to the exchanges go into ``{target}.bodies``.
 
     Raises:
-        RecordingError: Nothing of this exchange was recorded, a file can't be read or written, or the target exists.
+        RecordingError: Nothing of an exchange was recorded, a file can't be read or written, or the target exists.
     """
+    future_ids = {wanted} if isinstance(wanted, str) else set(wanted)
     try:
         header, *documents = read_lines(recording)
-        shown = [*shown_files(header["start"]), *(file for document in documents for file in shown_files(document))]
-        wanted = {file["id"] for file in shown if message_of(file) == future_id}
-        if not wanted:
-            known = sorted({message_of(file) for file in shown} - {""})
-            raise RecordingError(f"{recording.path} has no exchange {future_id!r}; it has {some_of(known)}")
-        knife = _Knife(future_id, wanted, _way_to(wanted, shown))
+        shown = _shown(header, documents)
+        known = {message_of(file) for file in shown} - {""}
+        for missing in sorted(future_ids - known):
+            raise RecordingError(f"{recording.path} has no exchange {missing!r}; it has {some_of(sorted(known))}")
+        files = {file["id"] for file in shown if message_of(file) in future_ids}
+        knife = _Knife(future_ids, files, _way_to(files, shown))
         lines = knife.cut(header, documents)
         bodies = {sha256: recording.body(sha256) for sha256 in knife.bodies} if recording.header.bodies else None
         write_whole(target, lines, bodies)
@@ -44,18 +58,18 @@ def cut(recording: Recording, future_id: str, target: Path) -> int:
 
 
 class _Knife:
-    """Takes away what does not concern one exchange.
+    """Takes away what does not concern some exchanges.
 
     Args:
-        future_id: The exchange.
-        files: IDs of its files.
+        future_ids: The exchanges.
+        files: IDs of their files.
         folders: IDs of the folders that they lie in.
     """
 
-    def __init__(self, future_id: str, files: set[str], folders: set[str]) -> None:
+    def __init__(self, future_ids: set[str], files: set[str], folders: set[str]) -> None:
         self.bodies: set[str] = set()
-        """SHA-256 of its bodies."""
-        self._future_id = future_id
+        """SHA-256 of their bodies."""
+        self._future_ids = future_ids
         self._files = files
         self._kept = files | folders
         self._folders = folders
@@ -115,20 +129,25 @@ class _Knife:
         return file.get("id") in self._kept
 
     def _start(self, start: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what an account knew, as far as it concerns the exchange."""
+        """Return what an account knew, as far as it concerns the exchanges."""
         self._token = start.get("token")
         marks = start.get("marks", {})
         return {
             **start,
             "folders": [file for file in start.get("folders", ()) if self._keeps(file)],
             "pending": [file for file in start.get("pending", ()) if self._keeps(file)],
-            "futures": [future for future in start.get("futures", ()) if future.get("future_id") == self._future_id],
+            "futures": [future for future in start.get("futures", ()) if future.get("future_id") in self._future_ids],
             "done": [row for row in start.get("done", ()) if self._is_done(*row[:2])],
             "marks": {folder: mark for folder, mark in marks.items() if folder in self._folders},
         }
 
     def _is_done(self, key: str | None, file_id: str | None) -> bool:
-        return file_id in self._files or (key or "").endswith(f", {json.dumps(self._future_id)}]")
+        ends = tuple(f", {json.dumps(future_id)}]" for future_id in self._future_ids)
+        return file_id in self._files or (key or "").endswith(ends)
+
+
+def _shown(header: Mapping[str, Any], documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [file for part in (header["start"], *documents) for file in shown_files(part)]
 
 
 def _way_to(files: set[str], shown: list[dict[str, Any]]) -> set[str]:

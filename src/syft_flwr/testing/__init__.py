@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from drive_emulator import DriveEmulator, StoredFile
     from syft_flwr.recording import Recording
+    from syft_flwr.recording.shrinking import shrink
     from syft_flwr.replay import Replay, ReplayEvent, replay
     from syft_flwr.testing.clock import ManualClock
     from syft_flwr.testing.memory_drive import MemoryDrive
@@ -33,6 +34,7 @@ __all__ = [
     "feeds",
     "replay",
     "runtime_on",
+    "shrink",
 ]
 
 _HOMES = {
@@ -49,6 +51,7 @@ _HOMES = {
     "feeds": "syft_flwr.testing.strategies",
     "replay": "syft_flwr.replay",
     "runtime_on": "syft_flwr.testing.runtimes",
+    "shrink": "syft_flwr.recording.shrinking",
 }
 
 
