@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from syft_flwr import wire
@@ -16,7 +17,6 @@ from syft_flwr.errors import (
     NotFoundError,
     PermissionDeniedError,
     RuntimeClosedError,
-    SyftFlwrError,
 )
 from syft_flwr.exchange.disposables import LARGE
 from syft_flwr.exchange.parts import Parts
@@ -80,18 +80,18 @@ class Responder:
             self._end(work)
         except DamagedDownloadError as error:
             if not work.is_hopeless(error.sha256, self._parts.clock.monotonic()):
-                return self._failed("taking a request", error, work)
+                return self.failed("taking a request", error, work)
             work.answer = self.refuse(work, RejectionReason.DAMAGED, str(error))
             work.advance(Step.HANDLED)
         except PermissionDeniedError as error:
             if not work.is_hopeless("refused", self._parts.clock.monotonic()):
-                return self._failed("taking a request", error, work)
+                return self.failed("taking a request", error, work)
             work.answer = self.refuse(work, RejectionReason.UNREADABLE, f"Drive refuses its content: {error}")
             work.advance(Step.HANDLED)
         except RuntimeClosedError:
             return _CLOSED
         except Exception as error:  # an outage, a full disk, a defect: the request must not be lost over it
-            return self._failed("taking a request", error, work)
+            return self.failed("taking a request", error, work)
         finally:
             if target is not None:
                 target.unlink(missing_ok=True)
@@ -120,7 +120,7 @@ class Responder:
             _log.info("closed before request %s was answered; it will be handled again", work.message.future_id)
             return _CLOSED
         except Exception as error:  # a full disk, a defect: what the handler answered is kept, and written again
-            return self._failed("answering a request", error, work)
+            return self.failed("answering a request", error, work)
         finally:
             with self._lock:
                 self._handling.discard(work)
@@ -137,14 +137,18 @@ class Responder:
         except RuntimeError:  # the pool is shut down: what is spooled stays so
             self._uploaded()
 
-    def release(self, work: Work) -> None:
-        """Give back a request that will not be handled here."""
+    def release(self, work: Work, *, interrupted: bool = False) -> None:
+        """Give back a request that will not be answered here, once the disk allows; see :meth:`Journal.release`."""
         if work.body is not None:
             work.body.unlink(missing_ok=True)
         try:
-            self._parts.ledger.journal.release(work.number)
-        except SyftFlwrError as error:  # the state can't be written; the lease ends with this process
-            _log.debug("request %s is not given back: %s", work.message.future_id, error)
+            self._parts.ledger.journal.release(work.number, interrupted=interrupted)
+        except RuntimeClosedError:
+            _log.debug("closed; the lease on request %s ends with this process", work.message.future_id)
+        except Exception as error:  # a full disk: without this, the request would wait for this process to end
+            pause = self.failed("giving a request back", error, work)
+            self._later(pause, partial(self.release, work, interrupted=interrupted))
+            return
         self._on_over(work)
 
     # -- around -----------------------------------------------------------------------------------------------
@@ -190,10 +194,6 @@ class Responder:
         self._parts.ledger.events.note("rejected", **of_rejection(rejection))  # it goes with its answer
         return Answer(self._error_body(detail), is_error=True)
 
-    def leave(self, work: Work) -> None:
-        """Note that a request has left this process, and is not over."""
-        self._on_over(work)
-
     def _error_body(self, error: str) -> bytes:
         return wire.error_body(error, self._parts.clock.time())
 
@@ -226,7 +226,7 @@ class Responder:
         except Exception as error:  # an outage, a full disk, a defect: the reply must not be lost over it
             if isinstance(error, ConflictError) and work.spooled is not None:
                 work.spooled = replace(work.spooled, reply_id=self._parts.ids.take())
-            self._later(self._failed("sending a reply", error, work), lambda: self.upload(work))
+            self._later(self.failed("sending a reply", error, work), lambda: self.upload(work))
         else:
             self._end(work)
         finally:
@@ -280,7 +280,8 @@ class Responder:
             self._uploading -= 1
             self._idle.notify_all()
 
-    def _failed(self, where: str, error: Exception, work: Work) -> float:
+    def failed(self, where: str, error: Exception, work: Work) -> float:
+        """Report a failed attempt; return the seconds until the next one."""
         self._parts.streams.report(where, error, work.message)
         return work.failed(error)
 

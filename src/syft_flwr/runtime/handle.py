@@ -515,7 +515,7 @@ class DriveRuntime:
 
     def _defer(self, message: Message, deadline: float, when_late: WhenLate) -> bool:
         self._check_open()
-        return self._engine.dispatch.placement.defer(message, deadline, when_late)
+        return self._engine.dispatch.placement.deferred.take(message, deadline, when_late)
 
     # -- inside -----------------------------------------------------------------------------------------------
 
