@@ -78,6 +78,8 @@ def without_bodies(name: str, properties: Mapping[str, str] | None) -> dict[str,
 
 def split(properties: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return a file's properties in two: those that hold its body, and the others."""
+    if not properties:
+        return {}, {}
     inlined = {
         name: value for name, value in properties.items() if name == MORE or (name[:1] == "b" and name[1:].isdecimal())
     }

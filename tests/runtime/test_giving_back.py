@@ -14,7 +14,6 @@ from accounts import PATIENCE, wait_until
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import DriveUnavailableError, StateError
 from syft_flwr.exchange.ids import IdPool
-from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.feed import defer
@@ -24,6 +23,7 @@ from syft_flwr.runtime.handle import engine_of
 from syft_flwr.state.journal import Journal
 from syft_flwr.state.journal_rows import Claim
 from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME, DS = "do@example.com", "ds@example.com"
 
@@ -65,7 +65,9 @@ def me(drive: MemoryDrive, tmp_path: Path) -> Iterator[DriveRuntime]:
 
 
 def ask(drive: MemoryDrive, tmp_path: Path, *bodies: bytes) -> None:
-    with runtime_on(drive.gateway(DS), State(tmp_path / "ds"), SystemClock(), DS, inline=True) as ds:
+    with runtime_on(
+        drive.gateway(DS), State(tmp_path / "ds"), SystemClock(), DS, inline=True, inline_bodies=False
+    ) as ds:
         ds.send([Request(ME, "app", "messages", body) for body in bodies])
 
 
@@ -86,15 +88,15 @@ def fail_once(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, error: 
 def test_a_download_that_outlasts_its_handler_takes_nothing_from_the_next_one(
     drive, me, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch, first, go_on = Parts.fetch_body, threading.Event(), threading.Event()
+    download, first, go_on = MemoryGateway.download, threading.Event(), threading.Event()
 
-    def slow(parts: Parts, content: Any, target: Path) -> None:
+    def slow(*arguments: Any, **options: Any) -> None:
         if not first.is_set():
             first.set()
             assert go_on.wait(PATIENCE)
-        fetch(parts, content, target)
+        download(*arguments, **options)
 
-    monkeypatch.setattr(Parts, "fetch_body", slow)
+    monkeypatch.setattr(MemoryGateway, "download", slow)
     ask(drive, tmp_path, b"one")
     before, after = Recorder(), Steps()
     serve(me, before.route)

@@ -82,6 +82,31 @@ def test_leaving_ends_the_subscription_and_frees_a_producer_that_waits() -> None
     assert not source.observers
 
 
+def test_an_event_loop_that_is_closed_without_leaving_holds_up_no_producer() -> None:
+    source: Subject[int] = Subject()
+    raised: list[Exception] = []
+
+    def produce() -> None:
+        for number in range(3):
+            try:
+                source.on_next(number)
+            except Exception as error:
+                raised.append(error)
+
+    loop = asyncio.new_event_loop()
+    stream = aio(source, limit=1)
+    reading = loop.create_task(anext(stream))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.call_soon(source.on_next, 0)
+    loop.run_until_complete(reading)
+    thread = threading.Thread(target=produce)
+    thread.start()
+    loop.close()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert raised == []
+
+
 @pytest.mark.usefixtures("drive")
 def test_requests_whose_askers_are_cancelled_at_random_are_each_answered_once() -> None:
     handled: list[bytes] = []

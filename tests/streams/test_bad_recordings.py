@@ -193,11 +193,12 @@ def test_a_recording_without_its_end_is_refused_and_can_be_repaired(path: Path) 
     assert repair(path).startswith("nothing")
 
 
-def test_a_last_line_that_is_not_whole_is_cut_off_by_the_repair(path: Path) -> None:
-    text = path.read_text()
+@pytest.mark.parametrize("whole", [-1, None], ids=["before its end", "when it went on"])
+def test_a_last_line_that_is_not_whole_is_cut_off_by_the_repair(path: Path, whole: int | None) -> None:
+    text = "".join(path.read_text().splitlines(keepends=True)[:whole])
     path.write_text(text + '{"at":1.0,"poll":[{"ch')
     assert "which was not whole" in repair(path)
-    assert [entry.kind for entry in read_recording(path).entries].count("end") == 2
+    assert [entry.kind for entry in read_recording(path).entries].count("end") == 1
 
 
 def test_a_recording_from_which_any_line_is_missing_is_refused(tmp_path: Path, drive: DriveEmulator) -> None:
@@ -210,6 +211,18 @@ def test_a_recording_from_which_any_line_is_missing_is_refused(tmp_path: Path, d
     for number in range(1, len(documents)):
         write(recorded, documents[:number] + documents[number + 1 :])
         refused(recorded, "missing|no end")
+        write(recorded, [*documents[:number], *documents[number - 1 :]])
+        refused(recorded, "too many|header of another|goes on")
+
+
+def test_nothing_follows_the_end_but_a_recorder_that_goes_on(path: Path) -> None:
+    whole = lines(path)
+    for late in (whole[-1], {"at": whole[-1]["at"], "sweep": []}):
+        write(path, [*whole, late])
+        assert refused(path, "goes on") == len(whole) + 1
+    start = {"token": None, "folders": [], "pending": [], "futures": [], "done": [], "marks": {}}
+    write(path, [*whole, {"at": whole[-1]["at"], "resume": start}, whole[-1]])
+    assert read_recording(path).ended
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -195,6 +196,24 @@ def test_a_list_ends_before_it_has_more_bytes_than_it_may(scheduler) -> None:
     )
     seen = observe(scheduler, source, windowed_bytes(10, 60.0, scheduler=scheduler), ops.map(names))
     assert seen == [(212, "a1 a2"), (213, "a3"), (220, "a4"), (220, "end")]
+
+
+def test_an_observer_that_raises_costs_no_element_that_is_gathered_meanwhile() -> None:
+    source, seen = Subject[Message](), list[str]()
+
+    def choke(batch: list[Message]) -> None:
+        seen.append(names(batch))
+        raise ValueError("mine")
+
+    source.pipe(windowed_bytes(10, 60.0, scheduler=TestScheduler())).subscribe(
+        choke, on_completed=lambda: seen.append("end")
+    )
+    for name in ("a1", "a2", "a3"):
+        with suppress(ValueError):
+            source.on_next(message(name, 10))
+    with suppress(ValueError):
+        source.on_completed()
+    assert seen == ["a1", "a2", "a3", "end"]
 
 
 def test_a_list_ends_some_seconds_after_its_first_element(scheduler) -> None:

@@ -496,6 +496,20 @@ def test_an_observer_of_bodies_that_raises_is_reported_and_goes_on() -> None:
     assert bodies.reported == ["observer of bodies: mine"] * 2
 
 
+def test_an_observer_of_bodies_that_raises_at_the_end_is_reported() -> None:
+    source, bodies = Subject[Message](), Bodies()
+
+    def fails() -> None:
+        raise ValueError("mine")
+
+    source.pipe(with_body(bodies)).subscribe(on_completed=fails)
+    source.on_next(message(0))
+    bodies.wait_for("file-0")
+    source.on_completed()
+    bodies.asked["file-0"].set_result(b"")
+    wait_until(lambda: bodies.reported == ["observer of bodies: mine"])
+
+
 def test_who_disposes_gets_no_more_bodies() -> None:
     source, bodies = Subject[Message](), Bodies()
     got: list[object] = []
@@ -583,6 +597,32 @@ def test_a_pipeline_whose_function_raises_answers_with_an_error(drive: DriveEmul
         live.runtime.stop()
     assert b"not today" in answer
     assert [reply.is_error for reply in got] == [True]
+
+
+def test_what_is_raised_at_the_end_of_an_answering_pipeline_is_reported(lenient_feed: Replay) -> None:
+    errors: list[FeedError] = []
+
+    def fails() -> None:
+        raise ValueError("mine")
+
+    lenient_feed.errors.subscribe(errors.append)
+    lenient_feed.messages.pipe(requests, ops.take(1), reply_with(lenient_feed.runtime, lambda body, _: body)).subscribe(
+        on_completed=fails
+    )
+    lenient_feed.run()
+    assert len(lenient_feed.replies) == 1
+    assert [(each.where, str(each.error)) for each in errors] == [("observer of replies", "mine")]
+
+
+def test_two_answering_pipelines_at_one_endpoint_answer_each_request_once(lenient_feed: Replay) -> None:
+    answers: tuple[list[Replied], list[Replied]] = ([], [])
+    for each in answers:
+        lenient_feed.messages.pipe(
+            requests, reply_with(lenient_feed.runtime, lambda body, _: body, allowed_senders=lambda _: True)
+        ).subscribe(each.append)
+    lenient_feed.run()
+    assert len(lenient_feed.replies) == len({reply.message.future_id for reply in lenient_feed.replies}) == 9
+    assert [len(each) for each in answers] == [9, 0]
 
 
 def test_a_live_pipeline_answers_more_than_its_lane_holds(drive: DriveEmulator) -> None:

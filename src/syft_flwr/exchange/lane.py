@@ -92,6 +92,8 @@ class Lane:
         """Senders who have something to prepare, the next one first."""
         self._ready: deque[str] = deque()
         """Senders whose first request is prepared, and none of whose is being handled."""
+        self._preparing: set[Work] = set()
+        """What is on the pool: its step is one ahead of what the lane has heard, so it is left alone."""
         self._size = 0
         self._ahead = 0
         self._active = 0
@@ -147,10 +149,11 @@ class Lane:
             self._ahead += 1
             if sender.waiting:
                 self._turns.append(key)
-            if work.step is Step.QUEUED:
+            if work.step is Step.QUEUED and work not in self._preparing:
                 begun.append((key, work))
             else:
                 self._is_ready(key, sender)
+        self._preparing.update(work for _, work in begun)
         return begun
 
     def _begin(self, begun: list[tuple[str, Work]]) -> None:
@@ -164,6 +167,7 @@ class Lane:
     def _prepared(self, key: str, work: Work, done: Future[float]) -> None:
         pause = 0.0 if done.cancelled() else done.result()
         with self._changed:
+            self._preparing.discard(work)
             sender = self._senders.get(key)
             late = sender is None or not (work in sender.ahead or work in sender.waiting)  # stopped meanwhile
             if sender is not None and not late:
@@ -174,8 +178,8 @@ class Lane:
                 self._is_ready(key, sender)
             begun = self._prepare_ahead()
             room = self._room_again()
-        if late and work.body is not None:  # it was given back by who has stopped the lane
-            work.body.unlink(missing_ok=True)
+        if late:  # it was given back by who has stopped the lane
+            work.drop_body()
         self._begin(begun)
         if room:
             self._on_room()
@@ -224,10 +228,13 @@ class Lane:
     # -- handling ---------------------------------------------------------------------------------------------
 
     def _is_ready(self, key: str, sender: _Sender) -> None:
-        first = sender.ahead[0].step if sender.ahead else None
-        if first in (Step.PREPARED, Step.HANDLED) and not (sender.busy or sender.ready):
+        if self._can_be_handled(sender) and not (sender.busy or sender.ready):
             sender.ready = True
             self._ready.append(key)
+
+    def _can_be_handled(self, sender: _Sender) -> bool:
+        first = sender.ahead[0] if sender.ahead else None
+        return first is not None and first.step in (Step.PREPARED, Step.HANDLED) and first not in self._preparing
 
     def _start_handlers(self) -> None:
         with self._changed:
@@ -243,7 +250,7 @@ class Lane:
                 key = self._ready.popleft()
                 sender = self._senders[key]
                 sender.ready = False
-                if sender.ahead and sender.ahead[0].step in (Step.PREPARED, Step.HANDLED):
+                if self._can_be_handled(sender):
                     work = sender.ahead.popleft()
                     sender.busy = True
                     self._ahead -= 1

@@ -112,10 +112,16 @@ class Parts:
         """Return a message's body, downloaded once for all who want it at the moment."""
         return self.shared_bodies.load(message, lambda: self._read(message))
 
+    def inlined_body(self, content: Message | Response) -> bytes | None:
+        """Return a message's body if files' properties hold it: some kilobytes, which need no file."""
+        return self._from_properties(content.file_id, size=content.size, sha256=content.sha256, inlined=content.inlined)
+
     def _read(self, message: Message) -> bytes:
+        if (body := self.inlined_body(message)) is not None:
+            return body
         partial = self.bodies.partial(f"stream-{message.file_id}")
         try:
-            self.fetch_body(message, partial)
+            self.gateway.download(message.file_id, partial, size=message.size, sha256=message.sha256)
             return partial.read_bytes()
         finally:
             partial.unlink(missing_ok=True)
@@ -135,6 +141,15 @@ class Parts:
         Raises:
             DriveError: It can't be downloaded.
         """
+        body = self._from_properties(file_id, size=size, sha256=sha256, inlined=inlined)
+        if body is None:
+            self.gateway.download(file_id, target, size=size, sha256=sha256)
+        else:
+            target.write_bytes(body)
+
+    def _from_properties(
+        self, file_id: str, *, size: int, sha256: str | None, inlined: Mapping[str, str] | None
+    ) -> bytes | None:
         body: bytes | None = None
         spread: list[Mapping[str, str]] = []
         if size <= LARGEST:
@@ -143,14 +158,12 @@ class Parts:
                 further = spread[0].get(MORE, "").split(",")[: MOST_FILES - 1]
                 spread += [self._inlined(more) for more in further if more]
                 body = from_properties(spread, size=size, sha256=sha256)
-        if body is None:
-            self.gateway.download(file_id, target, size=size, sha256=sha256)
-            return
-        target.write_bytes(body)
-        looks = METHOD_UNITS["files.get"] * (len(spread) - (inlined is not None))
-        self.gateway.note_saving("inlined bodies", units=METHOD_UNITS["files.get_media"] - looks, size=size)
-        if isinstance(self.gateway, GatewayTap):
-            self.gateway.taken(file_id, target)
+        if body is not None:
+            looks = METHOD_UNITS["files.get"] * (len(spread) - (inlined is not None))
+            self.gateway.note_saving("inlined bodies", units=METHOD_UNITS["files.get_media"] - looks, size=size)
+            if isinstance(self.gateway, GatewayTap):
+                self.gateway.taken(file_id, body)
+        return body
 
     def _inlined(self, file_id: str) -> dict[str, str]:
         return split(self.gateway.get_file(file_id, patient=False).properties)[0]

@@ -64,16 +64,13 @@ class Responder:
     # -- steps ------------------------------------------------------------------------------------------------
 
     def prepare(self, work: Work) -> float:
-        """Download the body. The file is of use to this process alone, so it is not synced."""
+        """Have the body here. Its file is of use to this process alone, so it is not synced."""
         message = work.message
-        target = None
         try:
             if not work.reply_id:
                 disposable = self._parts.disposables.of_request(message.properties)
                 work.reply_id, work.announcement = self._parts.announced.step("response", message.sender, disposable)
-            target = self._parts.bodies.partial(f"request-{message.file_id}")
-            self._fetch(work, target)
-            work.body, target = target, None
+            work.body = self._fetch(work)
             work.advance(Step.PREPARED)
         except NotFoundError:
             self._parts.ledger.request_gone(message.file_id)
@@ -92,18 +89,24 @@ class Responder:
             return _CLOSED
         except Exception as error:  # an outage, a full disk, a defect: the request must not be lost over it
             return self.failed("taking a request", error, work)
-        finally:
-            if target is not None:
-                target.unlink(missing_ok=True)
         return 0.0
 
-    def _fetch(self, work: Work, target: Path) -> None:
-        if not work.shares_body:
-            self._parts.fetch_body(work.message, target)
-            return
-        target.write_bytes(self._parts.read_body(work.message))
-        work.shares_body = False
-        self._parts.shared_bodies.leave(work.message)
+    def _fetch(self, work: Work) -> bytes | Path:
+        message = work.message
+        if not work.shares_body and (body := self._parts.inlined_body(message)) is not None:
+            return body
+        target = self._parts.bodies.partial(f"request-{message.file_id}")
+        try:
+            if work.shares_body:
+                target.write_bytes(self._parts.read_body(message))
+                work.shares_body = False
+                self._parts.shared_bodies.leave(message)
+            else:
+                self._parts.gateway.download(message.file_id, target, size=message.size, sha256=message.sha256)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        return target
 
     def handle(self, work: Work) -> float:
         """Run the handler, put its answer on disk, and have it uploaded; the next request waits only for the disk."""
@@ -139,8 +142,7 @@ class Responder:
 
     def release(self, work: Work, *, interrupted: bool = False) -> None:
         """Give back a request that will not be answered here, once the disk allows; see :meth:`Journal.release`."""
-        if work.body is not None:
-            work.body.unlink(missing_ok=True)
+        work.drop_body()
         try:
             self._parts.ledger.journal.release(work.number, interrupted=interrupted)
         except RuntimeClosedError:
@@ -174,7 +176,7 @@ class Responder:
 
     def _run(self, work: Work) -> Answer:
         assert work.body is not None and work.route is not None  # noqa: S101, PT018 - it is prepared
-        content = work.body.read_bytes()
+        content = work.body if isinstance(work.body, bytes) else work.body.read_bytes()
         try:
             return Answer(as_body(work.route.handler(content, work.message)))
         except BaseException as error:  # whatever a handler raises becomes its reply; the feed goes on
@@ -213,8 +215,7 @@ class Responder:
             work.advance(Step.SPOOLED)
         self._parts.streams.replied.tell(Replied(message, answer.body, answer.is_error))
         work.answer = None
-        if work.body is not None:
-            work.body.unlink(missing_ok=True)
+        work.drop_body()
         if answer.body is None:
             self._end(work)
 

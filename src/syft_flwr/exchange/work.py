@@ -48,7 +48,7 @@ class Work:
     Attributes:
         number: Its row in the journal.
         route: Its handler; ``None`` when only the upload of its answer is left.
-        body: Its downloaded body, once PREPARED.
+        body: Its body, once PREPARED: a file, or some kilobytes that came without a download.
         shares_body: Whether a pipeline wants the body, too, and it is kept until it is taken from there.
         reply_id: Reserved file ID of the reply.
         announcement: Properties of the reply that announce the one after it.
@@ -62,7 +62,7 @@ class Work:
     message: Message
     route: Route | None = None
     step: Step = Step.QUEUED
-    body: Path | None = None
+    body: bytes | Path | None = None
     shares_body: bool = False
     reply_id: str = ""
     announcement: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -79,6 +79,12 @@ class Work:
         if self.hopeless_since[0] != what:
             self.hopeless_since = what, now
         return now - self.hopeless_since[1] >= PATIENCE_WITH_DAMAGE
+
+    def drop_body(self) -> None:
+        """Remove the file of its body, if there is one."""
+        if isinstance(self.body, Path):
+            self.body.unlink(missing_ok=True)
+        self.body = None
 
     def failed(self, error: BaseException) -> float:
         """Note a failed attempt; return the seconds until the next one."""

@@ -13,13 +13,17 @@ from reactivex import Observable
 
 T = TypeVar("T")
 
+_LOOK_AGAIN = 1.0
+"""Seconds after which a stream that waits for a reader looks whether its event loop is closed."""
+
 
 async def aio(source: Observable[T], *, limit: int = 1000) -> AsyncGenerator[T, None]:
     """Let a stream be iterated over in asyncio, by ``async for``.
 
     Elements wait in order, at most ``limit`` of them; then the stream waits, too, and with it its other observers,
-    while the feed goes on into the journal. Leaving the loop, or cancelling its task, ends the subscription; elements
-    that wait then are dropped, as with any observer that leaves. The requests among them are in the journal still.
+    while the feed goes on into the journal. Leaving the loop, cancelling its task, or closing the event loop ends the
+    subscription; elements that wait then are dropped, as with any observer that leaves. The requests among them are in
+    the journal still.
 
     Args:
         source: What to iterate over; it must not emit on the event loop's own thread.
@@ -36,8 +40,9 @@ async def aio(source: Observable[T], *, limit: int = 1000) -> AsyncGenerator[T, 
     def put(item: tuple[str, Any]) -> None:
         nonlocal waiting
         with changed:
-            changed.wait_for(lambda: left or waiting < limit)
-            if left:
+            while not changed.wait_for(lambda: left or waiting < limit, _LOOK_AGAIN) and not loop.is_closed():
+                pass
+            if left or loop.is_closed():  # one that is closed takes no leave
                 return
             waiting += 1
             loop.call_soon_threadsafe(queue.put_nowait, item)

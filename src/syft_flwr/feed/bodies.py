@@ -150,7 +150,7 @@ class _Loader:
                     self._leave(self._begun.popleft()[0])
                 self._changed.notify_all()
         if not self._disposed:
-            self._observer.on_completed()
+            self._tell(self._observer.on_completed)
 
     def _is_ready(self) -> bool:
         can_emit = bool(self._begun) and self._begun[0][1].done()
@@ -212,7 +212,10 @@ class _Loader:
     def _emit(self, message: Message, future: Future[bytes]) -> None:
         error = future.exception()
         element = FeedError("downloading a body", error, message) if error else Received(message, future.result())
+        self._tell(lambda: self._observer.on_next(element), message)
+
+    def _tell(self, tell: Callable[[], None], message: Message | None = None) -> None:
         try:
-            self._observer.on_next(element)
+            tell()
         except Exception as raised:  # a user's pipeline; on this thread it would be heard of nowhere
             self._source._report("observer of bodies", raised, message)  # noqa: SLF001 - a friend of it

@@ -175,16 +175,20 @@ def windowed_bytes(
             def on_next(element: E) -> None:
                 nonlocal total
                 with lock:
-                    if total + size_of(element) > most:
-                        flush()
-                    gathered.append(element)
-                    total += size_of(element)
-                    if len(gathered) == 1:
-                        timer.disposable = clock.schedule_relative(seconds, flush)
+                    try:
+                        if total + size_of(element) > most:
+                            flush()
+                    finally:  # whatever the observer made of the list before
+                        gathered.append(element)
+                        total += size_of(element)
+                        if len(gathered) == 1:
+                            timer.disposable = clock.schedule_relative(seconds, flush)
 
             def on_completed() -> None:
-                flush()
-                observer.on_completed()
+                try:
+                    flush()
+                finally:
+                    observer.on_completed()
 
             subscription = source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler_)
             return CompositeDisposable(subscription, timer)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
 
 from syft_flwr.models import Message
 
@@ -57,16 +56,6 @@ class SharedBodies:
             if is_wanted:
                 self._wanted[message.file_id] += 1
         return is_wanted
-
-    @contextmanager
-    def held(self, message: Message) -> Iterator[None]:
-        """Keep a body that a pipeline wants while the block runs."""
-        is_wanted = self.join(message)
-        try:
-            yield
-        finally:
-            if is_wanted:
-                self.leave(message)
 
     def load(self, message: Message, download: Callable[[], bytes]) -> bytes:
         """Return a body that is here, or that another thread is about to have, or else download it on this thread.

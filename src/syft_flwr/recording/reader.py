@@ -173,8 +173,13 @@ def _lines(path: Path, *, allow_cut_off: bool) -> Iterator[str]:
 
 def _check_order(recording: Recording) -> None:
     token = recording.header.start.get("token")
-    at = 0.0
+    at, ended = 0.0, None
     for entry in recording.entries:
+        if ended is not None and entry.kind != "resume":
+            raise RecordingError(
+                f"line {entry.line}: what line {ended} ended goes on: lines are out of place", line=entry.line
+            )
+        ended = entry.line if entry.kind == "end" else None
         if not entry.at >= at:
             raise RecordingError(f"line {entry.line}: time goes back from {at:g} s to {entry.at:g} s", line=entry.line)
         at = entry.at
@@ -232,8 +237,9 @@ def repair(path: Path) -> str:
         with path.open("r+b") as file:
             if recording.cut_off is not None:
                 file.truncate(path.read_bytes().rindex(b"\n") + 1)
-            file.seek(0, 2)
-            file.write(json.dumps({"at": recording.duration, "end": True, "lines": lines + 1}).encode() + b"\n")
+            if not recording.ended:
+                file.seek(0, 2)
+                file.write(json.dumps({"at": recording.duration, "end": True, "lines": lines + 1}).encode() + b"\n")
     except OSError as error:
         raise RecordingError(f"can't write {path}: {error.strerror}") from error
     return f"{lost}, and whatever its recorder had not written yet"

@@ -140,8 +140,8 @@ class Recorder:
     def got(self, file_id: str, file: DriveFile | None) -> None:
         self._write({"get": file_id, "file": None if file is None else file.to_api()})
 
-    def downloaded(self, file_id: str, target: Path | None) -> None:
-        self.transferred({"download": file_id}, target)
+    def downloaded(self, file_id: str, body: bytes | Path | None) -> None:
+        self.transferred({"download": file_id}, body)
 
     def uploading(
         self, file_id: str, name: str, parent: str, body: bytes | Path, properties: Mapping[str, str] | None

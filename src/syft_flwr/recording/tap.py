@@ -16,7 +16,7 @@ from syft_flwr.ports import DriveGateway
 class Transfers(Protocol):
     """Hears of contents: of downloads once they are over, of uploads before they begin. Called on any thread."""
 
-    def downloaded(self, file_id: str, target: Path | None) -> None: ...
+    def downloaded(self, file_id: str, body: bytes | Path | None) -> None: ...
 
     def uploading(
         self, file_id: str, name: str, parent: str, body: bytes | Path, properties: Mapping[str, str] | None
@@ -160,13 +160,13 @@ class GatewayTap:
             raise
         self._downloaded(file_id, target)
 
-    def taken(self, file_id: str, target: Path) -> None:
+    def taken(self, file_id: str, body: bytes) -> None:
         """Tell of a body that a file's properties held: it counts as downloaded once a message's is asked for."""
-        self._downloaded(file_id, target)
+        self._downloaded(file_id, body)
 
-    def _downloaded(self, file_id: str, target: Path | None) -> None:
+    def _downloaded(self, file_id: str, body: bytes | Path | None) -> None:
         for listener in (*self._listeners, *self._transfers):
-            listener.downloaded(file_id, target)
+            listener.downloaded(file_id, body)
 
     def delete(self, file_id: str) -> bool:
         return self._inner.delete(file_id)

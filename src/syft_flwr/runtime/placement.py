@@ -192,8 +192,12 @@ class Placement:
         message = candidate.message
         if candidate.is_new:
             self._show(candidate)
-        with self._parts.shared_bodies.held(message):
+        is_wanted = self._parts.shared_bodies.join(message)  # kept, if a pipeline wants it, until its taker does, too
+        try:
             self._pass_to_taker(candidate, standing)
+        finally:
+            if is_wanted:
+                self._parts.shared_bodies.leave(message)
 
     def _pass_to_taker(self, candidate: Candidate, standing: Standing) -> None:
         message, number, route = candidate.message, candidate.row.number, candidate.route
@@ -282,7 +286,13 @@ class Placement:
         if work.step is not Step.OVER:
             self._look_at([(work.number, _taker(route) if route is not None and self._routes.is_open(route) else None)])
         elif route is not None:
-            self._thread.post(lambda: route.on_over(work.message.file_id))
+            self._thread.post(lambda: self._tell_over(route, work.message))
+
+    def _tell_over(self, route: Route, message: Message) -> None:
+        try:
+            route.on_over(message.file_id)
+        except Exception as error:  # a user's observer: with its last reply, a pipeline may end
+            self._parts.streams.report("observer of replies", error, message)
 
 
 def _taker(route: Route) -> Route | None:

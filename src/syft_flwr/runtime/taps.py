@@ -38,9 +38,9 @@ class SharedTap:
     def __init__(self, directory: Path) -> None:
         self._taps = directory / "taps"
 
-    def downloaded(self, file_id: str, target: Path | None) -> None:
+    def downloaded(self, file_id: str, body: bytes | Path | None) -> None:
         for tap in self._open():
-            self._put(tap, {"download": file_id}, target)
+            self._put(tap, {"download": file_id}, body)
 
     def uploading(
         self, file_id: str, name: str, parent: str, body: bytes | Path, properties: Mapping[str, str] | None

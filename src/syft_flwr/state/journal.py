@@ -14,7 +14,7 @@ from syft_flwr import wire
 from syft_flwr.models import DriveFile, Message
 from syft_flwr.ports import JSON, Clock, Transaction
 from syft_flwr.state.events import EventLog, of_message
-from syft_flwr.state.journal_rows import Claim, Row, Spooled, Standing, as_file, as_row
+from syft_flwr.state.journal_rows import Claim, Row, Spooled, Standing, as_file, as_row, file_of
 from syft_flwr.state.own_files import OwnFiles
 from syft_flwr.state.processed import AHEAD, ProcessedFiles
 from syft_flwr.state.rows import number_of, numbered
@@ -222,32 +222,25 @@ class Journal:
 
     # -- inside a transaction ---------------------------------------------------------------------------------
 
-    def add(self, tx: Transaction, file: DriveFile, now: float) -> Row | None:
-        """Add a candidate; return its row if that is new or has changed."""
+    def add(self, tx: Transaction, file: DriveFile, now: float, *, free: int) -> Row | None:
+        """Add a candidate, under the number ``free`` if it is new; return its row if that is new or has changed."""
         number = tx.get(f"file/{file.id}")
         if number is not None:
             row = tx.get(numbered("work", number))
-            if row is None or row["file"] == file.to_api():
+            if row is None or file_of(row) == file:
                 return None
-            row = {**row, "file": file.to_api()}
+            row = {**row, "file": file}
             tx.put(numbered("work", number), row)
             return as_row(int(number), row)
         if self._processed.below_mark(tx, file.parents, file.created_time):
             return None
-        number = self.next_number(tx)
-        tx.put(numbered("work", number), {"file": file.to_api(), "seen_at": now, "attempts": 0})
-        tx.put(f"file/{file.id}", number)
-        return Row(number, file, now, 0, None)
+        tx.put(numbered("work", free), {"file": file, "seen_at": now, "attempts": 0})
+        tx.put(f"file/{file.id}", free)
+        return Row(free, file)
 
     def holds(self, tx: Transaction, number: int) -> bool:
         """Tell whether a row is unfinished."""
         return tx.get(numbered("work", number)) is not None
-
-    def next_number(self, tx: Transaction) -> int:
-        """Take the next number."""
-        number: int = (tx.get("numbers") or 0) + 1
-        tx.put("numbers", number)
-        return number
 
     def drop(self, tx: Transaction, number: int) -> str | None:
         """Forget a row that is no message of ours, or one that its sender has withdrawn; return its file ID."""
@@ -255,7 +248,7 @@ class Journal:
         if row is None:
             return None
         tx.delete(numbered("work", number))
-        file_id: str = row["file"]["id"]
+        file_id = file_of(row).id
         if tx.get(f"file/{file_id}") == number:
             tx.delete(f"file/{file_id}")
         key = f"message/{row.get('key')}"
@@ -275,7 +268,7 @@ class Journal:
         if "reply" in row:
             tx.put(numbered("work", number), {**row, "withdrawn": True})
         else:
-            self._store.happened("withdrawn", file_id=file_id, name=row["file"].get("name", ""))
+            self._store.happened("withdrawn", file_id=file_id, name=file_of(row).name)
             self.drop(tx, number)
         return True
 
@@ -288,16 +281,16 @@ class Journal:
         if key is not None and tx.get(f"message/{key}") == number:
             tx.delete(f"message/{key}")
         tx.delete(numbered("work", number))
-        file = row["file"]
-        created = file["createdTime"] if file["createdTime"] <= wire.timestamp(row["seen_at"] + AHEAD) else ""
-        self._processed.add(tx, number, key=None, file_id=file["id"], folder_id=folder_id, created_time=created)
+        file = file_of(row)
+        created = file.created_time if file.created_time <= wire.timestamp(row["seen_at"] + AHEAD) else ""
+        self._processed.add(tx, number, key=None, file_id=file.id, folder_id=folder_id, created_time=created)
         return True
 
     def _own_row(self, tx: Transaction, number: int, message: Message) -> JSON:
         """Return the row of a request that this process has; one that was withdrawn since is answered all the same."""
         row = tx.get(numbered("work", number))
         if row is None:
-            row = {"file": as_file(message).to_api(), "seen_at": self._clock.time(), "attempts": 0}
+            row = {"file": as_file(message), "seen_at": self._clock.time(), "attempts": 0}
             row |= {"lease": self._holder, "key": message.key, "withdrawn": True}
             tx.put(f"file/{message.file_id}", number)
             tx.put(f"message/{message.key}", number)

@@ -27,13 +27,11 @@ class Spooled:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An unfinished candidate. ``seen_at`` is Unix time in seconds; ``attempts`` counts runs of its handler."""
+    """An unfinished candidate, and its answer once that is on disk."""
 
     number: int
     file: DriveFile
-    seen_at: float
-    attempts: int
-    spooled: Spooled | None
+    spooled: Spooled | None = None
 
 
 class Claim(Enum):
@@ -99,7 +97,13 @@ def as_row(number: int, row: JSON) -> Row:
     if reply is not None:
         body = None if reply["body"] is None else b64decode(reply["body"])
         spooled = Spooled(Message(**reply["message"]), reply["id"], reply["is_error"], body, reply.get("size"))
-    return Row(number, DriveFile.from_api(row["file"]), row["seen_at"], row["attempts"], spooled)
+    return Row(number, file_of(row), spooled)
+
+
+def file_of(row: JSON) -> DriveFile:
+    """Return the file of a row; a store in memory keeps it as it was given."""
+    file = row["file"]
+    return file if isinstance(file, DriveFile) else DriveFile.from_api(file)
 
 
 def as_file(message: Message) -> DriveFile:

@@ -16,7 +16,7 @@ from syft_flwr.ports import JSON, Clock, StateStore, Transaction
 from syft_flwr.state.events import KEPT, EventLog, last_number, of_file, of_message, of_rejection
 from syft_flwr.state.futures import Answer, FutureTable
 from syft_flwr.state.journal import Journal
-from syft_flwr.state.journal_rows import Committed, Standing, Verdict
+from syft_flwr.state.journal_rows import Committed, Standing, Verdict, file_of
 from syft_flwr.state.own_files import OwnFiles
 from syft_flwr.state.position import FeedPosition
 from syft_flwr.state.processed import ProcessedFiles
@@ -111,7 +111,7 @@ class Ledger:
         now = self._clock.time()
 
         def work(tx: Transaction) -> tuple[Committed, str]:
-            result = Committed(first=tx.get("numbers") or 0)
+            result = _begin(tx)
             touched = False
             gone: list[str] = []
             for change in page.changes:
@@ -144,7 +144,7 @@ class Ledger:
         now = self._clock.time()
 
         def work(tx: Transaction) -> Committed:
-            result = Committed(first=tx.get("numbers") or 0)
+            result = _begin(tx)
             for file in found:
                 self._take(tx, file, now, answers, result)
             self._sum_up(tx, result)
@@ -190,15 +190,15 @@ class Ledger:
         found = list(answered)
 
         def work(tx: Transaction) -> int:
-            new = 0
+            first = number = tx.get("numbers") or 0
             for request, reply in found:
                 if tx.get(f"message/{request.key}") is None:
-                    new += 1
-                    number = self.journal.next_number(tx)
+                    number += 1
                     self._processed.add(
                         tx, number, key=request.key, file_id=reply.id, folder_id="", created_time=reply.created_time
                     )
-            return new
+            tx.put("numbers", number)
+            return int(number - first)
 
         return self._store.transact(work)
 
@@ -251,7 +251,7 @@ class Ledger:
 
         def work(tx: Transaction) -> dict[str, JSON]:
             return {
-                "pending": [row["file"] for _, row in tx.scan("work/")],
+                "pending": [file_of(row).to_api() for _, row in tx.scan("work/")],
                 "futures": [row for _, row in tx.scan("future/") if row["response"] is None],
                 "done": self._processed.dump(tx),
                 "marks": self._processed.marks(tx),
@@ -266,12 +266,14 @@ class Ledger:
 
         def work(tx: Transaction) -> int:
             first = (tx.get("numbers") or 0) + 1
-            tx.put("numbers", self._processed.load(tx, first, snapshot["done"], snapshot["marks"]))
+            number: int = self._processed.load(tx, first, snapshot["done"], snapshot["marks"])
             for row in snapshot["futures"]:
                 tx.put(f"future/{row['future_id']}", row)
             for raw in snapshot["pending"]:
-                self.journal.add(tx, DriveFile.from_api(raw), now)
-            return int(tx.get("numbers") or 0)
+                row = self.journal.add(tx, DriveFile.from_api(raw), now, free=number + 1)
+                number = number if row is None else max(number, row.number)
+            tx.put("numbers", number)
+            return number
 
         return self._store.transact(work)
 
@@ -289,12 +291,14 @@ class Ledger:
                 result.new.append(file.created_time)
             if answer in (Answer.ACCEPTED, Answer.DUPLICATE):
                 result.answered.append(message.future_id)
-                self._over(tx, self.journal.next_number(tx), message)
+                result.last += 1
+                self._over(tx, result.last, message)
                 return
         elif message is not None and self.futures.is_answered(tx, message.future_id):  # by another process
             result.answered.append(message.future_id)
-        row = self.journal.add(tx, file, now)
-        if row is not None and row.number > result.first:
+        row = self.journal.add(tx, file, now, free=result.last + 1)
+        if row is not None and row.number > result.last:
+            result.last = row.number
             if self.events.is_kept:
                 self.events.happened("seen", file=of_file(file))
             result.rows.append(row)
@@ -303,7 +307,8 @@ class Ledger:
             result.changed.append(row.number)
 
     def _sum_up(self, tx: Transaction, result: Committed) -> None:
-        result.last = tx.get("numbers") or 0
+        if result.last > result.first:
+            tx.put("numbers", result.last)
         result.wants_sweep = self._processed.wants_sweep(tx)
 
     def _settle_other(
@@ -342,6 +347,11 @@ class Ledger:
 
     def _over(self, tx: Transaction, number: int, message: Message) -> None:
         self._processed.add_message(tx, number, message)
+
+
+def _begin(tx: Transaction) -> Committed:
+    number = tx.get("numbers") or 0
+    return Committed(first=number, last=number)
 
 
 def is_candidate(file: DriveFile) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from syft_flwr.errors import StateError
+from syft_flwr.models import DriveFile
 from syft_flwr.ports import JSON
 
 
@@ -25,11 +26,13 @@ def check_key(key: object) -> str:
 def encode(value: JSON) -> str:
     """Return the value as JSON text. ASCII only, so that any ``str`` comes back as it was.
 
+    A :class:`~syft_flwr.models.DriveFile` is written as its ``drive#file`` resource.
+
     Raises:
         TypeError: JSON has no such type.
         ValueError: It is a NaN or an infinity, or contains itself.
     """
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return _to_json(value)
 
 
 def decode(text: object, key: str) -> JSON:
@@ -68,3 +71,12 @@ def numbered(kind: str, number: int) -> str:
 def number_of(key: str) -> int:
     """Return the number in a key that :func:`numbered` made."""
     return int(key.rpartition("/")[2])
+
+
+def _resource(value: object) -> JSON:
+    if isinstance(value, DriveFile):
+        return value.to_api()
+    raise TypeError(f"a row can't hold a {type(value).__name__}")
+
+
+_to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_resource).encode
