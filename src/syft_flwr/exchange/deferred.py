@@ -62,15 +62,12 @@ class DeferredReplies:
         self._next_look = inf
         """When the next look for late ones is, so that what was answered leaves nothing behind until its deadline."""
 
-    def take(self, message: Message, deadline: float, when_late: WhenLate) -> bool:
+    def take(self, number: int, message: Message, deadline: float, when_late: WhenLate) -> bool:
         """Claim a request for an answer within ``deadline`` seconds; ``False`` when it can't be had.
 
         One that could be had but for an outage or a full disk is shown again.
         """
         journal, limit = self._parts.ledger.journal, self._parts.settings.max_attempts
-        number = journal.number_of(message)
-        if number is None:
-            return False
         work = Work(number, message, step=Step.PREPARED)
         try:
             if journal.claim([(number, message, True)])[0].claim is not Claim.TAKEN:

@@ -25,7 +25,6 @@ from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.feed.streams import Streams
 from syft_flwr.inline import LARGEST, MORE, MOST_FILES, from_properties, split, to_properties
 from syft_flwr.models import DriveFile, Message, Rejection
-from syft_flwr.ports import DriveGateway
 from syft_flwr.recording import GatewayTap
 from syft_flwr.settings import Settings
 from syft_flwr.state.bodies import BodyFiles
@@ -48,7 +47,7 @@ class Parts:
     me: str
     settings: Settings
     clock: DriveClock
-    gateway: DriveGateway
+    gateway: GatewayTap
     ledger: Ledger
     bodies: BodyFiles
     folders: FolderIndex
@@ -161,8 +160,7 @@ class Parts:
         if body is not None:
             looks = METHOD_UNITS["files.get"] * (len(spread) - (inlined is not None))
             self.gateway.note_saving("inlined bodies", units=METHOD_UNITS["files.get_media"] - looks, size=size)
-            if isinstance(self.gateway, GatewayTap):
-                self.gateway.taken(file_id, body)
+            self.gateway.taken(file_id, body)
         return body
 
     def _inlined(self, file_id: str) -> dict[str, str]:

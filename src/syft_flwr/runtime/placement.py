@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from syft_flwr.exchange.deferred import DeferredReplies
+from syft_flwr.exchange.deferred import DeferredReplies, WhenLate
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responder import Responder
 from syft_flwr.exchange.routes import Route, Routes
@@ -139,8 +139,7 @@ class Placement:
         """Give a request to a pipeline's route, for good; ``False`` when it is over or somebody else has it."""
         if not self._routes.is_open(route):
             return False
-        showing = self._showing
-        if showing is not None and self._thread.runs_here() and showing.message.file_id == message.file_id:
+        if self._shown(message) is not None:
             if self._handed_over is not None:
                 return False
             self._handed_over = route
@@ -148,6 +147,18 @@ class Placement:
         number = self._parts.ledger.journal.number_of(message)
         has = (Claim.TAKEN, Claim.FREE, Claim.COPY)
         return number is not None and self._place(number, message, route).claim in has
+
+    def defer(self, message: Message, deadline: float, when_late: WhenLate) -> bool:
+        """Let a pipeline answer a request later (:class:`DeferredReplies`); ``False`` when it can't be had."""
+        shown = self._shown(message)
+        number = self._parts.ledger.journal.number_of(message) if shown is None else shown.row.number
+        return number is not None and self.deferred.take(number, message, deadline, when_late)
+
+    def _shown(self, message: Message) -> Candidate | None:
+        """Return the request that observers are being shown here and now, if that is the one."""
+        showing = self._showing
+        is_it = showing is not None and self._thread.runs_here() and showing.message.file_id == message.file_id
+        return showing if is_it else None
 
     # -- one request ------------------------------------------------------------------------------------------
 
