@@ -1,7 +1,8 @@
-"""The disk takes no write for a moment, at each transaction in turn: nothing is lost, and no handler runs twice."""
+"""The disk fails for a moment, at each transaction or file in turn: nothing is lost, and no handler runs twice."""
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -111,3 +112,56 @@ def test_whatever_transaction_fails_each_request_is_answered_once(tmp_path: Path
         exchange(tmp_path / f"owner-{number}", take, owner_fails_at=number)
     for number in range(1, askers + 1):
         exchange(tmp_path / f"asker-{number}", take, asker_fails_at=number)
+
+
+@pytest.mark.parametrize("name", ["request-", "reply-"])
+def test_a_file_that_cannot_be_removed_keeps_no_answer_back(
+    drive, clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    unlink, refused = Path.unlink, []
+
+    def fails(path: Path, missing_ok: bool = False) -> None:
+        if path.name.startswith(name):
+            refused.append(path.name)
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    large, handled = b"x" * 100_000, []
+
+    def handle(body: bytes, _: Message) -> bytes:
+        handled.append(body)
+        return large
+
+    with (
+        runtime_on(drive.gateway(ME), State(tmp_path / "me"), clock, ME, inline=True, inline_bodies=False) as me,
+        runtime_on(drive.gateway(DS), State(tmp_path / "ds"), clock, DS, inline=True, inline_bodies=False) as ds,
+    ):
+        serve(me, Route("app", "messages", handle))
+        sent = ds.send([Request(ME, "app", "messages", body) for body in (b"one", b"two")])
+        monkeypatch.setattr(Path, "unlink", fails)
+        me.poll_once()
+        ds.poll_once()
+        assert list(ds.wait(sent, 0.0).values()) == [large, large]
+        assert handled == [b"one", b"two"]
+        assert len(refused) == 2
+
+
+def test_a_reply_that_does_not_fit_on_the_disk_is_an_error_of_the_state_and_can_be_had_later(
+    drive, clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path, _: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with (
+        runtime_on(drive.gateway(ME), State(tmp_path / "me"), clock, ME, inline=True) as me,
+        runtime_on(drive.gateway(DS), State(tmp_path / "ds"), clock, DS, inline=True) as ds,
+    ):
+        serve(me, Route("app", "messages", lambda body, _: body))
+        sent = ds.send([Request(ME, "app", "messages", b"one")])
+        me.poll_once()
+        ds.poll_once()
+        with monkeypatch.context() as full:
+            full.setattr(Path, "write_bytes", fails)
+            with pytest.raises(StateError, match="No space left"):
+                ds.wait(sent, 0.0)
+        assert list(ds.wait(sent, 0.0).values()) == [b"one"]

@@ -27,7 +27,7 @@ from syft_flwr.inline import LARGEST, MORE, MOST_FILES, from_properties, split, 
 from syft_flwr.models import DriveFile, Message, Rejection
 from syft_flwr.recording import GatewayTap
 from syft_flwr.settings import Settings
-from syft_flwr.state.bodies import BodyFiles
+from syft_flwr.state.bodies import BodyFiles, as_state_error
 from syft_flwr.state.futures import Response
 from syft_flwr.state.ledger import Ledger
 
@@ -139,12 +139,14 @@ class Parts:
 
         Raises:
             DriveError: It can't be downloaded.
+            StateError: It can't be written.
         """
         body = self._from_properties(file_id, size=size, sha256=sha256, inlined=inlined)
         if body is None:
             self.gateway.download(file_id, target, size=size, sha256=sha256)
         else:
-            target.write_bytes(body)
+            with as_state_error("write", target):
+                target.write_bytes(body)
 
     def _from_properties(
         self, file_id: str, *, size: int, sha256: str | None, inlined: Mapping[str, str] | None
