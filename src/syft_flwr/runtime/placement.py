@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.exchange.deferred import DeferredReplies, WhenLate
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responder import Responder
@@ -86,6 +87,8 @@ class Placement:
         self._work: dict[int, Work] = {}
         self._showing: Candidate | None = None
         self._handed_over: Route | None = None
+        self._waiting: tuple[int, str] | None = None
+        """The request that is shown to one observer alone, by number and file ID."""
         self.responder = Responder(parts, later=thread.later, on_over=self._on_over, on_deletion=on_deletion)
         self.deferred = DeferredReplies(
             parts, self.responder, keep=self._keep, later=thread.later, show_again=show_again
@@ -144,15 +147,38 @@ class Placement:
                 return False
             self._handed_over = route
             return True
-        number = self._parts.ledger.journal.number_of(message)
+        number = self._number_of(message)
         has = (Claim.TAKEN, Claim.FREE, Claim.COPY)
-        return number is not None and self._place(number, message, route).claim in has
+        try:
+            return number is not None and self._place(number, message, route).claim in has
+        except RuntimeClosedError:
+            raise
+        except Exception as error:  # such as a full disk; it comes again
+            self._parts.streams.report("handing a request over", error, message)
+            self._look_at([] if number is None else [(number, route)])
+            return True
 
     def defer(self, message: Message, deadline: float, when_late: WhenLate) -> bool:
         """Let a pipeline answer a request later (:class:`DeferredReplies`); ``False`` when it can't be had."""
-        shown = self._shown(message)
-        number = self._parts.ledger.journal.number_of(message) if shown is None else shown.row.number
+        number = self._number_of(message)
         return number is not None and self.deferred.take(number, message, deadline, when_late)
+
+    def show_waiting(self, number: int, message: Message, on_next: Callable[[Message], None]) -> None:
+        """Pass a request that waits to one observer, which may take it."""
+        self._waiting = number, message.file_id
+        try:
+            on_next(message)
+        finally:
+            self._waiting = None
+
+    def _number_of(self, message: Message) -> int | None:
+        """Return a request's number; without a look at the journal, which may fail, while it is shown here."""
+        if (shown := self._shown(message)) is not None:
+            return shown.row.number
+        waiting = self._waiting
+        if waiting is not None and self._thread.runs_here() and waiting[1] == message.file_id:
+            return waiting[0]
+        return self._parts.ledger.journal.number_of(message)
 
     def _shown(self, message: Message) -> Candidate | None:
         """Return the request that observers are being shown here and now, if that is the one."""
