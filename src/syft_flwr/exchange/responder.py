@@ -57,7 +57,8 @@ class Responder:
         self._on_over = on_over
         self._on_deletion = on_deletion
         self._lock = threading.Lock()
-        self._handling: set[Work] = set()
+        self._handling: dict[Work, int] = {}
+        """And the threads that they are handled on."""
         self._uploading = 0
         self._idle = threading.Condition(self._lock)
 
@@ -111,7 +112,7 @@ class Responder:
     def handle(self, work: Work) -> float:
         """Run the handler, put its answer on disk, and have it uploaded; the next request waits only for the disk."""
         with self._lock:
-            self._handling.add(work)
+            self._handling[work] = threading.get_ident()
         try:
             if work.step is Step.PREPARED:
                 attempts = self._parts.ledger.journal.begin(work.number, work.message)
@@ -126,7 +127,7 @@ class Responder:
             return self.failed("answering a request", error, work)
         finally:
             with self._lock:
-                self._handling.discard(work)
+                del self._handling[work]
         if work.step is Step.SPOOLED:
             self.upload(work)
         return 0.0
@@ -162,6 +163,11 @@ class Responder:
         for work in handling:
             _log.warning("stopped while request %s was handled; it will be handled again", work.message.future_id)
             self._parts.ledger.journal.release(work.number, interrupted=True)
+
+    def handles_here(self) -> bool:
+        """Tell whether the caller is within a handler."""
+        with self._lock:
+            return threading.get_ident() in self._handling.values()
 
     def kept_bodies(self) -> set[str]:
         """Return the names of the bodies that are still needed."""

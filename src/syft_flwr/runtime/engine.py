@@ -170,6 +170,8 @@ class Engine:
 
     def drain(self, timeout: float | None) -> bool:
         """Poll once, and wait until all that waits for handlers here is answered; return whether that is so."""
+        if self.dispatch.thread.is_here() or self.dispatch.placement.responder.handles_here():
+            raise RuntimeError("drain waits for handlers and observers, so none of them can: call it on another thread")
         clock = self.parts.clock
         end = float("inf") if timeout is None else clock.monotonic() + timeout
         while True:

@@ -235,6 +235,7 @@ class DriveRuntime:
 
         Raises:
             DriveError: As :meth:`poll_once`.
+            RuntimeError: It was called in a handler or an observer, which it would wait for.
         """
         self._check_open()
         return self._engine.drain(timeout)
