@@ -170,3 +170,17 @@ def test_a_request_that_a_pipeline_could_not_take_is_shown_to_it_again(
     wait_until(lambda: len(taken) == 1)
     assert [one.error for one in reported] == [fault[2]]
     assert me.reply(taken[0], b"answer")
+
+
+def test_closing_on_a_full_disk_while_a_handler_is_busy_ends_everything(
+    drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(drive, tmp_path, b"one")
+    busy = Steps()
+    with runtime_on(drive.gateway(ME), State(tmp_path / "me"), SystemClock(), ME) as me:
+        serve(me, busy.route)
+        me.poll_once()
+        assert busy.entered.wait(PATIENCE)
+        fail_once(monkeypatch, Journal, "release", StateError("disk full"))
+    busy.may_go_on.set()
+    assert [thread.name for thread in threading.enumerate() if ME in thread.name] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from syft_flwr.errors import (
     NotFoundError,
     PermissionDeniedError,
     RuntimeClosedError,
+    SyftFlwrError,
 )
 from syft_flwr.exchange.disposables import LARGE
 from syft_flwr.exchange.parts import Parts
@@ -162,7 +164,8 @@ class Responder:
             handling = list(self._handling)
         for work in handling:
             _log.warning("stopped while request %s was handled; it will be handled again", work.message.future_id)
-            self._parts.ledger.journal.release(work.number, interrupted=True)
+            with suppress(SyftFlwrError):  # on a full disk it counts as an attempt; the lease ends with this process
+                self._parts.ledger.journal.release(work.number, interrupted=True)
 
     def handles_here(self) -> bool:
         """Tell whether the caller is within a handler."""
