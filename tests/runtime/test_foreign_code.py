@@ -179,3 +179,24 @@ def test_the_poll_does_not_wait_for_an_observer(emulator, open_runtime) -> None:
     polls = calls(emulator, ME).count("changes.getStartPageToken")
     wait_until(lambda: calls(emulator, ME).count("changes.getStartPageToken") > polls + 3)
     release.set()
+
+
+@pytest.mark.parametrize("place", ["handler", "observer"])
+def test_a_drain_that_would_wait_for_itself_says_so(open_runtime, place: str) -> None:
+    ask(open_runtime(DS), 1)
+    me = open_runtime(ME, poll_interval=0.05)
+    raised: list[BaseException] = []
+
+    def drain(*_: object) -> None:
+        try:
+            me.drain()
+        except RuntimeError as error:
+            raised.append(error)
+
+    if place == "handler":
+        serve(me, Route("app", "messages", drain))
+    else:
+        me.messages.subscribe(drain)
+    me.start()
+    wait_until(lambda: raised)
+    assert "on another thread" in str(raised[0])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -245,3 +247,16 @@ def test_a_copy_of_the_state_of_a_process_at_work_is_refused_until_that_process_
     child.wait()
     with closing(Holder(copy)) as holder:
         assert names_in(copy) == {f"{holder.id}.lock"}
+
+
+def test_a_holder_that_cannot_leave_its_mark_gives_up_its_leases_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path, _: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    holder = Holder(tmp_path)
+    with monkeypatch.context() as read_only:
+        read_only.setattr(Path, "rename", fails)
+        holder.close()
+    assert not is_alive(tmp_path, holder.id)

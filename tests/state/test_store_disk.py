@@ -478,3 +478,14 @@ def test_damage_is_not_set_aside_under_a_process_that_uses_it(store, directory, 
 
     with closing(DiskStore(directory)) as new:
         assert new.recovered is not None
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_state_that_is_removed_or_replaced_while_in_use_is_not_written_any_more(tmp_path, replaced: bool) -> None:
+    with closing(DiskStore(tmp_path / "ledger")) as store:
+        store.transact(lambda tx: tx.put("key", 1))
+        (tmp_path / "ledger").rename(tmp_path / "elsewhere")
+        if replaced:  # by a backup, say, or by another process that found none
+            DiskStore(tmp_path / "ledger").close()
+        with pytest.raises(StateError, match="removed or replaced"):
+            store.transact(lambda tx: tx.put("key", 2))

@@ -196,10 +196,9 @@ class AccountRecording:
         from syft_flwr.feed import with_body
         from syft_flwr.runtime import DriveRuntime
         from syft_flwr.runtime.handle import engine_of
-        from syft_flwr.runtime.recorders import record_further
 
         runtime = DriveRuntime.observe(self._email, poll_interval=self._poll_interval)
-        record_further(engine_of(runtime), self._recorder)
+        self._recorder.listen(engine_of(runtime).parts.gateway)
         if self._bodies:  # what is downloaded is recorded
             runtime.messages.pipe(with_body(runtime)).subscribe()
         return runtime

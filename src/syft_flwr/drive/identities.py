@@ -79,10 +79,6 @@ class Identities:
             others = [typed for typed, canonical in self._aliases.items() if fold_address(canonical) == key]
         return [address, *others]
 
-    def is_same(self, one: str, other: str) -> bool:
-        """Tell whether two addresses name one participant."""
-        return fold_address(self.canonical(one)) == fold_address(self.canonical(other))
-
     def owns(self, addresses: Iterable[str], file: DriveFile) -> bool:
         """Tell whether Drive attests that a file belongs to one of the participants, and to no one else.
 

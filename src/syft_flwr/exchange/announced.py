@@ -11,7 +11,6 @@ from syft_flwr import wire
 from syft_flwr.addresses import fold_address
 from syft_flwr.errors import DriveError
 from syft_flwr.models import DriveFile, Message
-from syft_flwr.ports import DriveGateway
 from syft_flwr.recording import GatewayTap
 
 _ID = re.compile(r"[A-Za-z0-9_-]{10,80}")
@@ -41,7 +40,7 @@ class Announced:
         reserve: Returns a fresh reserved file ID.
     """
 
-    def __init__(self, gateway: DriveGateway, reserve: Callable[[], str]) -> None:
+    def __init__(self, gateway: GatewayTap, reserve: Callable[[], str]) -> None:
         self._gateway = gateway
         self._reserve = reserve
         self._lock = threading.Lock()
@@ -92,7 +91,7 @@ class Announced:
                     del self._expected[key]
             if file is not None:
                 found.append(file)
-        if found and isinstance(self._gateway, GatewayTap):
+        if found:
             self._gateway.found(found)
         return found
 

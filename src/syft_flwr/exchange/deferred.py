@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responder import Responder, as_body
 from syft_flwr.exchange.work import Answer, Step, Work
@@ -37,6 +38,7 @@ class DeferredReplies:
     Args:
         parts: The account's parts.
         responder: Takes answers to their end.
+        keep: Notes that this process is working on a request, until that is over or given back.
         later: Calls a function after some seconds.
         show_again: Shows a request to observers once more.
     """
@@ -46,11 +48,13 @@ class DeferredReplies:
         parts: Parts,
         responder: Responder,
         *,
+        keep: Callable[[Work], None],
         later: Callable[[float, Callable[[], None]], None],
         show_again: Callable[[int], None],
     ) -> None:
         self._parts = parts
         self._responder = responder
+        self._keep = keep
         self._later = later
         self._show_again = show_again
         self._lock = threading.Lock()
@@ -58,22 +62,32 @@ class DeferredReplies:
         self._next_look = inf
         """When the next look for late ones is, so that what was answered leaves nothing behind until its deadline."""
 
-    def take(self, message: Message, deadline: float, when_late: WhenLate) -> Work | None:
-        """Claim a request for an answer within ``deadline`` seconds; ``None`` when it can't be had."""
-        journal = self._parts.ledger.journal
-        number = journal.number_of(message)
-        if number is None or journal.claim([(number, message, True)])[0].claim is not Claim.TAKEN:
-            return None
-        work = Work(number, message, step=Step.PREPARED, reply_id=self._parts.ids.take())
-        attempts, limit = journal.begin(number, message), self._parts.settings.max_attempts
+    def take(self, number: int, message: Message, deadline: float, when_late: WhenLate) -> bool:
+        """Claim a request for an answer within ``deadline`` seconds; ``False`` when it can't be had.
+
+        One that could be had but for an outage or a full disk is shown again.
+        """
+        journal, limit = self._parts.ledger.journal, self._parts.settings.max_attempts
+        work = Work(number, message, step=Step.PREPARED)
+        try:
+            if journal.claim([(number, message, True)])[0].claim is not Claim.TAKEN:
+                return False
+            self._keep(work)
+            work.reply_id = self._parts.ids.take()
+            attempts = journal.begin(number, message)
+        except RuntimeClosedError:
+            raise
+        except Exception as error:
+            self._later(self._responder.failed("taking a request", error, work), lambda: self._hand_out_again(work))
+            return False
         if attempts > limit:
             self._finish(work, self._responder.give_up(work, limit))
-            return None
+            return False
         due = self._parts.clock.monotonic() + deadline
         with self._lock:
             self._taken[message.file_id] = _Taken(work, when_late, deadline, due)
             self._look_at(due)
-        return work
+        return True
 
     def reply(self, message: Message, body: bytes | str | None) -> bool:
         """Answer a request that was taken; ``False`` when it is not this process's to answer (any more).
@@ -108,12 +122,14 @@ class DeferredReplies:
     def _give_up(self, taken: _Taken) -> None:
         work = taken.work
         if taken.when_late == "again":
-            self._parts.ledger.journal.release(work.number, interrupted=True)
-            self._responder.leave(work)
-            self._show_again(work.number)
+            self._hand_out_again(work, interrupted=True)
             return
         detail = f"its pipeline gave no answer within {taken.deadline:g} seconds"
         self._finish(work, self._responder.refuse(work, RejectionReason.EXPIRED, detail))
+
+    def _hand_out_again(self, work: Work, *, interrupted: bool = False) -> None:
+        self._responder.release(work, interrupted=interrupted)
+        self._show_again(work.number)
 
     def _finish(self, work: Work, answer: Answer) -> None:
         work.answer = answer

@@ -178,8 +178,8 @@ class Lane:
                 self._is_ready(key, sender)
             begun = self._prepare_ahead()
             room = self._room_again()
-        if late and work.step is not Step.OVER:
-            self._steps.release(work)
+        if late:  # it was given back by who has stopped the lane
+            work.drop_body()
         self._begin(begun)
         if room:
             self._on_room()

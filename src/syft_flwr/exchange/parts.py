@@ -25,10 +25,9 @@ from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.feed.streams import Streams
 from syft_flwr.inline import LARGEST, MORE, MOST_FILES, from_properties, split, to_properties
 from syft_flwr.models import DriveFile, Message, Rejection
-from syft_flwr.ports import DriveGateway
 from syft_flwr.recording import GatewayTap
 from syft_flwr.settings import Settings
-from syft_flwr.state.bodies import BodyFiles
+from syft_flwr.state.bodies import BodyFiles, as_state_error
 from syft_flwr.state.futures import Response
 from syft_flwr.state.ledger import Ledger
 
@@ -48,7 +47,7 @@ class Parts:
     me: str
     settings: Settings
     clock: DriveClock
-    gateway: DriveGateway
+    gateway: GatewayTap
     ledger: Ledger
     bodies: BodyFiles
     folders: FolderIndex
@@ -140,12 +139,14 @@ class Parts:
 
         Raises:
             DriveError: It can't be downloaded.
+            StateError: It can't be written.
         """
         body = self._from_properties(file_id, size=size, sha256=sha256, inlined=inlined)
         if body is None:
             self.gateway.download(file_id, target, size=size, sha256=sha256)
         else:
-            target.write_bytes(body)
+            with as_state_error("write", target):
+                target.write_bytes(body)
 
     def _from_properties(
         self, file_id: str, *, size: int, sha256: str | None, inlined: Mapping[str, str] | None
@@ -161,8 +162,7 @@ class Parts:
         if body is not None:
             looks = METHOD_UNITS["files.get"] * (len(spread) - (inlined is not None))
             self.gateway.note_saving("inlined bodies", units=METHOD_UNITS["files.get_media"] - looks, size=size)
-            if isinstance(self.gateway, GatewayTap):
-                self.gateway.downloaded(file_id, body)
+            self.gateway.downloaded(file_id, body)
         return body
 
     def _inlined(self, file_id: str) -> dict[str, str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from syft_flwr import wire
@@ -57,7 +59,8 @@ class Responder:
         self._on_over = on_over
         self._on_deletion = on_deletion
         self._lock = threading.Lock()
-        self._handling: set[Work] = set()
+        self._handling: dict[Work, int] = {}
+        """And the threads that they are handled on."""
         self._uploading = 0
         self._idle = threading.Condition(self._lock)
 
@@ -77,18 +80,18 @@ class Responder:
             self._end(work)
         except DamagedDownloadError as error:
             if not work.is_hopeless(error.sha256, self._parts.clock.monotonic()):
-                return self._failed("taking a request", error, work)
+                return self.failed("taking a request", error, work)
             work.answer = self.refuse(work, RejectionReason.DAMAGED, str(error))
             work.advance(Step.HANDLED)
         except PermissionDeniedError as error:
             if not work.is_hopeless("refused", self._parts.clock.monotonic()):
-                return self._failed("taking a request", error, work)
+                return self.failed("taking a request", error, work)
             work.answer = self.refuse(work, RejectionReason.UNREADABLE, f"Drive refuses its content: {error}")
             work.advance(Step.HANDLED)
         except RuntimeClosedError:
             return _CLOSED
         except Exception as error:  # an outage, a full disk, a defect: the request must not be lost over it
-            return self._failed("taking a request", error, work)
+            return self.failed("taking a request", error, work)
         return 0.0
 
     def _fetch(self, work: Work) -> bytes | Path:
@@ -111,7 +114,7 @@ class Responder:
     def handle(self, work: Work) -> float:
         """Run the handler, put its answer on disk, and have it uploaded; the next request waits only for the disk."""
         with self._lock:
-            self._handling.add(work)
+            self._handling[work] = threading.get_ident()
         try:
             if work.step is Step.PREPARED:
                 attempts = self._parts.ledger.journal.begin(work.number, work.message)
@@ -123,10 +126,10 @@ class Responder:
             _log.info("closed before request %s was answered; it will be handled again", work.message.future_id)
             return _CLOSED
         except Exception as error:  # a full disk, a defect: what the handler answered is kept, and written again
-            return self._failed("answering a request", error, work)
+            return self.failed("answering a request", error, work)
         finally:
             with self._lock:
-                self._handling.discard(work)
+                del self._handling[work]
         if work.step is Step.SPOOLED:
             self.upload(work)
         return 0.0
@@ -140,13 +143,17 @@ class Responder:
         except RuntimeError:  # the pool is shut down: what is spooled stays so
             self._uploaded()
 
-    def release(self, work: Work) -> None:
-        """Give back a request that will not be handled here."""
+    def release(self, work: Work, *, interrupted: bool = False) -> None:
+        """Give back a request that will not be answered here, once the disk allows; see :meth:`Journal.release`."""
         work.drop_body()
         try:
-            self._parts.ledger.journal.release(work.number)
-        except SyftFlwrError as error:  # the state can't be written; the lease ends with this process
-            _log.debug("request %s is not given back: %s", work.message.future_id, error)
+            self._parts.ledger.journal.release(work.number, interrupted=interrupted)
+        except RuntimeClosedError:
+            _log.debug("closed; the lease on request %s ends with this process", work.message.future_id)
+        except Exception as error:  # a full disk: without this, the request would wait for this process to end
+            pause = self.failed("giving a request back", error, work)
+            self._later(pause, partial(self.release, work, interrupted=interrupted))
+            return
         self._on_over(work)
 
     # -- around -----------------------------------------------------------------------------------------------
@@ -157,7 +164,13 @@ class Responder:
             handling = list(self._handling)
         for work in handling:
             _log.warning("stopped while request %s was handled; it will be handled again", work.message.future_id)
-            self._parts.ledger.journal.release(work.number, interrupted=True)
+            with suppress(SyftFlwrError):  # on a full disk it counts as an attempt; the lease ends with this process
+                self._parts.ledger.journal.release(work.number, interrupted=True)
+
+    def handles_here(self) -> bool:
+        """Tell whether the caller is within a handler."""
+        with self._lock:
+            return threading.get_ident() in self._handling.values()
 
     def kept_bodies(self) -> set[str]:
         """Return the names of the bodies that are still needed."""
@@ -192,10 +205,6 @@ class Responder:
         self._parts.ledger.events.note("rejected", **of_rejection(rejection))  # it goes with its answer
         return Answer(self._error_body(detail), is_error=True)
 
-    def leave(self, work: Work) -> None:
-        """Note that a request has left this process, and is not over."""
-        self._on_over(work)
-
     def _error_body(self, error: str) -> bytes:
         return wire.error_body(error, self._parts.clock.time())
 
@@ -227,7 +236,7 @@ class Responder:
         except Exception as error:  # an outage, a full disk, a defect: the reply must not be lost over it
             if isinstance(error, ConflictError) and work.spooled is not None:
                 work.spooled = replace(work.spooled, reply_id=self._parts.ids.take())
-            self._later(self._failed("sending a reply", error, work), lambda: self.upload(work))
+            self._later(self.failed("sending a reply", error, work), lambda: self.upload(work))
         else:
             self._end(work)
         finally:
@@ -281,7 +290,8 @@ class Responder:
             self._uploading -= 1
             self._idle.notify_all()
 
-    def _failed(self, where: str, error: Exception, work: Work) -> float:
+    def failed(self, where: str, error: Exception, work: Work) -> float:
+        """Report a failed attempt; return the seconds until the next one."""
         self._parts.streams.report(where, error, work.message)
         return work.failed(error)
 

@@ -17,6 +17,7 @@ from syft_flwr.errors import (
 )
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.printable import printable_error
+from syft_flwr.state.bodies import as_state_error
 from syft_flwr.state.futures import Response
 
 
@@ -76,17 +77,20 @@ class ResponseBodies:
 
         Raises:
             DriveError: It can't be had.
+            StateError: It can't be written.
         """
         kept = self._parts.bodies.path(_name(response))
         if (body := _intact(kept, response)) is not None:
             return body
         partial = self._parts.bodies.partial(kept.name)
-        try:
-            self._parts.fetch_body(response, partial)
-            partial.replace(kept)
-        finally:
-            partial.unlink(missing_ok=True)
-        return kept.read_bytes()
+        with as_state_error("keep", kept):
+            try:
+                self._parts.fetch_body(response, partial)
+                body = partial.read_bytes()
+                partial.replace(kept)
+            finally:
+                partial.unlink(missing_ok=True)
+        return body
 
     def delete(self, response: Response) -> None:
         """Delete the local copy of a reply's body, if there is one."""
@@ -134,7 +138,7 @@ def _intact(kept: Path, response: Response) -> bytes | None:
     """Return a body that was downloaded before, or ``None``: it is not synced, so a power cut may have damaged it."""
     try:
         body = kept.read_bytes()
-    except FileNotFoundError:
+    except OSError:  # it is not there, or can't be read
         return None
     damaged = response.sha256 is not None and hashlib.sha256(body).hexdigest() != response.sha256
     return None if damaged or len(body) != response.size else body

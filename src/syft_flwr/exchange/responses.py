@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from syft_flwr.drive.pacing import held, until
-from syft_flwr.errors import DriveUnavailableError, RateLimitedError
+from syft_flwr.errors import DriveError, DriveUnavailableError, RateLimitedError, RemoteHandlerError
 from syft_flwr.exchange.parts import Parts
-from syft_flwr.exchange.response_bodies import ResponseBodies
+from syft_flwr.exchange.response_bodies import Replies, ResponseBodies
 from syft_flwr.feed.schedule import pause_after
 from syft_flwr.state.futures import Future
 
@@ -113,7 +113,46 @@ class Responses:
                     break
             return set(waiter.answered)
 
-    def as_completed(self, future_ids: Collection[str], timeout: float) -> Iterator[str]:
+    def wait(
+        self, future_ids: Sequence[str], timeout: float, *, enough: int | None, raise_errors: bool
+    ) -> dict[str, bytes]:
+        """Wait as :meth:`answered` does, and return the bodies; see :meth:`DriveRuntime.wait`."""
+        answered = self.answered(future_ids, timeout, enough=enough)
+        wanted = list(dict.fromkeys(future_ids))
+        bodies = Replies(wanted)
+        failed = ""
+        for future_id, body, is_error in self.bodies.several(one for one in wanted if one in answered):
+            bodies[future_id] = body
+            if is_error and raise_errors:
+                failed = failed or future_id
+        if failed:
+            raise RemoteHandlerError.from_body(failed, bodies.pop(failed), others=bodies)
+        return bodies
+
+    def as_completed(
+        self, future_ids: Collection[str], timeout: float, *, raise_errors: bool
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield futures and bodies as they come; see :meth:`DriveRuntime.as_completed`."""
+        failure: RemoteHandlerError | DriveError | None = None
+        for future_id in self._as_answered(future_ids, timeout):
+            try:
+                reply = self.bodies.one(future_id)
+            except DriveError as error:
+                failure = failure or error
+                continue
+            if reply is None:  # somebody has forgotten it meanwhile
+                continue
+            body, is_error = reply
+            del reply
+            if is_error and raise_errors:
+                failure = failure or RemoteHandlerError.from_body(future_id, body)
+                continue
+            yield future_id, body
+            del body
+        if failure is not None:
+            raise failure
+
+    def _as_answered(self, future_ids: Collection[str], timeout: float) -> Iterator[str]:
         """Yield the known futures as they are answered, for ``timeout`` seconds at most."""
         with self._waiting(future_ids) as waiter:
             deadline = self._parts.clock.monotonic() + timeout

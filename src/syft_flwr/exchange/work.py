@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -81,9 +82,10 @@ class Work:
         return now - self.hopeless_since[1] >= PATIENCE_WITH_DAMAGE
 
     def drop_body(self) -> None:
-        """Remove the file of its body, if there is one."""
+        """Remove the file of its body, if there is one; what can't be removed goes with a sweep of bodies."""
         if isinstance(self.body, Path):
-            self.body.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.body.unlink()
         self.body = None
 
     def failed(self, error: BaseException) -> float:

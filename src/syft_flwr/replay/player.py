@@ -118,7 +118,7 @@ class RecordingPlayer:
     def _restore(self, start: Mapping[str, Any], *, line: int) -> None:
         try:
             self._parts.folders.add(DriveFile.from_api(raw) for raw in start["folders"])
-            self.engine.dispatch.journaled(self.engine.begin_with(start))
+            self.engine.dispatch.journaled(self._parts.ledger.restore(start))
             self.engine.follower.follow_from(start["token"] or "")
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise RecordingError(f"line {line}: a start that can't be read: {error!r}", line=line) from error

@@ -27,6 +27,7 @@ from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.feed.streams import Streams
 from syft_flwr.ports import Clock, DriveGateway, StateStore
+from syft_flwr.recording import GatewayTap
 from syft_flwr.runtime.engine import Engine
 from syft_flwr.settings import Settings
 from syft_flwr.state.bodies import BodyFiles
@@ -90,6 +91,7 @@ def assemble(
         on_close: Closes what was passed.
     """
     threaded = executor is None
+    gateway = gateway if isinstance(gateway, GatewayTap) else GatewayTap(gateway)
     machine, clock = clock, DriveClock(clock, gateway.server_time)
     with ExitStack() as stack:
         stack.callback(on_close)

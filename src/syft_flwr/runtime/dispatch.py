@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import Unresolved
 from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.routes import Route, Routes
+from syft_flwr.feed.schedule import pause_after
 from syft_flwr.models import ChangePage, Message, Rejection, RejectionReason
 from syft_flwr.runtime.dispatch_thread import DispatchThread
 from syft_flwr.runtime.parked import ParkedRows, Ticket
@@ -131,15 +133,23 @@ class Dispatch:
     def show_waiting(self, endpoint: tuple[str, str] | None, on_next: Callable[[Message], None]) -> None:
         """Pass to one observer the requests that wait without a handler, of one endpoint or of all, oldest first."""
         if self.parked.waiting(endpoint):
-            self.thread.post(lambda: self._show_waiting(endpoint, on_next))
+            self.thread.post(lambda: self._show_waiting(self.parked.waiting(endpoint), on_next))
 
-    def _show_waiting(self, endpoint: tuple[str, str] | None, on_next: Callable[[Message], None]) -> None:
-        numbers = [number for number in self.parked.waiting(endpoint) if number not in self._unshown]
+    def _show_waiting(self, numbers: Sequence[int], on_next: Callable[[Message], None]) -> None:
         for start in range(0, len(numbers), _BATCH):
-            for row in self._parts.ledger.journal.rows(numbers[start : start + _BATCH]):
+            batch = [number for number in numbers[start : start + _BATCH] if number not in self._unshown]
+            try:
+                rows = self._parts.ledger.journal.rows(batch)
+            except RuntimeClosedError:
+                raise
+            except Exception as error:  # a locked state, say: the observer would never see what is left
+                self._parts.streams.report("showing what waits", error)
+                self.thread.later(pause_after(1, error), partial(self._show_waiting, numbers[start:], on_next))
+                return
+            for row in rows:
                 verdict = self._judge(row)
                 if isinstance(verdict, Message):
-                    on_next(verdict)
+                    self.placement.show_waiting(row.number, verdict, on_next)
 
     def _look_at(self, tickets: Iterable[Ticket]) -> None:
         with self._changed:

@@ -6,9 +6,9 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack, nullcontext, suppress
+from typing import Any
 
 from reactivex.disposable import SerialDisposable
 
@@ -50,12 +50,6 @@ def begin_anew_after_fork() -> None:
     _shared_threads = HandlerThreads()
 
 
-class Resource(Protocol):
-    """Something that ends with the engine, such as a recorder."""
-
-    def close(self) -> None: ...
-
-
 class Engine:
     """Follows one account's change feed and exchanges messages over it. Thread-safe.
 
@@ -67,6 +61,9 @@ class Engine:
         threaded: Whether it has threads; a replay and tests have none.
         make_lane: Makes the lanes of handlers.
         on_close: Closes the parts.
+
+    Attributes:
+        resources: What ends with the engine, such as recorders.
     """
 
     def __init__(
@@ -88,7 +85,7 @@ class Engine:
         self._on_close = on_close
         self._lock = threading.Lock()
         self._wishes: dict[object, PollInterval] = {}
-        self._resources: list[Resource] = []
+        self.resources = ExitStack()
         self._closed = threading.Event()
         self._pid = os.getpid()
         _shared_threads.enlist()
@@ -153,10 +150,6 @@ class Engine:
             bases = [wish.base for wish in self._wishes.values()]
         return min(bases, default=self.parts.settings.poll_interval)
 
-    def keep(self, resource: Resource) -> None:
-        """Close something with the engine."""
-        self._resources.append(resource)
-
     def warn_of_other_settings(self, wanted: Settings, given: Collection[str]) -> None:
         """Tell which of the settings that a further handle asked for are those of the first one."""
         own = ("poll_interval", "max_poll_interval", "message_timeout")
@@ -164,13 +157,6 @@ class Engine:
         ignored = [name for name in given if name not in own and getattr(wanted, name) != getattr(mine, name)]
         if ignored:
             _log.warning("%s is open already, with other settings of %s: they stay", self.parts.me, ", ".join(ignored))
-
-    def begin_with(self, snapshot: Mapping[str, Any]) -> int:
-        """Take over what another engine of the account knows (:meth:`Ledger.snapshot`).
-
-        The first poll passes it on. Returns the journal's last number.
-        """
-        return self.parts.ledger.restore(snapshot)
 
     # -- polling ----------------------------------------------------------------------------------------------
 
@@ -184,6 +170,8 @@ class Engine:
 
     def drain(self, timeout: float | None) -> bool:
         """Poll once, and wait until all that waits for handlers here is answered; return whether that is so."""
+        if self.dispatch.thread.is_here() or self.dispatch.placement.responder.handles_here():
+            raise RuntimeError("drain waits for handlers and observers, so none of them can: call it on another thread")
         clock = self.parts.clock
         end = float("inf") if timeout is None else clock.monotonic() + timeout
         while True:
@@ -316,8 +304,7 @@ class Engine:
         self.parts.gateway.close()
         self.loop.join(_STOP_TIMEOUT)
         self.responses.close()
-        for resource in self._resources:
-            resource.close()
+        self.resources.close()
         self.dispatch.thread.run(_STOP_TIMEOUT)
         self.dispatch.thread.stop()
         self.dispatch.thread.join(_STOP_TIMEOUT)

@@ -11,11 +11,10 @@ from typing import Any, Literal, NoReturn, Self, Unpack
 from reactivex import Observable, abc
 from reactivex.disposable import SerialDisposable
 
-from syft_flwr.errors import DriveError, RemoteHandlerError, RuntimeClosedError
+from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.exchange.deferred import WhenLate
 from syft_flwr.exchange.objects import Disposable
 from syft_flwr.exchange.requester import Request
-from syft_flwr.exchange.response_bodies import Replies
 from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.waiting import Waiting
 from syft_flwr.feed.router import from_start
@@ -236,6 +235,7 @@ class DriveRuntime:
 
         Raises:
             DriveError: As :meth:`poll_once`.
+            RuntimeError: It was called in a handler or an observer, which it would wait for.
         """
         self._check_open()
         return self._engine.drain(timeout)
@@ -336,17 +336,11 @@ class DriveRuntime:
             DriveError: None of the replies can be downloaded at the moment. Those that can are returned; the error
                 of the others is shown on ``errors``, and they can be waited for again.
         """
-        answered = self.answered(future_ids, timeout, enough=1 if return_when == "first" else None)
-        bodies = Replies(list(dict.fromkeys(future_ids)))
-        failed = ""
-        ids = [future_id for future_id in dict.fromkeys(future_ids) if future_id in answered]
-        for future_id, body, is_error in self._engine.responses.bodies.several(ids):
-            bodies[future_id] = body
-            if is_error and raise_errors:
-                failed = failed or future_id
-        if failed:
-            raise RemoteHandlerError.from_body(failed, bodies.pop(failed), others=bodies)
-        return bodies
+        self._check_open()
+        enough = 1 if return_when == "first" else None
+        return self._engine.responses.wait(
+            future_ids, self._patience(timeout), enough=enough, raise_errors=raise_errors
+        )
 
     def as_completed(
         self, future_ids: Collection[str], timeout: float | None = None, *, raise_errors: bool = True
@@ -363,24 +357,7 @@ class DriveRuntime:
             DriveError: A reply can't be downloaded at the moment; likewise.
         """
         self._check_open()
-        failure: RemoteHandlerError | DriveError | None = None
-        for future_id in self._engine.responses.as_completed(future_ids, self._patience(timeout)):
-            try:
-                reply = self._engine.responses.bodies.one(future_id)
-            except DriveError as error:
-                failure = failure or error
-                continue
-            if reply is None:  # somebody has forgotten it meanwhile
-                continue
-            body, is_error = reply
-            del reply
-            if is_error and raise_errors:
-                failure = failure or RemoteHandlerError.from_body(future_id, body)
-                continue
-            yield future_id, body
-            del body
-        if failure is not None:
-            raise failure
+        return self._engine.responses.as_completed(future_ids, self._patience(timeout), raise_errors=raise_errors)
 
     def delete_future(self, future_id: str) -> None:
         """Forget a future, and delete its request's file, which lets the responder delete the reply.

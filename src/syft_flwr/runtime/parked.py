@@ -77,7 +77,7 @@ class ParkedRows:
             rows = [
                 tickets for key, tickets in self._rows.items() if key[0] == "endpoint" and endpoint in (None, key[1])
             ]
-            return sorted(number for tickets in rows for number, _ in tickets)
+            return sorted({number for tickets in rows for number, _ in tickets})
 
     def is_failing(self, folder_id: str | None) -> bool:
         """Tell whether Drive failed to show a folder lately; then it is asked again after a pause."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from syft_flwr.errors import RuntimeClosedError
@@ -88,8 +87,12 @@ class Placement:
         self._work: dict[int, Work] = {}
         self._showing: Candidate | None = None
         self._handed_over: Route | None = None
+        self._waiting: tuple[int, str] | None = None
+        """The request that is shown to one observer alone, by number and file ID."""
         self.responder = Responder(parts, later=thread.later, on_over=self._on_over, on_deletion=on_deletion)
-        self.deferred = DeferredReplies(parts, self.responder, later=thread.later, show_again=show_again)
+        self.deferred = DeferredReplies(
+            parts, self.responder, keep=self._keep, later=thread.later, show_again=show_again
+        )
 
     def holds(self, number: int) -> bool:
         """Tell whether this process is working on a row."""
@@ -119,12 +122,9 @@ class Placement:
     def close_route(self, route: Route) -> None:
         """Stop a handler; what it has not begun stays unfinished. Call the lane's ``stop`` to wait for the rest."""
         self._routes.close(route)
-        left = [] if route.lane is None else route.lane.stop(0.0)
-        numbers = [*route.backlog.clear(), *(work.number for work in left)]
-        for work in left:
-            with suppress(RuntimeClosedError):  # the claim ends with this process
-                self.responder.release(work)
-        self._look_at((number, None) for number in sorted(numbers))
+        for work in [] if route.lane is None else route.lane.stop(0.0):
+            self.responder.release(work)
+        self._look_at((number, None) for number in route.backlog.clear())
 
     def has_room(self, route: Route) -> None:
         """Take up what waited for room in a route's lane, as much as fits beside what is being placed."""
@@ -142,22 +142,49 @@ class Placement:
         """Give a request to a pipeline's route, for good; ``False`` when it is over or somebody else has it."""
         if not self._routes.is_open(route):
             return False
-        showing = self._showing
-        if showing is not None and self._thread.runs_here() and showing.message.file_id == message.file_id:
+        if self._shown(message) is not None:
             if self._handed_over is not None:
                 return False
             self._handed_over = route
             return True
-        number = self._parts.ledger.journal.number_of(message)
+        number = self._number_of(message)
         has = (Claim.TAKEN, Claim.FREE, Claim.COPY)
-        return number is not None and self._place(number, message, route).claim in has
+        try:
+            return number is not None and self._place(number, message, route).claim in has
+        except RuntimeClosedError:
+            raise
+        except Exception as error:  # such as a full disk; it comes again
+            self._parts.streams.report("handing a request over", error, message)
+            self._look_at([] if number is None else [(number, route)])
+            return True
 
     def defer(self, message: Message, deadline: float, when_late: WhenLate) -> bool:
         """Let a pipeline answer a request later (:class:`DeferredReplies`); ``False`` when it can't be had."""
-        work = self.deferred.take(message, deadline, when_late)
-        if work is not None:
-            self._keep(work)
-        return work is not None
+        number = self._number_of(message)
+        return number is not None and self.deferred.take(number, message, deadline, when_late)
+
+    def show_waiting(self, number: int, message: Message, on_next: Callable[[Message], None]) -> None:
+        """Pass a request that waits to one observer, which may take it."""
+        self._waiting = number, message.file_id
+        try:
+            on_next(message)
+        finally:
+            self._waiting = None
+
+    def _number_of(self, message: Message) -> int | None:
+        """Return a request's number; without a look at the journal, which may fail, while it is shown here."""
+        if (shown := self._shown(message)) is not None:
+            return shown.row.number
+        waiting = self._waiting
+        if waiting is not None and self._thread.runs_here() and waiting[1] == message.file_id:
+            return waiting[0]
+        return self._parts.ledger.journal.number_of(message)
+
+    def _shown(self, message: Message) -> Candidate | None:
+        """Return the request that observers are being shown here and now, if that is the one."""
+        showing = self._showing
+        is_it = showing is not None and self._thread.runs_here() and showing.message.file_id == message.file_id
+        return showing if is_it else None
 
     # -- one request ------------------------------------------------------------------------------------------
 
@@ -262,11 +289,9 @@ class Placement:
         if not route.backlog.is_before(sender, work.number) and route.lane.offer(work):
             route.backlog.placed(sender, work.number)
             return
-        self.responder.release(work)  # somebody else took its place, or closed the lane
-        if self._routes.is_open(route):
+        if self._routes.is_open(route):  # somebody else took its place; no later one may
             self._wait_for_room(route, sender, work.number)
-        else:
-            self._look_at([(work.number, None)])
+        self.responder.release(work)
 
     def _wait_for_room(self, route: Route, sender: str, number: int) -> None:
         route.backlog.add(sender, number)
@@ -286,14 +311,18 @@ class Placement:
 
     def _on_over(self, work: Work) -> None:
         """Forget a request that has left this process; called on any thread."""
+        with self._thread.changed:
+            if self._work.get(work.number) is not work:  # it was given back before, and may be here anew
+                return
+            del self._work[work.number]
+            self._thread.changed.notify_all()
         if work.shares_body:
             self._parts.shared_bodies.leave(work.message)
-        with self._thread.changed:
-            self._work.pop(work.number, None)
-            self._thread.changed.notify_all()
         self._parked.unpark(("message", work.number))
         route = work.route
-        if work.step is Step.OVER and route is not None:
+        if work.step is not Step.OVER:
+            self._look_at([(work.number, _taker(route) if route is not None and self._routes.is_open(route) else None)])
+        elif route is not None:
             self._thread.post(lambda: self._tell_over(route, work.message))
 
     def _tell_over(self, route: Route, message: Message) -> None:

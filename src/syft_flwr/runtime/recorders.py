@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from syft_flwr.errors import ConfigurationError
-from syft_flwr.recording import GatewayTap, Recorder
+from syft_flwr.recording import Recorder
 from syft_flwr.runtime.engine import Engine
 
 RECORDING = "recording the feed"
@@ -19,11 +18,9 @@ def start_recording(engine: Engine, path: Path, *, bodies: bool, redact: bool) -
 
     Raises:
         RecordingError: The file can't be written, or is no recording that can be continued.
-        ConfigurationError: Both ``bodies`` and ``redact``, or an engine whose gateway can't be listened to.
+        ConfigurationError: Both ``bodies`` and ``redact``.
     """
     parts = engine.parts
-    if not isinstance(parts.gateway, GatewayTap):
-        raise ConfigurationError("this runtime was put together without a tap to record from")
     with engine.follower.held() as token:
         start = {
             "token": token or parts.ledger.position.token(),
@@ -40,11 +37,5 @@ def start_recording(engine: Engine, path: Path, *, bodies: bool, redact: bool) -
             redact=redact,
             report=lambda error: parts.streams.report(RECORDING, error),
         )
-    engine.keep(recorder)
+    engine.resources.callback(recorder.close)
     return recorder
-
-
-def record_further(engine: Engine, recorder: Recorder) -> None:
-    """Let a recorder that is at work listen to another engine."""
-    if isinstance(engine.parts.gateway, GatewayTap):
-        recorder.listen(engine.parts.gateway)

@@ -131,7 +131,7 @@ def observing_engine(email: str | None, settings: Mapping[str, Any], handle: obj
                     is_alive=lambda _: True,
                     max_processed=wanted.max_processed_requests,
                 )
-                engine.begin_with(theirs.snapshot())
+                engine.parts.ledger.restore(theirs.snapshot())  # the first poll passes it on
     except BaseException:
         engine.close()
         raise

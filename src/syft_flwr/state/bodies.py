@@ -29,7 +29,7 @@ class BodyFiles:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        with _as_state_error("make the directory", directory):
+        with as_state_error("make the directory", directory):
             make_private_directory(directory)
 
     def path(self, name: str) -> Path:
@@ -40,7 +40,7 @@ class BodyFiles:
         """Store a body, in place of one of that name."""
         partial = self.partial(name)
         try:
-            with _as_state_error("write", partial):
+            with as_state_error("write", partial):
                 partial.write_bytes(data)
             return self.commit(partial, name)
         except BaseException:
@@ -49,19 +49,18 @@ class BodyFiles:
 
     def read(self, name: str) -> bytes:
         path = self.path(name)
-        with _as_state_error("read", path):
+        with as_state_error("read", path):
             return path.read_bytes()
 
     def delete(self, name: str) -> None:
-        """Remove a body; an absent one is no error."""
-        path = self.path(name)
-        with _as_state_error("delete", path):
-            path.unlink(missing_ok=True)
+        """Remove a body, if it is there; what can't be removed goes with a :meth:`sweep`."""
+        with suppress(OSError):
+            self.path(name).unlink()
 
     def partial(self, name: str) -> Path:
         """Make an empty file of a new name to download a body to, for :meth:`commit`."""
         path = self.directory / f"{_file_name(name)}.{secrets.token_hex(8)}{_PART}"
-        with _as_state_error("make", path):
+        with as_state_error("make", path):
             if not self.directory.is_dir():  # somebody has cleaned up
                 make_private_directory(self.directory)
             path.touch(mode=0o600, exist_ok=False)
@@ -70,7 +69,7 @@ class BodyFiles:
     def commit(self, partial: Path, name: str) -> Path:
         """Make a complete partial file the body of that name, in place of an older one."""
         path = self.path(name)
-        with _as_state_error("write", path):
+        with as_state_error("write", path):
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
             partial.chmod(0o600)
@@ -80,7 +79,7 @@ class BodyFiles:
 
     def names(self) -> set[str]:
         """Return the file names of all complete bodies: their names, or a hash of those that make no file name."""
-        with _as_state_error("list", self.directory):
+        with as_state_error("list", self.directory):
             return {path.name for path in self.directory.iterdir() if path.suffix != _PART}
 
     def sweep(self, keep: AbstractSet[str], *, min_age: float = 3600.0) -> int:
@@ -97,7 +96,7 @@ class BodyFiles:
         kept = {_file_name(name) for name in keep}
         newest = time.time() - min_age  # the file system's time is the machine's
         removed = 0
-        with _as_state_error("sweep", self.directory):
+        with as_state_error("sweep", self.directory):
             for path in self.directory.iterdir():
                 with suppress(FileNotFoundError):  # another process sweeps, too
                     if path.name not in kept and path.stat().st_mtime <= newest:
@@ -114,7 +113,8 @@ def _file_name(name: str) -> str:
 
 
 @contextmanager
-def _as_state_error(action: str, path: Path) -> Iterator[None]:
+def as_state_error(action: str, path: Path) -> Iterator[None]:
+    """Raise a :class:`~syft_flwr.errors.StateError` for what a file of the state refuses within the block."""
     try:
         yield
     except OSError as error:

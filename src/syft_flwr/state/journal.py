@@ -189,7 +189,7 @@ class Journal:
         def work(tx: Transaction) -> bool:
             row = tx.get(numbered("work", number)) or {"withdrawn": True}
             tx.delete(numbered("work", number))
-            self._over(tx, number, message)
+            self._processed.add_message(tx, number, message)
             if reply_id is None:
                 self._handled(row, message, size=None, is_error=False)
             else:
@@ -209,7 +209,7 @@ class Journal:
             if number is None or self.claim_one(tx, number, message, take=True).claim is not Claim.TAKEN:
                 return None
             tx.delete(numbered("work", number))
-            self._over(tx, number, message)
+            self._processed.add_message(tx, number, message)
             self._store.happened("consumed", **of_message(message))
             return int(number)
 
@@ -307,9 +307,6 @@ class Journal:
         told = {"lag": row.get("lag"), "seconds": seconds, "attempts": row.get("attempts", 0)}
         told |= {"reply_size": size, "is_error": is_error}
         self._store.happened("handled", **told, **of_message(message))
-
-    def _over(self, tx: Transaction, number: int, message: Message) -> None:
-        self._processed.add_message(tx, number, message)
 
     def _lives(self, row: JSON) -> bool:
         lease = row.get("lease")

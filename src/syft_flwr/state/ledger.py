@@ -292,7 +292,7 @@ class Ledger:
             if answer in (Answer.ACCEPTED, Answer.DUPLICATE):
                 result.answered.append(message.future_id)
                 result.last += 1
-                self._over(tx, result.last, message)
+                self._processed.add_message(tx, result.last, message)
                 return
         elif message is not None and self.futures.is_answered(tx, message.future_id):  # by another process
             result.answered.append(message.future_id)
@@ -328,7 +328,7 @@ class Ledger:
             self._answered(verdict, None)
         if answer in (Answer.ACCEPTED, Answer.DUPLICATE):
             self.journal.drop(tx, number)
-            self._over(tx, number, verdict)
+            self._processed.add_message(tx, number, verdict)
         else:
             self.journal.refuse(tx, number, folder_id)
             self.events.happened("rejected", reason=answer.value, detail="", **of_message(verdict))
@@ -344,9 +344,6 @@ class Ledger:
         """Write down that a response answers its future; its file, unless the log has told of that as seen."""
         shown = {} if file is None else {"file": file}
         self.events.happened("answered", is_error=message.is_error, **shown, **of_message(message))
-
-    def _over(self, tx: Transaction, number: int, message: Message) -> None:
-        self._processed.add_message(tx, number, message)
 
 
 def _begin(tx: Transaction) -> Committed:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import diskcache
-from diskcache.core import DEFAULT_SETTINGS, METADATA, MODE_RAW
+from diskcache.core import DBNAME, DEFAULT_SETTINGS, METADATA, MODE_RAW
 
 from syft_flwr.errors import StateError
 from syft_flwr.ports import JSON, Transaction
@@ -153,9 +153,13 @@ class _DiskSession:
         with _as_state_error():
             self._cache = _Cache(directory, timeout)
             self._connection: sqlite3.Connection = self._cache._con  # noqa: SLF001 - see the module's docstring
+        self._path = directory / DBNAME
+        self._opened = _identity(self._path)
 
     @contextmanager
     def group(self) -> Iterator[None]:
+        if _identity(self._path) != self._opened:  # else this would go on with a file that no other process sees
+            raise StateError(f"{self._path} was removed or replaced while in use: end this process, and start it anew")
         sql = self._connection.execute
         with _as_state_error():
             sql("BEGIN IMMEDIATE")
@@ -259,6 +263,15 @@ class _DiskTransaction:
         # SQLite may have rolled back by itself; a further write would then stand alone.
         self._failure, self.over = error, True
         return error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from others; ``None`` when there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
