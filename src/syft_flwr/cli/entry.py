@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections.abc import Callable
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+_SECONDS_TO_END = 5.0
 
 
 def main() -> None:
@@ -16,7 +19,19 @@ def main() -> None:
         signal.signal(number, end_at_once)
     from syft_flwr.cli.main import app
 
-    app(prog_name="syft-flwr")
+    call(app)
+
+
+def call(app: Callable[..., None]) -> None:
+    """Run the command line; what a ServerApp has left open, threads or exit hooks, keeps its process no longer."""
+    try:
+        app(prog_name="syft-flwr")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        timer = threading.Timer(_SECONDS_TO_END, lambda: os._exit(code))  # all of ours is closed and flushed
+        timer.daemon = True
+        timer.start()
+        raise
 
 
 def end_at_once(*_: object) -> None:

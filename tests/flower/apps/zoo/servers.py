@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import threading
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
@@ -118,6 +120,8 @@ def _exiting(end) -> ServerApp:
 
 exits_well = _exiting(sys.exit)
 exits_badly = _exiting(lambda: sys.exit(3))
+leaves_thread = _exiting(lambda: threading.Thread(target=threading.Event().wait).start())
+leaves_hook = _exiting(lambda: atexit.register(threading.Event().wait))
 vanishes = _exiting(lambda: os._exit(0))
 
 asking = ServerApp()
