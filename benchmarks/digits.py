@@ -18,6 +18,8 @@ from benchmarks.counting import Cost, counted
 from benchmarks.parties import local_drive
 from benchmarks.results import Cell, Result
 from benchmarks.rivals.federation import FlowerListingEvents, FlowerListingRpc
+from benchmarks.simulate import COLUMNS as PHASES
+from benchmarks.simulate import DIGITS, phases
 from drive_emulator import DriveEmulator
 from syft_flwr.flower.aggregator import Aggregation, RunPlan
 from syft_flwr.flower.app_host import ForkedApps
@@ -28,19 +30,22 @@ from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import Events, Rpc, wire_app_name
 
-DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 AGGREGATOR = "aggregator@example.com"
 
 
 @dataclass(frozen=True)
 class Federation:
-    """A project, and who trains it for how long. Over the feed the pause grows to 15 seconds when all is quiet."""
+    """A project, who trains it for how long, and how often on one Drive.
+
+    Over the feed the pause grows to 15 seconds when all is quiet.
+    """
 
     owners: int
     rounds: int = 3
     interval: float = 2.0
     project: Path = DIGITS
     config: Mapping[str, int] = field(default_factory=dict)
+    runs: int = 1
 
     def __str__(self) -> str:
         return f"{self.owners} owners, {self.rounds} rounds"
@@ -108,26 +113,31 @@ def _serving(owner: DataOwner, events: Events) -> Iterator[None]:
 
 def rows_of(federation: Federation, kind: str, *, latency: int = 0) -> list[list[Cell]]:
     """Return what it costs the aggregator and the owners, and all of them for an owner and round."""
+    rows: list[list[Cell]] = []
+    share = federation.owners * federation.rounds
     with local_drive() as drive:
         if latency:
             drive.add_fault("latency", seconds=latency / 1000)
-        costs, took = train(kind, drive, federation)
-    place: list[Cell] = [kind, f"{latency} ms", str(federation)]
-    share = federation.owners * federation.rounds
-    total = [sum(getattr(cost, what) for cost in costs.values()) for what in ("calls", "units", "up", "down")]
-    return [
-        *([*place, who, cost.calls, cost.units, cost.up, cost.down, took] for who, cost in costs.items()),
-        [*place, "an owner and round, all accounts", *(round(count / share) for count in total), took / share],
-    ]
+        for run in range(1, federation.runs + 1):
+            costs, took = train(kind, drive, federation)
+            place: list[Cell] = [kind, f"{latency} ms", f"{federation}{f', run {run}' if run > 1 else ''}"]
+            total = [sum(getattr(cost, what) for cost in costs.values()) for what in ("calls", "units", "up", "down")]
+            rows += [[*place, who, cost.calls, cost.units, cost.up, cost.down, took] for who, cost in costs.items()]
+            rows += [[*place, "all", *total, took]]
+            rows += [[*place, "an owner and round, all accounts", *(round(n / share) for n in total), took / share]]
+    return rows
 
 
 COLUMNS = ["transport", "a call", "federation", "whose", "calls", "units", "bytes up", "bytes down", "s"]
 
 
 def run(*, quick: bool, rivals: bool) -> list[Result]:
-    cases = [(Federation(owners, interval=0.5 if quick else 2.0), 0) for owners in (2, 3)]
+    cases = [(Federation(owners, interval=0.5 if quick else 2.0, runs=runs), 0) for owners, runs in ((2, 2), (3, 1))]
     if not quick:
         cases += [(Federation(20), 0), (Federation(20, rounds=10), 0), (Federation(2), 150)]
     kinds = ("feed", "listing") if rivals else ("feed",)
     rows = [row for case, latency in cases for kind in kinds for row in rows_of(case, kind, latency=latency)]
-    return [Result("digits", "Flower's digits", COLUMNS, rows, "units")]
+    return [
+        Result("digits", "Flower's digits", COLUMNS, rows, "units"),
+        Result("simulate", "Flower's digits at simulate's defaults", PHASES, list(phases()), ""),
+    ]

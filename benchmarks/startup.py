@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 
 from benchmarks.counting import counted
-from benchmarks.digits import DIGITS
 from benchmarks.parties import APP, ENDPOINTS, OWNER, local_drive
 from benchmarks.results import Cell, Result
+from benchmarks.simulate import COLUMNS, phases
 from drive_emulator import DriveEmulator
 from drive_emulator.metadata import Metadata
 from syft_flwr import wire
@@ -28,12 +26,6 @@ STARTS = {
     "from syft_flwr.rpc import P2PFileRpc": ["-c", "from syft_flwr.rpc import P2PFileRpc"],
     "syft-flwr --help": [*COMMAND, "--help"],
 }
-PHASES = (
-    ("simulate: until the first participant speaks", "project"),
-    ("simulate: imports, until all owners are there", "run_started"),
-    ("simulate: three rounds", "result"),
-    ("simulate: clean-up and end", ""),
-)
 
 
 def seconds_of(arguments: list[str]) -> tuple[float, float]:
@@ -79,29 +71,6 @@ def first_polls(senders: int) -> Iterator[list[Cell]]:
             yield [f"{name}, {senders:,} senders", took * 1000, "", cost.calls, cost.units]
 
 
-def phases() -> Iterator[list[Cell]]:
-    """Simulate the digits with two owners."""
-    with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, *COMMAND, "simulate", str(DIGITS), "--datasites", "2", "--json"]
-        began = time.time()
-        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True)
-        ended = time.time()
-    events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith('{"event"')]
-    bill = json.loads(done.stdout)["bill"]
-    before = began
-    for name, event in PHASES:
-        end = next((entry["time"] for entry in events if entry["event"] == event), ended)
-        yield [name, (end - before) * 1000, "", "", ""]
-        before = end
-    yield [
-        "simulate: all of it",
-        (ended - began) * 1000,
-        "",
-        sum(account["calls"] for account in bill.values()),
-        sum(account["units"] for account in bill.values()),
-    ]
-
-
 def run(*, quick: bool, rivals: bool) -> list[Result]:
     del rivals
     tries = 3 if quick else 7
@@ -112,4 +81,4 @@ def run(*, quick: bool, rivals: bool) -> list[Result]:
     for senders in (20,) if quick else (20, 1_000):
         rows += first_polls(senders)
     rows += phases()
-    return [Result("startup", "Starting", ["what", "ms", "processor ms", "calls", "units"], rows, "ms")]
+    return [Result("startup", "Starting", COLUMNS, rows, "ms")]

@@ -27,7 +27,7 @@ def printable(text: object, longest: int = LONGEST) -> str:
         text: What a peer sent, or what quotes it; :func:`str` is taken of anything else.
         longest: Most characters to return.
     """
-    text = text if isinstance(text, str) else _text_of(text)
+    text = text if isinstance(text, str) else text_of(text)
     if len(text) <= longest and text.isprintable() and _INVISIBLE.isdisjoint(text):
         return text
     shown = "".join(
@@ -49,7 +49,7 @@ def printable_data(data: Any, longest: int = 10_000) -> Any:
 
 def printable_error(error: BaseException, longest: int = LONGEST) -> str:
     """Return an exception's type and, behind it, as much of its text as is wanted, on one line."""
-    name, text = type(error).__name__, _text_of(error)
+    name, text = type(error).__name__, text_of(error)
     return f"{name}: {printable(text, longest)}" if text else name
 
 
@@ -63,7 +63,8 @@ def printable_traceback(error: BaseException) -> str:
     return shown if len(shown) <= _LONGEST_TRACEBACK else "… " + shown[-_LONGEST_TRACEBACK:]
 
 
-def _text_of(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return :func:`str` of a value; its type's name, or nothing of an exception, where that raises."""
     try:
         return str(value)
     except Exception:  # a user's __str__

@@ -197,6 +197,21 @@ def test_an_app_that_raises_in_every_client_is_told_with_its_reason(tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_a_server_app_that_ends_its_process_has_not_come_to_its_end(tmp_path: Path) -> None:
+    done = simulate(zoo(tmp_path, "vanishes", "plain"), "--datasites", 2, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "the aggregator died in round 1 (exit code 0)" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["leaves_thread", "leaves_hook"])
+def test_what_a_server_app_leaves_open_keeps_nobody_waiting(tmp_path: Path, server: str) -> None:
+    done = simulate(zoo(tmp_path, server, "plain"), "--datasites", 2, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "ended by force" not in done.stderr
+
+
+@pytest.mark.slow
 def test_what_the_server_app_prints_is_shown_and_no_empty_table(tmp_path: Path) -> None:
     done = simulate(zoo(tmp_path, "asking", "asked"), "--datasites", 2, "--out", tmp_path / "out")
     assert done.returncode == 0

@@ -76,7 +76,7 @@ class Federation:
         self.owners.append(thread)
 
     def aggregate(self, out: Path, progress: Events, **overrides: object) -> Aggregation:
-        plan = RunPlan(tuple(self.emails), overrides, out, patience=30.0, farewell=10.0)  # type: ignore[arg-type]
+        plan = RunPlan(tuple(self.emails), overrides, out, patience=90.0, farewell=10.0)  # type: ignore[arg-type]
         aggregation = Aggregation(self.project, plan, progress)
         aggregation.run(FakeRpc(self.drive, "agg@example.com"))
         return aggregation

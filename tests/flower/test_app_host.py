@@ -197,6 +197,16 @@ LEFT_OPEN = {
     "a process by fork": "start('fork')",
     "a process by spawn": "start('spawn')",
     "a process by forkserver": "start('forkserver')",
+    "a program": "import subprocess; subprocess.Popen(['sleep', '3600'])",
+    "an exit hook that hangs": "import atexit; atexit.register(threading.Event().wait)",
+    "threads in great number": "[threading.Thread(target=threading.Event().wait).start() for _ in range(100)]",
+    "a program of two": "import os; os.fork()",
+    "ten megabytes of output": "print('x' * 10_000_000)",
+    "no output any more": "import sys, os; sys.stdout.close(); os.close(1); os.close(2)",
+    "a handler that keeps it from ending": (
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "threading.Thread(target=time.sleep, args=(3600,)).start()"
+    ),
 }
 if find_spec("torch"):
     LEFT_OPEN["torch's workers"] = (
@@ -235,13 +245,38 @@ def test_the_reply_is_there_whatever_the_app_leaves_open_and_nothing_stays(tmp_p
     code = BUSY_APP.format(imports=IMPORTS.get(what, ""), body=LEFT_OPEN[what])
     (project / "zoo" / "clients.py").write_text(code)
     with ForkedApps(AppSpec(str(project), "zoo.clients:app"), tmp_path / "jobs") as apps:
-        outcome = apps.run(Task([message()], context()), 30.0)
+        outcome = apps.run(Task([message()], context()), 60.0)
         assert (outcome.error, outcome.crash) == ("", "")
         if what == "a bare thread":  # the next message need not wait for that either
-            assert not apps.run(Task([message()], context()), 30.0).crash
+            assert not apps.run(Task([message()], context()), 60.0).crash
         family = psutil.Process().children(recursive=True)
     servers = [p for p in psutil.Process().children() if p.is_running()]
     until(lambda: not any(p.is_running() for p in family if p not in servers))
+
+
+ODD_ENDS = {
+    "returns nothing": ("return None", "returned a NoneType instead of a Message"),
+    "returns two": ("return [message, message]", "returned a list instead of a Message"),
+    "exits": ("raise SystemExit", "SystemExit"),
+    "an exception without a text": ("raise type('Odd', (Exception,), {'__str__': None})()", "Odd"),
+    "an exception of megabytes": ("raise ValueError('z' * 5_000_000)", "ValueError"),
+    "a context that is none": ("context.state = None", "the reply can't be sent"),
+    "ends the process": ("import os; os._exit(0)", "ended without a reply, exit code 0"),
+    "raises what is no Exception": ("raise KeyboardInterrupt", "ended without a reply"),
+    "kills its group": ("import os, signal; os.killpg(0, signal.SIGKILL)", "killed by SIGKILL"),
+    "closes all files": ("import os; os.closerange(3, 256)", "ended without a reply"),
+}
+
+
+@pytest.mark.parametrize("what", ODD_ENDS)
+def test_however_an_app_ends_its_owner_learns_why_and_the_next_message_is_taken(tmp_path: Path, what: str) -> None:
+    body, told = ODD_ENDS[what]
+    project = zoo_project(tmp_path, "fedavg", "plain")
+    (project / "zoo" / "clients.py").write_text(BUSY_APP.format(imports="", body=body))
+    with ForkedApps(AppSpec(str(project), "zoo.clients:app"), tmp_path / "jobs") as apps:
+        for _ in range(2):
+            outcome = apps.run(Task([message()], context()), 30.0)
+            assert told in outcome.error + outcome.crash
 
 
 def test_code_that_changed_since_it_was_approved_is_not_run(tmp_path: Path) -> None:

@@ -157,6 +157,22 @@ def test_a_server_app_that_raises_fails_the_run_and_the_owners_leave(
     assert reason == "the run failed; its aggregator knows why"
 
 
+def test_a_server_app_that_exits_without_an_error_has_come_to_its_end(
+    federation: Federate, tmp_path: Path, progress: Events
+) -> None:
+    rounds = run(federation, tmp_path, progress, "exits_well", "plain")
+    assert [row["round"] for row in rounds] == [1]
+    assert progress.named("dismissed")[0]["reason"] == "the run is complete"
+
+
+def test_a_server_app_that_exits_with_an_error_fails_the_run(
+    federation: Federate, tmp_path: Path, progress: Events
+) -> None:
+    owners = federation(zoo_project(tmp_path, "exits_badly", "plain"))
+    with pytest.raises(FlowerError, match="the ServerApp raised SystemExit: 3"):
+        owners.aggregate(tmp_path / "out", progress)
+
+
 def test_the_aggregators_overrides_of_the_run_config_reach_the_owners(
     federation: Federate, tmp_path: Path, progress: Events
 ) -> None:

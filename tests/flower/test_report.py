@@ -15,12 +15,11 @@ from report_cases import CASES, HOSTILE, failing, made, many, recorded, silent
 
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.flower.report import render_report, report_of
+from syft_flwr.flower.report.charts import line_chart
 from syft_flwr.flower.report.figures import Scale, bytes_text, float_text, number, seconds_text, value_text
-from syft_flwr.flower.report.lanes import panels, rows
-from syft_flwr.flower.report.line_chart import line_chart
 from syft_flwr.flower.report.markup import tag, to_html
 from syft_flwr.flower.report.record import Record, Task, clock_offset
-from syft_flwr.flower.report.timeline import short_names
+from syft_flwr.flower.report.timeline import panels, rows, short_names
 from syft_flwr.printable import printable
 
 VOID = {"br", "link", "meta", "wbr"}

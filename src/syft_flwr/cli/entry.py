@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from syft_flwr.cli.interruption import end_at_once
+from syft_flwr.cli.ending import call, end_at_once
 
 
 def main() -> None:
@@ -14,4 +14,4 @@ def main() -> None:
         signal.signal(number, end_at_once)
     from syft_flwr.cli.main import app
 
-    app(prog_name="syft-flwr")
+    call(app)

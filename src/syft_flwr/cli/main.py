@@ -19,6 +19,7 @@ from syft_flwr.cli.clean import clean
 from syft_flwr.cli.doctor import doctor
 from syft_flwr.cli.edit_recording import edit_recording
 from syft_flwr.cli.emulator import emulator
+from syft_flwr.cli.ending import call
 from syft_flwr.cli.limits import LimitedCommand
 from syft_flwr.cli.login import login, logout
 from syft_flwr.cli.peers import peers
@@ -166,4 +167,4 @@ def _variable(name: str, value: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    app()
+    call(app)

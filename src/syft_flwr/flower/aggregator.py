@@ -33,6 +33,7 @@ from syft_flwr.flower.resumption import Resumption
 from syft_flwr.flower.runs import RunRecord
 from syft_flwr.flower.tally import Tally
 from syft_flwr.flower.transport import Rpc
+from syft_flwr.printable import text_of
 from syft_flwr.private import make_directories, write_private
 
 logger = logging.getLogger(__name__)
@@ -231,15 +232,17 @@ class Aggregation:
             return load_server_app(self._project.server_app, self._project.directory)
         except (Exception, SystemExit) as error:  # whatever the project's modules raise
             logger.exception("the ServerApp %s can't be loaded", self._project.server_app)
-            raise FlowerError(f"the ServerApp can't be loaded: {type(error).__name__}: {error}") from error
+            raise FlowerError(f"the ServerApp can't be loaded: {type(error).__name__}: {text_of(error)}") from error
 
     def _run_app(self, app: ServerApp, grid: FlowerGrid, context: Context) -> None:
         try:
             with self._recorder.watching(grid.require, grid.refused):
                 app(grid=grid, context=context)
         except (Exception, SystemExit) as error:  # whatever the project raises
+            if isinstance(error, SystemExit) and not error.code:  # an end like any other
+                return
             logger.exception("the ServerApp raised an exception")
-            raise FlowerError(f"the ServerApp raised {type(error).__name__}: {error}") from error
+            raise FlowerError(f"the ServerApp raised {type(error).__name__}: {text_of(error)}") from error
 
     def _dismiss(self, grid: FlowerGrid, reason: str) -> None:
         self._last_seen = grid.presence.last_seen_at()

@@ -28,7 +28,7 @@ from syft_flwr.flower._compat import (
 )
 from syft_flwr.flower.codec import Stamp, decode_file, encode_pieces
 from syft_flwr.flower.project_files import FilesRead, hash_of, read_files
-from syft_flwr.printable import printable, printable_error, printable_traceback
+from syft_flwr.printable import printable, printable_error, printable_traceback, text_of
 from syft_flwr.private import make_private_directory
 
 logger = logging.getLogger(__name__)
@@ -230,4 +230,4 @@ def _reason(error: BaseException, spec: AppSpec) -> str:
     if spec.share_errors:
         return printable_traceback(error)
     # Flower's own format, on one line and cut: a message of an exception may quote data.
-    return f"{type(error)}:<'{printable(next(iter(str(error).splitlines()), ''))}'>"
+    return f"{type(error)}:<'{printable(next(iter(text_of(error).splitlines()), ''))}'>"

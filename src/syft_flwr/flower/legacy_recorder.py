@@ -5,28 +5,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from syft_flwr.flower._compat import Message, legacy_arrays, parameters_to_ndarrays
 from syft_flwr.flower.checkpoints import Arrays, from_record
 from syft_flwr.flower.screening import INITIAL_PARAMETERS, without_culprit
 
+if TYPE_CHECKING:
+    from syft_flwr.flower.recorder import Recorder
+
 _LOTS = 20
 """Lots to draw for a client that can give the first parameters."""
-
-
-class Record(Protocol):
-    """What is told of a run as it goes; :class:`syft_flwr.flower.recorder.Recorder`."""
-
-    def enter(self, strategy: Any) -> None: ...
-
-    def begin(self, number: int, of: int) -> None: ...
-
-    def note(self, number: int, phase: str, values: Mapping[str, Any] | None) -> None: ...
-
-    def refuse(self, node: int, flaw: str) -> None: ...
-
-    def keep(self, number: int, arrays: Callable[[], Arrays]) -> None: ...
 
 
 class _InitialGrid:
@@ -53,7 +42,7 @@ class _InitialGrid:
 class LegacyRecorder:
     """Wraps the entry points of legacy servers, and tells a record what goes on."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Recorder) -> None:
         self._record = record
 
     def wrap_fit(self, original: Callable[..., Any]) -> Callable[..., Any]:

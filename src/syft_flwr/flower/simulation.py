@@ -222,7 +222,7 @@ class Simulation:
         if name == "error":
             member.error = str(event["message"])
             return
-        if name == "stopped":
+        if name in ("stopped", "result"):
             member.left = True
         if name == "bill":
             member.bill = {key: value for key, value in event.items() if key not in ("account", "time")}
@@ -231,10 +231,10 @@ class Simulation:
 
     def _check_exit(self, member: _Member) -> None:
         code = member.process.wait()
-        if code == 0:
+        if code == 0 and (member.left or member.name != AGGREGATOR):
             member.left = True
             return
-        if member.left:
+        if member.left and not member.error:
             logger.warning("%s ended with exit code %d after its run was over", member.name, code)
             return
         # The cause may be known to another one: an owner that died, say, while the aggregator waits.

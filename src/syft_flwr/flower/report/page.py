@@ -11,14 +11,12 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from syft_flwr.drive.budget import GOOGLE_PER_DAY
+from syft_flwr.flower.report.charts import KEYS, gaps, line_chart, traffic_chart
 from syft_flwr.flower.report.figures import bytes_text, float_text, number, seconds_text
-from syft_flwr.flower.report.lanes import panels
-from syft_flwr.flower.report.line_chart import gaps, line_chart
 from syft_flwr.flower.report.markup import clean, tag, to_html
 from syft_flwr.flower.report.record import PHASES, Record
 from syft_flwr.flower.report.tables import bill_table, errors_table, metrics_table, owners_table, traffic_table
-from syft_flwr.flower.report.timeline import HEIGHTS, kind_class, timeline_chart
-from syft_flwr.flower.report.traffic_chart import KEYS, traffic_chart
+from syft_flwr.flower.report.timeline import HEIGHTS, kind_class, panels, timeline_chart
 
 _MOST_HEADLINES = 3
 _WORK = {"train": "training", "evaluate": "evaluating", "other": "other work"}

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
+import threading
+
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.server import LegacyContext, ServerAppComponents, ServerConfig
@@ -101,6 +106,23 @@ broken = ServerApp()
 def _broken(grid: Grid, context: Context) -> None:
     raise RuntimeError("the server forgot its keys")
 
+
+def _exiting(end) -> ServerApp:
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        FedAvg().start(grid=grid, initial_arrays=_initial(), num_rounds=1)
+        end()
+
+    return app
+
+
+exits_well = _exiting(sys.exit)
+exits_badly = _exiting(lambda: sys.exit(3))
+leaves_thread = _exiting(lambda: threading.Thread(target=threading.Event().wait).start())
+leaves_hook = _exiting(lambda: atexit.register(threading.Event().wait))
+vanishes = _exiting(lambda: os._exit(0))
 
 asking = ServerApp()
 

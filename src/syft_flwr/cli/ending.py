@@ -1,0 +1,29 @@
+"""How the process of a command ends; imports nothing that takes time."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+_SECONDS_TO_END = 5.0
+
+
+def call(app: Callable[..., None]) -> None:
+    """Run the command line; what a ServerApp has left open, threads or exit hooks, keeps its process no longer."""
+    try:
+        app(prog_name="syft-flwr")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        timer = threading.Timer(_SECONDS_TO_END, lambda: os._exit(code))  # all of ours is closed and flushed
+        timer.daemon = True
+        timer.start()
+        raise
+
+
+def end_at_once(*_: object) -> None:
+    """Handle a signal by ending the process now, with one line."""
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
