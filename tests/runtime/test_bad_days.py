@@ -122,9 +122,9 @@ def test_the_feed_goes_on_while_lists_fail_from_the_start(drive, gateway, clock,
         with runtime_on(gateway, state, clock, ME, inline=True) as runtime:
             runtime.poll_once()
         clock.advance(2_000.0)
-    gateway.broken = frozenset({"files.list"})
-    with runtime_on(BadDay(drive, ME), state, clock, ME, inline=True) as runtime:
-        runtime._engine.parts.gateway.broken = frozenset({"files.list"})
+    restarted = BadDay(drive, ME)
+    restarted.broken = frozenset({"files.list"})
+    with runtime_on(restarted, state, clock, ME, inline=True) as runtime:
         errors: list[Any] = []
         runtime.errors.subscribe(errors.append)
         serve(runtime, handler.route)
