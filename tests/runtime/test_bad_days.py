@@ -212,10 +212,10 @@ def test_a_download_that_contradicts_drive_is_tried_again_for_minutes_and_then_i
 
 def test_an_error_of_sending_several_tells_which_went(drive, clock, tmp_path) -> None:
     class Refusing(MemoryGateway):
-        def share(self, file_id: str, email: str) -> Account:
+        def share(self, file_id: str, email: str, *, may_write: bool = True) -> Account:
             if email == OTHER:
                 raise DriveUnavailableError("no")
-            return super().share(file_id, email)
+            return super().share(file_id, email, may_write=may_write)
 
     drive.gateway(DS)
     with runtime_on(Refusing(drive, DS), State(tmp_path), clock, DS, inline=True) as sender:
