@@ -122,9 +122,9 @@ def test_the_feed_goes_on_while_lists_fail_from_the_start(drive, gateway, clock,
         with runtime_on(gateway, state, clock, ME, inline=True) as runtime:
             runtime.poll_once()
         clock.advance(2_000.0)
-    gateway.broken = frozenset({"files.list"})
-    with runtime_on(BadDay(drive, ME), state, clock, ME, inline=True) as runtime:
-        runtime._engine.parts.gateway.broken = frozenset({"files.list"})
+    restarted = BadDay(drive, ME)
+    restarted.broken = frozenset({"files.list"})
+    with runtime_on(restarted, state, clock, ME, inline=True) as runtime:
         errors: list[Any] = []
         runtime.errors.subscribe(errors.append)
         serve(runtime, handler.route)
@@ -212,10 +212,10 @@ def test_a_download_that_contradicts_drive_is_tried_again_for_minutes_and_then_i
 
 def test_an_error_of_sending_several_tells_which_went(drive, clock, tmp_path) -> None:
     class Refusing(MemoryGateway):
-        def share(self, file_id: str, email: str) -> Account:
+        def share(self, file_id: str, email: str, *, may_write: bool = True) -> Account:
             if email == OTHER:
                 raise DriveUnavailableError("no")
-            return super().share(file_id, email)
+            return super().share(file_id, email, may_write=may_write)
 
     drive.gateway(DS)
     with runtime_on(Refusing(drive, DS), State(tmp_path), clock, DS, inline=True) as sender:

@@ -77,9 +77,10 @@ class FeedMachine(RuleBasedStateMachine):
 
     def start(self) -> None:
         self.run = ExitStack()
+        self.gateway = FailingGateway(self.drive, ME)
         self.runtime = self.run.enter_context(
             runtime_on(
-                FailingGateway(self.drive, ME),
+                self.gateway,
                 self.state,
                 self.clock,
                 ME,
@@ -87,7 +88,6 @@ class FeedMachine(RuleBasedStateMachine):
                 max_processed_requests=3 if self.bounded else 10_000,
             )
         )
-        self.gateway = self.runtime._engine.parts.gateway
         for endpoint in ENDPOINTS:
             serve(self.runtime, Route("app", endpoint, self.handle))
 
