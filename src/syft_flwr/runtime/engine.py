@@ -255,10 +255,13 @@ class Engine:
         return Disposable(self.parts, self.objects, on_deletion=self.deletions.run_soon, name=name)
 
     def withdraw(self, routes: Collection[Route]) -> None:
-        """Stop handlers; waits up to a second for what they are doing, and for the replies under way."""
+        """Stop handlers; waits up to a second for what they are doing. Their replies go on their way meanwhile."""
         for route in routes:
             self.dispatch.placement.close_route(route)
-        self._wait_for_handlers(routes)
+        deadline = self.parts.clock.monotonic() + _STOP_TIMEOUT
+        for route in routes:
+            if route.lane is not None:
+                route.lane.stop(max(0.0, deadline - self.parts.clock.monotonic()))
 
     def consume(self, message: Message) -> None:
         """Note a message as handled that no handler has."""
@@ -295,10 +298,8 @@ class Engine:
                 return
             self._closed.set()
         self.loop.end()
-        routes = self.routes.all()
-        for route in routes:
-            self.dispatch.placement.close_route(route)
-        self._wait_for_handlers(routes)
+        self.withdraw(self.routes.all())
+        self.dispatch.placement.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
         self.dispatch.placement.responder.interrupt()
         self.deletions.finish(_DELETE_TIMEOUT)
         self.parts.gateway.close()
@@ -312,13 +313,6 @@ class Engine:
         self.parts.streams.complete()
         _shared_threads.discharge()
         self._on_close()
-
-    def _wait_for_handlers(self, routes: Collection[Route]) -> None:
-        deadline = self.parts.clock.monotonic() + _STOP_TIMEOUT
-        for route in routes:
-            if route.lane is not None:
-                route.lane.stop(max(0.0, deadline - self.parts.clock.monotonic()))
-        self.dispatch.placement.responder.wait_for_uploads(_UPLOAD_TIMEOUT)
 
     def _limited(self, error: RateLimitedError) -> None:
         self.parts.streams.limit(error)
