@@ -20,33 +20,22 @@ from typing import Any
 
 from benchmarks.counting import counted
 from benchmarks.owner import UNPACED, Memory
-from benchmarks.parties import local_drive
+from benchmarks.parties import APP, OWNER, local_drive, make_inboxes
 from benchmarks.results import Cell, Result
 from benchmarks.revision import ROOT
 from drive_emulator import DriveEmulator
 from drive_emulator.metadata import Metadata
 
-ME, DS, APP = "owner@example.com", "ds0@example.com", "flwr/growth"
+ME, DS = OWNER, "ds0@example.com"
 LONGEST = 30.0
 """Seconds that a backlog is worked off, at most."""
 
 
 def make_requests(drive: DriveEmulator, count: int, endpoint: str, *, senders: int, first: int = 0) -> None:
     """Put requests of a thousand bytes into the Drive, past HTTP."""
-    from syft_flwr import wire
-
+    emails = [f"ds{number}@example.com" for number in range(first, first + senders)]
+    folders = make_inboxes(drive, emails, [endpoint])
     store = drive._server.drive  # type: ignore[union-attr] # noqa: SLF001 - over HTTP they would take minutes
-    folders = []
-    with store.database.transaction():
-        for number in range(first, first + senders):
-            sender, parent, root = store.accounts.ensure(f"ds{number}@example.com"), "root", None
-            for name in wire.inbox_path(sender.email, ME, APP, endpoint):
-                metadata = Metadata(name=name, mime_type="application/vnd.google-apps.folder", parents=(parent,))
-                parent = store.files.create(sender, metadata, None).id
-                root = root or parent
-            share = {"type": "user", "role": "writer", "emailAddress": ME}
-            store.permissions.create(sender, root, share, transfer_ownership=False)
-            folders.append((sender, parent))
     for start in range(0, count, 1_000):
         with store.database.transaction():
             for number in range(start, min(start + 1_000, count)):
@@ -125,7 +114,7 @@ def child_past(messages: int) -> dict[str, float]:
     """Let so many messages lie behind an account; what does a poll cost, and how much memory does it take?"""
     from benchmarks.route import PAGE, serving
 
-    with serving(endpoints=1, disk=True) as account:
+    with serving(endpoints=1, disk=True, handles=True) as account:
         account.take(1)
         memory = Memory()
         account.take(max(0, messages // PAGE - 1))

@@ -60,13 +60,16 @@ class GroupedEvents(ListingEvents):
 
     def poll_once(self) -> None:
         if self._polls % LEARN_EVERY == 0:
-            self._learn()
+            self.learn()
         self._polls += 1
+        self.look()
+
+    def look(self) -> None:
         for file in find_in(self.drive, sorted(self._places)):
             for parent in file["parents"]:
                 self._answer([file], *self._places[parent])
 
-    def _learn(self) -> None:
+    def learn(self) -> None:
         for inbox in self.drive.find(INBOXES):
             for sender in self._senders([inbox]):
                 for endpoint in self._handlers:
