@@ -58,7 +58,7 @@ STEPS = {
     "after the handler": lambda: die_before(Journal, "spool"),
     "after spool": lambda: die_after(Journal, "spool"),
     "after upload": lambda: die_after(HttpDriveGateway, "upload"),
-    "during stop": lambda: die_after(Engine, "_wait_for_handlers"),
+    "during stop": lambda: die_after(Engine, "withdraw"),
 }
 
 
