@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
 _AT_WORK = "RD"
 """States of a thread that runs, could run, or waits for a disk (``man 5 proc_pid_stat``)."""
 
+_LOOKS, _PAUSE = 3, 0.003
+"""How often, and how many seconds apart, all must be at rest: one hands work to another in less."""
 
-def await_rest(looks: int = 3, pause: float = 0.003) -> None:
+
+def await_rest() -> None:
     """Return when no thread of this process and its descendants was at work at several looks in a row.
 
     A thread that a busy machine keeps from running counts as at work; one that waits for a lock, a socket, a child or
     a clock does not. A test that lets virtual time pass only then takes none of it from what its parties compute.
     """
-    quiet = 0
-    while quiet < looks:
-        time.sleep(pause)
+    quiet, never = 0, threading.Event()
+    while quiet < _LOOKS:
+        never.wait(_PAUSE)
         quiet = 0 if _is_at_work() else quiet + 1
 
 

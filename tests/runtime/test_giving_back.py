@@ -71,6 +71,16 @@ def ask(drive: MemoryDrive, tmp_path: Path, *bodies: bytes) -> None:
         ds.send([Request(ME, "app", "messages", body) for body in bodies])
 
 
+def handling(drive: MemoryDrive, me: DriveRuntime, tmp_path: Path, *bodies: bytes) -> Steps:
+    """Ask, and return the handler that is at work on the first request."""
+    ask(drive, tmp_path, *bodies)
+    busy = Steps()
+    serve(me, busy.route)
+    me.poll_once()
+    assert busy.entered.wait(PATIENCE)
+    return busy
+
+
 def fail_once(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, error: Exception) -> threading.Event:
     """Let the next call of a method fail; return what is set when it has."""
     original, failed = getattr(owner, method), threading.Event()
@@ -120,11 +130,7 @@ def test_a_download_that_outlasts_its_handler_takes_nothing_from_the_next_one(
 def test_what_a_stopped_handler_could_not_put_on_disk_is_handled_by_the_next_one(
     drive, me, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(drive, tmp_path, b"one")
-    before, after = Steps(), Recorder()
-    serve(me, before.route)
-    me.poll_once()
-    assert before.entered.wait(PATIENCE)
+    before, after = handling(drive, me, tmp_path, b"one"), Recorder()
     fail_once(monkeypatch, Journal, "spool", StateError("disk full"))
     engine_of(me).dispatch.placement.close_route(before.route)
     serve(me, after.route)
@@ -135,11 +141,7 @@ def test_what_a_stopped_handler_could_not_put_on_disk_is_handled_by_the_next_one
 def test_a_request_that_a_full_disk_keeps_from_being_given_back_is_given_back_later(
     drive, me, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(drive, tmp_path, b"one", b"two")
-    before, after = Steps(), Recorder()
-    serve(me, before.route)
-    me.poll_once()
-    assert before.entered.wait(PATIENCE)
+    before, after = handling(drive, me, tmp_path, b"one", b"two"), Recorder()
     fail_once(monkeypatch, Journal, "release", StateError("disk full"))
     engine_of(me).dispatch.placement.close_route(before.route)
     before.may_go_on.set()
@@ -175,12 +177,8 @@ def test_a_request_that_a_pipeline_could_not_take_is_shown_to_it_again(
 def test_closing_on_a_full_disk_while_a_handler_is_busy_ends_everything(
     drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask(drive, tmp_path, b"one")
-    busy = Steps()
     with runtime_on(drive.gateway(ME), State(tmp_path / "me"), SystemClock(), ME) as me:
-        serve(me, busy.route)
-        me.poll_once()
-        assert busy.entered.wait(PATIENCE)
+        busy = handling(drive, me, tmp_path, b"one")
         fail_once(monkeypatch, Journal, "release", StateError("disk full"))
     busy.may_go_on.set()
     assert [thread.name for thread in threading.enumerate() if ME in thread.name] == []

@@ -71,7 +71,7 @@ def held(lock: Lockable, clock: Clock) -> Iterator[None]:
     """
     left = deadline() - clock.monotonic()
     if not lock.acquire(timeout=max(0.0, min(left, threading.TIMEOUT_MAX))):
-        raise RateLimitedError("another thread is asking Drive already")
+        raise RateLimitedError("another thread of this process is asking Drive, and not done in time: ask again later")
     try:
         yield
     finally:

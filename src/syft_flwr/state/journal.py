@@ -311,3 +311,8 @@ class Journal:
     def _lives(self, row: JSON) -> bool:
         lease = row.get("lease")
         return lease is not None and (lease == self._holder or self._is_alive(lease))
+
+
+def is_candidate(file: DriveFile) -> bool:
+    """Tell by its metadata alone whether a file may be a message from someone else."""
+    return not (file.is_folder or file.trashed or file.owned_by_me) and wire.message_kind(file.name) is not None

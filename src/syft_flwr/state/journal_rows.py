@@ -84,6 +84,11 @@ class Committed:
     deletable: list[str] = field(default_factory=list)
     wants_sweep: bool = False
 
+    @classmethod
+    def after(cls, number: int) -> Committed:
+        """Begin where this is the last number that was given."""
+        return cls(first=number, last=number)
+
 
 class Verdict(Enum):
     """What a file of the journal was found to be, when it is no request."""

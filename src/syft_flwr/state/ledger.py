@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from syft_flwr import wire
 from syft_flwr.errors import StateMismatchError
 from syft_flwr.models import ChangePage, DriveFile, Message, Rejection
 from syft_flwr.ports import JSON, Clock, StateStore, Transaction
 from syft_flwr.state.events import KEPT, EventLog, last_number, of_file, of_message, of_rejection
 from syft_flwr.state.futures import Answer, FutureTable
-from syft_flwr.state.journal import Journal
+from syft_flwr.state.journal import Journal, is_candidate
 from syft_flwr.state.journal_rows import Committed, Standing, Verdict, file_of
 from syft_flwr.state.own_files import OwnFiles
 from syft_flwr.state.position import FeedPosition
@@ -111,7 +110,7 @@ class Ledger:
         now = self._clock.time()
 
         def work(tx: Transaction) -> tuple[Committed, str]:
-            result = _begin(tx)
+            result = Committed.after(tx.get("numbers") or 0)
             touched = False
             gone: list[str] = []
             for change in page.changes:
@@ -144,7 +143,7 @@ class Ledger:
         now = self._clock.time()
 
         def work(tx: Transaction) -> Committed:
-            result = _begin(tx)
+            result = Committed.after(tx.get("numbers") or 0)
             for file in found:
                 self._take(tx, file, now, answers, result)
             self._sum_up(tx, result)
@@ -344,13 +343,3 @@ class Ledger:
         """Write down that a response answers its future; its file, unless the log has told of that as seen."""
         shown = {} if file is None else {"file": file}
         self.events.happened("answered", is_error=message.is_error, **shown, **of_message(message))
-
-
-def _begin(tx: Transaction) -> Committed:
-    number = tx.get("numbers") or 0
-    return Committed(first=number, last=number)
-
-
-def is_candidate(file: DriveFile) -> bool:
-    """Tell by its metadata alone whether a file may be a message from someone else."""
-    return not (file.is_folder or file.trashed or file.owned_by_me) and wire.message_kind(file.name) is not None
