@@ -89,8 +89,11 @@ class Search:
         after = None if token is None else _read_token(token, q, order_by, len(keys))
         found: list[tuple[File, View]] = []
         last: list[Any] = []
-        sql, values = self._statement(account, compile_sql(query), keys, after, spaces)
-        for row in self._database.iterate(f"{sql} LIMIT ?", *values, size + 1):
+        parts = [self._statement(account, compile_sql(part), keys, after, spaces) for part in _by_folder(query)]
+        sql, values = " UNION ALL ".join(part for part, _ in parts), [value for _, part in parts for value in part]
+        columns = range(FILE_WIDTH + VIEW_WIDTH + 1, FILE_WIDTH + VIEW_WIDTH + 1 + len(keys))
+        by = ", ".join(f"{n} DESC" if descends else f"{n}" for n, (_, descends) in zip(columns, keys, strict=True))
+        for row in self._database.iterate(f"{sql} ORDER BY {by} LIMIT ?", *values, size + 1):
             if len(found) == size:
                 return SearchPage(found, _write_token(last, q, order_by))
             found.append((to_file(row[:FILE_WIDTH]), to_view(row[FILE_WIDTH : FILE_WIDTH + VIEW_WIDTH])))
@@ -147,15 +150,26 @@ class Search:
             behind, more = _after(keys, after)
             where.append(behind)
             values += more
-        order = ", ".join(f"{key} DESC" if descending else key for key, descending in keys)
         # CROSS JOIN keeps SQLite from starting at all that the account can see where the query names folders or names;
         # what a client keeps for itself, it finds by an index.
         join = "CROSS JOIN" if DRIVE in spaces else "JOIN"
         sql = (
             f"SELECT {FILE_COLUMNS}, {VIEW_COLUMNS}, {', '.join(key for key, _ in keys)}"  # noqa: S608 - constants
-            f" FROM file f {join} view v ON v.file_id = f.id WHERE {' AND '.join(where)} ORDER BY {order}"
+            f" FROM file f {join} view v ON v.file_id = f.id WHERE {' AND '.join(where)}"
         )
         return sql, values
+
+
+def _by_folder(query: Expression) -> list[Expression]:
+    """Split a query that names several folders: SQLite finds what lies in each in order, and merges, page by page."""
+    operands = query.operands if isinstance(query, And) else (query,)
+    for index, operand in enumerate(operands):
+        if isinstance(operand, Or) and all(
+            isinstance(one, Condition) and one.term == "parents" for one in operand.operands
+        ):
+            before, behind = operands[:index], operands[index + 1 :]
+            return [And((*before, folder, *behind)) for folder in dict.fromkeys(operand.operands)]
+    return [query]
 
 
 def _folders(expression: Expression) -> Iterator[str]:

@@ -17,8 +17,10 @@ from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.models import FeedError, Message, Rejection
 from syft_flwr.runtime import DriveRuntime
+from syft_flwr.runtime.dispatch import Dispatch
 from syft_flwr.runtime.loop import PollLoop
 from syft_flwr.state.journal import Journal
+from syft_flwr.state.journal_rows import Committed
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive
 from syft_flwr.testing.memory_gateway import MemoryGateway
@@ -323,3 +325,35 @@ def test_a_reply_whose_reserved_id_turns_out_to_be_another_files_is_written_unde
                 sender.poll_once()
                 assert sender.get_response(future) == b"%d" % number
     assert len([name for _, name, _ in drive.files() if name.endswith(".response")]) == 2
+
+
+# -- a backlog ------------------------------------------------------------------------------------------------
+
+
+def test_no_page_is_listed_while_requests_of_the_one_before_it_wait_for_a_lane(
+    drive: MemoryDrive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syft_flwr.runtime.intake._SWEPT_AT_ONCE", 10)
+    monkeypatch.setattr("syft_flwr.runtime.dispatch._GIVES_WAY", PATIENCE)
+    clock = SystemClock()
+    with runtime_on(drive.gateway(DS), State(tmp_path / DS), clock, DS) as sender:
+        sender.send([Request(ME, "app", "messages", b"%d" % number) for number in range(40)])
+    handled: list[bytes] = []
+    taken, handled_before = 0, []
+    took = Dispatch.took
+
+    def count(dispatch: Dispatch, committed: Committed) -> None:
+        nonlocal taken
+        if taken:
+            handled_before.append((len(handled), taken))
+        taken += len(committed.new)
+        took(dispatch, committed)
+
+    monkeypatch.setattr(Dispatch, "took", count)
+    with runtime_on(drive.gateway(ME), State(tmp_path / ME), clock, ME, lane_capacity=5) as runtime:
+        serve(runtime, Route("app", "messages", lambda body, _: handled.append(body)))
+        runtime.drain(PATIENCE)
+
+    assert sorted(handled) == sorted(b"%d" % number for number in range(40))
+    assert len(handled_before) >= 3
+    assert all(count >= before - 5 for count, before in handled_before), handled_before

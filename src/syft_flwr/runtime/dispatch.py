@@ -25,6 +25,8 @@ _FRESH = 1_000
 """Rows that are not read back from disk: a page of the feed."""
 _PAGES = 100
 """Pages of the feed that may wait for the observers of ``changes``."""
+_GIVES_WAY = 2.0
+"""Seconds for which a page is not listed, at most, since requests of the one before it wait for a lane."""
 
 
 class Dispatch:
@@ -120,6 +122,11 @@ class Dispatch:
         if lost is not None:
             error = RuntimeError(f"an observer of changes is too slow: {len(lost.changes)} of them were not shown")
             self._parts.streams.report("showing changes", error)
+
+    def give_way(self) -> None:
+        """Wait, some seconds at most, while requests wait for a lane: to list more would take time from them."""
+        if not self.thread.runs_here():
+            self.thread.wait_for(lambda: not self.placement.is_full(), _GIVES_WAY)
 
     def hold_older_than(self, created: str) -> None:
         """Let the requests that were created before then (RFC 3339) wait, until called with another time."""

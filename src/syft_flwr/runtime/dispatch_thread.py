@@ -91,7 +91,8 @@ class DispatchThread:
 
     def wait_for(self, is_done: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until there is nothing left to do and ``is_done``; return whether it came to that."""
-        self.run(timeout)
+        if self._thread is None:
+            self.run()
         with self.changed:
             return self.changed.wait_for(lambda: self._stopped or (not self._is_at_work() and is_done()), timeout)
 

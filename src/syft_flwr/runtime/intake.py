@@ -115,6 +115,7 @@ class Intake:
                 chunk.append(file)
                 if len(chunk) == _SWEPT_AT_ONCE:
                     take_chunk()
+                    self._dispatch.give_way()
         finally:  # what came before a failure counts
             if chunk:
                 take_chunk()

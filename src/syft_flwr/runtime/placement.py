@@ -106,6 +106,10 @@ class Placement:
         """Tell whether every request that has a handler here is over."""
         return not (self._work or any(route.backlog.has_any() for route in self._routes.all()))
 
+    def is_full(self) -> bool:
+        """Tell whether requests wait for room in a lane."""
+        return any(route.backlog.has_waiting() for route in self._routes.all())
+
     # -- routes -----------------------------------------------------------------------------------------------
 
     def open_route(self, route: Route) -> None:
