@@ -165,6 +165,7 @@ def test_a_process_that_is_killed_in_mid_write_spends_nothing_and_spoils_nothing
     path = tmp_path / "budget"
     assert reserve(AccountBudget(per_minute=400, path=path), 100, 0.0) == 0
     victim = AccountBudget(path=path)
+    monkeypatch.setattr(budget_file, "_PAGE", 0)  # a new file takes the place of the old one
     create = budget_file.create_private
 
     def die(place: Path) -> None:
@@ -178,6 +179,46 @@ def test_a_process_that_is_killed_in_mid_write_spends_nothing_and_spoils_nothing
     monkeypatch.undo()
     assert reserve(AccountBudget(path=path), 300, 1.0) == 0
     assert reserve(AccountBudget(path=path), 5, 1.0) > 0
+
+
+def test_what_a_killed_process_left_behind_a_shorter_text_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "budget"
+    one = AccountBudget(per_minute=6_000, path=path)
+    for second in range(60):
+        assert reserve(one, 50, float(second)) == 0
+
+    def die(_: int, __: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(budget_file.os, "ftruncate", die)
+    with pytest.raises(KeyboardInterrupt):
+        reserve(AccountBudget(path=path), 100, 500.0)
+    monkeypatch.undo()
+    assert path.read_bytes().count(b"\n") > 1, "the end of the longer text"
+    assert read_spending(path).today == 3_100
+    other = AccountBudget(path=path)
+    assert reserve(other, 5_900, 500.0) == 0
+    assert reserve(other, 5, 500.0) > 0
+    assert "damaged" not in caplog.text
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_file_that_was_put_in_the_place_of_the_old_one_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    path = tmp_path / "budget"
+    one, other = AccountBudget(per_minute=600, path=path), AccountBudget(path=path)
+    assert reserve(one, 100, 0.0) == reserve(other, 100, 0.0) == 0
+    if large:
+        monkeypatch.setattr(budget_file, "_PAGE", 0)
+        assert reserve(one, 100, 0.0) == 0
+        monkeypatch.undo()
+    else:
+        path.write_bytes(path.read_bytes().replace(b'"0":200', b'"0":300'))
+    assert reserve(other, 300, 0.0) == 0
+    assert reserve(one, 5, 0.0) > 0
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"minute": {"x": 1}, "day": ["a", 1], "rest": [0, 0]}', "\0" * 64])

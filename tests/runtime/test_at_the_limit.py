@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from runtimes import State, runtime_on, serve
 
+from accounts import PATIENCE
 from syft_flwr.drive.auth import load_credentials
 from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.gateway import HttpDriveGateway
@@ -92,6 +93,7 @@ def step(runtime: DriveRuntime, clock: ManualClock, seconds: float, until: Calla
     loop._pause = pause
     loop._users.append(lambda: None)
     loop._run()
+    engine_of(runtime).dispatch.thread.run(PATIENCE)  # observers have heard of all
 
 
 def spend_all(runtime: DriveRuntime) -> None:
