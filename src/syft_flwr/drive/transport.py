@@ -91,17 +91,12 @@ class Transport:
         """
         self.raise_if_stopped()
         try:
-            # The header in place of an ``auth`` of any kind: requests would else look for one in ~/.netrc.
-            with self._http.request(
-                method,
-                uri,
-                data=body,
-                auth=_keep_headers,
-                headers=dict(headers),
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            # Not by ``Session.request``, half of whose work is to merge what each request has with what all have. The
+            # header stands in place of an ``auth`` of any kind: requests would else look for one in ~/.netrc.
+            request = requests.PreparedRequest()
+            request.prepare(method, uri, {**self._http.headers, **headers}, data=body, auth=_keep_headers)
+            settings = self._http.merge_environment_settings(uri, {}, True, None, None)
+            with self._http.send(request, timeout=self._timeout, allow_redirects=False, **settings) as response:
                 if sink is None or response.status_code not in (200, 206):
                     return Head(response), b"".join(self._blocks(response.raw, most=_MOST))
                 sink.begin(response.status_code, response.headers)
