@@ -220,6 +220,7 @@ def test_what_the_server_app_prints_is_shown_and_no_empty_table(tmp_path: Path) 
     assert "Metrics per round" not in done.stdout
 
 
+@pytest.mark.slow
 def test_an_owner_that_dies_in_mid_round_ends_the_simulation_with_a_word(
     tmp_path: Path, running: Callable[..., Running]
 ) -> None:

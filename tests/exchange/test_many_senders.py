@@ -39,7 +39,7 @@ class Sender(PlainAccount):
 
 @pytest.mark.usefixtures("plain_environment")
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("each", [20, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("each", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_the_requests_of_twenty_senders_are_answered_once_and_in_order(
     monkeypatch: pytest.MonkeyPatch, each: int
 ) -> None:

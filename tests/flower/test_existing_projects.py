@@ -88,6 +88,7 @@ def test_a_main_py_trains_two_owners_and_saves_its_models(job: Path, datasets: d
     assert [row["evaluate"]["loss"] for row in result["rounds"]] == pytest.approx([4.0, 4.0])
 
 
+@pytest.mark.slow
 def test_a_rehearsal_gives_each_owner_a_mock_dataset(
     job: Path, datasets: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def test_an_owner_killed_in_mid_round_and_restarted_goes_on_with_its_context(
     assert [restarted.finish()[0], second.finish()[0]] == [0, 0]
 
 
+@pytest.mark.slow
 def test_an_owner_whose_laptop_sleeps_is_waited_for(start: Start, tmp_path: Path, hold: Path) -> None:
     aggregator = start(AGGREGATOR, "--out", str(tmp_path / "out"))
     first, second = start(OWNERS[0]), start(OWNERS[1])

@@ -16,6 +16,7 @@ OWNERS = ["do1@example.com", "do2@example.com"]
 PER_MINUTE, PER_DAY = 5_000, 50_000
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_three_rounds_of_two_owners_complete_at_fifty_thousand_units_a_day(tmp_path: Path) -> None:
     project = zoo_project(tmp_path, "fedavg", "plain", rounds=3)

@@ -61,11 +61,12 @@ def visits(start: Start, owner: str, pause: float | None) -> Iterator[None]:
         visitor.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scale",
     [
         pytest.param(SMALL, marks=pytest.mark.timeout(300), id="small"),
-        pytest.param(FULL, marks=[pytest.mark.slow, pytest.mark.timeout(2400)], id="full"),
+        pytest.param(FULL, marks=pytest.mark.timeout(2400), id="full"),
     ],
 )
 def test_a_federation_comes_through_kills_outages_and_absences_with_right_numbers(

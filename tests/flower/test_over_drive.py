@@ -53,6 +53,7 @@ def test_query_messages_come_back_from_every_owner(tmp_path: Path) -> None:
     assert errors(result) == []
 
 
+@pytest.mark.slow
 def test_an_app_that_crashes_in_round_2_costs_one_failure_and_takes_part_again(tmp_path: Path) -> None:
     result = simulate(tmp_path, "fedavg", "crashing", rounds=3)
     assert [row["round"] for row in result["rounds"]] == [1, 2, 3]

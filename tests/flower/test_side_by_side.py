@@ -62,6 +62,7 @@ def test_a_second_aggregator_process_on_one_machine_is_refused(drive_emulator: D
         assert any("another process serves agg@example.com and the project zoo already" in line for line in second.log)
 
 
+@pytest.mark.slow
 def test_two_projects_on_the_same_accounts_run_at_the_same_time(
     drive_emulator: DriveEmulator, tmp_path: Path, hold: Path
 ) -> None:
