@@ -206,10 +206,10 @@ class AccountBudget:
         first = [place for place in others if _order(place[2], place[3], now) < order]
         limit, delay = per_minute or GOOGLE_PER_MINUTE, 0.0
         excess = sum(state["minute"].values()) + units + sum(place[1] for place in first) - limit
-        for second, spent in sorted((int(second), spent) for second, spent in state["minute"].items()):
+        for second, spent in state["minute"].items() if excess > 0 else ():
+            delay, excess = int(second) + 1 + WINDOW - now, excess - spent
             if excess <= 0:
                 break
-            delay, excess = second + 1 + WINDOW - now, excess - spent
         if excess > 0:  # those in front take more than a minute's units
             delay = max(delay, _GRACE)
         if resting and per_minute is not None:
@@ -236,8 +236,10 @@ class AccountBudget:
         per_minute, per_day = state.setdefault("limits", list(self._own["limits"]))
         if damaged := state.pop("spent", False):
             state["minute"] = {str(int(now)): per_minute or 0}
-        minute = {second: spent for second, spent in state.get("minute", {}).items() if int(second) + 1 + WINDOW > now}
-        newest = max((int(second) for second in minute), default=0)
+        minute: dict[str, int] = state.get("minute", {})  # in the order of time, which never goes back
+        while minute and int(oldest := next(iter(minute))) + 1 + WINDOW <= now:
+            del minute[oldest]
+        newest = int(next(reversed(minute), 0))
         known = state.get("ahead")
         if state.get("boot", boot_id()) == boot_id() and newest <= now + WINDOW:
             if known is None or (ahead is not None and ahead > known - _SLACK):
