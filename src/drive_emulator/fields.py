@@ -7,7 +7,6 @@ discovery document.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -63,7 +62,7 @@ class Mask:
 
     tree: Tree | None
 
-    def project(self, resource: Mapping[str, Any]) -> dict[str, Any]:
+    def project(self, resource: dict[str, Any]) -> dict[str, Any]:
         """Return the selected part of an answer; what was not copied is shared with ``resource``."""
         projected: dict[str, Any] = _project(self.tree, resource)
         return projected
@@ -182,8 +181,13 @@ def _merged(one: Tree | None, other: Tree | None) -> Tree | None:
 def _project(tree: Tree | None, value: Any) -> Any:
     if tree is None:
         return value
-    if isinstance(value, Mapping):
-        return {name: _project(tree[name], below) for name, below in value.items() if name in tree}
     if isinstance(value, list):
         return [_project(tree, item) for item in value]
-    return value
+    if not isinstance(value, dict):
+        return value
+    # Most of what is wanted is wanted as a whole, and copied here and now.
+    return {
+        name: held if (below := tree[name]) is None else _project(below, held)
+        for name, held in value.items()
+        if name in tree
+    }

@@ -86,7 +86,8 @@ class File:
 class View:
     """What one account has to do with one file.
 
-    ``role`` is ``None`` once it lost access; ``app`` is the OAuth client whose application data the file belongs to.
+    ``role`` is ``None`` once it lost access; ``app`` is the OAuth client whose application data the file belongs to;
+    ``sees_parent`` tells whether the account has access to the folder that it lies in.
     """
 
     account: str
@@ -98,6 +99,7 @@ class View:
     shared_at: int | None = None
     shared_by: str | None = None
     app: str | None = None
+    sees_parent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ import binascii
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from email.message import Message
 from typing import Final, TypeAlias
 
 from drive_emulator.errors import ApiError
@@ -22,8 +21,10 @@ MAX_HEADER_BYTES: Final = 16_384
 MAX_PADDING: Final = 256
 """Blanks after a boundary."""
 MAX_METADATA_BYTES: Final = 1_048_576
-MAX_BOUNDARY: Final = 200
 
+_CONTENT_TYPE: Final = re.compile(
+    r'(?i:\s*multipart/[^;]*;.*?\bboundary)\s*=\s*(?:"([ -!#-~]{1,200})"|([!-~]{1,200}?))\s*(?:;.*)?'
+)
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*)", re.DOTALL)
 _AFTER_BOUNDARY: Final = re.compile(rb"--|[ \t]{0,%d}\r?\n" % MAX_PADDING)
 _BLANK_LINE: Final = re.compile(rb"(?:\A|\n)\r?\n")
@@ -67,13 +68,6 @@ def parse_headers(block: bytes) -> dict[str, str]:
     return headers
 
 
-def parse_content_type(value: str) -> tuple[str, str | None]:
-    """Return the media type in lower case, and the boundary if there is one."""
-    message = Message()
-    message["content-type"] = value.replace("\r", " ").replace("\n", " ")
-    return message.get_content_type(), message.get_boundary()
-
-
 class MultipartParser:
     """Turns chunks of a body into events.
 
@@ -85,13 +79,9 @@ class MultipartParser:
     """
 
     def __init__(self, content_type: str) -> None:
-        kind, boundary = parse_content_type(content_type)
-        if not kind.startswith("multipart/") or not boundary or len(boundary) > MAX_BOUNDARY:
+        if (found := _CONTENT_TYPE.fullmatch(content_type)) is None:
             raise MultipartError
-        try:
-            self._dashes = b"--" + boundary.encode("latin-1")
-        except UnicodeEncodeError as error:
-            raise MultipartError from error
+        self._dashes = b"--" + (found[1] or found[2]).encode("latin-1")
         self._longest = len(self._dashes) + MAX_PADDING + 4  # of boundary lines
         # A boundary begins a line. The body's first line, and a part's first, begin after a newline of our own making.
         self._buffer = b"\n"

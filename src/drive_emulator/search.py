@@ -102,8 +102,7 @@ class Search:
         folders = {alias: self._access.resolve(account, alias) for alias in aliases}
         query = bind(parse_query(q), folders=folders, me=account.key)
         for folder_id in _folders(query):
-            folder = load_file(self._database, folder_id)
-            if folder is None or self._access.role(account, folder) is None:
+            if self._access.role_on(account, folder_id) is None:
                 # Drive does not say which one.
                 raise not_found("")
         return query

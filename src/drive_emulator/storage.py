@@ -158,8 +158,8 @@ class Database:
         return self._connection.execute(sql, values).fetchall()
 
     def iterate(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        """Yield rows as SQLite finds them; nothing may be written meanwhile."""
-        yield from self._connection.execute(sql, values)
+        """Return rows as SQLite finds them; nothing may be written meanwhile."""
+        return self._connection.execute(sql, values)
 
     def execute(self, sql: str, *values: Any) -> int:
         """Run one statement and return the number of rows it changed."""

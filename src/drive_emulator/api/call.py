@@ -11,11 +11,11 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from drive_emulator.alterations import alter
-from drive_emulator.api.routing import Endpoint
+from drive_emulator.api.routing import Endpoint, Request
 from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, bad_body, invalid, login_required, unauthenticated
 from drive_emulator.faults import End, Moment, Plan

@@ -10,14 +10,13 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from drive_emulator import snapshots
 from drive_emulator.accounts import is_address
 from drive_emulator.alterations import Alteration, alter
-from drive_emulator.api.call import MAX_JSON, ApiResponse, bearer_token, error_response, parse_json
-from drive_emulator.api.routing import Endpoint, StrictRoute
+from drive_emulator.api.call import MAX_JSON, ApiResponse, bearer_token, error_response, parse_json, to_number
+from drive_emulator.api.routing import Endpoint, Request, Route
 from drive_emulator.clock import to_timestamp
 from drive_emulator.conform import conform
 from drive_emulator.drive import Drive
@@ -25,13 +24,13 @@ from drive_emulator.errors import ApiError, forbidden, invalid, not_found
 from drive_emulator.faults import parse_fault
 from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.model import File
-from drive_emulator.records import FILE_COLUMNS, load_file, load_view, to_file
+from drive_emulator.records import FILE_COLUMNS, load_file, to_file
 from drive_emulator.tokens import DRIVE, Grant
 
 Action = Callable[[Drive, Request, Any], Any]
 
 
-def control_routes(drive: Drive, token: str) -> list[StrictRoute]:
+def control_routes(drive: Drive, token: str) -> list[Route]:
     """Return the routes under ``/emulator``; each takes and answers JSON, and wants the bearer token."""
     actions: list[tuple[str, str, Action]] = [
         ("GET", "/stats", lambda s, _r, _b: s.meter.stats()),
@@ -43,7 +42,7 @@ def control_routes(drive: Drive, token: str) -> list[StrictRoute]:
         ("GET", "/faults", lambda s, _r, _b: s.faults.list()),
         ("POST", "/faults", lambda s, _r, b: {"id": s.faults.add(parse_fault(b))}),
         ("DELETE", "/faults", lambda s, _r, _b: s.faults.clear()),
-        ("DELETE", "/faults/{number:int}", lambda s, r, _b: s.faults.remove(r.path_params["number"])),
+        ("DELETE", "/faults/{number}", _remove_fault),
         ("POST", "/seed", _seed),
         ("GET", "/behaviour", lambda s, _r, _b: asdict(s.behaviour)),
         ("PATCH", "/behaviour", _set_behaviour),
@@ -57,7 +56,7 @@ def control_routes(drive: Drive, token: str) -> list[StrictRoute]:
         ("POST", "/tokens/expire", lambda s, _r, b: s.tokens.expire(_email(b))),
         ("POST", "/tokens/revoke", lambda s, _r, b: s.tokens.revoke(_email(b))),
     ]
-    return [StrictRoute(f"/emulator{path}", _endpoint(drive, token, action), verb) for verb, path, action in actions]
+    return [(verb, f"/emulator{path}", _endpoint(drive, token, action)) for verb, path, action in actions]
 
 
 def _endpoint(drive: Drive, token: str, action: Action) -> Endpoint:
@@ -77,6 +76,10 @@ def _endpoint(drive: Drive, token: str, action: Action) -> Endpoint:
 
 def _clear_log(drive: Drive, _request: Request, _body: Any) -> None:
     drive.meter.clear()
+
+
+def _remove_fault(drive: Drive, request: Request, _body: Any) -> None:
+    drive.faults.remove(to_number(request.path_params["number"], 2**31) or 0)
 
 
 def _reset(drive: Drive, _request: Request, _body: Any) -> None:
@@ -165,11 +168,11 @@ def _alter(drive: Drive, request: Request, body: Any) -> None:
 def _touch(drive: Drive, _request: Request, body: Any) -> None:
     """Put a file into an account's feed although nothing changed."""
     email, file_id = _email(body), body.get("file_id")
-    view = load_view(drive.database, email.lower(), file_id) if isinstance(file_id, str) else None
-    if view is None:
+    sql = "SELECT role FROM view WHERE account = ? AND file_id = ?"
+    if (row := drive.database.row(sql, email.lower(), str(file_id))) is None:
         raise not_found(str(file_id))
     with drive.database.transaction():
-        drive.changes.append(view.file_id, [view.account])
+        drive.changes.append(str(file_id), {email.lower(): row[0]})
 
 
 def _email(body: Any) -> str:
