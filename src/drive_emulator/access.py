@@ -22,6 +22,7 @@ from drive_emulator.model import (
     inherited,
     link_role,
     rank,
+    require_spaces,
 )
 from drive_emulator.records import (
     load_children,
@@ -31,7 +32,6 @@ from drive_emulator.records import (
     load_seen,
     update_file,
 )
-from drive_emulator.spaces import require_spaces
 from drive_emulator.storage import Database
 
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from drive_emulator.clock import EmulatorClock
 from drive_emulator.errors import invalid
 from drive_emulator.feed_behaviour import FeedBehaviour
-from drive_emulator.model import DRIVE, Account, File, Role, View
+from drive_emulator.model import DRIVE, Account, File, Role, View, spaces_condition
 from drive_emulator.records import FILE_COLUMNS, VIEW_COLUMNS, VIEW_WIDTH, to_file, to_view
-from drive_emulator.spaces import spaces_condition
 from drive_emulator.storage import Database
 
 _TOKEN = re.compile(r"[0-9]{1,18}", re.ASCII)

@@ -19,11 +19,7 @@ def document() -> dict[str, Any]:
 
 
 def document_of(url: str) -> dict[str, Any]:
-    """Return the document of a server.
-
-    Args:
-        url: The server's, without a slash at its end.
-    """
+    """Return the document of a server, whose URL has no slash at its end."""
     return {**document(), "rootUrl": f"{url}/", "baseUrl": f"{url}/drive/v3/"}
 
 

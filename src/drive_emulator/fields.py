@@ -80,15 +80,10 @@ class Mask:
 
 
 def field_mask(method: str, fields: str | None) -> Mask:
-    """Return the mask of a call.
-
-    Args:
-        method: As Drive names it: ``"files.list"``.
-        fields: The parameter, or ``None`` when it is absent. An empty one selects nothing.
+    """Return the mask of a call of a method: ``"files.list"``. An empty one selects nothing.
 
     Raises:
         FieldsError: The mask is malformed, selects an unknown field, or is absent where the method requires one.
-        KeyError: There is no such method.
     """
     schema, default = _METHODS[method]
     if fields is None:
@@ -100,11 +95,7 @@ def field_mask(method: str, fields: str | None) -> Mask:
 
 @lru_cache(maxsize=512)
 def parse_fields(text: str, schema: str) -> Mask:
-    """Parse a mask; results are cached.
-
-    Args:
-        text: For example ``"files(id,owners/emailAddress),nextPageToken"``, or ``"*"``.
-        schema: Name of the schema that it selects from.
+    """Parse a mask of a schema, such as ``"files(id,owners/emailAddress),nextPageToken"``; results are cached.
 
     Raises:
         FieldsError: It is malformed, selects an unknown field, or is longer than MAX_LENGTH.

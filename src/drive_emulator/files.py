@@ -12,7 +12,7 @@ from drive_emulator.clock import EmulatorClock, to_timestamp
 from drive_emulator.errors import ApiError, forbidden, insufficient_file_permissions, invalid
 from drive_emulator.ids import is_reserved, new_file_id
 from drive_emulator.metadata import Metadata, merge_properties
-from drive_emulator.model import FOLDER_MIME_TYPE, Account, Content, File, Role, View, rank
+from drive_emulator.model import FOLDER_MIME_TYPE, Account, Content, File, Role, View, not_for_app_data, rank
 from drive_emulator.records import (
     insert_file,
     load_children,
@@ -21,7 +21,6 @@ from drive_emulator.records import (
     set_view,
     update_file,
 )
-from drive_emulator.spaces import not_for_app_data
 from drive_emulator.storage import Database
 
 _GOOGLE_TYPES = "application/vnd.google-apps."

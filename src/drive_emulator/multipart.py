@@ -54,11 +54,7 @@ Event: TypeAlias = PartBegin | bytes | PartEnd
 
 
 def parse_headers(block: bytes) -> dict[str, str]:
-    """Parse the lines of a header block, names to lower case; a line that starts with a blank goes on the last one.
-
-    Raises:
-        MultipartError: A line is no header.
-    """
+    """Parse the lines of a header block, names to lower case; a line that starts with a blank goes on the last one."""
     headers: dict[str, str] = {}
     for line in re.sub(rb"\r?\n[ \t]+", b" ", block).splitlines():
         match = _HEADER.fullmatch(line)
@@ -69,14 +65,7 @@ def parse_headers(block: bytes) -> dict[str, str]:
 
 
 class MultipartParser:
-    """Turns chunks of a body into events.
-
-    Args:
-        content_type: The body's ``Content-Type``.
-
-    Raises:
-        MultipartError: It is not multipart, or names no usable boundary.
-    """
+    """Turns chunks of a body, whose ``Content-Type`` names the boundary, into events."""
 
     def __init__(self, content_type: str) -> None:
         if (found := _CONTENT_TYPE.fullmatch(content_type)) is None:
@@ -89,21 +78,13 @@ class MultipartParser:
         self._complete = False
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """Return the events that this chunk completes. Consume them before feeding on.
-
-        Raises:
-            MultipartError: The body is malformed.
-        """
+        """Return the events that this chunk completes. Consume them before feeding on."""
         self._buffer += data
         while (event := next(self._events)) is not None:
             yield event
 
     def finish(self) -> None:
-        """Say that the body is over.
-
-        Raises:
-            MultipartError: Its last boundary has not come.
-        """
+        """Say that the body is over: its last boundary must have come."""
         if not self._complete:
             raise MultipartError("Missing end boundary in multipart body.")
 
@@ -185,15 +166,7 @@ def _from_base64(digits: bytes) -> bytes:
 
 
 class RelatedUpload:
-    """An upload's two parts: the file's metadata, then its content.
-
-    Args:
-        content_type: The request's ``Content-Type``.
-
-    Attributes:
-        metadata: The first part, JSON as it came.
-        media_type: The second part's ``Content-Type``; ``None`` until it has begun, or when it has none.
-    """
+    """An upload's two parts: the file's ``metadata``, JSON as it came, then its content with a ``media_type``."""
 
     def __init__(self, content_type: str) -> None:
         self._parser = MultipartParser(content_type)
@@ -202,11 +175,7 @@ class RelatedUpload:
         self.media_type: str | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take a chunk of the body and return what it brings of the content.
-
-        Raises:
-            MultipartError: It is malformed, has more than two parts, or metadata above MAX_METADATA_BYTES.
-        """
+        """Take a chunk of the body and return what it brings of the content."""
         for event in self._parser.feed(data):
             match event:
                 case PartBegin(headers):
@@ -220,11 +189,7 @@ class RelatedUpload:
                 raise MultipartError
 
     def finish(self) -> None:
-        """Say that the body is over.
-
-        Raises:
-            MultipartError: It was cut short, or has one part only.
-        """
+        """Say that the body is over."""
         self._parser.finish()
         if self._parts < 2:
             raise MultipartError

@@ -10,9 +10,8 @@ from drive_emulator.accounts import Accounts, is_address
 from drive_emulator.clock import EmulatorClock, parse_timestamp
 from drive_emulator.errors import ApiError, bad_body, forbidden, insufficient_file_permissions, invalid, required
 from drive_emulator.ids import permission_id
-from drive_emulator.model import GRANTEE_TYPES, Account, File, Permission, Role, rank
+from drive_emulator.model import GRANTEE_TYPES, Account, File, Permission, Role, not_for_app_data, rank
 from drive_emulator.records import load_file, load_permissions, save_permission, set_view, update_file
-from drive_emulator.spaces import not_for_app_data
 from drive_emulator.storage import Database
 
 ANYONE = "anyoneWithLink"

@@ -60,13 +60,7 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
 
 
 def create_application(drive: Drive, *, control: str | None, hosts: Collection[str] = ()) -> ASGIApp:
-    """Return the application.
-
-    Args:
-        drive: What it serves.
-        control: The token of the control plane under ``/emulator``, or ``None`` to offer none.
-        hosts: Names that it is reached by, beside loopback's.
-    """
+    """Return what serves the Drive; its control plane under ``/emulator``, if any, to who has the token."""
     application = _Application(drive)
     routes: list[Route] = [(verb, path, operation(drive, name, handle)) for verb, path, name, handle in _OPERATIONS]
     routes += [("POST", path, partial(batch, application)) for path in ("/batch/drive/v3", "/batch")]

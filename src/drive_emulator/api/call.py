@@ -20,9 +20,8 @@ from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, bad_body, invalid, login_required, unauthenticated
 from drive_emulator.faults import End, Moment, Plan
 from drive_emulator.fields import Mask, field_mask
-from drive_emulator.model import DRIVE, Account
+from drive_emulator.model import DRIVE, Account, parse_spaces
 from drive_emulator.quota import UNITS, LoggedRequest
-from drive_emulator.spaces import parse_spaces
 
 MAX_JSON = 1_048_576
 """Largest JSON body, in bytes."""

@@ -22,12 +22,7 @@ _EXPOSED = "Content-Length, Content-Range, Date, Location, Range, X-Goog-Upload-
 
 
 class Guard:
-    """Refuses what comes by another name, or from a page of another machine, with 403.
-
-    Args:
-        application: What answers the rest.
-        hosts: Names that are ours, beside loopback's.
-    """
+    """Refuses, with 403, what comes by another name than ours or loopback's, or from a page of another machine."""
 
     def __init__(self, application: ASGIApp, hosts: Collection[str]) -> None:
         self._application = application
