@@ -29,11 +29,17 @@ class EmulatorClock:
             raise ValueError("the clock only goes forward")
         self._offset += seconds
 
-    def http_date(self) -> str:
-        return formatdate(self.time(), usegmt=True)
+    def http_date(self) -> bytes:
+        """Return the header ``Date``."""
+        return _http_date(int(self.time()))
 
     def milliseconds(self) -> int:
         return int(self.time() * 1000)
+
+
+@lru_cache(maxsize=1)
+def _http_date(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode()
 
 
 @lru_cache(maxsize=8192)

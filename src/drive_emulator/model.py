@@ -147,7 +147,7 @@ def link_role(permissions: Iterable[Permission], domain: str) -> Role | None:
 
 def parse_spaces(account: Account, text: str) -> frozenset[str]:
     """Read a list of spaces, all of which the caller's token must cover."""
-    spaces = frozenset(part.strip() for part in text.split(","))
+    spaces = frozenset(map(str.strip, text.split(",")))
     if not spaces <= {DRIVE, APP_DATA}:
         raise invalid("spaces")
     require_spaces(account, spaces)

@@ -100,7 +100,7 @@ class _Application:
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             response = error_response(ApiError(500, "internalError", "Internal Error"))
-        response.raw_headers.append((b"date", self._drive.clock.http_date().encode()))
+        response.raw_headers.append((b"date", self._drive.clock.http_date()))
         await response(scope, receive, send)
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from drive_emulator.alterations import alter
 from drive_emulator.api.routing import Endpoint, Request
@@ -28,6 +28,7 @@ MAX_JSON = 1_048_576
 _PIECE = 65_536
 TRANSPORT = "drive_emulator.transport"
 """Where the server puts a request's connection in the ASGI scope's extensions."""
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _TOKEN_IN_QUERY = re.compile(r"access_token=[^&]*&?")
 
 
@@ -193,8 +194,13 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
-class ApiResponse(JSONResponse):
+class ApiResponse(Response):
+    """JSON, as Google's."""
+
     media_type = "application/json; charset=UTF-8"
+
+    def render(self, content: Any) -> bytes:
+        return _to_json(content).encode()
 
 
 def error_response(error: ApiError) -> Response:
