@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drive_emulator.accounts import is_address
-from drive_emulator.asking import ask
 from drive_emulator.errors import EmulatorError
-from drive_emulator.handle import load_server
+from drive_emulator.handle import ask, load_server
 from drive_emulator.hosts import address_of, is_loopback
 
 if TYPE_CHECKING:

@@ -17,21 +17,21 @@ from drive_emulator.model import (
     File,
     Permission,
     Role,
+    View,
     effective_roles,
     inherited,
     link_role,
     rank,
+    require_spaces,
 )
 from drive_emulator.records import (
     load_children,
     load_file,
     load_permissions,
     load_roles,
-    load_view,
-    set_roles,
+    load_seen,
     update_file,
 )
-from drive_emulator.spaces import require_spaces
 from drive_emulator.storage import Database
 
 
@@ -43,15 +43,14 @@ class Access:
         self._accounts = accounts
         self._changes = changes
 
-    def role(self, account: Account, file: File) -> Role | None:
+    def role(self, account: Account, file: File, view: View) -> Role | None:
         """Return the account's role: granted by name, inherited, or else by a link; none beyond its token's scope."""
         if account.own_files_only and file.id != account.root_id and not self._is_opened(account, file):
             return None
-        view = load_view(self._database, account.key, file.id)
-        space = DRIVE if view is None or view.app is None else APP_DATA
-        if space not in account.spaces or (view is not None and view.app not in (None, account.client)):
+        space = DRIVE if view.app is None else APP_DATA
+        if space not in account.spaces or view.app not in (None, account.client):
             return None
-        if view is not None and view.role is not None:
+        if view.role is not None:
             return view.role
         return link_role(self.effective_permissions(file), account.key.rpartition("@")[2])
 
@@ -65,15 +64,30 @@ class Access:
             sql = "INSERT OR IGNORE INTO opened VALUES (?, ?, ?)"
             self._database.execute(sql, account.client, account.key, file_id)
 
-    def find(self, account: Account, file_id: str) -> File:
-        """Return a file that the account can see.
+    def see(self, account: Account, file_id: str) -> tuple[File, View, Role]:
+        """Return a file that the account can see, what it has to do with it, and its role.
 
         Raises:
             ApiError: 404, whether it does not exist or can't be seen.
         """
-        file = load_file(self._database, self.resolve(account, file_id))
-        if file is None or self.role(account, file) is None:
+        seen = load_seen(self._database, account.key, self.resolve(account, file_id))
+        if seen is None or (role := self.role(account, *seen)) is None:
             raise not_found(file_id)
+        return *seen, role
+
+    def role_on(self, account: Account, file_id: str) -> Role | None:
+        """Return the account's role on a file, ``None`` also where there is none."""
+        seen = load_seen(self._database, account.key, file_id)
+        return None if seen is None else self.role(account, *seen)
+
+    def find(self, account: Account, file_id: str, role: Role = "reader") -> File:
+        """Return a file that the account can see, and on which it has at least this role.
+
+        Raises:
+            ApiError: 404 as :meth:`see`, 403 for too low a role.
+        """
+        file, _, held = self.see(account, file_id)
+        require(file, held, role)
         return file
 
     def resolve(self, account: Account, file_id: str) -> str:
@@ -95,17 +109,6 @@ class Access:
         with self._database.transaction():
             return self._accounts.add_folder(account.key, new_file_id(), "Application Data", app=account.client)
 
-    def app_of(self, account: Account, file_id: str | None) -> str | None:
-        """Return the client whose data the file belongs to, ``None`` in what everybody knows as Drive."""
-        sql = "SELECT app FROM view WHERE account = ? AND file_id = ?"
-        row = self._database.row(sql, account.key, file_id)
-        return None if row is None else row[0]
-
-    def require(self, account: Account, file: File, role: Role, error: ApiError | None = None) -> None:
-        """Raise 403 unless the account has at least this role."""
-        if rank(self.role(account, file)) < rank(role):
-            raise error or insufficient_file_permissions(file.id)
-
     def effective_permissions(self, file: File) -> list[Permission]:
         """Return what applies to the file: its owner's, its own and its folders' grants, each grantee's highest."""
         found = {p.id: p for p in load_permissions(self._database, file.id)}
@@ -118,7 +121,12 @@ class Access:
                 found[permission.id] = replace(permission, role=role)
         return list(found.values())
 
-    def refresh(self, file: File, *, also_tell: Collection[str] = (), shared: bool = False) -> None:
+    def place(self, file: File) -> None:
+        """Let those who see its folder see a new file, and log it for all of them."""
+        above = {} if file.parent is None else load_roles(self._database, file.parent)
+        self._changes.append(file.id, effective_roles(file.owner, above, ()))
+
+    def refresh(self, file: File, *, shared: bool = False) -> None:
         """Recompute the roles and the trashed state of a file that was just written, and of what lies below it.
 
         The file itself is logged for everyone who sees it, below it only what changed. Who sees a file besides is no
@@ -126,38 +134,37 @@ class Access:
 
         Args:
             file: Its stored state.
-            also_tell: Accounts without access whose log gets a tombstone nonetheless.
             shared: Whether nothing changed but who can see it.
         """
-        waiting: deque[tuple[File, Collection[str]]] = deque([(file, also_tell)])
+        waiting: deque[tuple[File, Collection[str]]] = deque([(file, ())])
         while waiting:
             node, tell = waiting.popleft()
             parent = None if node.parent is None else load_file(self._database, node.parent)
             trashed = node.explicitly_trashed or (parent is not None and parent.trashed)
             before = load_roles(self._database, node.id)
-            after = effective_roles(
-                node.owner,
-                {} if parent is None else load_roles(self._database, parent.id),
-                load_permissions(self._database, node.id),
-            )
+            above = {} if parent is None else load_roles(self._database, parent.id)
+            after = effective_roles(node.owner, above, load_permissions(self._database, node.id))
             retrashed = trashed != node.trashed
             changed = retrashed or before != after
             if retrashed:
                 node.trashed = trashed
                 node.version += 1
                 update_file(self._database, node)
-            if before != after:
-                lost: list[tuple[str, Role | None]] = [(account, None) for account in before if account not in after]
-                set_roles(self._database, node.id, [*after.items(), *lost])
             if retrashed or (node is file and not shared):
-                concerned = [*after, *before, *tell]
+                concerned = [*after, *before]
             else:
                 owner = [node.owner] if changed or node is file else []
                 regraded = [a for a in (*after, *before) if after.get(a) != before.get(a)]
                 concerned = [*owner, *regraded, *(account for account in tell if account in after)]
-            self._changes.append(node.id, dict.fromkeys(concerned))
+            self._changes.append(node.id, {account: after.get(account) for account in concerned})
             if changed and node.is_folder:
                 # Who sees this folder appear or vanish sees the parent of what lies in it change, too.
                 sight = before.keys() ^ after.keys()
                 children = (load_file(self._database, child) for child in load_children(self._database, node.id))
                 waiting.extend((child, sight) for child in children if child is not None)
+
+
+def require(file: File, held: Role, role: Role, error: ApiError | None = None) -> None:
+    """Raise 403 unless the role that an account has is at least this one."""
+    if rank(held) < rank(role):
+        raise error or insufficient_file_permissions(file.id)

@@ -7,7 +7,7 @@ import re
 from drive_emulator.clock import EmulatorClock
 from drive_emulator.ids import new_root_id, permission_id
 from drive_emulator.model import FOLDER_MIME_TYPE, Account, File
-from drive_emulator.records import insert_file, set_roles, set_view
+from drive_emulator.records import insert_file
 from drive_emulator.storage import Database
 
 _ADDRESS = re.compile(r"[^\s@\x00-\x1f\x7f<>\",;:()\\]{1,64}@[^\s@\x00-\x1f\x7f<>\"',;:()\\/]{1,255}")
@@ -50,8 +50,8 @@ class Accounts:
         """Make a folder that lies in none, and return its ID."""
         now = self._clock.milliseconds()
         insert_file(self._database, File(file_id, name, FOLDER_MIME_TYPE, None, key, now, now, key), now)
-        set_roles(self._database, file_id, [(key, "owner")])
-        set_view(self._database, key, file_id, app=app)
+        sql = "INSERT INTO view (account, file_id, role, app) VALUES (?, ?, 'owner', ?)"
+        self._database.execute(sql, key, file_id, app)
         return file_id
 
     def show(self, key: str) -> Account:

@@ -22,15 +22,7 @@ _REQUEST_LINE: Final = re.compile(rb"([A-Z]+) (/[!-~]*|https?://[^/ ]+(/[!-~]*))
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """One call of a batch.
-
-    Attributes:
-        method: ``"GET"``, ``"POST"`` ...
-        target: Path and query, percent-encoded as it came: ``"/drive/v3/files?fields=*"``.
-        headers: Its own headers, names in lower case. An ``authorization`` here goes before the batch's.
-        body: What follows the headers.
-        content_id: Of the part, or ``None``.
-    """
+    """One call of a batch: its ``target`` is path and query, as they came; its own headers have names in lower case."""
 
     method: str
     target: str
@@ -69,15 +61,7 @@ def split_batch(content_type: str, body: bytes) -> list[BatchRequest]:
 
 
 def join_batch(responses: Iterable[BatchResponse], *, boundary: str) -> tuple[str, bytes]:
-    """Join the answers, in the order given.
-
-    Args:
-        responses: The answers.
-        boundary: A token that no answer contains.
-
-    Returns:
-        The ``Content-Type`` and the body.
-    """
+    """Join the answers by a boundary that none contains; return the ``Content-Type`` and the body."""
     lines: list[bytes] = []
     for response in responses:
         lines += [b"--" + boundary.encode("ascii"), b"Content-Type: application/http"]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from drive_emulator.clock import EmulatorClock
 from drive_emulator.errors import invalid
 from drive_emulator.feed_behaviour import FeedBehaviour
-from drive_emulator.model import DRIVE, Account, File, View
+from drive_emulator.model import DRIVE, Account, File, Role, View, spaces_condition
 from drive_emulator.records import FILE_COLUMNS, VIEW_COLUMNS, VIEW_WIDTH, to_file, to_view
-from drive_emulator.spaces import spaces_condition
 from drive_emulator.storage import Database
 
 _TOKEN = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -21,6 +20,10 @@ _PAGE = (
     " WHERE v.account = ? AND v.seq >= ? AND (? OR v.role IS NOT NULL)"
     " AND (? OR EXISTS (SELECT 1 FROM opened WHERE client = ? AND account = v.account AND file_id = v.file_id))"
     " AND {space} ORDER BY v.seq LIMIT ?"
+)
+_LOG = (
+    "INSERT INTO view (account, file_id, role, seq, time) VALUES (?, ?, ?, ?, ?) ON CONFLICT (account, file_id)"
+    " DO UPDATE SET role = excluded.role, seq = IFNULL(excluded.seq, seq), time = IFNULL(excluded.time, time)"
 )
 
 
@@ -58,24 +61,22 @@ class ChangeLog:
         (newest,) = self._database.row("SELECT MAX(seq) FROM view") or (None,)
         self._head = max(self._head, newest or 0)
 
-    def append(self, file_id: str, accounts: Iterable[str]) -> None:
-        """Move the file to the end of these accounts' logs; each must have a view of it, if only of the past."""
+    def append(self, file_id: str, roles: Mapping[str, Role | None]) -> None:
+        """Move the file to the end of these accounts' logs, and keep what role each has on it from now on."""
         now = self._clock.milliseconds()
-        for account in accounts:
+        rows: list[tuple[str, str, Role | None, int | None, int | None]] = []
+        for account, role in roles.items():
             # An entry that was on its way shows the file as it is by then, so it covers this change.
             delay = self._behaviour.delay(account, file_id, self._database)
             if delay == 0:
-                self._publish(account, file_id, now)
-            elif delay is not None:
-                self._database.execute(
-                    "INSERT OR IGNORE INTO late VALUES (?, ?, ?)", account, file_id, self._clock.time() + delay
-                )
-
-    def _publish(self, account: str, file_id: str, now: int) -> None:
-        self._head += 1
-        self._database.execute(
-            "UPDATE view SET seq = ?, time = ? WHERE account = ? AND file_id = ?", self._head, now, account, file_id
-        )
+                self._head += 1
+                rows.append((account, file_id, role, self._head, now))
+                continue
+            rows.append((account, file_id, role, None, None))
+            if delay is not None:
+                due = self._clock.time() + delay
+                self._database.execute("INSERT OR IGNORE INTO late VALUES (?, ?, ?)", account, file_id, due)
+        self._database.execute_many(_LOG, rows)
 
     def publish_late(self, account: str) -> None:
         """Let the delayed entries that are due appear, in the order in which they fell due."""
@@ -86,14 +87,19 @@ class ChangeLog:
             return
         with self._database.transaction():
             for file_id, when in due:
-                self._publish(account, file_id, int(when * 1000))
+                self._head += 1
+                sql = "UPDATE view SET seq = ?, time = ? WHERE account = ? AND file_id = ?"
+                self._database.execute(sql, self._head, int(when * 1000), account, file_id)
                 self._database.execute("DELETE FROM late WHERE account = ? AND file_id = ?", account, file_id)
 
     def start_token(self, account: str) -> str:
         """Return the token that yields what happens from now on."""
         self.publish_late(account)
+        return str(self._next(account))
+
+    def _next(self, account: str) -> int:
         (newest,) = self._database.row("SELECT MAX(seq) FROM view WHERE account = ?", account) or (None,)
-        return str((newest or 0) + 1)
+        return int(newest or 0) + 1
 
     def page(
         self,
@@ -120,7 +126,7 @@ class ChangeLog:
         entries = [_to_entry(row) for row in rows[:size]]
         if more:
             return LogPage(entries, str(rows[size - 1][0] + 1), more=True)
-        return LogPage(entries, str(max(int(token), int(self.start_token(account.key)))), more=False)
+        return LogPage(entries, str(max(int(token), self._next(account.key))), more=False)
 
 
 def _to_entry(row: tuple[object, ...]) -> LogEntry:

@@ -29,21 +29,24 @@ class EmulatorClock:
             raise ValueError("the clock only goes forward")
         self._offset += seconds
 
-    def http_date(self) -> str:
-        return formatdate(self.time(), usegmt=True)
+    def http_date(self) -> bytes:
+        """Return the header ``Date``."""
+        return _http_date(int(self.time()))
 
     def milliseconds(self) -> int:
         return int(self.time() * 1000)
 
 
-def to_datetime(milliseconds: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+@lru_cache(maxsize=1)
+def _http_date(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode()
 
 
 @lru_cache(maxsize=8192)
 def to_timestamp(milliseconds: int) -> str:
     """Return RFC 3339 in UTC, as Drive sends it: ``2024-05-01T12:00:00.000Z``."""
-    return to_datetime(milliseconds).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    moment = _EPOCH + timedelta(milliseconds=milliseconds)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_timestamp(text: str) -> int:
@@ -58,7 +61,7 @@ def parse_timestamp(text: str) -> int:
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
     try:
-        to_datetime(milliseconds)
+        to_timestamp(milliseconds)
     except OverflowError as error:
         raise ValueError(str(error)) from error
     return milliseconds

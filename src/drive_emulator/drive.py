@@ -44,7 +44,7 @@ class Drive:
         self.files = Files(self.database, self.blobs, self.access, self.changes, self.clock)
         self.permissions = Permissions(self.database, self.accounts, self.access, self.clock)
         self.search = Search(self.database, self.blobs, self.access, self.clock, self.behaviour)
-        self.resources = Resources(self.database, self.accounts, self.access, self.behaviour)
+        self.resources = Resources(self.accounts, self.access, self.behaviour)
         self.uploads = Uploads(self.database, self.blobs)
         self.tokens = Tokens(self.database, self.accounts, self.clock.time, are_secret=secret_tokens)
         self.meter = Meter()

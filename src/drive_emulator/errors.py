@@ -10,17 +10,10 @@ class EmulatorError(RuntimeError):
 
 
 class ApiError(Exception):
-    """An answer other than 2xx, in Google's envelope.
+    """An answer other than 2xx, in Google's envelope, with a ``reason`` such as ``"notFound"``.
 
-    Attributes:
-        status: HTTP status.
-        reason: Machine-readable reason, for example ``"notFound"``.
-        location: The parameter or header at fault, or ``None``.
-        location_type: ``"parameter"`` or ``"header"``.
-        domain: ``"global"`` or ``"usageLimits"``.
-        summary: What the envelope says, where that differs from what the one entry of its list says.
-        details: What newer clients read: the ``ErrorInfo`` of this code.
-        headers: Extra headers of the answer.
+    The ``location`` is the parameter or header at fault; the ``summary`` is what the envelope says, where its one entry
+    says something else; ``details`` are for newer clients.
     """
 
     def __init__(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from drive_emulator.alterations import Alteration
-from drive_emulator.conform import conform
-from drive_emulator.errors import ApiError, invalid, unauthenticated
+from drive_emulator.errors import ApiError, unauthenticated
 from drive_emulator.quota import RateLimiter
 
 FaultKind = Literal["error", "reset", "close", "latency", "bandwidth", "rate_limit", "alter"]
@@ -189,23 +188,3 @@ class Faults:
         elif fault.kind != "rate_limit":
             setattr(plan, fault.when, fault.kind)
         return True
-
-
-def parse_fault(body: Any) -> Fault:
-    """Read a fault from JSON.
-
-    Raises:
-        ApiError: 400 for a field that there is not, or a value that makes no sense.
-    """
-    values = conform(Fault, body)
-    if "kind" not in values:
-        raise invalid("kind", f"A fault's kind is one of {', '.join(get_args(FaultKind))}.")
-    fault = Fault(**values)
-    if fault.when == "during" and fault.kind not in get_args(End):
-        raise invalid("when", "Only a reset or a close can strike during a transfer.")
-    if fault.status is not None and not 400 <= fault.status <= 599:
-        raise invalid("status", "The status of an error is from 400 to 599.")
-    if fault.kind == "bandwidth" and fault.bytes_per_second < 1:
-        raise invalid("bytes_per_second", "A bandwidth is at least one byte a second.")
-    fault.alteration().check()
-    return fault

@@ -7,7 +7,6 @@ discovery document.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -63,7 +62,7 @@ class Mask:
 
     tree: Tree | None
 
-    def project(self, resource: Mapping[str, Any]) -> dict[str, Any]:
+    def project(self, resource: dict[str, Any]) -> dict[str, Any]:
         """Return the selected part of an answer; what was not copied is shared with ``resource``."""
         projected: dict[str, Any] = _project(self.tree, resource)
         return projected
@@ -81,15 +80,10 @@ class Mask:
 
 
 def field_mask(method: str, fields: str | None) -> Mask:
-    """Return the mask of a call.
-
-    Args:
-        method: As Drive names it: ``"files.list"``.
-        fields: The parameter, or ``None`` when it is absent. An empty one selects nothing.
+    """Return the mask of a call of a method: ``"files.list"``. An empty one selects nothing.
 
     Raises:
         FieldsError: The mask is malformed, selects an unknown field, or is absent where the method requires one.
-        KeyError: There is no such method.
     """
     schema, default = _METHODS[method]
     if fields is None:
@@ -101,11 +95,7 @@ def field_mask(method: str, fields: str | None) -> Mask:
 
 @lru_cache(maxsize=512)
 def parse_fields(text: str, schema: str) -> Mask:
-    """Parse a mask; results are cached.
-
-    Args:
-        text: For example ``"files(id,owners/emailAddress),nextPageToken"``, or ``"*"``.
-        schema: Name of the schema that it selects from.
+    """Parse a mask of a schema, such as ``"files(id,owners/emailAddress),nextPageToken"``; results are cached.
 
     Raises:
         FieldsError: It is malformed, selects an unknown field, or is longer than MAX_LENGTH.
@@ -182,8 +172,13 @@ def _merged(one: Tree | None, other: Tree | None) -> Tree | None:
 def _project(tree: Tree | None, value: Any) -> Any:
     if tree is None:
         return value
-    if isinstance(value, Mapping):
-        return {name: _project(tree[name], below) for name, below in value.items() if name in tree}
     if isinstance(value, list):
         return [_project(tree, item) for item in value]
-    return value
+    if not isinstance(value, dict):
+        return value
+    # Most of what is wanted is wanted as a whole, and copied here and now.
+    return {
+        name: held if (below := tree[name]) is None else _project(below, held)
+        for name, held in value.items()
+        if name in tree
+    }

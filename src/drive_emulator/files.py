@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from drive_emulator.access import Access
+from drive_emulator.access import Access, require
 from drive_emulator.blobs import BlobStore
 from drive_emulator.changelog import ChangeLog
 from drive_emulator.clock import EmulatorClock, to_timestamp
 from drive_emulator.errors import ApiError, forbidden, insufficient_file_permissions, invalid
 from drive_emulator.ids import is_reserved, new_file_id
 from drive_emulator.metadata import Metadata, merge_properties
-from drive_emulator.model import FOLDER_MIME_TYPE, Account, Content, File
+from drive_emulator.model import FOLDER_MIME_TYPE, Account, Content, File, Role, View, not_for_app_data, rank
 from drive_emulator.records import (
     insert_file,
     load_children,
     load_file,
     load_roles,
-    set_roles,
     set_view,
     update_file,
 )
-from drive_emulator.spaces import not_for_app_data
 from drive_emulator.storage import Database
 
 _GOOGLE_TYPES = "application/vnd.google-apps."
@@ -40,8 +38,8 @@ class Files:
         self._changes = changes
         self._clock = clock
 
-    def check_create(self, account: Account, metadata: Metadata, *, with_content: bool) -> str:
-        """Check all that can be known before the content comes, and return the parent's ID."""
+    def check_create(self, account: Account, metadata: Metadata, *, with_content: bool) -> tuple[File, View]:
+        """Check all that can be known before the content comes, and return the folder, as the account sees it."""
         if metadata.id is not None:
             if not is_reserved(metadata.id):
                 raise invalid("file.id", "The provided file ID is not usable.")
@@ -59,7 +57,7 @@ class Files:
         if (shortcut := metadata.settings.get("shortcutDetails")) is not None:
             self._access.find(account, shortcut["targetId"])
         parent = metadata.parents[0] if metadata.parents else "root"
-        return self._target_folder(account, parent).id
+        return self._target_folder(account, parent)
 
     def create(
         self, account: Account, metadata: Metadata, content: Content | None, content_type: str | None = None
@@ -69,7 +67,7 @@ class Files:
         Raises:
             ApiError: 400, 403, 404 or 409; nothing was written.
         """
-        parent = self.check_create(account, metadata, with_content=content is not None)
+        folder, view = self.check_create(account, metadata, with_content=content is not None)
         now = self._clock.milliseconds()
         mime_type = metadata.mime_type or content_type or "application/octet-stream"
         if content is None and not mime_type.startswith(_GOOGLE_TYPES):
@@ -80,13 +78,14 @@ class Files:
             id=metadata.id or new_file_id(),
             name=name,
             mime_type=mime_type,
-            parent=parent,
+            parent=folder.id,
             owner=account.key,
             created=created,
             modified=created
             if metadata.modified is None and metadata.created is not None
             else metadata.modified or now,
             modified_by=account.key,
+            trashed=folder.trashed,
             content=content,
             revision=None if content is None else new_file_id(),
             original_name=None if content is None else metadata.original_name or name,
@@ -96,9 +95,9 @@ class Files:
         )
         insert_file(self._database, file, now)
         self._access.open(account, file.id)
-        self._access.refresh(file)
-        app = self._access.app_of(account, parent)
-        set_view(self._database, account.key, file.id, modified=now, starred=int(metadata.starred or False), app=app)
+        self._access.place(file)
+        starred = int(metadata.starred or False)
+        set_view(self._database, account.key, file.id, modified=now, starred=starred, app=view.app)
         return file
 
     def update(
@@ -117,10 +116,10 @@ class Files:
         Raises:
             ApiError: 400, 403 or 404; nothing was written.
         """
-        file = self._access.find(account, file_id)
-        self.check_update(account, file, metadata, with_content=content is not None)
-        parent = self._moved(account, file, add, remove)
-        if self._access.app_of(account, parent) != self._access.app_of(account, file.id):
+        file, view, role = self.check_update(account, file_id, metadata, with_content=content is not None)
+        parent = self._moved(account, file, role, add, remove)
+        app = self._database.row("SELECT app FROM view WHERE account = ? AND file_id = ?", account.key, parent)
+        if (app or (None,))[0] != view.app:
             raise not_for_app_data()
         properties = merge_properties(file.properties, metadata.properties)
         app_properties = merge_properties(file.app_properties, metadata.app_properties)
@@ -132,7 +131,7 @@ class Files:
         file.version += 1
         if metadata.is_personal and content is None and parent == file.parent:
             update_file(self._database, file)
-            self._changes.append(file.id, [account.key])
+            self._changes.append(file.id, {account.key: view.role})
             return file
         file.parent = parent
         file.name = file.name if metadata.name is None else metadata.name
@@ -155,8 +154,11 @@ class Files:
         self._access.refresh(file)
         return file
 
-    def check_update(self, account: Account, file: File, metadata: Metadata, *, with_content: bool) -> None:
-        """Check all that can be known before the content comes."""
+    def check_update(
+        self, account: Account, file_id: str, metadata: Metadata, *, with_content: bool
+    ) -> tuple[File, View, Role]:
+        """Check all that can be known before the content comes, and return the file, as the account sees it."""
+        file, view, role = self._access.see(account, file_id)
         if metadata.id is not None and metadata.id != file.id:
             raise forbidden(
                 "fieldNotWritable", "The resource body includes fields which are not directly writable: id."
@@ -166,26 +168,27 @@ class Files:
             raise forbidden("fieldNotWritable", message)
         if not metadata.is_personal or with_content:
             # Who may only edit the folder can still take the file out of it; _moved checks that.
-            self._access.require(account, file, "writer")
+            require(file, role, "writer")
         if file.restrictions:
-            self._check_restricted(account, file, metadata, with_content=with_content)
+            self._check_restricted(file, role, metadata, with_content=with_content)
         if file.id == account.root_id:
             raise forbidden("cannotModifyRoot", "My Drive itself can't be changed.")
-        if metadata.trashed and self._access.app_of(account, file.id) is not None:
+        if metadata.trashed and view.app is not None:
             raise not_for_app_data("Files within the Application Data folder cannot be trashed.")
         if metadata.trashed is not None and metadata.trashed != file.explicitly_trashed:
-            self._access.require(account, file, "owner")
+            require(file, role, "owner")
         mime_type = metadata.mime_type or file.mime_type
         if with_content and (file.is_folder or mime_type.startswith(_GOOGLE_TYPES)):
             raise invalid("mimeType", "A file of this type has no content of its own.")
         if (mime_type == FOLDER_MIME_TYPE) != file.is_folder:
             raise invalid("mimeType", "A file can't become a folder, nor a folder a file.")
+        return file, view, role
 
-    def _check_restricted(self, account: Account, file: File, metadata: Metadata, *, with_content: bool) -> None:
+    def _check_restricted(self, file: File, role: Role, metadata: Metadata, *, with_content: bool) -> None:
         """Refuse to write what is restricted; a call may lift the restriction and write at once."""
         given = metadata.settings.get("contentRestrictions")
         if given is not None and any(one.get("ownerRestricted") for one in file.restrictions):
-            self._access.require(account, file, "owner")
+            require(file, role, "owner")
         if given != [] and (with_content or metadata.name not in (None, file.name)):
             raise insufficient_file_permissions(file.id)
 
@@ -198,12 +201,9 @@ class Files:
         source = self._access.find(account, file_id)
         if source.is_folder:
             raise forbidden("cannotCopyFile", "This file cannot be copied by the user.")
-        parent = source.parent if metadata.parents is None else None
-        folder = None if parent is None else load_file(self._database, parent)
-        if folder is not None and self._can_edit(account, folder):
-            parents: tuple[str, ...] = (folder.id,)
-        else:
-            parents = metadata.parents or ("root",)
+        parents = metadata.parents or ("root",)
+        if metadata.parents is None and self._can_edit(account, source.parent):
+            parents = (str(source.parent),)
         wanted = Metadata(
             id=metadata.id,
             name=f"Copy of {source.name}" if metadata.name is None else metadata.name,
@@ -254,9 +254,7 @@ class Files:
             self._access.refresh(orphan)
 
     def _remove(self, file: File) -> None:
-        accounts = load_roles(self._database, file.id)
-        self._changes.append(file.id, accounts)
-        set_roles(self._database, file.id, [(account, None) for account in accounts])
+        self._changes.append(file.id, dict.fromkeys(load_roles(self._database, file.id)))
         self._database.execute("DELETE FROM permission WHERE file_id = ?", file.id)
         self._database.execute("DELETE FROM file WHERE id = ?", file.id)
         if file.content is not None:
@@ -280,17 +278,18 @@ class Files:
             settings["contentRestrictions"] = [{**one, **known, "restrictionTime": time} for one in restrictions]
         return settings
 
-    def _moved(self, account: Account, file: File, add: Collection[str], remove: Collection[str]) -> str | None:
+    def _moved(
+        self, account: Account, file: File, role: Role, add: Collection[str], remove: Collection[str]
+    ) -> str | None:
         """Return the folder that the file shall lie in."""
         held = file.parent
         removed = {self._access.resolve(account, parent) for parent in remove}
-        added = [self._target_folder(account, parent) for parent in dict.fromkeys(add)]
+        added = [self._target_folder(account, parent)[0] for parent in dict.fromkeys(add)]
         new = [folder for folder in added if folder.id != held]
         if not new:
             if held not in removed or any(folder.id == held for folder in added):
                 return held
-            folder = None if held is None else load_file(self._database, held)
-            if folder is None or not (self._can_edit(account, folder) or self._can_edit(account, file)):
+            if held is None or not (rank(role) >= rank("writer") or self._can_edit(account, held)):
                 raise insufficient_file_permissions(file.id)
             # What has no folder any more lies in its owner's My Drive.
             return self._root_of(file.owner)
@@ -298,7 +297,7 @@ class Files:
         leaves = held is None or held in removed or file.owner == account.key
         if len(new) > 1 or not leaves:
             raise forbidden("cannotAddParent", "Increasing the number of parents is not allowed")
-        self._access.require(account, file, "writer")
+        require(file, role, "writer")
         self._check_cycle(file, new[0])
         return new[0].id
 
@@ -309,16 +308,17 @@ class Files:
                 raise ApiError(400, "cyclicParents", "A folder can't lie within itself.")
             ancestor = None if ancestor.parent is None else load_file(self._database, ancestor.parent)
 
-    def _target_folder(self, account: Account, folder_id: str) -> File:
-        folder = self._access.find(account, folder_id)
+    def _target_folder(self, account: Account, folder_id: str) -> tuple[File, View]:
+        folder, view, role = self._access.see(account, folder_id)
         if not folder.is_folder:
             raise forbidden("parentNotAFolder", "The specified parent is not a folder.")
         error = forbidden("insufficientParentPermissions", "Insufficient permissions for the specified parent.")
-        self._access.require(account, folder, "writer", error)
-        return folder
+        require(folder, role, "writer", error)
+        return folder, view
 
-    def _can_edit(self, account: Account, file: File) -> bool:
-        return self._access.role(account, file) in ("writer", "owner")
+    def _can_edit(self, account: Account, file_id: str | None) -> bool:
+        role = None if file_id is None else self._access.role_on(account, file_id)
+        return rank(role) >= rank("writer")
 
     def _root_of(self, key: str) -> str | None:
         row = self._database.row("SELECT root_id FROM account WHERE key = ?", key)

@@ -5,24 +5,52 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from drive_emulator.asking import ask
 from drive_emulator.client_files import write_client_file, write_token_file
 from drive_emulator.errors import EmulatorError
-from drive_emulator.stored_file import StoredFile, to_stored_file
 
 if TYPE_CHECKING:
     from drive_emulator.server import EmulatorServer
 
 _STOP_TIMEOUT = 10.0
+_ANSWER_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file or folder as it lies in the emulator, whoever may see it.
+
+    Attributes:
+        path: Names from the owner's My Drive down to its own, ``"My Drive/SyftBox/…"`` joined by slashes.
+        owner: E-mail address.
+        roles: Role of each address with access, inherited ones included; links appear under their permission ID.
+        size: In bytes; ``None`` for folders.
+        content: ``None`` for folders, and where content was not asked for.
+    """
+
+    id: str
+    name: str
+    path: str
+    mime_type: str
+    parent: str | None
+    owner: str
+    trashed: bool
+    created_time: str
+    size: int | None
+    roles: Mapping[str, str]
+    properties: Mapping[str, str]
+    content: bytes | None
 
 
 class DriveEmulator:
@@ -162,7 +190,9 @@ class DriveEmulator:
 
     def files(self, *, content: bool = True) -> list[StoredFile]:
         """Return everything that is stored, of all accounts, oldest first, without the My Drive folders."""
-        return [to_stored_file(raw) for raw in self._ask("GET", f"/files?content={str(content).lower()}")]
+        told = self._ask("GET", f"/files?content={str(content).lower()}")
+        bodies = (None if raw["content"] is None else base64.b64decode(raw["content"]) for raw in told)
+        return [StoredFile(**{**raw, "content": body}) for raw, body in zip(told, bodies, strict=True)]
 
     def advance(self, seconds: float) -> None:
         """Move the emulator's clock forward: delayed feed entries fall due, tokens expire."""
@@ -262,6 +292,30 @@ class DriveEmulator:
 
     def _ask(self, verb: str, path: str, body: Any = None) -> Any:
         return ask(self.host, self.control_token, verb, path, body, ca_file=self.ca_file)
+
+
+def ask(host: str, token: str, verb: str, path: str, body: Any = None, *, ca_file: Path | None = None) -> Any:
+    """Carry out a call of the control plane, at a path behind ``/emulator``, and return what it answers.
+
+    Raises:
+        ValueError: The emulator refused; the message is its own.
+        OSError: It can't be reached.
+    """
+    if ca_file is None:
+        connection = HTTPConnection(host, timeout=_ANSWER_TIMEOUT)
+    else:
+        trusted = ssl.create_default_context(cafile=ca_file)
+        connection = HTTPSConnection(host, timeout=_ANSWER_TIMEOUT, context=trusted)
+    try:
+        headers = {"Authorization": f"Bearer {token}"}
+        connection.request(verb, f"/emulator{path}", None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        content = json.loads(answer.read())
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ValueError(content["error"]["message"])
+    return content
 
 
 def _grant(email: str, scopes: Sequence[str], client: str) -> dict[str, str]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from drive_emulator.errors import ApiError, forbidden, invalid
 
 Role = Literal["reader", "commenter", "writer", "owner"]
 ROLES: tuple[Role, ...] = ("reader", "commenter", "writer", "owner")
 GRANTEE_TYPES = ("user", "group", "domain", "anyone")
 FOLDER_MIME_TYPE = "application/vnd.google-apps.folder"
 DRIVE, APP_DATA = "drive", "appDataFolder"
-"""The spaces that files lie in."""
+"""The spaces that files lie in: what everybody knows as Drive, and a hidden folder for each OAuth client of an account
+(https://developers.google.com/workspace/drive/api/guides/appdata)."""
 MAX_NAME_LENGTH = 32_767
 MAX_PROPERTY_BYTES = 124
 MAX_PROPERTIES = 30
@@ -86,7 +89,8 @@ class File:
 class View:
     """What one account has to do with one file.
 
-    ``role`` is ``None`` once it lost access; ``app`` is the OAuth client whose application data the file belongs to.
+    ``role`` is ``None`` once it lost access; ``app`` is the OAuth client whose application data the file belongs to;
+    ``sees_parent`` tells whether the account has access to the folder that it lies in.
     """
 
     account: str
@@ -98,6 +102,7 @@ class View:
     shared_at: int | None = None
     shared_by: str | None = None
     app: str | None = None
+    sees_parent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +128,7 @@ def inherited(role: Role | None) -> Role | None:
 
 
 def effective_roles(owner: str, parent_roles: Mapping[str, Role], permissions: Iterable[Permission]) -> dict[str, Role]:
-    """Return each account's role on a file: the highest of what it inherits and what it was granted.
-
-    Args:
-        owner: The file's owner.
-        parent_roles: Roles on the parent folder; empty without one.
-        permissions: Grants on the file itself.
-    """
+    """Return each account's role on a file: the highest of what it inherits and what it was granted."""
     roles: dict[str, Role] = {}
     for account, role in parent_roles.items():
         roles[account] = "writer" if role == "owner" else role
@@ -144,3 +143,29 @@ def link_role(permissions: Iterable[Permission], domain: str) -> Role | None:
     """Return the role that links give to someone of this domain who was granted nothing by name."""
     roles = [p.role for p in permissions if p.type == "anyone" or (p.type == "domain" and p.grantee == domain)]
     return max(roles, key=rank, default=None)
+
+
+def parse_spaces(account: Account, text: str) -> frozenset[str]:
+    """Read a list of spaces, all of which the caller's token must cover."""
+    spaces = frozenset(map(str.strip, text.split(",")))
+    if not spaces <= {DRIVE, APP_DATA}:
+        raise invalid("spaces")
+    require_spaces(account, spaces)
+    return spaces
+
+
+def require_spaces(account: Account, spaces: Collection[str]) -> None:
+    if not account.spaces.issuperset(spaces):
+        message = "The granted scopes do not give access to all of the requested spaces."
+        raise ApiError(403, "insufficientScopes", message, location="spaces")
+
+
+def spaces_condition(account: Account, spaces: Collection[str]) -> tuple[str, list[Any]]:
+    """Return the condition, and its values, of a view ``v`` that shows a file in one of the spaces."""
+    if APP_DATA not in spaces:
+        return "v.app IS NULL", []
+    return ("(v.app IS NULL OR v.app = ?)" if DRIVE in spaces else "v.app = ?"), [account.client]
+
+
+def not_for_app_data(message: str = "Method not supported for files within the Application Data folder.") -> ApiError:
+    return forbidden("notSupportedForAppDataFolderFiles", message)

@@ -12,7 +12,6 @@ import binascii
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from email.message import Message
 from typing import Final, TypeAlias
 
 from drive_emulator.errors import ApiError
@@ -22,8 +21,10 @@ MAX_HEADER_BYTES: Final = 16_384
 MAX_PADDING: Final = 256
 """Blanks after a boundary."""
 MAX_METADATA_BYTES: Final = 1_048_576
-MAX_BOUNDARY: Final = 200
 
+_CONTENT_TYPE: Final = re.compile(
+    r'(?i:\s*multipart/[^;]*;.*?\bboundary)\s*=\s*(?:"([ -!#-~]{1,200})"|([!-~]{1,200}?))\s*(?:;.*)?'
+)
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*)", re.DOTALL)
 _AFTER_BOUNDARY: Final = re.compile(rb"--|[ \t]{0,%d}\r?\n" % MAX_PADDING)
 _BLANK_LINE: Final = re.compile(rb"(?:\A|\n)\r?\n")
@@ -53,11 +54,7 @@ Event: TypeAlias = PartBegin | bytes | PartEnd
 
 
 def parse_headers(block: bytes) -> dict[str, str]:
-    """Parse the lines of a header block, names to lower case; a line that starts with a blank goes on the last one.
-
-    Raises:
-        MultipartError: A line is no header.
-    """
+    """Parse the lines of a header block, names to lower case; a line that starts with a blank goes on the last one."""
     headers: dict[str, str] = {}
     for line in re.sub(rb"\r?\n[ \t]+", b" ", block).splitlines():
         match = _HEADER.fullmatch(line)
@@ -67,31 +64,13 @@ def parse_headers(block: bytes) -> dict[str, str]:
     return headers
 
 
-def parse_content_type(value: str) -> tuple[str, str | None]:
-    """Return the media type in lower case, and the boundary if there is one."""
-    message = Message()
-    message["content-type"] = value.replace("\r", " ").replace("\n", " ")
-    return message.get_content_type(), message.get_boundary()
-
-
 class MultipartParser:
-    """Turns chunks of a body into events.
-
-    Args:
-        content_type: The body's ``Content-Type``.
-
-    Raises:
-        MultipartError: It is not multipart, or names no usable boundary.
-    """
+    """Turns chunks of a body, whose ``Content-Type`` names the boundary, into events."""
 
     def __init__(self, content_type: str) -> None:
-        kind, boundary = parse_content_type(content_type)
-        if not kind.startswith("multipart/") or not boundary or len(boundary) > MAX_BOUNDARY:
+        if (found := _CONTENT_TYPE.fullmatch(content_type)) is None:
             raise MultipartError
-        try:
-            self._dashes = b"--" + boundary.encode("latin-1")
-        except UnicodeEncodeError as error:
-            raise MultipartError from error
+        self._dashes = b"--" + (found[1] or found[2]).encode("latin-1")
         self._longest = len(self._dashes) + MAX_PADDING + 4  # of boundary lines
         # A boundary begins a line. The body's first line, and a part's first, begin after a newline of our own making.
         self._buffer = b"\n"
@@ -99,21 +78,13 @@ class MultipartParser:
         self._complete = False
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """Return the events that this chunk completes. Consume them before feeding on.
-
-        Raises:
-            MultipartError: The body is malformed.
-        """
+        """Return the events that this chunk completes. Consume them before feeding on."""
         self._buffer += data
         while (event := next(self._events)) is not None:
             yield event
 
     def finish(self) -> None:
-        """Say that the body is over.
-
-        Raises:
-            MultipartError: Its last boundary has not come.
-        """
+        """Say that the body is over: its last boundary must have come."""
         if not self._complete:
             raise MultipartError("Missing end boundary in multipart body.")
 
@@ -195,15 +166,7 @@ def _from_base64(digits: bytes) -> bytes:
 
 
 class RelatedUpload:
-    """An upload's two parts: the file's metadata, then its content.
-
-    Args:
-        content_type: The request's ``Content-Type``.
-
-    Attributes:
-        metadata: The first part, JSON as it came.
-        media_type: The second part's ``Content-Type``; ``None`` until it has begun, or when it has none.
-    """
+    """An upload's two parts: the file's ``metadata``, JSON as it came, then its content with a ``media_type``."""
 
     def __init__(self, content_type: str) -> None:
         self._parser = MultipartParser(content_type)
@@ -212,11 +175,7 @@ class RelatedUpload:
         self.media_type: str | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take a chunk of the body and return what it brings of the content.
-
-        Raises:
-            MultipartError: It is malformed, has more than two parts, or metadata above MAX_METADATA_BYTES.
-        """
+        """Take a chunk of the body and return what it brings of the content."""
         for event in self._parser.feed(data):
             match event:
                 case PartBegin(headers):
@@ -230,11 +189,7 @@ class RelatedUpload:
                 raise MultipartError
 
     def finish(self) -> None:
-        """Say that the body is over.
-
-        Raises:
-            MultipartError: It was cut short, or has one part only.
-        """
+        """Say that the body is over."""
         self._parser.finish()
         if self._parts < 2:
             raise MultipartError

@@ -10,9 +10,8 @@ from drive_emulator.accounts import Accounts, is_address
 from drive_emulator.clock import EmulatorClock, parse_timestamp
 from drive_emulator.errors import ApiError, bad_body, forbidden, insufficient_file_permissions, invalid, required
 from drive_emulator.ids import permission_id
-from drive_emulator.model import GRANTEE_TYPES, Account, File, Permission, Role, rank
+from drive_emulator.model import GRANTEE_TYPES, Account, File, Permission, Role, not_for_app_data, rank
 from drive_emulator.records import load_file, load_permissions, save_permission, set_view, update_file
-from drive_emulator.spaces import not_for_app_data
 from drive_emulator.storage import Database
 
 ANYONE = "anyoneWithLink"
@@ -29,20 +28,17 @@ class Permissions:
         self._clock = clock
 
     def list(self, account: Account, file_id: str) -> list[Permission]:
-        file = self._access.find(account, file_id)
-        self._check_may_share(account, file)
+        file = self._shareable(account, file_id)
         return self._access.effective_permissions(file)
 
     def get(self, account: Account, file_id: str, permission: str) -> Permission:
-        file = self._access.find(account, file_id)
-        self._check_may_share(account, file)
+        file = self._shareable(account, file_id)
         return self._find(file, permission)
 
     def create(self, account: Account, file_id: str, body: Any, *, transfer_ownership: bool) -> Permission:
         """Grant a role; granting again what is granted changes the role and keeps the ID."""
         wanted = parse_permission(body, self._clock.milliseconds())
-        file = self._access.find(account, file_id)
-        self._check_may_share(account, file)
+        file = self._shareable(account, file_id)
         if wanted.role == "owner":
             self._check_transfer(account, file, wanted, transfer_ownership=transfer_ownership)
         elif wanted.grantee == file.owner:
@@ -65,8 +61,7 @@ class Permissions:
         remove_expiration: bool = False,
     ) -> Permission:
         """Change a grant's role, and when it ends."""
-        file = self._access.find(account, file_id)
-        self._check_may_share(account, file)
+        file = self._shareable(account, file_id)
         held = self._find(file, permission)
         expires = parse_expiration(body, held.type, self._clock.milliseconds())
         role = held.role if expires is not None and "role" not in body else parse_role(body)
@@ -84,9 +79,8 @@ class Permissions:
         Raises:
             ApiError: 403 for the owner's, and for one that comes from a folder.
         """
-        file = self._access.find(account, file_id)
-        if permission != account.permission_id:
-            self._check_may_share(account, file)
+        leaves = permission == account.permission_id
+        file = self._access.find(account, file_id) if leaves else self._shareable(account, file_id)
         held = self._find(file, permission)
         if held.role == "owner":
             raise forbidden("cannotRemoveOwner", "The owner of a file cannot be removed.")
@@ -133,12 +127,14 @@ class Permissions:
                 return held
         raise ApiError(404, "notFound", f"Permission not found: {permission}.", location="permissionId")
 
-    def _check_may_share(self, account: Account, file: File) -> None:
-        if self._access.app_of(account, file.id) is not None:
+    def _shareable(self, account: Account, file_id: str) -> File:
+        """Return a file that the account may share."""
+        file, view, role = self._access.see(account, file_id)
+        if view.app is not None:
             raise not_for_app_data()
-        role = self._access.role(account, file)
         if rank(role) < rank("writer") or (role == "writer" and file.settings.get("writersCanShare") is False):
             raise insufficient_file_permissions(file.id)
+        return file
 
     def _check_transfer(self, account: Account, file: File, wanted: Permission, *, transfer_ownership: bool) -> None:
         if not transfer_ownership:

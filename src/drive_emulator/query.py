@@ -59,13 +59,10 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What is asked of one term.
+    """What is asked of one term: ``"name"`` ``"contains"`` a text; a truth is compared by ``"="`` alone.
 
-    Attributes:
-        term: ``"name"``.
-        operator: ``"contains"``, ``"in"``, ``"has"``, or a comparison; a truth is compared by ``"="`` alone.
-        value: A text; of a time, one that is aware, in UTC; of a property, key and value; of a collection, the ID of a
-            folder, or an e-mail address, or ``me``.
+    Times are aware, in UTC. A property (``"has"``) is key and value; what a collection has ``"in"`` it is the ID of a
+    folder, an e-mail address, or ``me``.
     """
 
     term: str
@@ -77,11 +74,8 @@ Expression: TypeAlias = And | Or | Not | Condition
 
 
 class QueryError(ApiError):
-    """A malformed query: 400 at the parameter ``q``. Drive says no more; its text tells people what is wrong.
-
-    Attributes:
-        detail: What is wrong.
-        position: 0-based character offset of the fault, or ``None`` when it is the whole query.
+    """A malformed query: 400 at the parameter ``q``. Drive says no more; its text tells people what is wrong, and at
+    which character from 0 on, unless it is the whole query.
     """
 
     def __init__(self, detail: str, *, position: int | None = None) -> None:
@@ -96,10 +90,7 @@ class QueryError(ApiError):
 
 @lru_cache(maxsize=512)
 def parse_query(text: str) -> Expression:
-    """Parse a query; results are cached.
-
-    Args:
-        text: The value of ``q``, decoded. Blank text asks for everything.
+    """Parse a query; results are cached. Blank text asks for everything.
 
     Raises:
         QueryError: It is not in the grammar, nests deeper than MAX_DEPTH or is longer than MAX_LENGTH.

@@ -50,12 +50,7 @@ _CHUNK: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class SqlCondition:
-    """A condition with ``?`` placeholders.
-
-    Attributes:
-        sql: The condition, bracketed where it must be: it may stand beside others in an ``AND``.
-        params: Values of its placeholders, in order.
-    """
+    """A condition, which may stand beside others in an ``AND``, and the values of its placeholders."""
 
     sql: str
     params: tuple[SqlValue, ...]

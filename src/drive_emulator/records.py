@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from drive_emulator.model import Content, File, Permission, Role, View
@@ -19,21 +18,29 @@ FILE_COLUMNS = ", ".join(f"f.{column}" for column in _FILE_COLUMNS)
 FILE_WIDTH = len(_FILE_COLUMNS)
 _INSERT_FILE = f"INSERT INTO file ({', '.join(_FILE_COLUMNS)}, made) VALUES ({', '.join('?' * (FILE_WIDTH + 1))})"  # noqa: S608
 _UPDATE_FILE = f"UPDATE file SET {', '.join(f'{c} = ?' for c in _FILE_COLUMNS)} WHERE id = ?"  # noqa: S608
-VIEW_COLUMNS = "v.account, v.file_id, v.role, v.starred, v.viewed, v.modified, v.shared_at, v.shared_by, v.app"
-VIEW_WIDTH = 9
+VIEW_COLUMNS = (
+    "v.account, v.file_id, v.role, v.starred, v.viewed, v.modified, v.shared_at, v.shared_by, v.app, EXISTS"
+    " (SELECT 1 FROM view WHERE account = v.account AND file_id = f.parent AND role IS NOT NULL)"
+)
+VIEW_WIDTH = 10
+_SEEN = (
+    f"SELECT {FILE_COLUMNS}, {VIEW_COLUMNS} FROM file f"  # noqa: S608 - constants
+    " LEFT JOIN view v ON v.file_id = f.id AND v.account = ? WHERE f.id = ?"
+)
 
 
 def to_file(row: tuple[Any, ...]) -> File:
     """Read the columns of :data:`FILE_COLUMNS`; those of :class:`File` stand in the same order."""
     content = None if row[11] is None else Content(*row[11:16])
-    documents = ({} if text == "{}" else json.loads(text) for text in row[18:])
+    documents = ({} if text == "{}" else json.loads(text) for text in row[18:FILE_WIDTH])
     values: list[Any] = [*row[:9], bool(row[9]), bool(row[10]), content, row[16], row[17], *documents]
     return File(*values)
 
 
 def to_view(row: tuple[Any, ...]) -> View:
     """Read the columns of :data:`VIEW_COLUMNS`."""
-    return View(row[0], row[1], row[2], bool(row[3]), *row[4:VIEW_WIDTH])
+    values: list[Any] = [*row[:3], bool(row[3]), *row[4:9], bool(row[9])]
+    return View(*values)
 
 
 def load_file(database: Database, file_id: str) -> File | None:
@@ -50,10 +57,12 @@ def update_file(database: Database, file: File) -> None:
     database.execute(_UPDATE_FILE, *_values(file), file.id)
 
 
-def load_view(database: Database, account: str, file_id: str) -> View | None:
-    """Return what the account has to do with the file, also when it lost access."""
-    row = database.row(f"SELECT {VIEW_COLUMNS} FROM view v WHERE account = ? AND file_id = ?", account, file_id)  # noqa: S608
-    return None if row is None else to_view(row)
+def load_seen(database: Database, account: str, file_id: str) -> tuple[File, View] | None:
+    """Return a file, and what the account has to do with it: nothing, where it has no view of it."""
+    if (row := database.row(_SEEN, account, file_id)) is None:
+        return None
+    held = row[FILE_WIDTH:]
+    return to_file(row), View(account, file_id, None) if held[0] is None else to_view(held)
 
 
 def load_roles(database: Database, file_id: str) -> dict[str, Role]:
@@ -82,14 +91,6 @@ def save_permission(database: Database, file_id: str, permission: Permission) ->
         permission.grantee,
         int(permission.discoverable),
         permission.expires,
-    )
-
-
-def set_roles(database: Database, file_id: str, roles: Iterable[tuple[str, Role | None]]) -> None:
-    database.execute_many(
-        "INSERT INTO view (account, file_id, role) VALUES (?, ?, ?)"
-        " ON CONFLICT (account, file_id) DO UPDATE SET role = excluded.role",
-        [(account, file_id, role) for account, role in roles],
     )
 
 

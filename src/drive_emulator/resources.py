@@ -12,10 +12,8 @@ from drive_emulator.clock import to_timestamp
 from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.fields import Mask
 from drive_emulator.model import APP_DATA, DRIVE, Account, File, Permission, Role, View, rank
-from drive_emulator.records import load_view
-from drive_emulator.storage import Database
 
-_COSTLY = ("parents", "owners", "lastModifyingUser", "capabilities", "shared", "permissions", "permissionIds")
+_COSTLY = ("owners", "lastModifyingUser", "capabilities", "shared", "permissions", "permissionIds")
 """Fields of a file that take look-ups to build."""
 
 _ICONS = "https://drive-thirdparty.googleusercontent.com/16/type/"
@@ -29,8 +27,7 @@ def costly_fields(mask: Mask, *path: str) -> frozenset[str]:
 class Resources:
     """Builds resources; reads, never writes."""
 
-    def __init__(self, database: Database, accounts: Accounts, access: Access, behaviour: FeedBehaviour) -> None:
-        self._database = database
+    def __init__(self, accounts: Accounts, access: Access, behaviour: FeedBehaviour) -> None:
         self._accounts = accounts
         self._access = access
         self._behaviour = behaviour
@@ -54,10 +51,9 @@ class Resources:
         if user := self.user(key, viewer):
             resource[field] = [user] if field == "owners" else user
 
-    def file(self, viewer: Account, file: File, view: View | None, wanted: Collection[str]) -> dict[str, Any]:
+    def file(self, viewer: Account, file: File, view: View, wanted: Collection[str]) -> dict[str, Any]:
         """Return the ``drive#file`` resource as the viewer sees it; of the costly fields, those wanted."""
-        view = view or View(viewer.key, file.id, None)
-        role = view.role or self._access.role(viewer, file)
+        role = view.role or self._access.role(viewer, file, view)
         resource: dict[str, Any] = {
             "kind": "drive#file",
             "id": file.id,
@@ -88,10 +84,8 @@ class Resources:
             resource["contentRestrictions"] = [
                 {**one, "restrictingUser": self.user(one["restrictingUser"], viewer)} for one in restrictions
             ]
-        if file.parent is not None and "parents" in wanted:
-            parent = load_view(self._database, viewer.key, file.parent)
-            if parent is not None and parent.role is not None:
-                resource["parents"] = [file.parent]
+        if view.sees_parent:
+            resource["parents"] = [file.parent]
         if "owners" in wanted:
             self._add_user(resource, "owners", file.owner, viewer)
         if "lastModifyingUser" in wanted:

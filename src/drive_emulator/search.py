@@ -14,11 +14,10 @@ from drive_emulator.blobs import BlobStore
 from drive_emulator.clock import EmulatorClock
 from drive_emulator.errors import invalid, not_found
 from drive_emulator.feed_behaviour import FeedBehaviour
-from drive_emulator.model import APP_DATA, DRIVE, Account, File, View
+from drive_emulator.model import APP_DATA, DRIVE, Account, File, View, spaces_condition
 from drive_emulator.query import And, Condition, Expression, Not, Or, bind, parse_query
 from drive_emulator.query_sql import SqlCondition, compile_sql
 from drive_emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, VIEW_WIDTH, load_file, to_file, to_view
-from drive_emulator.spaces import spaces_condition
 from drive_emulator.storage import Database
 
 # What orderBy can name, and what it stands for; NULL sorts first.
@@ -105,8 +104,7 @@ class Search:
         folders = {alias: self._access.resolve(account, alias) for alias in aliases}
         query = bind(parse_query(q), folders=folders, me=account.key)
         for folder_id in _folders(query):
-            folder = load_file(self._database, folder_id)
-            if folder is None or self._access.role(account, folder) is None:
+            if self._access.role_on(account, folder_id) is None:
                 # Drive does not say which one.
                 raise not_found("")
         return query

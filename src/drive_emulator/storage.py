@@ -19,7 +19,17 @@ SCHEMA_VERSION = 1
 
 # `view` is both who can see what and the change feed: one row per account and file, whose `seq` moves to the end of
 # the account's log with every change. So a file has one entry per account (coalesced), and a poll is one index range.
-_SCHEMA = """
+# A file's rows lie side by side, so that a new file changes one page however many see it.
+_VIEW = """
+CREATE TABLE view (
+    account TEXT NOT NULL, file_id TEXT NOT NULL, role TEXT, seq INTEGER, time INTEGER,
+    starred INTEGER NOT NULL DEFAULT 0, viewed INTEGER, modified INTEGER, shared_at INTEGER, shared_by TEXT, app TEXT,
+    PRIMARY KEY (file_id, account)
+) WITHOUT ROWID;
+CREATE INDEX view_feed ON view (account, seq);
+"""
+_SCHEMA = f"""
+{_VIEW}
 CREATE TABLE account (
     key TEXT PRIMARY KEY, email TEXT NOT NULL, permission_id TEXT NOT NULL, root_id TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -37,15 +47,8 @@ CREATE INDEX file_modified ON file (modified_ms);
 CREATE INDEX file_owner_trash ON file (owner) WHERE explicitly_trashed;
 CREATE TABLE permission (
     file_id TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, role TEXT NOT NULL, grantee TEXT NOT NULL,
-    discoverable INTEGER NOT NULL, PRIMARY KEY (file_id, id)
+    discoverable INTEGER NOT NULL, expires INTEGER, PRIMARY KEY (file_id, id)
 ) WITHOUT ROWID;
-CREATE TABLE view (
-    account TEXT NOT NULL, file_id TEXT NOT NULL, role TEXT, seq INTEGER, time INTEGER,
-    starred INTEGER NOT NULL DEFAULT 0, viewed INTEGER, modified INTEGER, shared_at INTEGER, shared_by TEXT,
-    PRIMARY KEY (account, file_id)
-) WITHOUT ROWID;
-CREATE INDEX view_feed ON view (account, seq);
-CREATE INDEX view_file ON view (file_id);
 CREATE TABLE late (
     account TEXT NOT NULL, file_id TEXT NOT NULL, due REAL NOT NULL, PRIMARY KEY (account, file_id)
 ) WITHOUT ROWID;
@@ -59,7 +62,8 @@ CREATE TABLE token (
 );
 """
 
-# Data of before has an index of folders that does not hold what lies in them in order, and nothing of OAuth's clients.
+# Data of before has an index of folders that does not hold what lies in them in order, nothing of OAuth's clients, and
+# views by account, with an index by file.
 _LATER_COLUMNS = (("view", "app", "TEXT"), ("permission", "expires", "INTEGER"))
 _LATER = """
 DROP INDEX IF EXISTS file_parent;
@@ -71,6 +75,10 @@ CREATE TABLE IF NOT EXISTS opened (
     client TEXT NOT NULL, account TEXT NOT NULL, file_id TEXT NOT NULL, PRIMARY KEY (client, account, file_id)
 ) WITHOUT ROWID;
 """
+_REORDER = (
+    "BEGIN IMMEDIATE; ALTER TABLE view RENAME TO old; DROP INDEX view_feed; DROP INDEX view_file;"  # noqa: S608 - constants
+    f"{_VIEW} INSERT INTO view SELECT * FROM old; DROP TABLE old; COMMIT;"
+)
 
 _LOCK_TIMEOUT = 1.0
 """Seconds to wait for an emulator that is about to end."""
@@ -116,6 +124,8 @@ class Database:
         for table, column, kind in _LATER_COLUMNS:
             if self.row("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", table, column) is None:
                 self.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+        if self.row("SELECT 1 FROM sqlite_master WHERE name = 'view_file'") is not None:
+            self._connection.executescript(_REORDER)
         self._connection.executescript(_LATER)
 
     @contextmanager
@@ -158,8 +168,8 @@ class Database:
         return self._connection.execute(sql, values).fetchall()
 
     def iterate(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
-        """Yield rows as SQLite finds them; nothing may be written meanwhile."""
-        yield from self._connection.execute(sql, values)
+        """Return rows as SQLite finds them; nothing may be written meanwhile."""
+        return self._connection.execute(sql, values)
 
     def execute(self, sql: str, *values: Any) -> int:
         """Run one statement and return the number of rows it changed."""

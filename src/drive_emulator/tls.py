@@ -19,14 +19,9 @@ _LIFE = timedelta(days=365)
 
 
 def write_certificates(directory: Path, hosts: Iterable[str]) -> tuple[Path, Path]:
-    """Write ``ca.pem``, which clients shall trust, and ``server.pem``, with the server's certificate and key.
+    """Write ``ca.pem``, which clients shall trust, and ``server.pem``, its certificate and key; return both paths.
 
-    Args:
-        directory: Made if need be, for its owner only.
-        hosts: Names and addresses of the server, beside loopback's and Google's.
-
-    Returns:
-        Both paths.
+    The server is known by these hosts, loopback's and Google's. The directory is made if need be, for its owner only.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))

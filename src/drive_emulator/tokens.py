@@ -23,13 +23,7 @@ _UPLOADS = ("uploads.put", "uploads.cancel")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What an account has consented to.
-
-    Attributes:
-        email: The account.
-        client: ID of the OAuth client.
-        scopes: Separated by spaces.
-    """
+    """What an account has consented to: by which OAuth client it is called, with scopes separated by spaces."""
 
     email: str
     client: str = "emulator"

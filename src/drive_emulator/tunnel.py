@@ -13,12 +13,7 @@ _PATIENCE = 30.0
 
 
 class Tunnel:
-    """Answers ``CONNECT``, for clients that hard-code Google's hosts and heed ``HTTPS_PROXY``.
-
-    Args:
-        host: Where the emulator listens, and the tunnel, too.
-        port: The emulator's.
-    """
+    """Answers ``CONNECT`` on the emulator's host, for clients that hard-code Google's and heed ``HTTPS_PROXY``."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = host, port

@@ -15,19 +15,10 @@ from drive_emulator.storage import Database
 
 @dataclass(slots=True)
 class Session:
-    """One upload under way.
+    """One upload under way: of the file ``file_id``, or a new one; begun with ``metadata`` and ``query``.
 
-    Attributes:
-        id: What the client's session URI names.
-        account: Who began it.
-        file_id: The file whose content it replaces; ``None`` for a new file.
-        metadata: The body that began it.
-        query: The parameters of the request that began it.
-        content_type: What the client said that the content is.
-        total: Size in bytes, once known.
-        result: The file that it became, once done.
-        writer: The content so far.
-        lock: Held while a piece comes in.
+    Its ``total`` in bytes is set once it is known; ``result``, the file that it became, once it is done. The ``lock``
+    is held while a piece comes in.
     """
 
     id: str

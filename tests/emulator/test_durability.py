@@ -55,6 +55,35 @@ def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
         bob.close()
 
 
+def test_data_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    with DriveEmulator(data=tmp_path) as first:
+        alice = Raw(first.port, ALICE)
+        token = alice("GET", "/drive/v3/changes/startPageToken").json["startPageToken"]
+        folder = alice("POST", FILES, {"name": "inbox", "mimeType": FOLDER}).json["id"]
+        alice("POST", f"{FILES}/{folder}/permissions", {"type": "user", "role": "writer", "emailAddress": BOB})
+        before, feed = first.files(), follow(alice, token)
+        alice.close()
+    with closing(sqlite3.connect(tmp_path / "drive.sqlite3")) as data:
+        (table,) = data.execute("SELECT sql FROM sqlite_master WHERE name = 'view'").fetchone()
+        by_account = table.replace("app TEXT,", "").replace("(file_id, account)", "(account, file_id)")
+        data.executescript(
+            "DROP INDEX permission_expiry; ALTER TABLE permission DROP COLUMN expires;"
+            f"ALTER TABLE view RENAME TO newer; {by_account};"
+            "INSERT INTO view SELECT account, file_id, role, seq, time, starred, viewed, modified, shared_at, shared_by"
+            " FROM newer; DROP TABLE newer;"
+            "CREATE INDEX view_feed ON view (account, seq); CREATE INDEX view_file ON view (file_id);"
+        )
+
+    with DriveEmulator(data=tmp_path) as second:
+        alice, bob = Raw(second.port, ALICE), Raw(second.port, BOB)
+        assert second.files() == before
+        assert follow(alice, token) == feed
+        later = upload(bob, "later", folder, b"")["id"]
+        assert follow(alice, token) == [*feed, later]
+        alice.close()
+        bob.close()
+
+
 @pytest.mark.parametrize("kill_after", [5, 40])
 def test_a_kill_in_the_middle_of_writes_loses_nothing_acknowledged(tmp_path: Path, kill_after: int) -> None:
     drive = DriveEmulator(data=tmp_path, process=True).start()

@@ -7,9 +7,7 @@ from collections.abc import Collection
 from functools import partial
 from urllib.parse import quote
 
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from drive_emulator.api import about, changes, files, permissions, uploads
@@ -18,7 +16,7 @@ from drive_emulator.api.call import MAX_JSON, Handler, error_response, operation
 from drive_emulator.api.control import control_routes
 from drive_emulator.api.guard import Guard
 from drive_emulator.api.oauth import oauth_routes
-from drive_emulator.api.routing import StrictRoute
+from drive_emulator.api.routing import Request, Route, Router
 from drive_emulator.discovery import document_of
 from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError
@@ -62,25 +60,16 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
 
 
 def create_application(drive: Drive, *, control: str | None, hosts: Collection[str] = ()) -> ASGIApp:
-    """Return the application.
-
-    Args:
-        drive: What it serves.
-        control: The token of the control plane under ``/emulator``, or ``None`` to offer none.
-        hosts: Names that it is reached by, beside loopback's.
-    """
-    router = Router(redirect_slashes=False, default=_not_found)
-    for verb, path, method, handler in _OPERATIONS:
-        router.routes.append(StrictRoute(path, operation(drive, method, handler), verb))
-    application = _Outermost(router, drive)
-    for path in ("/batch/drive/v3", "/batch"):
-        router.routes.append(StrictRoute(path, partial(batch, application), "POST"))
-    router.routes.extend(oauth_routes(drive))
-    for path in ("/discovery/v1/apis/drive/v3/rest", "/$discovery/rest"):
-        router.routes.append(StrictRoute(path, _discover, "GET"))
-    router.routes.append(StrictRoute("/health", _healthy, "GET"))
+    """Return what serves the Drive; its control plane under ``/emulator``, if any, to who has the token."""
+    application = _Application(drive)
+    routes: list[Route] = [(verb, path, operation(drive, name, handle)) for verb, path, name, handle in _OPERATIONS]
+    routes += [("POST", path, partial(batch, application)) for path in ("/batch/drive/v3", "/batch")]
+    routes += oauth_routes(drive)
+    routes += [("GET", path, _discover) for path in ("/discovery/v1/apis/drive/v3/rest", "/$discovery/rest")]
+    routes.append(("GET", "/health", _healthy))
     if control is not None:
-        router.routes.extend(control_routes(drive, control))
+        routes += control_routes(drive, control)
+    application.router = Router(routes)
     return Guard(application, hosts)
 
 
@@ -92,45 +81,31 @@ async def _discover(request: Request) -> Response:
     return JSONResponse(document_of(str(request.base_url).rstrip("/")))
 
 
-async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    error = ApiError(404, "notFound", "Not Found")
-    await error_response(error)(scope, receive, send)
-
-
-class _Outermost:
+class _Application:
     """What holds for every request: a ``Date``, GET by way of POST, and no error that is not Google-shaped."""
 
-    def __init__(self, router: ASGIApp, drive: Drive) -> None:
-        self._router = router
+    router: Router
+
+    def __init__(self, drive: Drive) -> None:
         self._drive = drive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def send_dated(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                date = self._drive.clock.http_date().encode()
-                message["headers"] = [*message.get("headers", ()), (b"date", date)]
-            await send(message)
-
         try:
-            scope, receive = await _override_method(scope, receive)
-            await self._router(scope, receive, send_dated)
+            if scope["method"] == "POST":
+                scope, receive = await _override_method(scope, receive)
+            endpoint, parameters = self.router.find(scope["method"], scope["path"])
+            response = await endpoint(Request({**scope, "path_params": parameters}, receive))
         except ApiError as error:
-            await error_response(error)(scope, receive, send_dated)
+            response = error_response(error)
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
-            if started:
-                raise
-            await error_response(ApiError(500, "internalError", "Internal Error"))(scope, receive, send_dated)
+            response = error_response(ApiError(500, "internalError", "Internal Error"))
+        response.raw_headers.append((b"date", self._drive.clock.http_date()))
+        await response(scope, receive, send)
 
 
 async def _override_method(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
     """Read a GET whose URL was too long: a POST with ``X-HTTP-Method-Override``, its query in the body."""
-    if scope["method"] != "POST":
-        return scope, receive
     override = dict(scope["headers"]).get(b"x-http-method-override", b"").decode("latin-1").upper()
     if override != "GET":
         return {**scope, "method": override or "POST"}, receive

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from urllib.parse import unquote
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
 from drive_emulator.api.call import error_response, read_bounded
+from drive_emulator.api.routing import Request
 from drive_emulator.batch import BatchRequest, BatchResponse, join_batch, split_batch
 from drive_emulator.errors import ApiError
 
@@ -48,8 +48,6 @@ async def _carry_out(application: ASGIApp, outer: Request, call: BatchRequest) -
         "query_string": query.encode(),
         "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
     }
-    for key in ("endpoint", "path_params", "router", "route"):
-        scope.pop(key, None)
     return await _run(application, scope, call)
 
 

@@ -11,24 +11,24 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from drive_emulator.alterations import alter
-from drive_emulator.api.routing import Endpoint
+from drive_emulator.api.routing import Endpoint, Request
 from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, bad_body, invalid, login_required, unauthenticated
 from drive_emulator.faults import End, Moment, Plan
 from drive_emulator.fields import Mask, field_mask
-from drive_emulator.model import DRIVE, Account
+from drive_emulator.model import DRIVE, Account, parse_spaces
 from drive_emulator.quota import UNITS, LoggedRequest
-from drive_emulator.spaces import parse_spaces
 
 MAX_JSON = 1_048_576
 """Largest JSON body, in bytes."""
 _PIECE = 65_536
 TRANSPORT = "drive_emulator.transport"
 """Where the server puts a request's connection in the ASGI scope's extensions."""
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _TOKEN_IN_QUERY = re.compile(r"access_token=[^&]*&?")
 
 
@@ -194,8 +194,13 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
-class ApiResponse(JSONResponse):
+class ApiResponse(Response):
+    """JSON, as Google's."""
+
     media_type = "application/json; charset=UTF-8"
+
+    def render(self, content: Any) -> bytes:
+        return _to_json(content).encode()
 
 
 def error_response(error: ApiError) -> Response:

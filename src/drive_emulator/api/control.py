@@ -8,30 +8,29 @@ import secrets
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from drive_emulator import snapshots
 from drive_emulator.accounts import is_address
 from drive_emulator.alterations import Alteration, alter
-from drive_emulator.api.call import MAX_JSON, ApiResponse, bearer_token, error_response, parse_json
-from drive_emulator.api.routing import Endpoint, StrictRoute
+from drive_emulator.api.call import MAX_JSON, ApiResponse, bearer_token, error_response, parse_json, to_number
+from drive_emulator.api.routing import Endpoint, Request, Route
 from drive_emulator.clock import to_timestamp
-from drive_emulator.conform import conform
 from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, forbidden, invalid, not_found
-from drive_emulator.faults import parse_fault
+from drive_emulator.faults import End, Fault, FaultKind
 from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.model import File
-from drive_emulator.records import FILE_COLUMNS, load_file, load_view, to_file
+from drive_emulator.records import FILE_COLUMNS, load_file, to_file
 from drive_emulator.tokens import DRIVE, Grant
 
 Action = Callable[[Drive, Request, Any], Any]
 
 
-def control_routes(drive: Drive, token: str) -> list[StrictRoute]:
+def control_routes(drive: Drive, token: str) -> list[Route]:
     """Return the routes under ``/emulator``; each takes and answers JSON, and wants the bearer token."""
     actions: list[tuple[str, str, Action]] = [
         ("GET", "/stats", lambda s, _r, _b: s.meter.stats()),
@@ -41,9 +40,9 @@ def control_routes(drive: Drive, token: str) -> list[StrictRoute]:
         ("GET", "/files", _files),
         ("GET", "/accounts", lambda s, _r, _b: [asdict(account) for account in s.accounts.all()]),
         ("GET", "/faults", lambda s, _r, _b: s.faults.list()),
-        ("POST", "/faults", lambda s, _r, b: {"id": s.faults.add(parse_fault(b))}),
+        ("POST", "/faults", lambda s, _r, b: {"id": s.faults.add(_parse_fault(b))}),
         ("DELETE", "/faults", lambda s, _r, _b: s.faults.clear()),
-        ("DELETE", "/faults/{number:int}", lambda s, r, _b: s.faults.remove(r.path_params["number"])),
+        ("DELETE", "/faults/{number}", _remove_fault),
         ("POST", "/seed", _seed),
         ("GET", "/behaviour", lambda s, _r, _b: asdict(s.behaviour)),
         ("PATCH", "/behaviour", _set_behaviour),
@@ -57,7 +56,7 @@ def control_routes(drive: Drive, token: str) -> list[StrictRoute]:
         ("POST", "/tokens/expire", lambda s, _r, b: s.tokens.expire(_email(b))),
         ("POST", "/tokens/revoke", lambda s, _r, b: s.tokens.revoke(_email(b))),
     ]
-    return [StrictRoute(f"/emulator{path}", _endpoint(drive, token, action), verb) for verb, path, action in actions]
+    return [(verb, f"/emulator{path}", _endpoint(drive, token, action)) for verb, path, action in actions]
 
 
 def _endpoint(drive: Drive, token: str, action: Action) -> Endpoint:
@@ -77,6 +76,10 @@ def _endpoint(drive: Drive, token: str, action: Action) -> Endpoint:
 
 def _clear_log(drive: Drive, _request: Request, _body: Any) -> None:
     drive.meter.clear()
+
+
+def _remove_fault(drive: Drive, request: Request, _body: Any) -> None:
+    drive.faults.remove(to_number(request.path_params["number"], 2**31) or 0)
 
 
 def _reset(drive: Drive, _request: Request, _body: Any) -> None:
@@ -139,7 +142,7 @@ def _advance(drive: Drive, _request: Request, body: Any) -> dict[str, float]:
 
 
 def _set_behaviour(drive: Drive, _request: Request, body: Any) -> dict[str, Any]:
-    for name, value in conform(FeedBehaviour, body).items():
+    for name, value in _conform(FeedBehaviour, body).items():
         setattr(drive.behaviour, name, value)
     return asdict(drive.behaviour)
 
@@ -159,17 +162,17 @@ def _open(drive: Drive, _request: Request, body: Any) -> None:
 
 
 def _alter(drive: Drive, request: Request, body: Any) -> None:
-    alter(drive, request.path_params["file_id"], Alteration(**conform(Alteration, body)))
+    alter(drive, request.path_params["file_id"], Alteration(**_conform(Alteration, body)))
 
 
 def _touch(drive: Drive, _request: Request, body: Any) -> None:
     """Put a file into an account's feed although nothing changed."""
     email, file_id = _email(body), body.get("file_id")
-    view = load_view(drive.database, email.lower(), file_id) if isinstance(file_id, str) else None
-    if view is None:
+    sql = "SELECT role FROM view WHERE account = ? AND file_id = ?"
+    if (row := drive.database.row(sql, email.lower(), str(file_id))) is None:
         raise not_found(str(file_id))
     with drive.database.transaction():
-        drive.changes.append(view.file_id, [view.account])
+        drive.changes.append(str(file_id), {email.lower(): row[0]})
 
 
 def _email(body: Any) -> str:
@@ -198,3 +201,50 @@ def _number(body: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise invalid(name, f"{name} must be a number.")
     return value
+
+
+def _parse_fault(body: Any) -> Fault:
+    """Read a fault from JSON.
+
+    Raises:
+        ApiError: 400 for a field that there is not, or a value that makes no sense.
+    """
+    values = _conform(Fault, body)
+    if "kind" not in values:
+        raise invalid("kind", f"A fault's kind is one of {', '.join(get_args(FaultKind))}.")
+    fault = Fault(**values)
+    if fault.when == "during" and fault.kind not in get_args(End):
+        raise invalid("when", "Only a reset or a close can strike during a transfer.")
+    if fault.status is not None and not 400 <= fault.status <= 599:
+        raise invalid("status", "The status of an error is from 400 to 599.")
+    if fault.kind == "bandwidth" and fault.bytes_per_second < 1:
+        raise invalid("bytes_per_second", "A bandwidth is at least one byte a second.")
+    fault.alteration().check()
+    return fault
+
+
+def _conform(kind: type, body: Any) -> dict[str, Any]:
+    """Return the values that a JSON object gives for fields of a dataclass.
+
+    Raises:
+        ApiError: 400 for what is no object, a field that there is not, or a value that does not fit it.
+    """
+    if not isinstance(body, dict):
+        raise invalid("body", f"A {kind.__name__} is a JSON object.")
+    hints = get_type_hints(kind)
+    for name, value in body.items():
+        if name not in hints or not _fits(value, hints[name]):
+            raise invalid(str(name), f"{name} can't be {value!r}.")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in body.items()}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is UnionType:
+        return any(_fits(value, each) for each in get_args(hint))
+    if get_origin(hint) is Literal:
+        return isinstance(value, str) and value in get_args(hint)
+    if get_origin(hint) is tuple:
+        return isinstance(value, list) and all(isinstance(text, str) for text in value)
+    if hint in (int, float):
+        return isinstance(value, int | hint) and not isinstance(value, bool) and 0 <= value < 1e9
+    return isinstance(value, get_origin(hint) or hint)

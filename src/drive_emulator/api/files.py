@@ -12,8 +12,8 @@ from drive_emulator.errors import ApiError, forbidden, invalid, no_shared_drive,
 from drive_emulator.fields import Mask
 from drive_emulator.ids import new_file_id
 from drive_emulator.metadata import parse_metadata
-from drive_emulator.model import File
-from drive_emulator.records import load_view, set_view
+from drive_emulator.model import File, View
+from drive_emulator.records import load_seen, set_view
 from drive_emulator.resources import costly_fields
 
 _MOST_LISTED = 1000
@@ -26,8 +26,13 @@ _EXPORTS = {
 
 
 def file_answer(call: Call, file: File, mask: Mask) -> Response:
+    """Answer with a file as it was just written."""
     call.file_id = file.id
-    view = load_view(call.drive.database, call.account.key, file.id)
+    seen = load_seen(call.drive.database, call.account.key, file.id)
+    return _show(call, *(seen or (file, View(call.account.key, file.id, None))), mask)
+
+
+def _show(call: Call, file: File, view: View, mask: Mask) -> Response:
     return ApiResponse(mask.project(call.drive.resources.file(call.account, file, view, costly_fields(mask))))
 
 
@@ -42,17 +47,16 @@ async def create(call: Call) -> Response:
 async def get(call: Call) -> Response:
     media = _is_media(call)
     mask = None if media else call.mask()
-    file = call.drive.access.find(call.account, call.path("file_id"))
     if call.drive.behaviour.views_are_changes:
-        _view(call, file)
-    return download(call, file) if mask is None else file_answer(call, file, mask)
+        _view(call)
+    file, view, _ = call.drive.access.see(call.account, call.path("file_id"))
+    return download(call, file) if mask is None else _show(call, file, view, mask)
 
 
 async def get_v2(call: Call) -> Response:
     """Answer as version 2 does, which clients of version 3 ask for a file's ETag."""
-    file = call.drive.access.find(call.account, call.path("file_id"))
-    view = load_view(call.drive.database, call.account.key, file.id)
-    shown = call.drive.resources.file(call.account, file, view, ["parents"])
+    file, view, _ = call.drive.access.see(call.account, call.path("file_id"))
+    shown = call.drive.resources.file(call.account, file, view, ())
     names = {name: name for name in ("kind", "id", "mimeType", "version", "md5Checksum")}
     names |= {"title": "name", "createdDate": "createdTime", "modifiedDate": "modifiedTime", "fileSize": "size"}
     answer: dict[str, Any] = {old: shown[new] for old, new in names.items() if new in shown}
@@ -167,8 +171,7 @@ async def get_revision(call: Call) -> Response:
 
 
 def _with_revisions(call: Call) -> File:
-    file = call.drive.access.find(call.account, call.path("file_id"))
-    call.drive.access.require(call.account, file, "writer")
+    file = call.drive.access.find(call.account, call.path("file_id"), "writer")
     if file.content is None:
         raise ApiError(403, "revisionsNotSupported", "The file does not support revisions.")
     return file
@@ -181,9 +184,9 @@ def _is_media(call: Call) -> bool:
     return alt == "media"
 
 
-def _view(call: Call, file: File) -> None:
-    if load_view(call.drive.database, call.account.key, file.id) is None or file.id == call.account.root_id:
-        return
-    with call.drive.database.transaction():
-        set_view(call.drive.database, call.account.key, file.id, viewed=call.drive.clock.milliseconds())
-        call.drive.changes.append(file.id, [call.account.key])
+def _view(call: Call) -> None:
+    file, view, _ = call.drive.access.see(call.account, call.path("file_id"))
+    if view.role is not None and file.id != call.account.root_id:
+        with call.drive.database.transaction():
+            set_view(call.drive.database, call.account.key, file.id, viewed=call.drive.clock.milliseconds())
+            call.drive.changes.append(file.id, {call.account.key: view.role})

@@ -7,6 +7,7 @@ at the loopback address (DNS rebinding) has no foreign origin, but a ``Host`` th
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,32 +22,28 @@ _EXPOSED = "Content-Length, Content-Range, Date, Location, Range, X-Goog-Upload-
 
 
 class Guard:
-    """Refuses what comes by another name, or from a page of another machine, with 403.
-
-    Args:
-        application: What answers the rest.
-        hosts: Names that are ours, beside loopback's.
-    """
+    """Refuses, with 403, what comes by another name than ours or loopback's, or from a page of another machine."""
 
     def __init__(self, application: ASGIApp, hosts: Collection[str]) -> None:
         self._application = application
         self._hosts = {*GOOGLES_HOSTS, *(host.lower() for host in hosts)}
+        self._is_ours = lru_cache(maxsize=64)(self._belongs_to_us)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        host, origin = headers.get("host"), headers.get("origin")
+        named = dict(scope["headers"])
+        host, origin = (named[name].decode("latin-1") if name in named else None for name in (b"host", b"origin"))
         if host is not None and not self._is_ours(f"//{host}"):
             await _refuse(f"The host {host[:100]} is not served; allow it with --allow-host.")(scope, receive, send)
         elif origin is None:
             await self._application(scope, receive, send)
         elif not self._is_ours(origin):
             await _refuse(f"Pages of {origin[:100]} may not call; allow them with --allow-host.")(scope, receive, send)
-        elif scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-            await _preflight(headers, origin)(scope, receive, send)
+        elif scope["method"] == "OPTIONS" and b"access-control-request-method" in named:
+            await _preflight(Headers(scope=scope), origin)(scope, receive, send)
         else:
             await self._application(scope, receive, _sharing(send, origin))
 
-    def _is_ours(self, url: str) -> bool:
+    def _belongs_to_us(self, url: str) -> bool:
         try:
             name = (urlsplit(url).hostname or "").rstrip(".")
         except ValueError:

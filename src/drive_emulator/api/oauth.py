@@ -11,12 +11,11 @@ from html import escape
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from drive_emulator.accounts import is_address
 from drive_emulator.api.call import ApiResponse, bearer_token, error_response, read_bounded
-from drive_emulator.api.routing import StrictRoute
+from drive_emulator.api.routing import Request, Route
 from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, bad_body, unauthenticated
 from drive_emulator.tokens import DRIVE, LIFETIME, Grant
@@ -29,7 +28,7 @@ _PAGE = """<!doctype html><meta charset="utf-8"><title>Drive emulator</title><h1
 """
 
 
-def oauth_routes(drive: Drive) -> list[StrictRoute]:
+def oauth_routes(drive: Drive) -> list[Route]:
     """Return the routes, under the paths that they have at each of Google's hosts."""
     endpoints = (
         ("GET", _consent, ("/o/oauth2/auth", "/o/oauth2/v2/auth")),
@@ -37,7 +36,7 @@ def oauth_routes(drive: Drive) -> list[StrictRoute]:
         ("POST", _revoke, ("/revoke", "/o/oauth2/revoke")),
         ("GET", _userinfo, ("/v1/userinfo", "/oauth2/v1/userinfo", "/oauth2/v2/userinfo", "/oauth2/v3/userinfo")),
     )
-    return [StrictRoute(path, partial(endpoint, drive), verb) for verb, endpoint, paths in endpoints for path in paths]
+    return [(verb, path, partial(endpoint, drive)) for verb, endpoint, paths in endpoints for path in paths]
 
 
 async def _consent(drive: Drive, request: Request) -> Response:

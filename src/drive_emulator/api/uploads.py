@@ -20,7 +20,7 @@ from drive_emulator.uploads import Session
 
 SMALLEST_PIECE = 256 * 1024
 """Every piece of a resumable upload but the last has at least so many bytes."""
-_GOOG = "X-Goog-Upload-"
+_GOOG = "x-goog-upload-"
 MAX_SIZE = 5 * 1024**4
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.ASCII)
 
@@ -47,7 +47,6 @@ async def upload(call: Call) -> Response:
         else:
             body, content_type = await _receive_related(call, writer)
         metadata = parse_metadata(body)
-        _check(call, file_id, metadata)
         await writer.sync()
         with call.drive.database.transaction():
             query = call.request.query_params
@@ -65,15 +64,6 @@ async def _receive_related(call: Call, writer: BlobWriter) -> tuple[Any, str | N
             writer.write(content)
     related.finish()
     return parse_json(related.metadata), _media_type(related.media_type)
-
-
-def _check(call: Call, file_id: str | None, metadata: Metadata) -> None:
-    """Refuse what can't become a file before its content is put on disk."""
-    if file_id is None:
-        call.drive.files.check_create(call.account, metadata, with_content=True)
-    else:
-        file = call.drive.access.find(call.account, file_id)
-        call.drive.files.check_update(call.account, file, metadata, with_content=True)
 
 
 def _store(
@@ -112,7 +102,10 @@ async def _begin(call: Call, file_id: str | None) -> Response:
             400, "invalid", "Invalid upload size.", location="X-Upload-Content-Length", location_type="header"
         )
     body = await call.json()
-    _check(call, file_id, parse_metadata(body))
+    if file_id is None:
+        call.drive.files.check_create(call.account, parse_metadata(body), with_content=True)
+    else:
+        call.drive.files.check_update(call.account, file_id, parse_metadata(body), with_content=True)
     with call.drive.database.transaction():
         session = call.drive.uploads.begin(
             call.account.key,
