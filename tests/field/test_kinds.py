@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from parties import Party, World
 
+from syft_flwr.drive import gateway
+from syft_flwr.drive.google_client import build_service
 from syft_flwr.testing import DriveEmulator, FaultRelay
 from syft_flwr.testing.fault_kinds import KINDS, METHODS
 from syft_flwr.testing.http_server import Request
@@ -15,8 +21,9 @@ from syft_flwr.testing.relay import RelayedCall
 
 CALLED = METHODS - {"files.update"}
 ABOUT_FILES = CALLED - {"about.get", "changes.getStartPageToken", "changes.list", "files.list", "files.generateIds"}
-SMALL, LARGE = 12_000, 5_300_000
-"""Bytes of a body that does not ride in properties, and of one that is uploaded in pieces."""
+SMALL, LARGE = 12_000, 25_000
+"""Bytes of a body that does not ride in properties, and of one that goes in an upload session of its own."""
+FILE_ID = re.compile(rb"(?<![\w-])1[\w-]{32}(?![\w-])")
 
 MINUTES = 3
 CALLS_A_POLL = 120
@@ -41,7 +48,9 @@ PAIRS = [
 @pytest.fixture(scope="module")
 def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], World]]:
     """Return a world for a kind of fault, the same for all its methods: an owner at work and a sender who knows it."""
-    with DriveEmulator() as drive, FaultRelay(drive.url) as relay:
+    with DriveEmulator() as drive, FaultRelay(drive.url) as relay, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gateway, "MULTIPART_LIMIT", 2 * SMALL)
+        patch.setattr(gateway, "build_service", cache(described))
         worlds: dict[str, World] = {}
 
         def make(name: str) -> World:
@@ -67,6 +76,14 @@ def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
         close()
 
 
+def described(url: str) -> Any:
+    """Return the client library's description of Drive, which costs as much as ten calls: once for all parties."""
+    service = build_service(url)
+    return SimpleNamespace(
+        **{name: cache(getattr(service, name)) for name in ("about", "changes", "files", "permissions")}
+    )
+
+
 class Concerns:
     """Strikes the victim's calls, and the owner's that are about the victim or about nobody."""
 
@@ -75,6 +92,8 @@ class Concerns:
         self._victim = victim.email
         self._everywhere = {victim.email, *(() if method in ABOUT_FILES else (owner.email,))}
         self._owner = owner.email
+        self._known: set[bytes] = set()
+        self._theirs: set[bytes] = set()
         self.struck = 0
 
     def __call__(self, call: RelayedCall, request: Request) -> bool:
@@ -84,8 +103,16 @@ class Concerns:
 
     def _is_about_victim(self, request: Request) -> bool:
         text = request.path.encode() + request.body
-        theirs = (file for file in self._world.drive.files(content=False) if self._victim in file.path)
-        return self._victim.encode() in text or any(file.id.encode() in text for file in theirs)
+        new = {*FILE_ID.findall(text)} - self._known
+        if new:  # to look at all files takes longer than a call
+            files = {file.id.encode(): file.path for file in self._world.drive.files(content=False)}
+            self._known |= files.keys() | new
+            self._theirs |= {file_id for file_id, path in files.items() if self._victim in path}
+            new -= files.keys()
+        is_theirs = self._victim.encode() in text or any(file_id in text for file_id in self._theirs)
+        if is_theirs:
+            self._theirs |= new  # what is about to be made
+        return is_theirs
 
 
 @pytest.mark.parametrize(("name", "method"), PAIRS)
