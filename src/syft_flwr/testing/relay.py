@@ -19,6 +19,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
+from urllib3.util import wait_for_read
+
 from syft_flwr.testing.fault_kinds import KINDS, Exchange
 from syft_flwr.testing.http_server import Answer, BadServer, Request
 
@@ -81,6 +83,7 @@ class FaultRelay:
         self._rules: list[_Rule] = []
         self._calls: list[RelayedCall] = []
         self._accounts: dict[str, str] = {}
+        self._idle: list[http.client.HTTPConnection] = []
         self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
         self._server = BadServer(self._answer)
 
@@ -173,6 +176,9 @@ class FaultRelay:
     def close(self) -> None:
         """Stop relaying; idempotent."""
         self._server.close()
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
 
     def __enter__(self) -> Self:
         return self
@@ -211,17 +217,16 @@ class FaultRelay:
         return None
 
     def _forward(self, request: Request, token: str) -> Answer:
-        kind = http.client.HTTPSConnection if self._upstream.scheme == "https" else http.client.HTTPConnection
-        connection = kind(self._upstream.netloc, timeout=_TIMEOUT)
         headers = {name: value for name, value in request.headers.items() if name not in ("host", "accept-encoding")}
+        connection = self._connect()
         try:
             connection.request(request.verb, request.path, request.body, headers)
             response = connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException):  # what the Drive does to the relay, this does to its client
-            return Answer(reset=True)
-        finally:
             connection.close()
+            return Answer(reset=True)
+        self._keep(connection)
         kept = {name: value for name, value in response.getheaders() if name.lower() not in _FRAMING}
         for name, value in kept.items():
             if name.lower() == "location":  # the sessions of resumable uploads
@@ -229,6 +234,23 @@ class FaultRelay:
         if request.path.startswith("/drive/v3/about") and response.status == 200:
             self._learn(token, body)
         return Answer(response.status, body, kept)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        with self._lock:
+            while self._idle:
+                connection = self._idle.pop()
+                if connection.sock is not None and not wait_for_read(connection.sock, timeout=0):
+                    return connection
+                connection.close()
+        kind = http.client.HTTPSConnection if self._upstream.scheme == "https" else http.client.HTTPConnection
+        return kind(self._upstream.netloc, timeout=_TIMEOUT)
+
+    def _keep(self, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            if not self._server.closing.is_set():
+                self._idle.append(connection)
+                return
+        connection.close()
 
     def _learn(self, token: str, body: bytes) -> None:
         """Note whose token it is."""
