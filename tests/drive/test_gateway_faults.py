@@ -19,7 +19,7 @@ from syft_flwr.drive import upload as upload_module
 from syft_flwr.drive.auth import load_credentials
 from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.gateway import HttpDriveGateway
-from syft_flwr.errors import CredentialsError, NotFoundError, RateLimitedError
+from syft_flwr.errors import CredentialsError, DriveUnavailableError, NotFoundError, RateLimitedError
 from syft_flwr.settings import Endpoint
 from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.clock import ManualClock
@@ -250,3 +250,18 @@ def test_a_download_of_a_file_that_vanishes_in_between_leaves_nothing(
     with pytest.raises(NotFoundError):
         gateway.download(file, tmp_path / "down", size=4, sha256=None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_gone_only_when_drive_says_so_of_its_metadata_as_well(
+    drive: DriveEmulator, connect: Open, tmp_path: Path
+) -> None:
+    gateway = connect()
+    (file,) = gateway.generate_ids(1)
+    gateway.upload(file, "file", "root", b"body")
+    with (
+        drive.fault("error", method="files.get_media", status=404, reason="notFound"),
+        pytest.raises(DriveUnavailableError, match=r"shows file .* but not its content"),
+    ):
+        gateway.download(file, tmp_path / "down", size=4, sha256=None)
+    gateway.download(file, tmp_path / "down", size=4, sha256=None)
+    assert (tmp_path / "down").read_bytes() == b"body"

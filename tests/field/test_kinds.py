@@ -33,8 +33,6 @@ ENDS_THE_LOOP = {("unauthorized", "changes.list"), ("unauthorized", "changes.get
 """The owner's log-in counts as revoked."""
 SEEM_DELETED = {("other_success", "files.delete"), ("not_found", "files.delete"), ("unauthorized", "files.delete")}
 """Drive itself says that the file is gone, or a new process has to delete it."""
-SEEM_WITHDRAWN = {("not_found", "files.get_media")}
-"""Drive itself says that the request is gone; whether a sweep still finds it depends on how long it says so."""
 NEVER_RIGHT = {"empty", "other_success", "shortened", "altered", "longer", "badly_compressed", "forbidden"}
 """Kinds that let a content come wrong in the same way for minutes, after which the message counts as damaged."""
 REAL_TIME = {"hung", "dripping", "late"}
@@ -133,11 +131,12 @@ def test_no_fault_loses_or_repeats_a_message_or_holds_up_others(
     if method == "files.delete":
         forgotten = world.ask(victim, owner, b"before")
         world.step()
-        victim.runtime.delete_future(forgotten)
     calls, time = len(world.relay.calls()), world.clock.monotonic()
 
     concerns = Concerns(world, victim, owner, method)
     with world.relay.fault(name, method=method, where=concerns):
+        if forgotten is not None:
+            victim.runtime.delete_future(forgotten)
         asked = world.ask(victim, owner, struck)
         asked_meanwhile = world.ask(other, owner, bystander)
         assert asked_meanwhile is not None
@@ -157,18 +156,20 @@ def test_no_fault_loses_or_repeats_a_message_or_holds_up_others(
     asked_after = world.ask(victim, owner, after)
     assert asked_after is not None
     open_still = {victim: [asked, asked_after], other: [asked_meanwhile]}
+    left: list[str] = []
     for _ in range(20):
         world.step(60.0)
-        if all(world.answer(asker, future) is not None for asker, futures in open_still.items() for future in futures):
+        left = [file.name for file in world.drive.files(content=False) if forgotten and forgotten in file.name]
+        answers = [world.answer(asker, future) for asker, futures in open_still.items() for future in futures]
+        if None not in answers and (not left or (name, method) in SEEM_DELETED):
             break
     answer = world.answer(victim, asked)
     if method == "files.get_media" and name in NEVER_RIGHT:
         assert b'"error"' in (answer or b""), "its sender is told"
-    elif (name, method) not in SEEM_WITHDRAWN or answer is not None:
+    else:
         assert answer == struck[::-1]
     assert world.answer(victim, asked_after) == after[::-1]
     assert world.answer(other, asked_meanwhile) == bystander[::-1]
     assert max(world.handled.values()) == 1
-    if forgotten is not None and (name, method) not in SEEM_DELETED:
-        assert not [file.name for file in world.drive.files(content=False) if forgotten in file.name]
+    assert not left or (name, method) in SEEM_DELETED
     world.leave(victim)

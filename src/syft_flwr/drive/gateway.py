@@ -235,7 +235,12 @@ class HttpDriveGateway:
 
     def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
         request = self._files.get_media(fileId=file_id, supportsAllDrives=True)
-        download(self._governor, request.uri, target, size=size, sha256=sha256)
+        try:
+            download(self._governor, request.uri, target, size=size, sha256=sha256)
+        except NotFoundError as error:  # a message that counts as withdrawn is lost: Drive must say it twice
+            if self.get_file(file_id, patient=False).trashed:
+                raise
+            raise DriveUnavailableError(f"Drive shows file {file_id}, but not its content: {error}") from error
 
     def delete(self, file_id: str) -> bool:
         try:
