@@ -142,7 +142,7 @@ class Intake:
 
     def remember(self) -> None:
         """Let all requests go on: it is on record which of them are answered."""
-        self.remembers, self.must_remember = True, False
+        self.remembers, self.must_remember, self._held_before = True, False, ""
         self._dispatch.hold_older_than("")
 
     def note_replies(self, replies: Iterable[tuple[DriveFile, Location]]) -> None:
@@ -180,7 +180,7 @@ class Intake:
         for message in committed.responses:
             self._parts.announced.expect(message)
             self._dispatch.thread.post(partial(self._dispatch.show_response, message))
-        self.must_remember |= any(
+        self.must_remember |= bool(self._held_before) and any(
             self.holds(row.file) and wire.message_kind(row.file.name) == "request" for row in committed.rows
         )
         self._dispatch.took(committed)

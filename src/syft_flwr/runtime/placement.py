@@ -306,7 +306,7 @@ class Placement:
             self.has_room(route)
 
     def _keep(self, work: Work) -> None:
-        with self._thread.changed:
+        with self._thread.lock:
             self._work[work.number] = work
 
     def _on_over(self, work: Work) -> None:

@@ -16,6 +16,8 @@ from syft_flwr.state.rows import check_key, decode, encode
 T = TypeVar("T")
 
 _ABSENT: Any = object()
+_is_ascii = str.isascii
+"""Most keys are, and one call less for each row counts; what is no ``str`` raises."""
 
 
 class MemoryStore:
@@ -58,7 +60,7 @@ class MemoryStore:
                 transaction.undo()
                 raise
             finally:
-                transaction.over = True
+                transaction.thread = None
                 self._owner = None
 
     def close(self) -> None:
@@ -78,16 +80,18 @@ class _MemoryTransaction:
         self._keys = keys
         self._copies = copies
         self._before: list[tuple[str, Any]] = []
-        self._thread = get_ident()
-        self.over = False
+        self.thread: int | None = get_ident()
+        """On which its work runs; ``None`` when it is over."""
 
     def get(self, key: str) -> JSON | None:
-        self._check(key)
+        if get_ident() != self.thread or not _is_ascii(key):
+            self._check(key)
         value = self._rows.get(key)
         return decode(value, key) if self._copies and value is not None else value
 
     def put(self, key: str, value: JSON) -> None:
-        self._check(key)
+        if get_ident() != self.thread or not _is_ascii(key):
+            self._check(key)
         self._set(key, encode(value) if self._copies else value)
 
     def delete(self, key: str) -> None:
@@ -139,9 +143,8 @@ class _MemoryTransaction:
         return keys
 
     def _check(self, key: str) -> None:
-        if self.over:
+        if self.thread is None:
             raise StateError("the transaction is over")
-        if get_ident() != self._thread:
+        if get_ident() != self.thread:
             raise StateError("a transaction is for the thread on which its work runs")
-        if not (isinstance(key, str) and key.isascii()):  # most are, and a call less counts here
-            check_key(key)
+        check_key(key)
