@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -159,3 +160,20 @@ def test_an_entry_that_can_not_be_read_costs_no_other() -> None:
     page = ChangePage.from_api({"changes": [*bad, good, {"changeType": "drive"}], "newStartPageToken": "8"})
     assert [change.file_id for change in page.changes] == ["a"]
     assert [entry.file_id for entry in page.unreadable] == ["b", "c", *"d" * len(ODD), "e", "", "", ""]
+
+
+@pytest.mark.parametrize("value", [DriveFile("id", "name"), Change("id", file=DriveFile("id", "name"))])
+def test_values_of_the_feed_stay_frozen_and_have_their_own_defaults(value: DriveFile | Change) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(value, "id" if isinstance(value, DriveFile) else "file_id", "other")
+    assert replace(value) == value
+    assert DriveFile("a", "b").properties is not DriveFile("a", "b").properties
+    with pytest.raises(TypeError, match="missing"):
+        type(value)()  # type: ignore[call-arg]
+
+
+def test_what_files_have_in_common_is_kept_once() -> None:
+    text = '{"id": "%s", "name": "n", "parents": ["inbox"], "owners": [{"emailAddress": "ann@example.org"}]}'
+    one, other = (DriveFile.from_api(json.loads(text % number)) for number in (1, 2))
+    assert one.owners[0] is other.owners[0]
+    assert one.parents[0] is other.parents[0]

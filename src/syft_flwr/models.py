@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from functools import lru_cache
-from itertools import filterfalse
 from json.encoder import encode_basestring_ascii as _quoted
 from sys import intern
 from typing import Any, Literal, TypeVar
@@ -234,7 +233,9 @@ class ChangePage:
 
     @classmethod
     def from_api(cls, raw: Mapping[str, Any]) -> ChangePage:
-        changes, unreadable = read_each(Change.from_api, filterfalse(_is_of_a_drive, raw.get("changes", ())))
+        # A change of a shared drive itself carries no file ID.
+        entries = [c for c in raw.get("changes", ()) if not (isinstance(c, dict) and c.get("changeType") == "drive")]
+        changes, unreadable = read_each(Change.from_api, entries)
         return cls(
             changes=changes,
             next_page_token=raw.get("nextPageToken"),
@@ -255,11 +256,6 @@ def read_each(read: Callable[[Any], T], entries: Iterable[Any]) -> tuple[tuple[T
             found = (entry.get("fileId") or entry.get("id")) if isinstance(entry, Mapping) else None
             unreadable.append(Unreadable(repr(error), found if isinstance(found, str) else ""))
     return tuple(values), tuple(unreadable)
-
-
-def _is_of_a_drive(change: Any) -> bool:
-    """Tell a change of a shared drive itself; it carries no ``fileId``."""
-    return isinstance(change, dict) and change.get("changeType") == "drive"
 
 
 @_made_fast

@@ -33,6 +33,7 @@ _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 """Unicode's categories Cc and Cs: control characters, and lone surrogates, which UTF-8 can't hold."""
 _FUTURE_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _KINDS: dict[str, MessageKind] = {".request": "request", ".response": "response"}
+MESSAGE_SUFFIXES = tuple(_KINDS)
 _KEPT_NAMES = 1024
 """Names that are remembered as valid; the same few come with every message."""
 _MAX_NAME_BYTES = 4096

@@ -194,7 +194,7 @@ class Intake:
             return {}
         answers: dict[str, Message] = {}
         for file in files:
-            if wire.message_kind(file.name) == "response" and not (file.owned_by_me or file.trashed):
+            if file.name.endswith(".response") and not (file.owned_by_me or file.trashed):
                 location = self._parts.folders.locate(file, ask=False)
                 if isinstance(location, Location):
                     verdict = self._parts.admit(file, location)

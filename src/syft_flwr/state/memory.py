@@ -118,22 +118,20 @@ class _MemoryTransaction:
         return decode(value, key) if self._copies and value is not None else value
 
     def _set(self, key: str, value: Any) -> None:
-        before = self._rows.get(key, _ABSENT)
+        before = self._rows.pop(key, _ABSENT) if value is _ABSENT else self._rows.get(key, _ABSENT)
         self._before.append((key, before))
-        if value is not _ABSENT and before is not _ABSENT:
+        if value is not _ABSENT:
             self._rows[key] = value
+        if (value is _ABSENT) is (before is _ABSENT):
             return
         keys = self._keys.get(key.partition("/")[0])
-        if value is _ABSENT:
-            if before is not _ABSENT:
-                del self._rows[key]
-                if keys is not None:
-                    del keys[bisect_left(keys, key)]
+        if keys is None:
             return
-        self._rows[key] = value
-        if keys and key > keys[-1]:
+        if value is _ABSENT:
+            del keys[bisect_left(keys, key)]
+        elif not keys or key > keys[-1]:
             keys.append(key)
-        elif keys is not None:
+        else:
             insort(keys, key)
 
     def _index(self, kind: str) -> list[str]:
