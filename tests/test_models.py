@@ -159,3 +159,10 @@ def test_an_entry_that_can_not_be_read_costs_no_other() -> None:
     page = ChangePage.from_api({"changes": [*bad, good, {"changeType": "drive"}], "newStartPageToken": "8"})
     assert [change.file_id for change in page.changes] == ["a"]
     assert [entry.file_id for entry in page.unreadable] == ["b", "c", *"d" * len(ODD), "e", "", "", ""]
+
+
+def test_what_files_have_in_common_is_kept_once() -> None:
+    text = '{"id": "%s", "name": "n", "parents": ["inbox"], "owners": [{"emailAddress": "ann@example.org"}]}'
+    one, other = (DriveFile.from_api(json.loads(text % number)) for number in (1, 2))
+    assert one.owners[0] is other.owners[0]
+    assert one.parents[0] is other.parents[0]

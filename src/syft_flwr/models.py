@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
+from sys import intern
 from typing import Any, Literal, TypeVar
 
 from syft_flwr.addresses import fold_address
@@ -20,6 +21,10 @@ MessageKind = Literal["request", "response"]
 
 _LONGEST_SHOWN = 400
 """Characters of a text in a rejection; an address may have 320."""
+
+
+_NO_PROPERTIES: Mapping[str, str] = {}
+"""One for all files without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,10 @@ class Access:
     def lets_in(self, permission_id: str | None) -> bool:
         """Tell whether a user may write, as far as Drive shows it."""
         return self.writers is None or permission_id in self.writers
+
+
+def _shared(text: str | None) -> str | None:
+    return intern(text) if text else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +100,34 @@ class DriveFile:
 
     @classmethod
     def _read(cls, file_id: str, raw: Mapping[str, Any]) -> DriveFile:
-        # Written for speed: thousands come with a page.
+        # Written for speed: thousands come with a page. What is no text raises. Of what many files have in common, a
+        # recording keeps one copy.
         get = raw.get
-        size, parents, owners, editor = get("size"), get("parents"), get("owners"), get("lastModifyingUser")
-        properties = get("properties")
-        read = cls(
+        name, created, sha256, drive_id = get("name", ""), get("createdTime", ""), get("sha256Checksum"), get("driveId")
+        size, owners, properties = get("size"), get("owners"), get("properties")
+        properties = dict(properties) if properties else _NO_PROPERTIES
+        editor = get("lastModifyingUser") or {}
+        email, editor_id = editor.get("emailAddress"), editor.get("permissionId")
+        "".join((file_id, name, created, sha256 or "", drive_id or "", *properties.values()))
+        return cls(
             file_id,
-            get("name", ""),
-            get("mimeType", "application/octet-stream"),
-            tuple(parents) if parents else (),
-            True if get("trashed") else False,  # noqa: SIM210 - no call
+            name,
+            intern(get("mimeType", "application/octet-stream")),
+            tuple(map(intern, get("parents") or ())),
+            bool(get("trashed")),
             None if size is None else int(size),
-            get("createdTime", ""),
-            get("sha256Checksum"),
-            True if get("ownedByMe") else False,  # noqa: SIM210
-            tuple([owner.get("emailAddress") or "" for owner in owners]) if owners else (),
-            editor.get("emailAddress") if editor else None,
-            tuple([owner.get("permissionId") for owner in owners]) if owners and "permissionId" in owners[0] else (),
-            editor.get("permissionId") if editor else None,
-            dict(properties) if properties else {},
-            get("driveId"),
+            created,
+            sha256,
+            bool(get("ownedByMe")),
+            tuple([intern(owner.get("emailAddress") or "") for owner in owners]) if owners else (),
+            _shared(email),
+            tuple([_shared(owner.get("permissionId")) for owner in owners])
+            if owners and "permissionId" in owners[0]
+            else (),
+            _shared(editor_id),
+            properties,
+            drive_id,
         )
-        # What is no text raises; a single call is cheaper than a look at each.
-        "".join((read.id, read.name, read.mime_type, read.created_time, *read.parents, *read.properties.values()))
-        others = (read.sha256, read.drive_id, read.last_modifying_user, read.editor_id, *read.owners, *read.owner_ids)
-        "".join(filter(None, others))
-        return read
 
     def to_api(self) -> dict[str, Any]:
         """Return the ``drive#file`` resource that :meth:`from_api` reads back as this value."""
@@ -163,12 +174,10 @@ class Change:
         file_id, file, time = raw["fileId"], raw.get("file"), raw.get("time", "")
         if not (isinstance(file_id, str) and isinstance(time, str)):
             raise TypeError("its file ID or its time is no text")
-        return cls(
-            file_id,
-            bool(raw.get("removed", False)),
-            time,
-            None if file is None else DriveFile._read(file.get("id", file_id), file),  # noqa: SLF001 - its own module
-        )
+        if file is not None:
+            own_id = file.get("id", file_id)
+            file = DriveFile._read(file_id if own_id == file_id else own_id, file)  # noqa: SLF001 - its own module
+        return cls(file_id, bool(raw.get("removed")), time, file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +205,9 @@ class ChangePage:
 
     @classmethod
     def from_api(cls, raw: Mapping[str, Any]) -> ChangePage:
-        changes, unreadable = read_each(Change.from_api, (c for c in raw.get("changes", ()) if not _is_of_a_drive(c)))
+        # A change of a shared drive itself carries no file ID.
+        entries = [c for c in raw.get("changes", ()) if not (isinstance(c, dict) and c.get("changeType") == "drive")]
+        changes, unreadable = read_each(Change.from_api, entries)
         return cls(
             changes=changes,
             next_page_token=raw.get("nextPageToken"),
@@ -217,11 +228,6 @@ def read_each(read: Callable[[Any], T], entries: Iterable[Any]) -> tuple[tuple[T
             found = (entry.get("fileId") or entry.get("id")) if isinstance(entry, Mapping) else None
             unreadable.append(Unreadable(repr(error), found if isinstance(found, str) else ""))
     return tuple(values), tuple(unreadable)
-
-
-def _is_of_a_drive(change: Any) -> bool:
-    """Tell a change of a shared drive itself; it carries no ``fileId``."""
-    return isinstance(change, Mapping) and change.get("changeType") == "drive"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ ERROR_STATUS = {"status": "error"}
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 """Unicode's categories Cc and Cs: control characters, and lone surrogates, which UTF-8 can't hold."""
 _FUTURE_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_KINDS: dict[str, MessageKind] = {".request": "request", ".response": "response"}
+MESSAGE_SUFFIXES = tuple(_KINDS)
 _KEPT_NAMES = 1024
 """Names that are remembered as valid; the same few come with every message."""
 _MAX_NAME_BYTES = 4096
@@ -140,9 +142,8 @@ def parse_message_name(file_name: str) -> tuple[MessageKind, str]:
     Raises:
         InvalidNameError: It is no message name, or the ID is not a UUID in its canonical form.
     """
-    kind = message_kind(file_name)
-    future_id = file_name[:36]
-    if kind is None or len(file_name) != 37 + len(kind) or _FUTURE_ID.fullmatch(future_id) is None:
+    future_id, kind = file_name[:36], _KINDS.get(file_name[36:])
+    if kind is None or _FUTURE_ID.fullmatch(future_id) is None:
         raise InvalidNameError(f"not a message file: {file_name[:80]!r}")
     return kind, future_id
 
@@ -162,6 +163,7 @@ def timestamp(seconds: float) -> str:
     )
 
 
+@lru_cache(_KEPT_TIMES)
 def unix_time(timestamp: str) -> float | None:
     """Read a time as Drive writes times; ``None`` when it is none."""
     try:

@@ -40,14 +40,15 @@ def admit(
         owner = ", ".join(file.owners) or file.last_modifying_user or ""
         return Rejection(reason, file.id, detail, file_name=file.name, claimed_sender=sender, owner=owner)
 
-    if not identities.vouch_for((sender, me), location.root):
+    parties = (sender, me)
+    if not identities.vouch_for(parties, location.root):
         owner = ", ".join(owner or _HIDDEN for owner in location.root.owners) or "nobody"
         editor = location.root.last_modifying_user or _HIDDEN
         detail = f"its inbox belongs to {owner} and was last changed by {editor}, not by {sender} or {me} alone"
         return reject(RejectionReason.FOREIGN_FOLDER, detail)
     if not identities.owns((sender,), file):
         return reject(RejectionReason.FORGED_SENDER, f"it lies in an inbox of {sender}, who does not own it")
-    if not identities.changed_last((sender, me), file):
+    if not identities.changed_last(parties, file):
         editor = file.last_modifying_user or _HIDDEN
         return reject(RejectionReason.FORGED_SENDER, f"it was changed by {editor}, who is not its sender {sender}")
     try:
@@ -61,20 +62,20 @@ def admit(
         return reject(RejectionReason.BAD_NAME, "it has a message's name but no content of its own")
     if file.size > max_size:
         return reject(RejectionReason.TOO_LARGE, f"it has {file.size} bytes; the limit is {max_size}")
-    identities.pin(sender, next(iter(file.owner_ids), None) if file.owners else file.editor_id)
-    inlined, properties = split(file.properties)
+    identities.pin(sender, (file.owner_ids or (None,))[0] if file.owners else file.editor_id)
+    inlined, properties = split(file.properties) if file.properties else (file.properties, file.properties)
     return Message(
-        kind=kind,
-        sender=sender,
-        recipient=recipient,
-        app=app,
-        endpoint=endpoint,
-        future_id=future_id,
-        file_id=file.id,
-        folder_id=location.folder_id,
-        size=file.size,
-        created_time=file.created_time,
-        sha256=file.sha256,
-        properties=properties,
-        inlined=inlined,
+        kind,
+        sender,
+        recipient,
+        app,
+        endpoint,
+        future_id,
+        file.id,
+        location.folder_id,
+        file.size,
+        file.created_time,
+        file.sha256,
+        properties,
+        inlined,
     )

@@ -128,14 +128,11 @@ class _ReplayClock:
     """A :class:`~syft_flwr.ports.Clock` that tells the recorded time; nothing waits in a replay."""
 
     def __init__(self, unix: Callable[[], float], began: float) -> None:
-        self._unix = unix
+        self.time = unix
         self._began = began
 
-    def time(self) -> float:
-        return self._unix()
-
     def monotonic(self) -> float:
-        return self._unix() - self._began
+        return self.time() - self._began
 
     def wait(self, event: threading.Event, timeout: float | None) -> bool:
         del timeout

@@ -44,7 +44,7 @@ class RecordedDrive:
 
     def __init__(self, recording: Recording, now: Callable[[], float]) -> None:
         self._recording = recording
-        self._now = now
+        self.server_time = now
         self._pages: list[ChangePage] = []
         self._index = 0
         self._window_end = 0
@@ -175,9 +175,6 @@ class RecordedDrive:
         """Do nothing."""
         del file_id
         return True
-
-    def server_time(self) -> float:
-        return self._now()
 
     def budget_delay(self, units: int) -> float:
         del units

@@ -75,7 +75,7 @@ class Dispatch:
             threaded=threaded,
         )
         self._changed = self.thread.changed
-        self.parked = ParkedRows(parts, lock=self._changed, take_up=self._look_at, later=self.thread.later)
+        self.parked = ParkedRows(parts, lock=self.thread.lock, take_up=self._look_at, later=self.thread.later)
         self.placement = Placement(
             parts,
             routes,

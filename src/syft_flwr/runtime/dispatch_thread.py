@@ -27,7 +27,8 @@ class DispatchThread:
         threaded: Whether there is a thread; else everything happens when :meth:`run` is called.
 
     Attributes:
-        changed: Guards what is brought; notified when something was.
+        lock: Guards what is brought.
+        changed: The same; notified when something was.
     """
 
     def __init__(
@@ -44,7 +45,8 @@ class DispatchThread:
         self._has_work = has_work
         self._report = report
         self._clock = clock
-        self.changed = threading.Condition()
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
         self._posted: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = itertools.count()

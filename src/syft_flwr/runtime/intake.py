@@ -143,7 +143,7 @@ class Intake:
 
     def remember(self) -> None:
         """Let all requests go on: it is on record which of them are answered."""
-        self.remembers, self.must_remember = True, False
+        self.remembers, self.must_remember, self._held_before = True, False, ""
         self._dispatch.hold_older_than("")
 
     def note_replies(self, replies: Iterable[tuple[DriveFile, Location]]) -> None:
@@ -181,7 +181,7 @@ class Intake:
         for message in committed.responses:
             self._parts.announced.expect(message)
             self._dispatch.thread.post(partial(self._dispatch.show_response, message))
-        self.must_remember |= any(
+        self.must_remember |= bool(self._held_before) and any(
             self.holds(row.file) and wire.message_kind(row.file.name) == "request" for row in committed.rows
         )
         self._dispatch.took(committed)
@@ -195,7 +195,7 @@ class Intake:
             return {}
         answers: dict[str, Message] = {}
         for file in files:
-            if wire.message_kind(file.name) == "response" and not (file.owned_by_me or file.trashed):
+            if file.name.endswith(".response") and not (file.owned_by_me or file.trashed):
                 location = self._parts.folders.locate(file, ask=False)
                 if isinstance(location, Location):
                     verdict = self._parts.admit(file, location)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
 
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.routes import Route
@@ -34,7 +35,7 @@ class ParkedRows:
         self,
         parts: Parts,
         *,
-        lock: threading.Condition,
+        lock: AbstractContextManager[Any],
         take_up: Callable[[Iterable[Ticket]], None],
         later: Callable[[float, Callable[[], None]], None],
     ) -> None:

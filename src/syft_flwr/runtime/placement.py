@@ -250,7 +250,7 @@ class Placement:
             placed = self._place(number, message, route, is_free=True)
             if placed.claim is Claim.ELSEWHERE:  # another process was quicker; should it die, this one takes over
                 self._parked.park(("holder", placed.by), number, _taker(route))
-        elif not self.holds(number):  # a pipeline may have taken it, to answer it later
+        elif number not in self._work:  # a pipeline may have taken it, to answer it later
             self._parked.park(("endpoint", (message.app, message.endpoint)), number)
             if candidate.is_new and self._routes.expects_handlers():
                 detail = f"no handler for endpoint {message.endpoint!r} of app {message.app!r}; kept for a later one"
@@ -310,7 +310,7 @@ class Placement:
             self.has_room(route)
 
     def _keep(self, work: Work) -> None:
-        with self._thread.changed:
+        with self._thread.lock:
             self._work[work.number] = work
 
     def _on_over(self, work: Work) -> None:

@@ -102,10 +102,11 @@ class Journal:
 
     def claim_one(self, tx: Transaction, number: int, message: Message, take: bool) -> Standing:
         """Do so for one of them, inside a transaction: compare and set."""
-        row = tx.get(numbered("work", number))
+        work_key, key = numbered("work", number), message.key
+        row = tx.get(work_key)
         if row is None:
             return Standing(Claim.OVER)
-        other = tx.get(f"message/{message.key}")
+        other = tx.get(f"message/{key}")
         if other is not None and other != number:
             if self._processed.holds(tx, other):
                 if self._processed.identify(tx, other, message.file_id, message.folder_id, message.created_time):
@@ -124,10 +125,10 @@ class Journal:
         if not take:
             self._waits(tx, number, row, message)
             return Standing(Claim.FREE)
-        if "key" not in row:
+        if self._store.is_kept and "key" not in row:
             self._store.happened("admitted", **of_message(message))
-        tx.put(f"message/{message.key}", number)
-        tx.put(numbered("work", number), {**row, "lease": self._holder, "key": message.key})
+        tx.put(f"message/{key}", number)
+        tx.put(work_key, {**row, "lease": self._holder, "key": key})
         return Standing(Claim.TAKEN)
 
     def release(self, number: int, *, interrupted: bool = False) -> None:
@@ -224,7 +225,8 @@ class Journal:
 
     def add(self, tx: Transaction, file: DriveFile, now: float, *, free: int) -> Row | None:
         """Add a candidate, under the number ``free`` if it is new; return its row if that is new or has changed."""
-        number = tx.get(f"file/{file.id}")
+        file_key = f"file/{file.id}"
+        number = tx.get(file_key)
         if number is not None:
             row = tx.get(numbered("work", number))
             if row is None or file_of(row) == file:
@@ -235,7 +237,7 @@ class Journal:
         if self._processed.below_mark(tx, file.parents, file.created_time):
             return None
         tx.put(numbered("work", free), {"file": file, "seen_at": now, "attempts": 0})
-        tx.put(f"file/{file.id}", free)
+        tx.put(file_key, free)
         return Row(free, file)
 
     def holds(self, tx: Transaction, number: int) -> bool:
@@ -315,4 +317,4 @@ class Journal:
 
 def is_candidate(file: DriveFile) -> bool:
     """Tell by its metadata alone whether a file may be a message from someone else."""
-    return not (file.is_folder or file.trashed or file.owned_by_me) and wire.message_kind(file.name) is not None
+    return file.name.endswith(wire.MESSAGE_SUFFIXES) and not (file.trashed or file.owned_by_me or file.is_folder)

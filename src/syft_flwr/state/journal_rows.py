@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from syft_flwr import wire
 from syft_flwr.models import DriveFile, Message
@@ -25,8 +26,7 @@ class Spooled:
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """An unfinished candidate, and its answer once that is on disk."""
 
     number: int
@@ -51,8 +51,7 @@ class Claim(Enum):
     """Done, withdrawn, or a copy of what is done: nothing is left to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What became of a claim; ``by`` names the holder, or the number of the other file."""
 
     claim: Claim

@@ -16,6 +16,8 @@ from syft_flwr.state.rows import check_key, decode, encode
 T = TypeVar("T")
 
 _ABSENT: Any = object()
+_is_ascii = str.isascii
+"""Most keys are, and one call less for each row counts; what is no ``str`` raises."""
 
 
 class MemoryStore:
@@ -58,7 +60,7 @@ class MemoryStore:
                 transaction.undo()
                 raise
             finally:
-                transaction.over = True
+                transaction.thread = None
                 self._owner = None
 
     def close(self) -> None:
@@ -78,16 +80,18 @@ class _MemoryTransaction:
         self._keys = keys
         self._copies = copies
         self._before: list[tuple[str, Any]] = []
-        self._thread = get_ident()
-        self.over = False
+        self.thread: int | None = get_ident()
+        """On which its work runs; ``None`` when it is over."""
 
     def get(self, key: str) -> JSON | None:
-        self._check(key)
+        if get_ident() != self.thread or not _is_ascii(key):
+            self._check(key)
         value = self._rows.get(key)
         return decode(value, key) if self._copies and value is not None else value
 
     def put(self, key: str, value: JSON) -> None:
-        self._check(key)
+        if get_ident() != self.thread or not _is_ascii(key):
+            self._check(key)
         self._set(key, encode(value) if self._copies else value)
 
     def delete(self, key: str) -> None:
@@ -114,22 +118,20 @@ class _MemoryTransaction:
         return decode(value, key) if self._copies and value is not None else value
 
     def _set(self, key: str, value: Any) -> None:
-        before = self._rows.get(key, _ABSENT)
+        before = self._rows.pop(key, _ABSENT) if value is _ABSENT else self._rows.get(key, _ABSENT)
         self._before.append((key, before))
-        if value is not _ABSENT and before is not _ABSENT:
+        if value is not _ABSENT:
             self._rows[key] = value
+        if (value is _ABSENT) is (before is _ABSENT):
             return
         keys = self._keys.get(key.partition("/")[0])
-        if value is _ABSENT:
-            if before is not _ABSENT:
-                del self._rows[key]
-                if keys is not None:
-                    del keys[bisect_left(keys, key)]
+        if keys is None:
             return
-        self._rows[key] = value
-        if keys and key > keys[-1]:
+        if value is _ABSENT:
+            del keys[bisect_left(keys, key)]
+        elif not keys or key > keys[-1]:
             keys.append(key)
-        elif keys is not None:
+        else:
             insort(keys, key)
 
     def _index(self, kind: str) -> list[str]:
@@ -139,9 +141,8 @@ class _MemoryTransaction:
         return keys
 
     def _check(self, key: str) -> None:
-        if self.over:
+        if self.thread is None:
             raise StateError("the transaction is over")
-        if get_ident() != self._thread:
+        if get_ident() != self.thread:
             raise StateError("a transaction is for the thread on which its work runs")
-        if not (isinstance(key, str) and key.isascii()):  # most are, and a call less counts here
-            check_key(key)
+        check_key(key)
