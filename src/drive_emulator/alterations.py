@@ -32,11 +32,7 @@ class Alteration:
     by: str | None = None
 
     def check(self) -> tuple[Metadata, bytes | None]:
-        """Return what becomes of the file's metadata, and the new body.
-
-        Raises:
-            ApiError: 400 or 403 for values that Drive would refuse, no base64, or no addresses.
-        """
+        """Return what becomes of the file's metadata, and the new body; refuse what Drive would."""
         for name, address in (("owner", self.owner), ("by", self.by)):
             if address is not None and not is_address(address):
                 raise invalid(name, f"{name} is an e-mail address.")
@@ -48,12 +44,7 @@ class Alteration:
 
 
 def alter(drive: Drive, file_id: str, alteration: Alteration) -> None:
-    """Change a file, as the account that does it could; its feed entries appear as ever.
-
-    Raises:
-        ApiError: 404 for a file that there is not, 403 for what the account may not do, 400 for values that
-            Drive refuses.
-    """
+    """Change a file, as the account that does it could; its feed entries appear as ever."""
     metadata, body = alteration.check()
     with drive.database.transaction():
         if (file := load_file(drive.database, file_id)) is None:

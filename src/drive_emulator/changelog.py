@@ -110,11 +110,7 @@ class ChangeLog:
         include_removed: bool = True,
         spaces: Collection[str] = (DRIVE,),
     ) -> LogPage:
-        """Read up to ``size`` entries from the token on, by the index.
-
-        Raises:
-            ApiError: 400 for a token that no log gave out.
-        """
+        """Read up to ``size`` entries from the token on, by the index; 400 for a token that no log gave out."""
         if not _TOKEN.fullmatch(token) or not 1 <= int(token) <= self._head + 1:
             raise invalid("pageToken")
         self.publish_late(account.key)

@@ -109,16 +109,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Plan:
-    """What goes wrong with one call.
-
-    Attributes:
-        delay: Seconds to wait first.
-        bytes_per_second: How fast bodies may flow; ``None`` for no bound.
-        before: What happens instead of the call.
-        during: What happens half-way through its body.
-        after: What happens instead of the answer, the call having taken effect.
-        alterations: What others do to files, before the call and after it took effect.
-    """
+    """What goes wrong with one call: instead of it, half-way through its body, or instead of the answer."""
 
     delay: float = 0.0
     bytes_per_second: int | None = None

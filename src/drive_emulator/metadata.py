@@ -90,11 +90,7 @@ def is_media_type(text: str) -> bool:
 
 
 def merge_properties(held: Mapping[str, str], given: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the properties after an update: ``null`` removes one.
-
-    Raises:
-        ApiError: 403 when there would be too many.
-    """
+    """Return the properties after an update: ``null`` removes one."""
     merged = {key: value for key, value in {**held, **given}.items() if value is not None}
     if len(merged) > MAX_PROPERTIES:
         raise forbidden("propertyLimitExceeded", f"A file has at most {MAX_PROPERTIES} properties of a visibility.")

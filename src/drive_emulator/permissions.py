@@ -147,11 +147,7 @@ class Permissions:
 
 
 def parse_role(body: Any) -> Role:
-    """Read the role of a permission's body.
-
-    Raises:
-        ApiError: 400 when it is missing or none of Drive's.
-    """
+    """Read the role of a permission's body."""
     if not isinstance(body, dict):
         raise bad_body("The request body must be a JSON object.")
     role = body.get("role")
@@ -163,11 +159,7 @@ def parse_role(body: Any) -> Role:
 
 
 def parse_expiration(body: Any, kind: str, now: int) -> int | None:
-    """Read when a permission ends, in milliseconds since 1970.
-
-    Raises:
-        ApiError: 400 when it is not within the year to come, or for a link.
-    """
+    """Read when a permission ends, in milliseconds since 1970: within the year to come, and never for a link."""
     if not isinstance(body, dict):
         raise bad_body("The request body must be a JSON object.")
     if (text := body.get("expirationTime")) is None:
@@ -184,11 +176,7 @@ def parse_expiration(body: Any, kind: str, now: int) -> int | None:
 
 
 def parse_permission(body: Any, now: int) -> Permission:
-    """Read a new permission.
-
-    Raises:
-        ApiError: 400 when its type, role or grantee is missing or malformed.
-    """
+    """Read a new permission."""
     role = parse_role(body)
     kind = body.get("type")
     if kind is None:

@@ -65,11 +65,7 @@ class Tokens:
         self._codes: dict[str, tuple[Grant, str]] = {}
 
     def authenticate(self, token: str, method: str) -> Account:
-        """Return the account of a bearer token, for a call of one of Drive's methods.
-
-        Raises:
-            ApiError: 401 for anything but an address or a token that is alive, 403 where its scopes do not go so far.
-        """
+        """Return the account of a bearer token, which must be an address or alive, with a scope for the method."""
         if is_address(token) and not self.are_secret:
             return self.account(token)
         grant = self.grant(token)

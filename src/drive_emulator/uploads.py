@@ -58,11 +58,7 @@ class Uploads:
         return self.find(session_id)
 
     def find(self, session_id: str) -> Session:
-        """Return a session, whether under way or done.
-
-        Raises:
-            ApiError: 404 for one that never was, was cancelled, or was forgotten.
-        """
+        """Return a session, whether under way or done; 404 for one that never was, or was cancelled."""
         if (session := self._open.get(session_id)) is not None:
             return session
         sql = "SELECT account, file_id, metadata, query, content_type, total, blob, result FROM upload WHERE id = ?"

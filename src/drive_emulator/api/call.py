@@ -60,11 +60,7 @@ class Call:
         return min(self.number("pageSize", default, 1, highest, most=999_999_999), highest)
 
     def number(self, name: str, default: int, lowest: int, highest: int, *, most: int | None = None) -> int:
-        """Return an integer parameter; above the highest value that is told, as much as ``most`` is taken.
-
-        Raises:
-            ApiError: 400 when it is no integer or out of bounds.
-        """
+        """Return an integer parameter; above the highest value that is told, as much as ``most`` is taken."""
         text = self.request.query_params.get(name)
         if text is None:
             return default
@@ -91,11 +87,7 @@ class Call:
         return parse_spaces(self.account, self.text(name, DRIVE))
 
     def mask(self) -> Mask:
-        """Return what the caller wants of the answer.
-
-        Raises:
-            ApiError: 400 for a malformed ``fields``.
-        """
+        """Return what the caller wants of the answer."""
         return field_mask(self.method, self.request.query_params.get("fields"))
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -133,11 +125,7 @@ class Call:
         await asyncio.sleep(0)
 
     async def json(self) -> Any:
-        """Return the JSON body; none at all is an empty object.
-
-        Raises:
-            ApiError: 400 when it is malformed or above :data:`MAX_JSON`.
-        """
+        """Return the JSON body, of :data:`MAX_JSON` bytes at most; none at all is an empty object."""
         return parse_json(await read_bounded(self.chunks(), MAX_JSON, bad_body("The request body is too large.")))
 
 
@@ -305,11 +293,7 @@ def _caller(drive: Drive, request: Request, method: str) -> Account:
 
 
 def bearer_token(request: Request) -> str:
-    """Return the token of the header, or of the parameter ``access_token``.
-
-    Raises:
-        ApiError: 401 when there is none.
-    """
+    """Return the token of the header, or of the parameter ``access_token``; without one, raise 401."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()

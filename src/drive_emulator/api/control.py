@@ -204,11 +204,7 @@ def _number(body: Any, name: str) -> float:
 
 
 def _parse_fault(body: Any) -> Fault:
-    """Read a fault from JSON.
-
-    Raises:
-        ApiError: 400 for a field that there is not, or a value that makes no sense.
-    """
+    """Read a fault from JSON."""
     values = _conform(Fault, body)
     if "kind" not in values:
         raise invalid("kind", f"A fault's kind is one of {', '.join(get_args(FaultKind))}.")
@@ -224,11 +220,7 @@ def _parse_fault(body: Any) -> Fault:
 
 
 def _conform(kind: type, body: Any) -> dict[str, Any]:
-    """Return the values that a JSON object gives for fields of a dataclass.
-
-    Raises:
-        ApiError: 400 for what is no object, a field that there is not, or a value that does not fit it.
-    """
+    """Return the values that a JSON object gives for fields of a dataclass; refuse what does not fit its types."""
     if not isinstance(body, dict):
         raise invalid("body", f"A {kind.__name__} is a JSON object.")
     hints = get_type_hints(kind)

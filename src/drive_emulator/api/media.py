@@ -15,11 +15,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def download(call: Call, file: File) -> Response:
-    """Answer with a file's content, or the one range that was asked for.
-
-    Raises:
-        ApiError: 403 for a file without content, 416 for a range beyond it.
-    """
+    """Answer with a file's content, or the one range that was asked for."""
     content = file.content
     if content is None:
         message = "Only files with binary content can be downloaded. Use Export with Docs Editors files."
@@ -49,11 +45,7 @@ async def _stream(call: Call, content: Content, start: int, stop: int) -> AsyncI
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """Return the first byte and the one after the last, or ``None`` for all; several ranges at once count as all.
-
-    Raises:
-        ApiError: 416 when the range holds none of the content's bytes.
-    """
+    """Return the first byte and the one after the last, or ``None`` for all; several ranges at once count as all."""
     match = _RANGE.fullmatch(header.replace(" ", "")) if header else None
     if match is None or match.groups() == ("", ""):
         return None
