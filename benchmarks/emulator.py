@@ -31,6 +31,7 @@ FEED_FIELDS = (
     "createdTime,sha256Checksum,headRevisionId,properties,ownedByMe,owners(emailAddress),"
     "lastModifyingUser(emailAddress)))"
 )
+LIST_FIELDS = "nextPageToken,files(id,name,parents,mimeType,size,createdTime,properties,owners(emailAddress))"
 
 
 class Client:
@@ -98,6 +99,12 @@ def measure_rates(drive: DriveEmulator, seconds: float) -> None:
     for number in range(10):
         alice.upload(f"new-{number}.request", folder, b"x")
     show_rate("changes.list, 10 new files", drive, seconds, lambda client, _: client.call("GET", path))
+    few = alice.call("POST", "/drive/v3/files", {"name": "few", "mimeType": FOLDER})["id"]
+    files = [alice.upload(f"{number}.request", few, b"x")["id"] for number in range(10)]
+    listing = f"/drive/v3/files?q='{few}'+in+parents&pageSize=1000&fields={LIST_FIELDS}"
+    show_rate("files.list, 10 files", drive, seconds, lambda client, _: client.call("GET", listing))
+    about = f"/drive/v3/files/{files[0]}?fields=id,name,parents"
+    show_rate("files.get", drive, seconds, lambda client, _: client.call("GET", about))
     alice.close()
 
 

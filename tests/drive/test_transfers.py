@@ -283,7 +283,7 @@ def test_a_range_that_was_not_asked_for_is_asked_for_again(
 
 
 def test_a_missing_file_leaves_no_file(server: ScriptedServer, gateway: HttpDriveGateway, tmp_path: Path) -> None:
-    server.script(error(404, "notFound"))
+    server.script(error(404, "notFound"), error(404, "notFound"))
     with pytest.raises(NotFoundError):
         gateway.download("f", tmp_path / "body", size=1, sha256=None)
     assert list(tmp_path.iterdir()) == []
@@ -316,7 +316,7 @@ def test_nothing_but_a_regular_file_is_removed_after_a_failure(
     target = tmp_path / "device"
     os.mkfifo(target)
     reader = os.open(target, os.O_RDONLY | os.O_NONBLOCK)
-    server.script(error(404, "notFound"))
+    server.script(error(404, "notFound"), error(404, "notFound"))
     with pytest.raises(NotFoundError):
         gateway.download("f", target, size=1, sha256=None)
     os.close(reader)

@@ -33,8 +33,9 @@ _FASTER = 60
 class Party:
     """An account with a runtime; after an error that ends a process it gets a new one on the same state."""
 
-    def __init__(self, world: World, email: str, *, answers: bool = False) -> None:
+    def __init__(self, world: World, email: str, *, answers: bool = False, url: str) -> None:
         self.email = email
+        self._url = url
         self.failures: list[BaseException] = []
         self._world = world
         self._answers = answers
@@ -47,7 +48,7 @@ class Party:
             self._open = ExitStack()
             world = self._world
             gateway = HttpDriveGateway(
-                Endpoint(world.relay.url, None, is_emulator=True),
+                Endpoint(self._url, None, is_emulator=True),
                 google.oauth2.credentials.Credentials(token=self.email),
                 clock=world.clock,
                 timeout=_TIMEOUT * 4 if world.threads else _TIMEOUT,
@@ -126,9 +127,11 @@ class World:
         self._ahead = 0.0
         self._parties: dict[str, Party] = {}
 
-    def party(self, email: str, *, answers: bool = False) -> Party:
+    def party(self, email: str, *, answers: bool = False, relayed: bool = True) -> Party:
+        """Return a party, whose calls go by the relay, or past it to the Drive."""
         if email not in self._parties:
-            self._parties[email] = Party(self, email, answers=answers)
+            url = self.relay.url if relayed else self.drive.url
+            self._parties[email] = Party(self, email, answers=answers, url=url)
         return self._parties[email]
 
     def handle(self, body: bytes, _: Message) -> bytes:

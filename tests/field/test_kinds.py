@@ -5,15 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from parties import Party, World
 
 from syft_flwr.drive import gateway
-from syft_flwr.drive.google_client import build_service
 from syft_flwr.testing import DriveEmulator, FaultRelay
 from syft_flwr.testing.fault_kinds import KINDS, METHODS
 from syft_flwr.testing.http_server import Request
@@ -52,7 +48,6 @@ def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
     """Return a world for a kind of fault, the same for all its methods: an owner at work and a sender who knows it."""
     with DriveEmulator() as drive, FaultRelay(drive.url) as relay, pytest.MonkeyPatch.context() as patch:
         patch.setattr(gateway, "MULTIPART_LIMIT", 2 * SMALL)
-        patch.setattr(gateway, "build_service", cache(described))
         worlds: dict[str, World] = {}
 
         def make(name: str) -> World:
@@ -61,7 +56,7 @@ def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
                 worlds[name] = World(drive, relay, tmp_path_factory.mktemp(name))
                 owner, other = (
                     worlds[name].party("owner@example.com", answers=True),
-                    worlds[name].party("b@example.com"),
+                    worlds[name].party("b@example.com", relayed=False),
                 )
                 worlds[name].step()
                 future = worlds[name].ask(other, owner, b"warm")
@@ -76,14 +71,6 @@ def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
 
         yield make
         close()
-
-
-def described(url: str) -> Any:
-    """Return the client library's description of Drive, which costs as much as ten calls: once for all parties."""
-    service = build_service(url)
-    return SimpleNamespace(
-        **{name: cache(getattr(service, name)) for name in ("about", "changes", "files", "permissions")}
-    )
 
 
 class Concerns:

@@ -16,7 +16,7 @@ from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.calls import Attempt, CallGovernor
 from syft_flwr.drive.download import download
 from syft_flwr.drive.fields import ABOUT_FIELDS, ACCESS_FIELDS, CHANGE_FIELDS, FILE_FIELDS, LIST_FIELDS, UPLOAD_FIELDS
-from syft_flwr.drive.google_client import build_service, media_of
+from syft_flwr.drive.google_client import media_of, resources_of
 from syft_flwr.drive.paging import Paging
 from syft_flwr.drive.quota import QuotaMeter
 from syft_flwr.drive.session import DriveSession
@@ -91,12 +91,7 @@ class HttpDriveGateway:
             rng=rng or random.Random(),  # noqa: S311 - jitter, not a secret
             patience=patience,
         )
-        service = build_service(self._url)
-        # Each of these calls builds a whole resource (some 3 ms), and they hold no state: once is enough.
-        self._about = service.about()
-        self._changes = service.changes()
-        self._files = service.files()
-        self._permissions = service.permissions()
+        self._about, self._changes, self._files, self._permissions = resources_of(self._url)
         self._budget = budget
         self._share_locks = tuple(threading.Lock() for _ in range(_SHARE_LOCKS))
 

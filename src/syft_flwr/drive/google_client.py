@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from syft_flwr.errors import ConfigurationError
 
@@ -19,11 +20,21 @@ except AttributeError as error:
     ) from error
 
 
-def build_service(url: str) -> Any:
-    """Build the client from the discovery document in the package, aimed at ``url``.
+class Resources(NamedTuple):
+    """What the client library has of Drive: they describe requests, and hold no state."""
 
-    ``client_options.api_endpoint`` would redirect plain calls only; with ``rootUrl`` and ``baseUrl`` set, uploads and
-    batches follow.
+    about: Any
+    changes: Any
+    files: Any
+    permissions: Any
+
+
+@lru_cache(maxsize=4)
+def resources_of(url: str) -> Resources:
+    """Return the client's resources, from the discovery document in the package, aimed at ``url``.
+
+    To build them takes as long as ten calls: once for all accounts. ``client_options.api_endpoint`` would redirect
+    plain calls only; with ``rootUrl`` and ``baseUrl`` set, uploads and batches follow.
     """
     # The library has no types; Any, so that it makes no difference whether somebody has installed stubs.
     discovery: Any = googleapiclient.discovery
@@ -33,7 +44,8 @@ def build_service(url: str) -> Any:
     document["baseUrl"] = f"{url}/{document['servicePath']}"
     document.pop("mtlsRootUrl", None)
     # A stand-in that is never used: each request is executed with an http of its own.
-    return discovery.build_from_document(document, http=object())
+    service = discovery.build_from_document(document, http=object())
+    return Resources(service.about(), service.changes(), service.files(), service.permissions())
 
 
 def media_of(content: bytes, media_type: str) -> Any:
