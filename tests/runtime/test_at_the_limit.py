@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -93,7 +94,9 @@ def step(runtime: DriveRuntime, clock: ManualClock, seconds: float, until: Calla
     loop._pause = pause
     loop._users.append(lambda: None)
     loop._run()
-    engine_of(runtime).dispatch.thread.run(PATIENCE)  # observers have heard of all
+    shown = threading.Event()
+    engine_of(runtime).dispatch.thread.post(shown.set)
+    assert shown.wait(PATIENCE), "observers have heard of all"
 
 
 def spend_all(runtime: DriveRuntime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -27,11 +28,22 @@ APP = "flwr/digits"
 
 
 @pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Simulate two owners and an aggregator, each of whom records its feed."""
-    directory = tmp_path_factory.mktemp("simulation")
+def recordings(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return what a simulation of two owners and an aggregator has recorded: one for all processes that run tests."""
+    base = tmp_path_factory.getbasetemp()
+    directory = (base if worker_id == "master" else base.parent) / "recorded-simulation"
+    directory.mkdir(exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / "feeds").is_dir():
+            simulate(directory)
+    return directory / "feeds"
+
+
+def simulate(directory: Path) -> None:
+    """Let each of them record its feed."""
     command = [sys.executable, "-m", "syft_flwr.cli.main", "simulate", DIGITS, "--datasites", "2", "--rounds", "2"]
-    environment = os.environ | {"SYFT_FLWR_RECORD_DIR": str(directory / "feeds")}
+    environment = os.environ | {"SYFT_FLWR_RECORD_DIR": str(directory / "recording")}
     done = subprocess.run(
         [*map(str, command), "--out", str(directory / "out")],
         env=environment,
@@ -41,7 +53,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return directory / "feeds"
+    (directory / "recording").rename(directory / "feeds")
 
 
 def of(recordings: Path, account: str) -> Path:
