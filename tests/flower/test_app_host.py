@@ -243,7 +243,9 @@ LONG = 110.0
 """Seconds: some import a large library, beside whatever else the machine does."""
 
 
-@pytest.mark.parametrize("what", LEFT_OPEN)
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=[pytest.mark.slow] if what == "a grid search" else []) for what in LEFT_OPEN]
+)
 def test_the_reply_is_there_whatever_the_app_leaves_open_and_nothing_stays(tmp_path: Path, what: str) -> None:
     project = zoo_project(tmp_path, "fedavg", "plain")
     code = BUSY_APP.format(imports=IMPORTS.get(what, ""), body=LEFT_OPEN[what])

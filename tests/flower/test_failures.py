@@ -119,6 +119,7 @@ def test_an_aggregator_killed_between_rounds_says_that_it_starts_anew_and_the_ow
     assert [first.finish()[0], second.finish()[0]] == [0, 0]
 
 
+@pytest.mark.slow
 def test_owners_that_never_come_are_done_without_if_fewer_may_start(
     drive_emulator: DriveEmulator, tmp_path: Path
 ) -> None:

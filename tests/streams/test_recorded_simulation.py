@@ -167,8 +167,14 @@ class Change:
     "change",
     [
         Change(OWNER, "client_app.py", '"train_loss": loss', '"train_loss": loss + 1', "metrics['train_loss'] is"),
-        Change(OWNER, "task.py", "targets[batch])", "targets[batch]) * 2", "arrays['weights'] differs by up to"),
-        Change(OWNER, "client_app.py", '"eval_loss": loss', '"loss": loss', "metrics has ['accuracy', 'loss'"),
+        pytest.param(
+            Change(OWNER, "task.py", "targets[batch])", "targets[batch]) * 2", "arrays['weights'] differs by up to"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            Change(OWNER, "client_app.py", '"eval_loss": loss', '"loss": loss', "metrics has ['accuracy', 'loss'"),
+            marks=pytest.mark.slow,
+        ),
         Change(AGGREGATOR, "server_app.py", "FedAvg()", "FedAvg(fraction_evaluate=0.0)", "was sent then"),
         Change(AGGREGATOR, "task.py", "np.zeros(CLASSES)", "np.ones(CLASSES)", "arrays['bias'] differs by up to 1"),
     ],
