@@ -59,8 +59,8 @@ class PagesDrive(MemoryGateway):
         made = [[self._like(self.seen[place % len(self.seen)]) for place in range(PAGE)] for _ in range(pages)]
         self.pages = [ChangePage(tuple(changes), new_start_page_token="") for changes in made]
 
-    def peek(self, *, polls: bool = True) -> str:
-        return "news" if self.pages else super().peek(polls=polls)
+    def peek(self) -> str:
+        return "news" if self.pages else super().peek()
 
     def list_changes(self, page_token: str) -> ChangePage:
         if self.pages:

@@ -30,8 +30,8 @@ def run(*, quick: bool, rivals: bool) -> list[Result]:
     for latency in (0, 150):
         for futures in (1, 50) if quick or latency else (1, 50, 1_000):
             for kind in kinds(rivals=rivals):
-                if latency and futures > 1 and kind == "listing" and quick:
-                    continue
+                if latency and futures > 1 and kind == "listing":
+                    continue  # two minutes and a half for the counts of the rows above
                 with local_drive() as drive, parties(kind, drive) as pair:
                     if latency:
                         drive.add_fault("latency", seconds=latency / 1000)

@@ -96,8 +96,14 @@ class PlainDrive:
         kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
         headers = {"Authorization": f"Bearer {self.email}", "Content-Type": kind}
         with self._lock:
-            self._connection.request(verb, f"{path}?{urlencode(query)}" if query else path, content, headers)
-            answer = self._connection.getresponse()
+            target = f"{path}?{urlencode(query)}" if query else path
+            try:
+                self._connection.request(verb, target, content, headers)
+                answer = self._connection.getresponse()
+            except ConnectionError:  # it had lain idle for too long
+                self._connection.close()
+                self._connection.request(verb, target, content, headers)
+                answer = self._connection.getresponse()
             data = answer.read()
         if answer.status not in (200, 204):
             raise OSError(f"{verb} {path}: {answer.status} {data[:200]!r}")

@@ -47,19 +47,19 @@ class LogPage:
 
 
 class ChangeLog:
-    """Writes and reads the logs. A token is the position of the next entry to read; positions only rise."""
+    """Writes and reads the logs. A token is the next entry's position in its account's log; positions only rise."""
 
     def __init__(self, database: Database, clock: EmulatorClock, behaviour: FeedBehaviour) -> None:
         self._database = database
         self._clock = clock
         self._behaviour = behaviour
-        self._head = 0
+        self._newest: dict[str, int] = {}
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Go on behind the newest entry of the database, and never back."""
-        (newest,) = self._database.row("SELECT MAX(seq) FROM view") or (None,)
-        self._head = max(self._head, newest or 0)
+        """Go on behind the newest entries of the database, and never back."""
+        for account, newest in self._database.rows("SELECT account, MAX(seq) FROM view GROUP BY account"):
+            self._newest[account] = max(self._newest.get(account, 0), newest or 0)
 
     def append(self, file_id: str, roles: Mapping[str, Role | None]) -> None:
         """Move the file to the end of these accounts' logs, and keep what role each has on it from now on."""
@@ -69,8 +69,7 @@ class ChangeLog:
             # An entry that was on its way shows the file as it is by then, so it covers this change.
             delay = self._behaviour.delay(account, file_id, self._database)
             if delay == 0:
-                self._head += 1
-                rows.append((account, file_id, role, self._head, now))
+                rows.append((account, file_id, role, self._take(account), now))
                 continue
             rows.append((account, file_id, role, None, None))
             if delay is not None:
@@ -87,19 +86,19 @@ class ChangeLog:
             return
         with self._database.transaction():
             for file_id, when in due:
-                self._head += 1
                 sql = "UPDATE view SET seq = ?, time = ? WHERE account = ? AND file_id = ?"
-                self._database.execute(sql, self._head, int(when * 1000), account, file_id)
+                self._database.execute(sql, self._take(account), int(when * 1000), account, file_id)
                 self._database.execute("DELETE FROM late WHERE account = ? AND file_id = ?", account, file_id)
 
     def start_token(self, account: str) -> str:
         """Return the token that yields what happens from now on."""
         self.publish_late(account)
-        return str(self._next(account))
+        return str(self._newest.get(account, 0) + 1)
 
-    def _next(self, account: str) -> int:
-        (newest,) = self._database.row("SELECT MAX(seq) FROM view WHERE account = ?", account) or (None,)
-        return int(newest or 0) + 1
+    def _take(self, account: str) -> int:
+        """Return the next position in an account's log."""
+        position = self._newest[account] = self._newest.get(account, 0) + 1
+        return position
 
     def page(
         self,
@@ -111,7 +110,7 @@ class ChangeLog:
         spaces: Collection[str] = (DRIVE,),
     ) -> LogPage:
         """Read up to ``size`` entries from the token on, by the index; 400 for a token that no log gave out."""
-        if not _TOKEN.fullmatch(token) or not 1 <= int(token) <= self._head + 1:
+        if not _TOKEN.fullmatch(token) or not 1 <= int(token) <= self._newest.get(account.key, 0) + 1:
             raise invalid("pageToken")
         self.publish_late(account.key)
         seen = (not account.own_files_only, account.client)
@@ -122,7 +121,7 @@ class ChangeLog:
         entries = [_to_entry(row) for row in rows[:size]]
         if more:
             return LogPage(entries, str(rows[size - 1][0] + 1), more=True)
-        return LogPage(entries, str(max(int(token), self._next(account.key))), more=False)
+        return LogPage(entries, self.start_token(account.key), more=False)
 
 
 def _to_entry(row: tuple[object, ...]) -> LogEntry:

@@ -24,12 +24,8 @@ class DriveGateway(Protocol):
 
     def get_start_page_token(self) -> str: ...
 
-    def peek(self, *, polls: bool = True) -> str:
-        """Return the start token as it is now: if it is the one to go on from, nothing is new.
-
-        Args:
-            polls: Whether this is part of a poll.
-        """
+    def peek(self) -> str:
+        """Return the start token as it is now, for a poll: if it is the one to go on from, nothing is new."""
 
     def list_changes(self, page_token: str) -> ChangePage:
         """Fetch one page of the change feed.

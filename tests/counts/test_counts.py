@@ -12,15 +12,16 @@ from benchmarks.idle import hour_of_rivals, ours
 from benchmarks.parties import local_drive, parties
 from benchmarks.roundtrip import steps
 from benchmarks.waiting import wait_for
+from syft_flwr.feed.schedule import SweepKind, SweepSchedule
 
 pytestmark = pytest.mark.usefixtures("plain_environment")
 
 ROUND_TRIP = {
-    "send": (2, 55, 600, 150),
-    "look and answer": (5, 165, 600, 1_300),
+    "send": (1, 50, 600, 80),
+    "look and answer": (3, 155, 600, 1_250),
     "look and take": (2, 105, 0, 2_100),
-    "forget": (4, 65, 0, 250),
-    "owner cleans up": (5, 165, 0, 1_250),
+    "forget": (2, 55, 0, 80),
+    "owner cleans up": (3, 155, 0, 1_200),
     "idle look of the owner": (1, 5, 0, 80),
 }
 """At most: calls, units, bytes up and bytes down of each step."""
@@ -49,7 +50,7 @@ A_SECOND = {"changes.list": 0.5, "files.create": 0.3, "bytes up": 300, "units": 
 """What is added for each second that they take: peeks, lists of what was not awaited, greetings said again."""
 
 
-@pytest.mark.parametrize(("senders", "endpoints"), [(1, 1), (1, 3), (20, 3)])
+@pytest.mark.parametrize(("senders", "endpoints"), [(1, 1), (1, 3), (20, 3), (200, 3)])
 def test_an_idle_hour_costs_the_same_however_many_senders_and_endpoints(senders: int, endpoints: int) -> None:
     calls, units = ours(senders, endpoints)
     assert units <= 3_000
@@ -88,3 +89,18 @@ def test_a_federation_of_two_owners_writes_and_downloads_no_more_than_it_did() -
         allowed = {what: count + A_SECOND.get(what, 0) * seconds for what, count in most.items()}
         over = {what: taken.get(what, 0) for what, count in allowed.items() if taken.get(what, 0) > count}
         assert not over, (who, taken, seconds)
+
+
+@pytest.mark.parametrize("full_lists", [3, 32, 300])
+def test_full_sweeps_cost_no_more_than_those_between_them_and_come_once_a_day_at_least(full_lists: int) -> None:
+    schedule = SweepSchedule(base=60.0)
+    schedule.begin(0.0, 0.0)
+    swept: list[SweepKind] = []
+    for second in range(0, 8 * 86_400, 15):
+        schedule.polled()
+        if (kind := schedule.due(float(second))) is not None:
+            schedule.swept(kind, float(second), missed=0, full_lists=full_lists)
+            swept.append(kind)
+    full = swept.count(SweepKind.FULL) - 1  # the first begins the state
+    assert full >= 7
+    assert full <= 8 or full * full_lists <= swept.count(SweepKind.RECENT) + full_lists

@@ -26,8 +26,8 @@ class Lying(MemoryGateway):
 
     lie = staticmethod(lambda token: token)
 
-    def peek(self, *, polls: bool = True) -> str:
-        return self.lie(super().peek(polls=polls))
+    def peek(self) -> str:
+        return self.lie(super().peek())
 
 
 def polls(drive: MemoryDrive) -> Counter[str]:
@@ -159,7 +159,7 @@ def test_a_poll_after_writes_of_our_own_lists_nothing_and_sees_the_answer_when_i
             assert (ME, "changes.list") not in drive.calls
 
 
-def test_a_request_that_comes_while_we_write_is_seen_a_second_later(drive, clock, tmp_path) -> None:
+def test_a_request_that_comes_while_we_write_is_seen_by_the_next_poll(drive, clock, tmp_path) -> None:
     drive.gateway(ME)
     handled: list[bytes] = []
     gateway = Meddled(drive, ME)
@@ -171,73 +171,73 @@ def test_a_request_that_comes_while_we_write_is_seen_a_second_later(drive, clock
         gateway.meanwhile = lambda: ask(drive, clock, tmp_path, b"third")
         ask(drive, clock, tmp_path, b"second")
         runtime.poll_once()
-        assert handled[:2] == [b"first", b"second"]
-        clock.advance(1.1)
+        assert handled == [b"first", b"second"]
         runtime.poll_once()
         assert handled == [b"first", b"second", b"third"]
 
 
-def test_what_hides_behind_own_writes_hides_for_seconds_at_most(clock) -> None:
-    tokens = iter(["5", "6"])
-    writes = OwnWrites(lambda: next(tokens), clock.monotonic)
+def test_what_hides_behind_own_writes_hides_for_seconds_at_most_however_much_is_written(clock) -> None:
+    writes = OwnWrites(clock.monotonic)
     writes.read_up_to("5")
-    with writes.writing() as wrote:
-        wrote()
-    assert writes.explain("6")
-    clock.advance(16)
-    assert not writes.explain("6")
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "count"),
-    [("5", "5", 1), ("4", "5", 1), ("a5", "a6", 1), ("5", "5", 0)],
-)
-def test_a_token_that_has_not_moved_or_had_moved_before_is_not_explained(clock, before: str, after: str, count) -> None:
-    writes = OwnWrites(iter([before, after]).__next__, clock.monotonic)
-    writes.read_up_to("5")
-    with writes.writing() as wrote:
-        for _ in range(count):
-            wrote()
-    assert not writes.explain(after)
-
-
-def test_while_something_else_waits_to_be_listed_writes_ask_for_no_token(clock) -> None:
-    asked: list[str] = []
-    writes = OwnWrites(lambda: asked.append("asked") or "7", clock.monotonic)
-    writes.read_up_to("5")
-    for _ in range(3):
+    for number in range(3):
         with writes.writing() as wrote:
             wrote()
-    assert len(asked) == 1
-    writes.read_up_to("7")
-    with writes.writing() as wrote:
-        wrote()
-    assert len(asked) == 3
-
-
-@pytest.mark.parametrize(("seconds", "explained"), [(0.1, True), (0.6, False)])
-def test_a_token_that_moved_otherwise_is_explained_for_a_second_if_the_writes_were_short(
-    clock, seconds, explained
-) -> None:
-    writes = OwnWrites(iter(["5", "8"]).__next__, clock.monotonic)
-    writes.read_up_to("5")
-    with writes.writing() as wrote:
-        wrote()
-        clock.advance(seconds)
-    assert writes.explain("8") is explained
-    clock.advance(1.1)
+        assert writes.explain(str(6 + number))
+        clock.advance(4.9)
+    clock.advance(0.4)
     assert not writes.explain("8")
 
 
-def test_start_tokens_are_not_asked_for_before_the_feed_was_read_nor_when_they_lie(clock) -> None:
-    asked: list[str] = []
-    writes = OwnWrites(lambda: asked.append("asked") or "1", clock.monotonic)
+@pytest.mark.parametrize(
+    ("read", "now", "count"),
+    [("5", "7", 1), ("5", "5", 1), ("a5", "a6", 1), ("5", "6", 0), ("5", "4", 1), (None, "6", 1), ("5", "٦", 1)],
+)
+def test_a_token_that_moved_by_another_number_than_was_written_is_not_explained(clock, read, now, count: int) -> None:
+    writes = OwnWrites(clock.monotonic)
+    writes.read_up_to(read)
+    with writes.writing() as wrote:
+        for _ in range(count):
+            wrote()
+    assert not writes.explain(now)
+
+
+def test_what_is_being_written_may_be_there_already_but_nothing_else(clock) -> None:
+    writes = OwnWrites(clock.monotonic)
+    writes.read_up_to("5")
+    with writes.writing() as wrote:
+        assert writes.explain("5")
+        assert writes.explain("6")
+        assert not writes.explain("7")
+        wrote()
+    assert writes.explain("6")
+    assert not writes.explain("7")
+
+
+def test_what_was_being_written_while_the_feed_was_read_may_be_read_or_not(clock) -> None:
+    writes = OwnWrites(clock.monotonic)
+    with writes.writing() as wrote:
+        writes.read_up_to("5")
+        wrote()
+    assert not writes.explain("6"), "the write may be the fifth, and a message the sixth"
+    writes.read_up_to("6")
     with writes.writing() as wrote:
         wrote()
-    writes.read_up_to(None)
+    assert writes.explain("7")
+
+
+def test_an_awaited_message_lets_the_list_for_the_rest_wait_ten_seconds(clock) -> None:
+    writes = OwnWrites(clock.monotonic)
+    writes.read_up_to("5")
+    assert writes.explain_partly("6")
     with writes.writing() as wrote:
         wrote()
-    assert not asked
+    assert writes.explain("7")
+    clock.advance(9.9)
+    assert writes.explain_partly("8")
+    assert writes.explain("8")
+    clock.advance(0.2)
+    assert not writes.explain("8")
+    assert not writes.explain_partly("9")
 
 
 class Tokenless(MemoryGateway):
@@ -250,7 +250,7 @@ class Tokenless(MemoryGateway):
             raise DriveUnavailableError("a portal's page")
         return super().get_start_page_token()
 
-    def peek(self, *, polls: bool = True) -> str:
+    def peek(self) -> str:
         return self.get_start_page_token()
 
 

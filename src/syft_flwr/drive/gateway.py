@@ -126,8 +126,7 @@ class HttpDriveGateway:
             lambda raw: text(raw["startPageToken"]),
         )
 
-    def peek(self, *, polls: bool = True) -> str:
-        del polls
+    def peek(self) -> str:
         return self.get_start_page_token()
 
     def list_changes(self, page_token: str) -> ChangePage:

@@ -69,6 +69,8 @@ class Pace(NamedTuple):
     """Polls since the last one."""
     since_full: int = 0
     """Sweeps since the last full one, it included; 0 before there was any."""
+    full_every: int = _FULL_EVERY
+    """Sweeps from one full one to the next: as many as that needs lists, so that it costs what they do together."""
 
 
 class SweepSchedule:
@@ -106,7 +108,7 @@ class SweepSchedule:
         self._known_roots |= set(roots)
         self._full_at = now
         if pace is not None:
-            self.pace, self._full_next = pace, not 0 < pace.since_full < _FULL_EVERY
+            self.pace, self._full_next = pace, not 0 < pace.since_full < pace.full_every
         longest = self._base * self._longest
         if pace is not None and pace.step > 1.0:  # the last ones missed nothing
             self.pace = pace._replace(interval=longest, step=min(pace.step, self._most_polls))
@@ -162,13 +164,14 @@ class SweepSchedule:
             return SweepKind.GLANCE
         return None
 
-    def swept(self, kind: SweepKind, now: float, *, missed: int) -> None:
+    def swept(self, kind: SweepKind, now: float, *, missed: int, full_lists: int = 1) -> None:
         """Note a sweep that ended.
 
         Args:
             kind: Which one it was.
             now: The time.
             missed: Messages it found that the feed should have brought by then.
+            full_lists: How many lists a full one would take now.
         """
         self._failures = 0
         if kind is SweepKind.GLANCE:
@@ -181,9 +184,10 @@ class SweepSchedule:
             self._second_look = None if now >= (self._second_look or now) else self._second_look
             since_full = 1 if kind is SweepKind.FULL else self.pace.since_full + 1
             self._full_at = now if kind is SweepKind.FULL else self._full_at
-            self._full_next = since_full >= _FULL_EVERY
+            full_every = max(_FULL_EVERY, full_lists)
+            self._full_next = since_full >= full_every
             self._last = now
-            self.pace = self.pace._replace(polls=0, since_full=since_full)
+            self.pace = self.pace._replace(polls=0, since_full=since_full, full_every=full_every)
             if missed:
                 self._quicken()
             else:

@@ -110,6 +110,10 @@ class Sweeper:
             self._asked_singly.add(folder)
         self._foreign = foreign
 
+    def lists_of_full(self) -> int:
+        """Return about how many lists a full sweep takes now."""
+        return 2 + len(self._index.endpoints()) // self._per_query
+
     def _one_by_one(
         self, folders: Sequence[str], marks: dict[str, str], until: float, *, besides: AbstractSet[str]
     ) -> Iterator[DriveFile]:

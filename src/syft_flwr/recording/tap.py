@@ -75,10 +75,9 @@ class GatewayTap:
             listener.start_token(token)
         return token
 
-    def peek(self, *, polls: bool = True) -> str:
-        if polls:
-            self._feed_thread = threading.get_ident()
-        return self._inner.peek(polls=polls)
+    def peek(self) -> str:
+        self._feed_thread = threading.get_ident()
+        return self._inner.peek()
 
     def list_changes(self, page_token: str) -> ChangePage:
         self._feed_thread = threading.get_ident()

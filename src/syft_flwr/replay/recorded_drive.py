@@ -78,9 +78,8 @@ class RecordedDrive:
     def get_start_page_token(self) -> str:
         return self._recording.header.start.get("token") or "recorded"
 
-    def peek(self, *, polls: bool = True) -> str:
+    def peek(self) -> str:
         """Announce nothing: what the feed brought is part of the recording."""
-        del polls
         return self.get_start_page_token()
 
     def list_changes(self, page_token: str) -> ChangePage:

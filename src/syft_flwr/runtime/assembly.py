@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +125,7 @@ def assemble(
             identities=identities,
             ids=ids,
             streams=Streams(),
-            own_writes=OwnWrites(partial(gateway.peek, polls=False), clock.monotonic),
+            own_writes=OwnWrites(clock.monotonic),
             disposables=Disposables(ledger, settings, clock),
             announced=Announced(gateway, ids.take),
             shared_bodies=SharedBodies(lambda message: executor.submit(parts.read_body, message)),

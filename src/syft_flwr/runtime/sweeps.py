@@ -118,7 +118,8 @@ class Sweeps:
         if kind is not SweepKind.GLANCE:
             self._intake.wants_sweep = self._parts.ledger.mark_swept(began, len(new))
             self._swept_at = began
-        self._schedule.swept(kind, self._parts.clock.monotonic(), missed=missed)
+        lists = self._sweeper.lists_of_full()
+        self._schedule.swept(kind, self._parts.clock.monotonic(), missed=missed, full_lists=lists)
         self._intake.look_around()
         if gone:
             self._deletions.run_soon()

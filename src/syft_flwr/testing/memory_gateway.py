@@ -7,6 +7,7 @@ import itertools
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 
 from drive_emulator.query import And, Condition, Expression, Not, Or, bind, parse_query
@@ -28,6 +29,7 @@ _RELATIONS: Mapping[str, Callable[[datetime, datetime], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_FIELDS = {"name": "name", "mimeType": "mime_type"}
 
 
 class MemoryGateway:
@@ -46,8 +48,7 @@ class MemoryGateway:
         self._call("changes.getStartPageToken")
         return self._drive._start_token(self._account)
 
-    def peek(self, *, polls: bool = True) -> str:
-        del polls
+    def peek(self) -> str:
         return self.get_start_page_token()
 
     def list_changes(self, page_token: str) -> ChangePage:
@@ -74,13 +75,12 @@ class MemoryGateway:
             for folder_id in query.split("'")[1::2]:
                 if folder_id.startswith("id0") and f"'{folder_id}' in parents" in query:
                     drive._find(self._account, folder_id)
+            matches = _matcher(parsed)
             newest = drive._now().timestamp() - drive.lag
             found = [
                 drive._show(file, self._account)
                 for file in drive._files.values()
-                if file.created_time.timestamp() <= newest
-                and _matches(parsed, file)
-                and self._account in drive._viewers(file)
+                if file.created_time.timestamp() <= newest and matches(file) and self._account in drive._viewers(file)
             ]
         return iter(found) if oldest_first else reversed(found)
 
@@ -192,31 +192,36 @@ class MemoryGateway:
         return Change(file_id, time=time, file=drive._show(file, self._account))
 
 
-def _matches(expression: Expression, file: MemoryFile) -> bool:
-    """Ask of a file what this project's queries ask.
+def _matcher(expression: Expression) -> Callable[[MemoryFile], bool]:
+    """Return what asks of a file what this project's queries ask.
 
     Raises:
         NotImplementedError: It is another query.
     """
     match expression:
         case And(operands):
-            return all(_matches(operand, file) for operand in operands)
+            every = [_matcher(operand) for operand in operands]
+            return lambda file: all(matches(file) for matches in every)
         case Or(operands):
-            return any(_matches(operand, file) for operand in operands)
+            some = [_matcher(operand) for operand in operands]
+            return lambda file: any(matches(file) for matches in some)
         case Not(operand):
-            return not _matches(operand, file)
+            matches = _matcher(operand)
+            return lambda file: not matches(file)
         case Condition("parents", _, folder):
-            return file.parent == folder
+            return lambda file: file.parent == folder
         case Condition("owners", _, str(person)):
-            return file.owner == person.lower()
+            owner = person.lower()
+            return lambda file: file.owner == owner
         case Condition("trashed", _, value):
-            return file.trashed == value
+            return lambda file: file.trashed == value
         case Condition("name", "contains", str(value)):
-            return contains_prefixes(file.name, value)
+            return lambda file: contains_prefixes(file.name, str(value))
         case Condition("name" | "mimeType" as term, "=" | "!=" as relation, str(value)):
-            held = file.name if term == "name" else file.mime_type
-            return (held.lower() == value.lower()) == (relation == "=")
+            wanted, is_same, held = value.lower(), relation == "=", attrgetter(_FIELDS[term])
+            return lambda file: (held(file).lower() == wanted) == is_same
         case Condition("createdTime", "<" | "<=" | ">" | ">=" as relation, datetime() as moment):
-            return _RELATIONS[relation](file.created_time, moment)
+            holds = _RELATIONS[relation]
+            return lambda file: holds(file.created_time, moment)
         case _:
             raise NotImplementedError(f"the Drive in memory can't be asked for {expression}")
