@@ -143,3 +143,35 @@ def test_messages_found_by_their_ids_replay_from_a_recording(opened, drive, cloc
         serve(feed.runtime, Route("app", "messages", replayed))
         feed.run()
     assert replayed.asked == answers.asked[2:]
+
+
+def test_after_a_reply_the_announced_request_is_looked_for_soon_and_ever_more_seldom(opened, drive, clock) -> None:
+    asker, owner, _ = begin(opened, drive, clock)
+    announced = owner._engine.parts.announced
+    assert announced.pause() > 10.0, "its last reply is a minute old"
+    heard: list[float] = []
+    announced.on_replied = lambda: heard.append(announced.pause())
+    exchange(asker, owner, clock)
+    assert heard == [0.1]
+    clock.advance(7.0)
+    assert announced.pause() == pytest.approx((1.0 + 7.0) / 4), "the asker's poll was a second later"
+    assert asker._engine.parts.announced.pause() == float("inf"), "it has not asked anything"
+
+
+def test_where_nothing_is_announced_replies_hasten_no_poll(opened, drive, clock) -> None:
+    asker, owner, answers = opened(ASKER), opened(OWNER), Answers()
+    answers.serve(owner)
+    [future] = asker.send([Request(OWNER, "app", "messages", b"body")])
+    owner.poll_once()
+    asker.poll_once()
+    assert asker.get_response(future) == b"body"
+    assert owner._engine.parts.announced.pause() == float("inf")
+
+
+def test_the_loop_polls_sooner_after_a_reply_in_a_conversation(opened, drive, clock) -> None:
+    asker, owner, _ = begin(opened, drive, clock)
+    hastened: list[float] = []
+    owner._engine.loop.hasten = hastened.append
+    exchange(asker, owner, clock)
+    assert hastened == [0.1]
+    assert owner._engine._step() <= 0.5

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from syft_flwr import wire
 from syft_flwr.addresses import fold_address
 from syft_flwr.errors import DriveError
+from syft_flwr.feed.schedule import growing_pause
 from syft_flwr.models import DriveFile, Message
 from syft_flwr.recording import GatewayTap
 
@@ -33,17 +34,25 @@ class Announced:
 
     Parties of a conversation that is thrown away whole (:class:`Disposables`) tell each other with every message under
     which ID the next one comes. Nothing depends on it: what was found is journaled as what a sweep finds, and where the
-    start token moves for any other reason, the feed is listed; at the latest ten seconds later.
+    start token moves for any other reason, the feed is listed; at the latest ten seconds later. To look for one costs
+    so little that polls come sooner after a reply, since the next request is likely to follow.
 
     Args:
         gateway: The account's Drive.
         reserve: Returns a fresh reserved file ID.
+        now: Returns the monotonic time in seconds.
+
+    Attributes:
+        on_replied: Called when a reply is in Drive.
     """
 
-    def __init__(self, gateway: GatewayTap, reserve: Callable[[], str]) -> None:
+    def __init__(self, gateway: GatewayTap, reserve: Callable[[], str], now: Callable[[], float]) -> None:
         self._gateway = gateway
         self._reserve = reserve
+        self._now = now
+        self.on_replied: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
+        self._replied_at = float("-inf")
         self._own: dict[tuple[str, str, str], str] = {}
         self._expected: dict[tuple[str, str, str, str], _Expected] = {}
 
@@ -75,6 +84,17 @@ class Announced:
             key = (message.kind, fold_address(message.sender), message.app, message.endpoint)
             with self._lock:
                 self._expected[key] = _Expected(following)
+
+    def replied(self) -> None:
+        """Note that a reply is in Drive: the next request of its conversation is likely to follow soon."""
+        with self._lock:
+            self._replied_at = self._now()
+        self.on_replied()
+
+    def pause(self) -> float:
+        """Return the seconds after which to look for the next request; without end where none is awaited."""
+        with self._lock:
+            return growing_pause(self._now() - self._replied_at) if self._expected else float("inf")
 
     def look(self) -> list[DriveFile]:
         """Look for what peers have announced; return what is there."""

@@ -261,6 +261,7 @@ class Responder:
                 )
 
             folder = self._parts.inboxes.deliver(path, peer=message.sender, put=put, disposable=disposable)
+        self._parts.announced.replied()
         settings = self._parts.settings
         expires_at = self._parts.clock.time() + settings.cleanup_expiry if settings.cleanup else None
         if disposable:

@@ -12,10 +12,8 @@ from syft_flwr.drive.pacing import held, until
 from syft_flwr.errors import DriveError, DriveUnavailableError, RateLimitedError, RemoteHandlerError
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.response_bodies import Replies, ResponseBodies
-from syft_flwr.feed.schedule import pause_after
+from syft_flwr.feed.schedule import growing_pause, pause_after
 from syft_flwr.state.futures import Future
-
-_SHORTEST_PAUSE = 0.1
 
 
 class Responses:
@@ -292,7 +290,7 @@ class Responses:
         youngest = self.youngest()
         pause = self._interval()
         if youngest is not None:
-            pause = min(max((self._parts.clock.time() - youngest) / 4, _SHORTEST_PAUSE), pause)
+            pause = min(growing_pause(self._parts.clock.time() - youngest), pause)
         return self._polled_at() + pause - self._parts.clock.monotonic()
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from syft_flwr.errors import DriveError, RateLimitedError
 
 _JITTER = 0.1
+_SHORTEST_PAUSE = 0.1
 _LONGEST_PAUSE = 300.0
 _SHORTEST_SWEEP = 0.25
 _LONGEST_SWEEP = 24.0
@@ -209,6 +210,11 @@ class SweepSchedule:
         shorter = max(self.pace.interval / 2, self._base * _SHORTEST_SWEEP)
         self.pace = self.pace._replace(interval=shorter, step=0.5)
         self._next = min(self._next, self._last + shorter)
+
+
+def growing_pause(waited: float) -> float:
+    """Return the seconds between looks for what has been awaited for so many: what comes soon is seen soon."""
+    return max(waited / 4, _SHORTEST_PAUSE)
 
 
 def pause_after(failures: int, error: BaseException | None = None, *, longest: float = _LONGEST_PAUSE) -> float:

@@ -127,7 +127,7 @@ def assemble(
             streams=Streams(),
             own_writes=OwnWrites(clock.monotonic),
             disposables=Disposables(ledger, settings, clock),
-            announced=Announced(gateway, ids.take),
+            announced=Announced(gateway, ids.take, clock.monotonic),
             shared_bodies=SharedBodies(lambda message: executor.submit(parts.read_body, message)),
             pool=executor,
             habits=stores.habits,

@@ -108,6 +108,7 @@ class Engine:
             threaded=threaded,
         )
         parts.gateway.tell_of_limits(self._limited)
+        parts.announced.on_replied = lambda: self.loop.hasten(parts.announced.pause())
         parts.streams.emit_with(self.dispatch.thread.post, self.dispatch.show_waiting)
         self.deletions = Deletions(parts, later=self.dispatch.thread.later, rng=rng)
         self.requester = Requester(
@@ -199,7 +200,7 @@ class Engine:
         self.follower.poll()
         with self._lock:
             pauses = [wish.next(active=self.is_active) for wish in self._wishes.values()]
-        pause = min(pauses, default=self.parts.settings.poll_interval)
+        pause = min([*(pauses or [self.parts.settings.poll_interval]), self.parts.announced.pause()])
         stretched = self.parts.gateway.budget_delay(_POLL_UNITS)
         if stretched > pause:
             self.meter.book_wait(stretched - pause, "polls")
