@@ -68,7 +68,7 @@ class Settings:
     """How a runtime behaves. Durations are seconds, sizes bytes."""
 
     poll_interval: float = 2.0
-    """Pause between polls while messages flow or futures wait; shorter right after a request, and after replies of a run."""
+    """Pause between polls while messages flow or futures wait; less right after a request or a run's reply."""
     max_poll_interval: float | None = None
     """Longest pause when all is quiet; ``None`` keeps ``poll_interval`` always."""
     sweep_interval: float = 60.0

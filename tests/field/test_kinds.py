@@ -32,7 +32,7 @@ SEEM_DELETED = {("other_success", "files.delete"), ("not_found", "files.delete")
 NEVER_RIGHT = {"empty", "shortened", "altered", "longer", "badly_compressed", "forbidden"}
 """Kinds that let a content come wrong in the same way for minutes, after which the message counts as damaged."""
 OTHERWISE_EACH_TIME = {"other_success"}
-"""Kinds whose contents differ: whether they come wrong in the same way for so long depends on how often Drive is asked."""
+"""Kinds whose contents differ: whether one comes wrong for so long depends on how often Drive is asked."""
 REAL_TIME = {"hung", "dripping", "late"}
 """Kinds that take the test's own seconds: all methods in the slow suite, some here."""
 SOME = {"changes.list", "files.get_media", "files.create"}
