@@ -7,8 +7,12 @@ from collections import Counter
 from typing import get_type_hints
 
 import click
+from typer import core
 from typer.core import TyperCommand
 from typer.models import ArgumentInfo
+
+core.HAS_RICH = False
+"""With it, typer imports Rich's reader of Markdown for each help, to escape brackets for an export to HTML."""
 
 
 class PlainHelp(click.Command):
@@ -17,7 +21,6 @@ class PlainHelp(click.Command):
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self._restore_help_of_arguments()
         super().format_help(ctx, formatter)
-        formatter.buffer[:] = [text.replace("\\[", "[") for text in formatter.buffer]  # typer's, for an export to HTML
 
     def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Leave them to typer, which lists them too."""
