@@ -76,6 +76,31 @@ def child_serve(requests: int) -> dict[str, float]:
     }
 
 
+def child_beside(requests: int) -> dict[str, float]:
+    """Say so when all is seen that is there; then take so many requests that come meanwhile."""
+    from syft_flwr.events import P2PFileEvents
+    from syft_flwr.runtime import DriveRuntime
+
+    taken = threading.Semaphore(0)
+    with DriveRuntime.open(ME) as runtime:
+        events = P2PFileEvents(APP, ME)
+        events.on_request("messages", lambda _: taken.release())
+        events.attach(runtime)
+        while runtime.poll_once():
+            pass
+        print("ready", flush=True)
+        sys.stdin.readline()
+        cpu, began, left = time.process_time(), time.perf_counter(), requests
+        while left and time.perf_counter() - began < LONGEST:
+            runtime.poll_once()
+            while left and taken.acquire(timeout=0.2):
+                left -= 1
+        return {
+            "a second": (requests - left) / (time.perf_counter() - began),
+            "ms of processor each": (time.process_time() - cpu) / (requests - left or 1) * 1000,
+        }
+
+
 def child_reopen(_: int) -> dict[str, float]:
     from syft_flwr.runtime import DriveRuntime
 
@@ -117,7 +142,8 @@ def child_past(messages: int) -> dict[str, float]:
     with serving(endpoints=1, disk=True, handles=True) as account:
         account.take(1)
         memory = Memory()
-        account.take(max(0, messages // PAGE - 1))
+        for _ in range(messages // PAGE - 1):
+            account.take(1)
         account.runtime.drain(60)
         figures = []
         for _ in range(50):
@@ -127,12 +153,17 @@ def child_past(messages: int) -> dict[str, float]:
         return {"ms a poll": sorted(figures)[25] * 1000, "MB above 1,000": memory.now() - memory.idle}
 
 
-def in_child(name: str, size: int) -> dict[str, float]:
+def in_child(name: str, size: int, *, when_ready: Callable[[], None] | None = None) -> dict[str, float]:
+    """Measure in a process of its own; one that says when it is ready goes on after what is done then."""
     command = [sys.executable, "-m", "benchmarks.growth", name, str(size)]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | UNPACED, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{name} {size}: {done.stderr.strip().splitlines()[-1]}")
-    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | UNPACED, text=True, **pipes) as child:
+        if when_ready is not None and child.stdout and child.stdout.readline() == "ready\n":
+            when_ready()
+        output, errors = child.communicate("go on\n")
+    if child.returncode:
+        raise RuntimeError(f"{name} {size}: {errors.strip().splitlines()[-1]}")
+    answer: dict[str, float] = json.loads(output.splitlines()[-1])
     return answer
 
 
@@ -146,8 +177,7 @@ def backlog(drive: DriveEmulator, size: int) -> dict[str, float]:
 def parked(drive: DriveEmulator, size: int) -> dict[str, float]:
     """A hundred new senders, beside requests for an endpoint that has no handler."""
     make_requests(drive, size, "nobody-serves-this", senders=20)
-    make_requests(drive, 100, "messages", senders=100, first=100)
-    return in_child("serve", 100)
+    return in_child("beside", 100, when_ready=lambda: make_requests(drive, 100, "messages", senders=100, first=100))
 
 
 def many_senders(drive: DriveEmulator, size: int) -> dict[str, float]:

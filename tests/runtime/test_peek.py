@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from runtimes import State, runtime_on, serve
 
-from syft_flwr.errors import DriveUnavailableError
+from syft_flwr.errors import DriveUnavailableError, NotFoundError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.peek import LIST_EVERY, Peek
 from syft_flwr.models import Message
+from syft_flwr.recording import GatewayTap
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive
 from syft_flwr.testing.memory_gateway import MemoryGateway
@@ -176,12 +177,32 @@ def test_a_request_that_comes_while_we_write_is_seen_by_the_next_poll(drive, clo
         assert handled == [b"first", b"second", b"third"]
 
 
+def write(writes: OwnWrites, *, wrote: bool = True) -> None:
+    writes.begins()
+    writes.ended(wrote=wrote)
+
+
+def test_a_write_that_fails_or_deletes_what_is_gone_counts_for_nothing(clock, drive) -> None:
+    tap = GatewayTap(drive.gateway(ME))
+    tap.writes = writes = OwnWrites(clock.monotonic)
+    writes.read_up_to("5")
+    [file_id] = tap.generate_ids(1)
+    assert not tap.delete(file_id)
+    with pytest.raises(NotFoundError):
+        tap.upload(file_id, "x.request", "no-such-folder", b"x")
+    assert writes.explain("5")
+    assert not writes.explain("6")
+    tap.create_folder(file_id, "folder", None)
+    assert writes.explain("6")
+    tap.delete(file_id)
+    assert writes.explain("7")
+
+
 def test_what_hides_behind_own_writes_hides_for_seconds_at_most_however_much_is_written(clock) -> None:
     writes = OwnWrites(clock.monotonic)
     writes.read_up_to("5")
     for number in range(3):
-        with writes.writing() as wrote:
-            wrote()
+        write(writes)
         assert writes.explain(str(6 + number))
         clock.advance(4.9)
     clock.advance(0.4)
@@ -195,33 +216,31 @@ def test_what_hides_behind_own_writes_hides_for_seconds_at_most_however_much_is_
 def test_a_token_that_moved_by_another_number_than_was_written_is_not_explained(clock, read, now, count: int) -> None:
     writes = OwnWrites(clock.monotonic)
     writes.read_up_to(read)
-    with writes.writing() as wrote:
-        for _ in range(count):
-            wrote()
+    for _ in range(count):
+        write(writes)
     assert not writes.explain(now)
 
 
 def test_what_is_being_written_may_be_there_already_but_nothing_else(clock) -> None:
     writes = OwnWrites(clock.monotonic)
     writes.read_up_to("5")
-    with writes.writing() as wrote:
-        assert writes.explain("5")
-        assert writes.explain("6")
-        assert not writes.explain("7")
-        wrote()
+    writes.begins()
+    assert writes.explain("5")
+    assert writes.explain("6")
+    assert not writes.explain("7")
+    writes.ended(wrote=True)
     assert writes.explain("6")
     assert not writes.explain("7")
 
 
 def test_what_was_being_written_while_the_feed_was_read_may_be_read_or_not(clock) -> None:
     writes = OwnWrites(clock.monotonic)
-    with writes.writing() as wrote:
-        writes.read_up_to("5")
-        wrote()
+    writes.begins()
+    writes.read_up_to("5")
+    writes.ended(wrote=True)
     assert not writes.explain("6"), "the write may be the fifth, and a message the sixth"
     writes.read_up_to("6")
-    with writes.writing() as wrote:
-        wrote()
+    write(writes)
     assert writes.explain("7")
 
 
@@ -229,8 +248,7 @@ def test_an_awaited_message_lets_the_list_for_the_rest_wait_ten_seconds(clock) -
     writes = OwnWrites(clock.monotonic)
     writes.read_up_to("5")
     assert writes.explain_partly("6")
-    with writes.writing() as wrote:
-        wrote()
+    write(writes)
     assert writes.explain("7")
     clock.advance(9.9)
     assert writes.explain_partly("8")

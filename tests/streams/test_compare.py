@@ -89,8 +89,9 @@ def turns_the_order_round(patch: pytest.MonkeyPatch) -> Callable[..., Any]:
 def answers_twice(patch: pytest.MonkeyPatch) -> Callable[..., Any]:
     write = Parts.write
 
-    def twice(self: Parts, *arguments: Any, **named: Any) -> int:
-        return write(self, *arguments, **named) + write(self, *arguments, **named)
+    def twice(self: Parts, *arguments: Any, **named: Any) -> None:
+        for _ in range(2):
+            write(self, *arguments, **named)
 
     patch.setattr(Parts, "write", twice)
     return thanks
@@ -109,8 +110,8 @@ def loses_the_mark_of_errors(patch: pytest.MonkeyPatch) -> Callable[..., Any]:
 def cuts_answers(patch: pytest.MonkeyPatch) -> Callable[..., Any]:
     write = Parts.write
 
-    def cut(self: Parts, file_id: str, name: str, folder: str, body: bytes, **named: Any) -> int:
-        return write(self, file_id, name, folder, body[:16], **named)
+    def cut(self: Parts, file_id: str, name: str, folder: str, body: bytes, **named: Any) -> None:
+        write(self, file_id, name, folder, body[:16], **named)
 
     patch.setattr(Parts, "write", cut)
     return thanks

@@ -13,7 +13,6 @@ from functools import partial
 
 from syft_flwr.errors import DriveError, NotFoundError, PermissionDeniedError, RateLimitedError, RuntimeClosedError
 from syft_flwr.exchange.parts import Parts
-from syft_flwr.feed.own_writes import Wrote
 from syft_flwr.state.own_files import Deletion
 
 _log = logging.getLogger(__name__)
@@ -105,16 +104,15 @@ class Deletions:
         while due:
             deleted: list[str] = []
             later: list[tuple[Deletion, float]] = []
-            with self._parts.own_writes.writing() as wrote:
-                for deletion in due:
-                    if self._delete(deletion, wrote):
-                        deleted.append(deletion.file_id)
-                        self._failures.pop(deletion.file_id, None)
-                    else:
-                        pause = min(4.0**deletion.failures, _LONGEST_PAUSE)
-                        later.append((deletion, self._parts.clock.time() + pause))
-                        self._failures[deletion.file_id] = failures = deletion.failures + 1
-                        self._later(pause, partial(self._retry, Deletion(deletion.file_id, failures)))
+            for deletion in due:
+                if self._delete(deletion):
+                    deleted.append(deletion.file_id)
+                    self._failures.pop(deletion.file_id, None)
+                else:
+                    pause = min(4.0**deletion.failures, _LONGEST_PAUSE)
+                    later.append((deletion, self._parts.clock.time() + pause))
+                    self._failures[deletion.file_id] = failures = deletion.failures + 1
+                    self._later(pause, partial(self._retry, Deletion(deletion.file_id, failures)))
             # Should it not come to this, they are deleted once more, which does no harm.
             due = own.deleted(deleted, self._parts.clock.time(), later=later, limit=_NOTED_AT_ONCE)
             due = due or self._noted()
@@ -134,11 +132,10 @@ class Deletions:
         self._retried.append(deletion)
         self.run_soon()
 
-    def _delete(self, deletion: Deletion, wrote: Wrote) -> bool:
+    def _delete(self, deletion: Deletion) -> bool:
         """Delete a file; return whether it is gone, or given up."""
         try:
-            if self._parts.gateway.delete(deletion.file_id):
-                wrote()
+            self._parts.gateway.delete(deletion.file_id)
         except DriveError as error:
             if isinstance(error, PermissionDeniedError) and deletion.failures + 1 >= _REFUSALS:
                 self._parts.streams.report(f"giving up the deletion of {deletion.file_id}", error)

@@ -53,8 +53,7 @@ class Objects:
                 known.add(reader)
         self._parts.disposables.used(disposable, folder)
         file_id = self._parts.ids.take()
-        with self._parts.own_writes.writing() as wrote:
-            wrote(self._parts.pool.submit(self._parts.write, file_id, name, folder, content, spread=True).result())
+        self._parts.pool.submit(self._parts.write, file_id, name, folder, content, spread=True).result()
         return file_id
 
     def fetch(self, file_id: str, target: Path, *, size: int, sha256: str) -> None:

@@ -73,7 +73,7 @@ class Parts:
         *,
         properties: Mapping[str, str] | None = None,
         spread: bool = False,
-    ) -> int:
+    ) -> None:
         """Write a file, and its content into properties as well where it is small enough (:mod:`syft_flwr.inline`).
 
         Args:
@@ -83,9 +83,6 @@ class Parts:
             body: Its content.
             properties: Others that it bears.
             spread: Whether the content may go on in further files, which nobody deletes: they go with their folder.
-
-        Returns:
-            How many files that made.
 
         Raises:
             DriveError: It can't be written.
@@ -101,7 +98,6 @@ class Parts:
             self.gateway.upload(more[-1], f"{name}.{MORE}", folder, b"", properties=further)
         borne = {**(properties or {}), **(inlined[0] if inlined else {}), **({MORE: ",".join(more)} if more else {})}
         self.gateway.upload(file_id, name, folder, body, properties=borne)
-        return 1 + len(more)
 
     def fetch_body(self, content: Message | Response, target: Path) -> None:
         """Write a message's body to a file (:meth:`fetch`)."""

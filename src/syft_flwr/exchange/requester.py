@@ -17,7 +17,6 @@ from syft_flwr.drive.pacing import deadline
 from syft_flwr.errors import DriveError, DriveUnavailableError, InvalidNameError, PartlySentError, RateLimitedError
 from syft_flwr.exchange.disposables import PROPERTY, check_name
 from syft_flwr.exchange.parts import Parts
-from syft_flwr.feed.own_writes import Wrote
 from syft_flwr.feed.schedule import pause_after
 from syft_flwr.state.futures import Future
 
@@ -96,13 +95,12 @@ class Requester:
                 )
             )
         self._parts.ledger.futures.add(futures)
-        with self._parts.own_writes.writing() as wrote:
-            uploads = self._run(
-                {
-                    future: partial(self._upload, future, request.body, wrote, announcement)
-                    for future, request, announcement in zip(futures, reachable, announcements, strict=True)
-                }
-            )
+        uploads = self._run(
+            {
+                future: partial(self._upload, future, request.body, announcement)
+                for future, request, announcement in zip(futures, reachable, announcements, strict=True)
+            }
+        )
         failed = [future.future_id for future, upload in uploads.items() if upload.exception() is not None]
         self._on_sent([future for future, upload in uploads.items() if upload.exception() is None])
         if failed:
@@ -164,7 +162,7 @@ class Requester:
         inbox = wire.inbox_path(recipient, self._parts.me, app, endpoint)
         self._parts.inboxes.ensure([outbox, inbox], peer=recipient)
 
-    def _upload(self, future: Future, body: bytes, wrote: Wrote, announcement: Mapping[str, str]) -> None:
+    def _upload(self, future: Future, body: bytes, announcement: Mapping[str, str]) -> None:
         name = wire.message_file_name("request", future.future_id)
         outbox = wire.inbox_path(self._parts.me, future.recipient, future.app, future.endpoint)
 
@@ -172,8 +170,7 @@ class Requester:
         properties = {PROPERTY: name_of_all, **announcement} if name_of_all else None
 
         def put(folder: str) -> None:
-            spread = bool(name_of_all)
-            wrote(self._parts.write(future.request_id, name, folder, body, properties=properties, spread=spread))
+            self._parts.write(future.request_id, name, folder, body, properties=properties, spread=bool(name_of_all))
 
         folder = self._parts.inboxes.deliver(outbox, peer=future.recipient, put=put, disposable=name_of_all)
         if name_of_all:

@@ -251,16 +251,11 @@ class Responder:
         properties = {**work.announcement, **(wire.ERROR_STATUS if spooled.is_error else {})}
         disposables = self._parts.disposables
         disposable = disposables.of_request(message.properties)
-        with self._parts.own_writes.writing() as wrote:
 
-            def put(folder: str) -> None:
-                wrote(
-                    self._parts.write(
-                        spooled.reply_id, name, folder, body, properties=properties, spread=bool(disposable)
-                    )
-                )
+        def put(folder: str) -> None:
+            self._parts.write(spooled.reply_id, name, folder, body, properties=properties, spread=bool(disposable))
 
-            folder = self._parts.inboxes.deliver(path, peer=message.sender, put=put, disposable=disposable)
+        folder = self._parts.inboxes.deliver(path, peer=message.sender, put=put, disposable=disposable)
         self._parts.announced.replied()
         settings = self._parts.settings
         expires_at = self._parts.clock.time() + settings.cleanup_expiry if settings.cleanup else None

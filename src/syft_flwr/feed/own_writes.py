@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable
 
 _SURE = 15.0
 """Seconds after the first write until a list is due in any case: something else may have moved the token as far."""
@@ -13,14 +11,8 @@ _REST = 10.0
 """Likewise after an awaited message, which was found by its ID, and beside which there may be others."""
 
 
-class Wrote(Protocol):
-    """Notes files that were written."""
-
-    def __call__(self, files: int = 1) -> None: ...
-
-
 class OwnWrites:
-    """Counts the writes of this process since the feed was read. Thread-safe.
+    """Counts the writes of this process since the feed was read, as the gateway's tap tells of them. Thread-safe.
 
     Where the start token has moved by as many, nothing else is new, and no list is needed. Where it has moved in
     another way, since something came or Drive counts otherwise, a list is due. Messages that were announced and found
@@ -66,25 +58,22 @@ class OwnWrites:
             self._begin(start_token)
             return True
 
-    @contextmanager
-    def writing(self) -> Iterator[Wrote]:
-        """Frame writes that change one entry of the feed each; call what it gives after each that succeeded."""
+    def begins(self) -> None:
+        """Note that a write is under way that changes one entry of the feed."""
         with self._lock:
             self._under_way += 1
-        try:
-            yield self._wrote
-        finally:
-            with self._lock:
-                self._under_way -= 1
+
+    def ended(self, *, wrote: bool) -> None:
+        """Note that it is over, and whether it has changed anything."""
+        with self._lock:
+            self._under_way -= 1
+            if wrote:
+                self._count += 1
+                self._list_at = min(self._list_at, self._now() + _SURE)
 
     def _begin(self, token: str | None) -> None:
         self._read, self._count = token, 0
         self._is_exact = self._under_way == 0
-
-    def _wrote(self, files: int = 1) -> None:
-        with self._lock:
-            self._count += files
-            self._list_at = min(self._list_at, self._now() + _SURE)
 
 
 def _distance(before: str, after: str) -> int | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -40,18 +42,35 @@ class Listener(Transfers, Protocol):
     def got(self, file_id: str, file: DriveFile | None) -> None: ...
 
 
+class Writes(Protocol):
+    """Hears of what changes an entry of the account's feed. Called on any thread."""
+
+    def begins(self) -> None: ...
+
+    def ended(self, *, wrote: bool) -> None: ...
+
+
+@dataclass(slots=True)
+class _Write:
+    is_made: bool = True
+
+
 class GatewayTap:
     """A :class:`~syft_flwr.ports.DriveGateway` that passes everything on to another one, and lets others listen.
 
     Args:
         inner: Does the work.
         transfers: Hears of contents, and of nothing else.
+
+    Attributes:
+        writes: Hears of writes, and of nothing else.
     """
 
     def __init__(self, inner: DriveGateway, transfers: Transfers | None = None) -> None:
         self._inner = inner
         self._listeners: tuple[Listener, ...] = ()
         self._transfers: tuple[Transfers, ...] = () if transfers is None else (transfers,)
+        self.writes: Writes | None = None
         self._lock = threading.Lock()
         self._feed_thread: int | None = None
 
@@ -126,7 +145,8 @@ class GatewayTap:
         return self._inner.generate_ids(count)
 
     def create_folder(self, file_id: str, name: str, parent: str | None) -> DriveFile:
-        folder = self._inner.create_folder(file_id, name, parent)
+        with self._writing():
+            folder = self._inner.create_folder(file_id, name, parent)
         for listener in self._listeners:
             listener.listed([folder], by_feed=False)
         return folder
@@ -149,7 +169,8 @@ class GatewayTap:
         told = without_bodies(name, properties)
         for listener in (*self._listeners, *self._transfers) if told is not None else ():
             listener.uploading(file_id, name, parent, body, told)
-        self._inner.upload(file_id, name, parent, body, properties=properties)
+        with self._writing():
+            self._inner.upload(file_id, name, parent, body, properties=properties)
 
     def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
         try:
@@ -165,7 +186,24 @@ class GatewayTap:
             listener.downloaded(file_id, body)
 
     def delete(self, file_id: str) -> bool:
-        return self._inner.delete(file_id)
+        with self._writing() as write:
+            write.is_made = self._inner.delete(file_id)
+        return write.is_made
+
+    @contextmanager
+    def _writing(self) -> Iterator[_Write]:
+        write = _Write()
+        if self.writes is None:
+            yield write
+            return
+        self.writes.begins()
+        try:
+            yield write
+        except BaseException:
+            write.is_made = False
+            raise
+        finally:
+            self.writes.ended(wrote=write.is_made)
 
     def server_time(self) -> float:
         return self._inner.server_time()

@@ -92,6 +92,7 @@ def assemble(
     threaded = executor is None
     gateway = gateway if isinstance(gateway, GatewayTap) else GatewayTap(gateway)
     machine, clock = clock, DriveClock(clock, gateway.server_time)
+    gateway.writes = own_writes = OwnWrites(clock.monotonic)
     with ExitStack() as stack:
         stack.callback(on_close)
         if executor is None:
@@ -125,7 +126,7 @@ def assemble(
             identities=identities,
             ids=ids,
             streams=Streams(),
-            own_writes=OwnWrites(clock.monotonic),
+            own_writes=own_writes,
             disposables=Disposables(ledger, settings, clock),
             announced=Announced(gateway, ids.take, clock.monotonic),
             shared_bodies=SharedBodies(lambda message: executor.submit(parts.read_body, message)),
