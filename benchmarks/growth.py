@@ -8,10 +8,12 @@ process (:mod:`benchmarks.route`).
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -144,6 +146,7 @@ def child_past(messages: int) -> dict[str, float]:
         memory = Memory()
         for _ in range(messages // PAGE - 1):
             account.take(1)
+            gc.unfreeze()
         account.runtime.drain(60)
         figures = []
         for _ in range(50):
@@ -156,13 +159,15 @@ def child_past(messages: int) -> dict[str, float]:
 def in_child(name: str, size: int, *, when_ready: Callable[[], None] | None = None) -> dict[str, float]:
     """Measure in a process of its own; one that says when it is ready goes on after what is done then."""
     command = [sys.executable, "-m", "benchmarks.growth", name, str(size)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, env=os.environ | UNPACED, text=True, **pipes) as child:
-        if when_ready is not None and child.stdout and child.stdout.readline() == "ready\n":
-            when_ready()
-        output, errors = child.communicate("go on\n")
-    if child.returncode:
-        raise RuntimeError(f"{name} {size}: {errors.strip().splitlines()[-1]}")
+    with tempfile.TemporaryFile("w+") as log:  # a pipe that is not read would fill up, and hold the child
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+        with subprocess.Popen(command, cwd=ROOT, env=os.environ | UNPACED, text=True, **pipes) as child:
+            if when_ready is not None and child.stdout and child.stdout.readline() == "ready\n":
+                when_ready()
+            output, _ = child.communicate("go on\n")
+        if child.returncode:
+            log.seek(0)
+            raise RuntimeError(f"{name} {size}: {log.read().strip().splitlines()[-1]}")
     answer: dict[str, float] = json.loads(output.splitlines()[-1])
     return answer
 

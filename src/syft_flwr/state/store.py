@@ -39,6 +39,7 @@ _SETTINGS = {
     "disk_min_file_size": _NEVER,  # values in files are not fsynced, and go before their row does
     "sqlite_journal_mode": "wal",
     "sqlite_synchronous": 1,  # NORMAL, for diskcache's dozens of commits while it opens; then see _Cache
+    "sqlite_cache_size": 1_024,  # pages of 4 KB for each thread: as fast as diskcache's 8,192, and 28 MB less
     "sqlite_mmap_size": 0,  # reading a truncated file through a map kills the process
 }
 
