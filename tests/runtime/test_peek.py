@@ -228,6 +228,8 @@ def test_what_is_being_written_may_be_there_already_but_nothing_else(clock) -> N
     assert writes.explain("5")
     assert writes.explain("6")
     assert not writes.explain("7")
+    clock.advance(2.0)
+    assert not writes.explain("6"), "a message must not wait for an upload of minutes"
     writes.ended(wrote=True)
     assert writes.explain("6")
     assert not writes.explain("7")

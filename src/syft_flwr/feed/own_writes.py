@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 _SURE = 15.0
 """Seconds after the first write until a list is due in any case: something else may have moved the token as far."""
+_BRIEF = 2.0
+"""Seconds for which one that is under way may be there already: no message has to wait for a long one."""
 _REST = 10.0
-"""Likewise after an awaited message, which was found by its ID, and beside which there may be others."""
+"""Seconds until a list is due after an awaited message, which was found by its ID: beside it there may be others."""
 
 
 class OwnWrites:
@@ -27,6 +29,7 @@ class OwnWrites:
         self._lock = threading.Lock()
         self._read: str | None = None
         self._count = self._under_way = 0
+        self._under_way_since = 0.0
         self._is_exact = True
         """Whether all that was counted came after the feed was read."""
         self._list_at = float("inf")
@@ -45,8 +48,9 @@ class OwnWrites:
         with self._lock:
             if self._read is None or self._now() >= self._list_at:
                 return False
+            under_way = self._under_way if self._now() < self._under_way_since + _BRIEF else 0
             moved = _distance(self._read, start_token)
-            return moved is not None and self._is_exact and 0 <= moved - self._count <= self._under_way
+            return moved is not None and self._is_exact and 0 <= moved - self._count <= under_way
 
     def explain_partly(self, start_token: str) -> bool:
         """Note that an awaited message is among what is new; tell whether a list for the rest can wait."""
@@ -61,6 +65,8 @@ class OwnWrites:
     def begins(self) -> None:
         """Note that a write is under way that changes one entry of the feed."""
         with self._lock:
+            if self._under_way == 0:
+                self._under_way_since = self._now()
             self._under_way += 1
 
     def ended(self, *, wrote: bool) -> None:
