@@ -167,7 +167,8 @@ def in_child(name: str, size: int, *, when_ready: Callable[[], None] | None = No
             output, _ = child.communicate("go on\n")
         if child.returncode:
             log.seek(0)
-            raise RuntimeError(f"{name} {size}: {log.read().strip().splitlines()[-1]}")
+            lines = log.read().strip().splitlines()
+            raise RuntimeError(f"{name} {size}: {lines[-1] if lines else child.returncode}")
     answer: dict[str, float] = json.loads(output.splitlines()[-1])
     return answer
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from benchmarks import replay
 from benchmarks.results import Cell, Result
+from syft_flwr import wire
 from syft_flwr.clock import SystemClock
 from syft_flwr.drive.quota import QuotaMeter
 from syft_flwr.exchange.lane import Lane
@@ -71,19 +72,20 @@ class PagesDrive(MemoryGateway):
 
     def _like(self, model: DriveFile) -> Change:
         self._number += 1
+        now = wire.timestamp(time.time())  # what is older than the last sweeps counts as known
         raw = {
             "id": f"1-{self._number}",
             "name": f"{uuid.UUID(int=random.getrandbits(128), version=4)}.request",
             "parents": list(model.parents),
             "mimeType": model.mime_type,
             "size": str(model.size),
-            "createdTime": model.created_time,
+            "createdTime": now,
             "sha256Checksum": model.sha256,
             "owners": [{"emailAddress": model.owners[0], "permissionId": model.owner_ids[0]}],
             "lastModifyingUser": {"emailAddress": model.owners[0], "permissionId": model.owner_ids[0]},
             "properties": dict(model.properties),
         }
-        return Change.from_api({"fileId": raw["id"], "time": model.created_time, "file": raw})
+        return Change.from_api({"fileId": raw["id"], "time": now, "file": raw})
 
 
 class EndOfTheWay:
