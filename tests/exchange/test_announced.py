@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from runtimes import serve
 
+from syft_flwr.errors import NotFoundError, PermissionDeniedError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.models import Message
@@ -16,6 +17,7 @@ from syft_flwr.recording import GatewayTap
 from syft_flwr.recording.reader import read_recording
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.testing import ManualClock, MemoryDrive, MemoryState, replay, runtime_on
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 OWNER, ASKER, OTHER = "owner@example.com", "asker@example.com", "other@example.com"
 RUN = "run-1"
@@ -175,3 +177,40 @@ def test_the_loop_polls_sooner_after_a_reply_in_a_conversation(opened, drive, cl
     exchange(asker, owner, clock)
     assert hastened == [0.1]
     assert owner._engine._step() <= 0.5
+
+
+class WithoutIds(MemoryGateway):
+    """A Drive that gives no IDs for a while, with errors that say something else of a file."""
+
+    error: Exception | None = None
+
+    def generate_ids(self, count: int) -> Sequence[str]:
+        if self.error is not None:
+            raise self.error
+        return super().generate_ids(count)
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionDeniedError("a portal", status=403), NotFoundError("a portal", status=404)]
+)
+def test_a_request_waits_for_the_id_of_its_answer_whatever_refuses_it(drive, clock, tmp_path: Path, error) -> None:
+    drive.gateway(OWNER)
+    gateway, answers = WithoutIds(drive, OWNER), Answers()
+    with (
+        runtime_on(gateway, MemoryState(tmp_path / OWNER), clock, OWNER, inline=True) as owner,
+        runtime_on(drive.gateway(ASKER), MemoryState(tmp_path / ASKER), clock, ASKER, inline=True) as asker,
+    ):
+        serve(owner, Route("app", "messages", answers))
+        gateway.error = error
+        [future] = asker.send([Request(OWNER, "app", "messages", b"body")])
+        for _ in range(10):
+            owner.poll_once()
+            clock.advance(60.0)
+        assert answers.asked == []
+        gateway.error = None
+        for _ in range(3):
+            clock.advance(300.0)
+            owner.poll_once()
+        asker.poll_once()
+        assert asker.get_response(future) == b"body"
+    assert answers.asked == [b"body"]

@@ -13,7 +13,7 @@ import google.oauth2.credentials
 from runtimes import State, runtime_on, serve
 
 from syft_flwr.drive.gateway import HttpDriveGateway
-from syft_flwr.errors import DriveError, NotFoundError, SyftFlwrError
+from syft_flwr.errors import CredentialsError, DriveError, NotFoundError, SyftFlwrError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.models import Message
@@ -154,7 +154,7 @@ class World:
             return asker.runtime.get_response(future)
         except NotFoundError:
             return b'{"error": "its owner has deleted it, since Drive said that the request is gone"}'
-        except DriveError as error:  # its body can't be had now
+        except (DriveError, CredentialsError) as error:  # its body can't be had now
             asker.failures.append(error)
             return None
 

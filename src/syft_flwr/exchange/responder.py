@@ -67,12 +67,22 @@ class Responder:
     # -- steps ------------------------------------------------------------------------------------------------
 
     def prepare(self, work: Work) -> float:
-        """Have the body here. Its file is of use to this process alone, so it is not synced."""
-        message = work.message
+        """Have an ID for the answer, and the body here; its file is of use to this process alone, and is not synced."""
         try:
             if not work.reply_id:
-                disposable = self._parts.disposables.of_request(message.properties)
-                work.reply_id, work.announcement = self._parts.announced.step("response", message.sender, disposable)
+                disposable = self._parts.disposables.of_request(work.message.properties)
+                work.reply_id, work.announcement = self._parts.announced.step(
+                    "response", work.message.sender, disposable
+                )
+            return self._take_body(work)
+        except RuntimeClosedError:
+            return _CLOSED
+        except Exception as error:  # an outage, a full disk, a defect: the request must not be lost over it
+            return self.failed("taking a request", error, work)
+
+    def _take_body(self, work: Work) -> float:
+        message = work.message
+        try:
             work.body = self._fetch(work)
             work.advance(Step.PREPARED)
         except NotFoundError:
@@ -88,10 +98,6 @@ class Responder:
                 return self.failed("taking a request", error, work)
             work.answer = self.refuse(work, RejectionReason.UNREADABLE, f"Drive refuses its content: {error}")
             work.advance(Step.HANDLED)
-        except RuntimeClosedError:
-            return _CLOSED
-        except Exception as error:  # an outage, a full disk, a defect: the request must not be lost over it
-            return self.failed("taking a request", error, work)
         return 0.0
 
     def _fetch(self, work: Work) -> bytes | Path:
