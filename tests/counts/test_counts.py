@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from benchmarks.digits import Federation, train
@@ -13,6 +15,7 @@ from benchmarks.parties import local_drive, parties
 from benchmarks.roundtrip import steps
 from benchmarks.waiting import wait_for
 from syft_flwr.feed.schedule import SweepKind, SweepSchedule
+from syft_flwr.feed.sweep import Sweeper
 
 pytestmark = pytest.mark.usefixtures("plain_environment")
 
@@ -104,3 +107,10 @@ def test_full_sweeps_cost_no_more_than_those_between_them_and_come_once_a_day_at
     full = swept.count(SweepKind.FULL) - 1  # the first begins the state
     assert full >= 7
     assert full <= 8 or full * full_lists <= swept.count(SweepKind.RECENT) + full_lists
+
+
+@pytest.mark.parametrize(("parents_per_query", "lists"), [(1, 2), (100, 7)])
+def test_a_full_sweep_counts_as_many_lists_as_it_takes(parents_per_query: int, lists: int) -> None:
+    index = SimpleNamespace(endpoints=lambda: [None] * 500)
+    sweeper = Sweeper(None, index, None, "me", is_genuine=bool, parents_per_query=parents_per_query)
+    assert sweeper.lists_of_full() == lists

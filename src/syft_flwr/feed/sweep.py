@@ -112,7 +112,8 @@ class Sweeper:
 
     def lists_of_full(self) -> int:
         """Return about how many lists a full sweep takes now."""
-        return 2 + len(self._index.endpoints()) // self._per_query
+        names_folders = self._per_query > 1 or not self._has_few
+        return 2 + (len(self._index.endpoints()) // self._per_query if names_folders else 0)
 
     def _one_by_one(
         self, folders: Sequence[str], marks: dict[str, str], until: float, *, besides: AbstractSet[str]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from syft_flwr.errors import NotFoundError, RateLimitedError, SyftFlwrError
 from syft_flwr.inline import without_bodies
 from syft_flwr.models import Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import DriveGateway
+
+T = TypeVar("T")
 
 
 class Transfers(Protocol):
@@ -48,11 +48,6 @@ class Writes(Protocol):
     def begins(self) -> None: ...
 
     def ended(self, *, wrote: bool) -> None: ...
-
-
-@dataclass(slots=True)
-class _Write:
-    is_made: bool = True
 
 
 class GatewayTap:
@@ -145,8 +140,7 @@ class GatewayTap:
         return self._inner.generate_ids(count)
 
     def create_folder(self, file_id: str, name: str, parent: str | None) -> DriveFile:
-        with self._writing():
-            folder = self._inner.create_folder(file_id, name, parent)
+        folder = self._write(lambda: self._inner.create_folder(file_id, name, parent))
         for listener in self._listeners:
             listener.listed([folder], by_feed=False)
         return folder
@@ -169,8 +163,7 @@ class GatewayTap:
         told = without_bodies(name, properties)
         for listener in (*self._listeners, *self._transfers) if told is not None else ():
             listener.uploading(file_id, name, parent, body, told)
-        with self._writing():
-            self._inner.upload(file_id, name, parent, body, properties=properties)
+        self._write(lambda: self._inner.upload(file_id, name, parent, body, properties=properties))
 
     def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
         try:
@@ -186,24 +179,20 @@ class GatewayTap:
             listener.downloaded(file_id, body)
 
     def delete(self, file_id: str) -> bool:
-        with self._writing() as write:
-            write.is_made = self._inner.delete(file_id)
-        return write.is_made
+        return self._write(lambda: self._inner.delete(file_id))
 
-    @contextmanager
-    def _writing(self) -> Iterator[_Write]:
-        write = _Write()
+    def _write(self, write: Callable[[], T]) -> T:
+        """Let others hear of a write; one that returns ``False`` or fails has changed nothing."""
         if self.writes is None:
-            yield write
-            return
+            return write()
+        wrote = False
         self.writes.begins()
         try:
-            yield write
-        except BaseException:
-            write.is_made = False
-            raise
+            result = write()
+            wrote = result is not False
+            return result
         finally:
-            self.writes.ended(wrote=write.is_made)
+            self.writes.ended(wrote=wrote)
 
     def server_time(self) -> float:
         return self._inner.server_time()

@@ -7,7 +7,6 @@ import itertools
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
 from pathlib import Path
 
 from drive_emulator.query import And, Condition, Expression, Not, Or, bind, parse_query
@@ -218,7 +217,7 @@ def _matcher(expression: Expression) -> Callable[[MemoryFile], bool]:
         case Condition("name", "contains", str(value)):
             return lambda file: contains_prefixes(file.name, str(value))
         case Condition("name" | "mimeType" as term, "=" | "!=" as relation, str(value)):
-            wanted, is_same, held = value.lower(), relation == "=", attrgetter(_FIELDS[term])
+            wanted, is_same, held = value.lower(), relation == "=", operator.attrgetter(_FIELDS[term])
             return lambda file: (held(file).lower() == wanted) == is_same
         case Condition("createdTime", "<" | "<=" | ">" | ">=" as relation, datetime() as moment):
             holds = _RELATIONS[relation]
