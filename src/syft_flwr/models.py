@@ -10,6 +10,9 @@ from json.encoder import encode_basestring_ascii as _quoted
 from sys import intern
 from typing import Any, Literal, TypeVar
 
+from msgspec import MsgspecError, Struct, convert
+from msgspec import field as json_field
+
 from syft_flwr.addresses import fold_address
 from syft_flwr.printable import printable
 
@@ -59,8 +62,42 @@ def _shared(text: str | None) -> str | None:
     return intern(text) if text else text
 
 
-@dataclass(frozen=True, slots=True)
-class DriveFile:
+class _User(Struct, gc=False, rename="camel"):
+    email_address: str | None = None
+    permission_id: str | None = None
+
+
+class _Resource(Struct, gc=False, rename="camel"):
+    """A ``drive#file`` as the API sends it."""
+
+    id: str | None = None
+    name: str = ""
+    mime_type: str = "application/octet-stream"
+    parents: tuple[str, ...] | None = None
+    trashed: bool | None = None
+    size: str | int | None = None
+    created_time: str = ""
+    sha256: str | None = json_field(name="sha256Checksum", default=None)
+    owned_by_me: bool | None = None
+    owners: tuple[_User, ...] | None = None
+    last_modifying_user: _User | None = None
+    properties: dict[str, str] | None = None
+    drive_id: str | None = None
+
+
+class _ChangeResource(Struct, gc=False, rename="camel"):
+    """A ``drive#change``, but for its file what :class:`Change` is; one of a shared drive itself has no file ID."""
+
+    file_id: str
+    removed: bool | None = None
+    time: str = ""
+    file: _Resource | None = None
+
+
+_NOBODY = _User()
+
+
+class DriveFile(Struct, frozen=True, gc=False):
     """A file or folder as Drive shows it to this account.
 
     ``created_time`` is RFC 3339 in UTC with milliseconds, as Drive sends it, so it sorts as text.
@@ -82,8 +119,11 @@ class DriveFile:
     last_modifying_user: str | None = None
     owner_ids: tuple[str | None, ...] = ()
     editor_id: str | None = None
-    properties: Mapping[str, str] = field(default_factory=dict, hash=False)
+    properties: Mapping[str, str] = {}
     drive_id: str | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.name, self.created_time))
 
     @property
     def is_folder(self) -> bool:
@@ -94,40 +134,9 @@ class DriveFile:
         """Read a ``drive#file`` resource; absent fields get their defaults.
 
         Raises:
-            ValueError, TypeError, LookupError, AttributeError: It is none.
+            ValueError, LookupError: It is none.
         """
-        return cls._read(raw["id"], raw)
-
-    @classmethod
-    def _read(cls, file_id: str, raw: Mapping[str, Any]) -> DriveFile:
-        # Written for speed: thousands come with a page. What is no text raises. Of what many files have in common, a
-        # recording keeps one copy.
-        get = raw.get
-        name, created, sha256, drive_id = get("name", ""), get("createdTime", ""), get("sha256Checksum"), get("driveId")
-        size, owners, properties = get("size"), get("owners"), get("properties")
-        properties = dict(properties) if properties else _NO_PROPERTIES
-        editor = get("lastModifyingUser") or {}
-        email, editor_id = editor.get("emailAddress"), editor.get("permissionId")
-        "".join((file_id, name, created, sha256 or "", drive_id or "", *properties.values()))
-        return cls(
-            file_id,
-            name,
-            intern(get("mimeType", "application/octet-stream")),
-            tuple(map(intern, get("parents") or ())),
-            bool(get("trashed")),
-            None if size is None else int(size),
-            created,
-            sha256,
-            bool(get("ownedByMe")),
-            tuple([intern(owner.get("emailAddress") or "") for owner in owners]) if owners else (),
-            _shared(email),
-            tuple([_shared(owner.get("permissionId")) for owner in owners])
-            if owners and "permissionId" in owners[0]
-            else (),
-            _shared(editor_id),
-            properties,
-            drive_id,
-        )
+        return _file(_read(raw, _Resource), raw["id"])
 
     def to_api(self) -> dict[str, Any]:
         """Return the ``drive#file`` resource that :meth:`from_api` reads back as this value."""
@@ -157,8 +166,41 @@ class DriveFile:
         return raw
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+def _read(raw: object, kind: type[T]) -> T:
+    """Read what the API has sent.
+
+    Raises:
+        ValueError: It is none of this kind.
+    """
+    try:
+        return convert(raw, kind)
+    except MsgspecError as error:
+        raise ValueError(str(error)) from error
+
+
+def _file(raw: _Resource, file_id: str) -> DriveFile:
+    """Return the file; of what many have in common, a recording keeps one copy."""
+    owners, editor = raw.owners or (), raw.last_modifying_user or _NOBODY
+    return DriveFile(  # thousands come with a page
+        file_id,
+        raw.name,
+        intern(raw.mime_type),
+        tuple(map(intern, raw.parents)) if raw.parents else (),
+        bool(raw.trashed),
+        None if raw.size is None else int(raw.size),
+        raw.created_time,
+        raw.sha256,
+        bool(raw.owned_by_me),
+        tuple([intern(owner.email_address or "") for owner in owners]),
+        _shared(editor.email_address),
+        tuple([_shared(owner.permission_id) for owner in owners]) if owners and owners[0].permission_id else (),
+        _shared(editor.permission_id),
+        raw.properties or _NO_PROPERTIES,
+        raw.drive_id,
+    )
+
+
+class Change(Struct, frozen=True, gc=False):
     """One entry of the change feed: a file's current state, or a tombstone.
 
     A tombstone (``removed``) has no ``file``; it does not tell deletion from lost access.
@@ -171,13 +213,16 @@ class Change:
 
     @classmethod
     def from_api(cls, raw: Mapping[str, Any]) -> Change:
-        file_id, file, time = raw["fileId"], raw.get("file"), raw.get("time", "")
-        if not (isinstance(file_id, str) and isinstance(time, str)):
-            raise TypeError("its file ID or its time is no text")
-        if file is not None:
-            own_id = file.get("id", file_id)
-            file = DriveFile._read(file_id if own_id == file_id else own_id, file)  # noqa: SLF001 - its own module
-        return cls(file_id, bool(raw.get("removed")), time, file)
+        return _change(_read(raw, _ChangeResource))
+
+
+def _change(raw: _ChangeResource) -> Change:
+    file = raw.file
+    if file is None:
+        return Change(raw.file_id, bool(raw.removed), raw.time)
+    own_id = file.id
+    file_id = raw.file_id if own_id is None or own_id == raw.file_id else own_id
+    return Change(raw.file_id, bool(raw.removed), raw.time, _file(file, file_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +260,23 @@ class ChangePage:
             unreadable=unreadable,
             raw=raw,
         )
+
+
+class PageResource(Struct, gc=False, rename="camel"):
+    """An answer of ``changes.list`` of which every entry can be read."""
+
+    changes: tuple[_ChangeResource, ...] = ()
+    next_page_token: str | None = None
+    new_start_page_token: str | None = None
+
+    def page(self) -> ChangePage:
+        """Return the page.
+
+        Raises:
+            ValueError: A size is no number.
+        """
+        changes = tuple([_change(raw) for raw in self.changes])
+        return ChangePage(changes, self.next_page_token, self.new_start_page_token)
 
 
 def read_each(read: Callable[[Any], T], entries: Iterable[Any]) -> tuple[tuple[T, ...], tuple[Unreadable, ...]]:

@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace as altered
 
 from syft_flwr.drive.folders import Location
 from syft_flwr.drive.identities import Identities
-from syft_flwr.exchange.admission import admit
+from syft_flwr.exchange.admission import Admission
 from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile, Message, Rejection
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.wire import Inbox
@@ -33,13 +34,13 @@ PLACE = Location(Inbox(SENDER, ME), "flwr/app", "messages", "folder", ROOT)
 
 
 def judge(file: DriveFile = FILE, place: Location = PLACE, max_size: int = 5) -> Message | str | None:
-    verdict = admit(file, place, ME, identities=Identities(MemoryStore()), max_size=max_size, now=NOW)
+    verdict = Admission(ME, Identities(MemoryStore()), max_size=max_size).judge(file, place, NOW)
     return verdict.reason if isinstance(verdict, Rejection) else verdict
 
 
 def test_a_file_of_the_sender_in_an_inbox_of_either_party_is_a_message() -> None:
     for party in (ME, SENDER):
-        root = replace(ROOT, owners=(party,), last_modifying_user=SENDER)
+        root = altered(ROOT, owners=(party,), last_modifying_user=SENDER)
         message = judge(place=replace(PLACE, root=root))
         assert isinstance(message, Message)
         assert (message.kind, message.sender, message.future_id, message.size) == ("request", SENDER, FUTURE, 5)
@@ -59,7 +60,7 @@ def test_what_is_addressed_to_somebody_else_is_none_of_our_business() -> None:
     ],
 )
 def test_an_inbox_that_a_third_party_owns_or_named_is_refused(root: dict, reason: str) -> None:
-    assert judge(place=replace(PLACE, root=replace(ROOT, **root))) == reason
+    assert judge(place=replace(PLACE, root=altered(ROOT, **root))) == reason
 
 
 @pytest.mark.parametrize(
@@ -77,21 +78,21 @@ def test_an_inbox_that_a_third_party_owns_or_named_is_refused(root: dict, reason
     ],
 )
 def test_a_file_that_is_not_the_senders_own_message_is_refused(file: dict, reason: str) -> None:
-    assert judge(replace(FILE, **file)) == reason
+    assert judge(altered(FILE, **file)) == reason
 
 
 def test_in_a_shared_drive_the_last_modifying_user_stands_for_the_owner() -> None:
-    place = replace(PLACE, root=replace(ROOT, owners=(), last_modifying_user=SENDER, drive_id="shared"))
-    file = replace(FILE, owners=(), drive_id="shared")
+    place = replace(PLACE, root=altered(ROOT, owners=(), last_modifying_user=SENDER, drive_id="shared"))
+    file = altered(FILE, owners=(), drive_id="shared")
 
     assert isinstance(judge(file, place), Message)
-    assert judge(replace(file, last_modifying_user=STRANGER), place) == "forged_sender"
-    assert judge(replace(file, last_modifying_user=None), place) == "forged_sender"
+    assert judge(altered(file, last_modifying_user=STRANGER), place) == "forged_sender"
+    assert judge(altered(file, last_modifying_user=None), place) == "forged_sender"
 
 
 def test_elsewhere_what_shows_no_owner_is_nobodys_whoever_changed_it_last() -> None:
-    assert judge(replace(FILE, owners=())) == "forged_sender"
-    assert judge(place=replace(PLACE, root=replace(ROOT, owners=()))) == "foreign_folder"
+    assert judge(altered(FILE, owners=())) == "forged_sender"
+    assert judge(place=replace(PLACE, root=altered(ROOT, owners=()))) == "foreign_folder"
 
 
 @pytest.mark.parametrize(
@@ -103,5 +104,5 @@ def test_elsewhere_what_shows_no_owner_is_nobodys_whoever_changed_it_last() -> N
     ],
 )
 def test_a_file_that_claims_to_be_made_in_the_future_is_refused(made_at: str, verdict: str | None) -> None:
-    judged = judge(replace(FILE, created_time=made_at))
+    judged = judge(altered(FILE, created_time=made_at))
     assert isinstance(judged, Message) if verdict is None else judged == verdict

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from syft_flwr.errors import RecordingError
 from syft_flwr.feed import read_recording
+from syft_flwr.recording.entries import parse_entry, parse_line, parse_poll
 from syft_flwr.recording.reader import repair
 from syft_flwr.replay import replay
 from syft_flwr.runtime import DriveRuntime
@@ -179,6 +180,31 @@ def test_damage_of_any_kind_is_refused_or_harmless(
             feed.run()
     except RecordingError:
         pass
+
+
+ODD = [None, 7, -1, 1e400, True, "", "7", "\ud800", [], {}, [{}], {"changes": [None]}, {"fileId": "a", "file": {}}]
+
+
+@given(st.data())
+def test_a_poll_that_is_read_fast_is_read_as_any_other_line(data: st.DataObject) -> None:
+    polls = [document for path in RECORDINGS.glob("*.jsonl") for document in lines(path) if "poll" in document]
+    place = document = data.draw(st.sampled_from(polls))
+    while isinstance(place, dict | list) and place:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        if not place[key] or not isinstance(place[key], dict | list) or data.draw(st.booleans()):
+            place[key] = data.draw(st.sampled_from([*ODD, place[key]]))
+            break
+        place = place[key]
+    text = json.dumps(document | data.draw(st.sampled_from([{}, {"sweep": []}, {"other": 1}])))
+    fast = parse_poll(text, 2)
+    if fast is not None:
+        assert fast == parse_entry(parse_line(text, 2), 2)
+
+
+@pytest.mark.parametrize("path", sorted(RECORDINGS.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_every_poll_of_a_recording_is_read_fast(path: Path) -> None:
+    for number, text in enumerate(path.read_text().splitlines(), 1):
+        assert (parse_poll(text, number) is not None) is ("poll" in json.loads(text))
 
 
 # -- incomplete ones -------------------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import FolderIndex, Location

@@ -11,8 +11,6 @@ from syft_flwr.models import Account, DriveFile
 from syft_flwr.ports import StateStore, Transaction
 from syft_flwr.printable import printable
 
-_KEPT_VERDICTS = 10_000
-
 _log = logging.getLogger(__name__)
 
 
@@ -34,8 +32,8 @@ class Identities:
         self._pins: dict[str, str] = {}
         self._aliases: dict[str, str] = {}
         self._told: set[tuple[str, str]] = set()
-        self._verdicts: dict[tuple[tuple[str, ...], str | None, str | None], bool] = {}
-        """What :meth:`_is_one_of` has found with the pins and aliases that there are; files have few owners."""
+        self.version = 0
+        """Rises with what is known."""
         self._pins.update(store.transact(lambda tx: _rows(tx, "pin/")))
         self._aliases.update(store.transact(lambda tx: _rows(tx, "alias/")))
 
@@ -46,7 +44,7 @@ class Identities:
             return
         with self._lock:
             self._pins[key] = permission_id
-            self._verdicts = {}
+            self.version += 1
         self._store.transact(lambda tx: tx.put(f"pin/{key}", permission_id))
 
     def shared_with(self, typed: str, account: Account) -> str:
@@ -60,7 +58,7 @@ class Identities:
             )
             with self._lock:
                 self._aliases[fold_address(typed)] = account.email
-                self._verdicts = {}
+                self.version += 1
             self._store.transact(lambda tx: tx.put(f"alias/{fold_address(typed)}", account.email))
         return account.email
 
@@ -89,13 +87,11 @@ class Identities:
         if not file.owners:
             return file.drive_id is not None and self._is_one_of(wanted, file.last_modifying_user, file.editor_id)
         ids = file.owner_ids or (None,) * len(file.owners)
-        if len(ids) == 1:
-            return self._is_one_of(wanted, file.owners[0], ids[0])
         return all(self._is_one_of(wanted, owner, owner_id) for owner, owner_id in zip(file.owners, ids, strict=True))
 
     def changed_last(self, addresses: Iterable[str], file: DriveFile) -> bool:
         """Tell whether Drive attests that one of the participants changed a file last."""
-        return self._is_one_of(tuple(addresses), file.last_modifying_user, file.editor_id)
+        return self._is_one_of(addresses, file.last_modifying_user, file.editor_id)
 
     def vouch_for(self, addresses: Iterable[str], folder: DriveFile) -> bool:
         """Tell whether a folder is owned by one of the participants and was named by one of them.
@@ -106,14 +102,8 @@ class Identities:
         parties = tuple(addresses)
         return self.owns(parties, folder) and self.changed_last(parties, folder)
 
-    def _is_one_of(self, addresses: tuple[str, ...], email: str | None, permission_id: str | None) -> bool:
-        verdicts, key = self._verdicts, (addresses, email, permission_id)
-        verdict = verdicts.get(key)
-        if verdict is None:
-            verdict = any(self._is(address, email, permission_id) for address in addresses)
-            if len(verdicts) < _KEPT_VERDICTS:
-                verdicts[key] = verdict
-        return verdict
+    def _is_one_of(self, addresses: Iterable[str], email: str | None, permission_id: str | None) -> bool:
+        return any(self._is(address, email, permission_id) for address in addresses)
 
     def _is(self, address: str, email: str | None, permission_id: str | None) -> bool:
         if not email:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from syft_flwr import wire
 from syft_flwr.addresses import same_address
 from syft_flwr.drive.folders import Location
@@ -12,70 +14,136 @@ from syft_flwr.models import DriveFile, Message, Rejection, RejectionReason
 from syft_flwr.state.processed import AHEAD
 
 _HIDDEN = "somebody whom Drive does not show"
+_KEPT = 10_000
+"""Folders of which is kept what was found, and users of each."""
 
 
-def admit(
-    file: DriveFile, location: Location, me: str, *, identities: Identities, max_size: int, now: float | None
-) -> Message | Rejection | None:
-    """Judge a file by its metadata; its body stays unread.
+@dataclass(slots=True)
+class _Place:
+    """What was found of an endpoint's folder, and for whom Drive has vouched there since."""
 
-    A folder's name proves nothing: only the file's owner, which Drive attests, tells who the sender is.
+    location: Location
+    version: int
+    is_to_me: bool
+    foreign: str | None
+    """Why the inbox is not what its name says."""
+    app: str = ""
+    endpoint: str = ""
+    bad_name: str | None = None
+    attested: set[tuple[object, ...]] = field(default_factory=set)
+
+
+class Admission:
+    """Judges the files in the inboxes of one account by their metadata; bodies stay unread. Thread-safe.
+
+    A folder's name proves nothing: only a file's owner, which Drive attests, tells who the sender is.
 
     Args:
-        file: The candidate.
-        location: Where it lies.
-        me: This account's address.
-        identities: Tell whom Drive attests; the sender's is kept at first sight.
+        me: The account's address.
+        identities: Tell whom Drive attests; a sender's is kept at first sight.
         max_size: Largest body to take, in bytes.
-        now: Drive's time, Unix seconds; ``None`` if it is in doubt, and a time to come no reason to refuse.
-
-    Returns:
-        The message, why it is none, or ``None`` for a file in an inbox that is not addressed to ``me``.
     """
-    sender, recipient = location.inbox.sender, location.inbox.recipient
-    if not same_address(recipient, me):
+
+    def __init__(self, me: str, identities: Identities, *, max_size: int) -> None:
+        self._me = me
+        self._identities = identities
+        self._max_size = max_size
+        self._places: dict[str, _Place] = {}
+
+    def judge(self, file: DriveFile, location: Location, now: float | None) -> Message | Rejection | None:
+        """Judge a file.
+
+        Args:
+            file: The candidate.
+            location: Where it lies.
+            now: Drive's time, Unix seconds; ``None`` if it is in doubt, and a time to come no reason to refuse.
+
+        Returns:
+            The message, why it is none, or ``None`` for a file in an inbox that is not addressed to this account.
+        """
+        place = self._place(location)
+        if not place.is_to_me:
+            return None
+        if place.foreign is not None:
+            return _reject(RejectionReason.FOREIGN_FOLDER, place.foreign, file, location)
+        users = (file.owners, file.owner_ids, file.last_modifying_user, file.editor_id, file.drive_id)
+        if users not in place.attested:
+            if (forged := self._forged(file, location)) is not None:
+                return _reject(RejectionReason.FORGED_SENDER, forged, file, location)
+            if len(place.attested) < _KEPT:
+                place.attested.add(users)
+        try:
+            kind, future_id = wire.parse_message_name(file.name)
+        except InvalidNameError as error:
+            return _reject(RejectionReason.BAD_NAME, str(error), file, location)
+        if (flaw := self._flaw(file, place, now)) is not None:
+            return _reject(*flaw, file, location)
+        assert file.size is not None  # noqa: S101 - that would be a flaw
+        inlined, properties = split(file.properties) if file.properties else (file.properties, file.properties)
+        return Message(
+            kind,
+            location.inbox.sender,
+            location.inbox.recipient,
+            place.app,
+            place.endpoint,
+            future_id,
+            file.id,
+            location.folder_id,
+            file.size,
+            file.created_time,
+            file.sha256,
+            properties,
+            inlined,
+        )
+
+    def _flaw(self, file: DriveFile, place: _Place, now: float | None) -> tuple[RejectionReason, str] | None:
+        """Tell what is wrong with the message of a genuine sender."""
+        if place.bad_name is not None:
+            return RejectionReason.BAD_NAME, place.bad_name
+        if now is not None and file.created_time > wire.timestamp(int(now) + AHEAD):
+            return RejectionReason.BAD_TIME, f"it claims to be made at {file.created_time}, which is yet to come"
+        if file.size is None:
+            return RejectionReason.BAD_NAME, "it has a message's name but no content of its own"
+        if file.size > self._max_size:
+            return RejectionReason.TOO_LARGE, f"it has {file.size} bytes; the limit is {self._max_size}"
         return None
 
-    def reject(reason: RejectionReason, detail: str) -> Rejection:
-        owner = ", ".join(file.owners) or file.last_modifying_user or ""
-        return Rejection(reason, file.id, detail, file_name=file.name, claimed_sender=sender, owner=owner)
+    def _place(self, location: Location) -> _Place:
+        """Return what is known of a folder; what it depends on is the way to it and what is known of its users."""
+        version, known = self._identities.version, self._places.get(location.folder_id)
+        if known is not None and known.location is location and known.version == version:
+            return known
+        if not same_address(location.inbox.recipient, self._me):
+            return _Place(location, version, is_to_me=False, foreign=None)
+        place = _Place(location, version, is_to_me=True, foreign=self._foreign(location))
+        try:
+            place.app, place.endpoint = wire.validate_app(location.app), wire.validate_endpoint(location.endpoint)
+        except InvalidNameError as error:
+            place.bad_name = str(error)
+        if len(self._places) >= _KEPT:
+            self._places = {}
+        self._places[location.folder_id] = place
+        return place
 
-    parties = (sender, me)
-    if not identities.vouch_for(parties, location.root):
-        owner = ", ".join(owner or _HIDDEN for owner in location.root.owners) or "nobody"
-        editor = location.root.last_modifying_user or _HIDDEN
-        detail = f"its inbox belongs to {owner} and was last changed by {editor}, not by {sender} or {me} alone"
-        return reject(RejectionReason.FOREIGN_FOLDER, detail)
-    if not identities.owns((sender,), file):
-        return reject(RejectionReason.FORGED_SENDER, f"it lies in an inbox of {sender}, who does not own it")
-    if not identities.changed_last(parties, file):
-        editor = file.last_modifying_user or _HIDDEN
-        return reject(RejectionReason.FORGED_SENDER, f"it was changed by {editor}, who is not its sender {sender}")
-    try:
-        kind, future_id = wire.parse_message_name(file.name)
-        app, endpoint = wire.validate_app(location.app), wire.validate_endpoint(location.endpoint)
-    except InvalidNameError as error:
-        return reject(RejectionReason.BAD_NAME, str(error))
-    if now is not None and file.created_time > wire.timestamp(now + AHEAD):
-        return reject(RejectionReason.BAD_TIME, f"it claims to be made at {file.created_time}, which is yet to come")
-    if file.size is None:
-        return reject(RejectionReason.BAD_NAME, "it has a message's name but no content of its own")
-    if file.size > max_size:
-        return reject(RejectionReason.TOO_LARGE, f"it has {file.size} bytes; the limit is {max_size}")
-    identities.pin(sender, (file.owner_ids or (None,))[0] if file.owners else file.editor_id)
-    inlined, properties = split(file.properties) if file.properties else (file.properties, file.properties)
-    return Message(
-        kind,
-        sender,
-        recipient,
-        app,
-        endpoint,
-        future_id,
-        file.id,
-        location.folder_id,
-        file.size,
-        file.created_time,
-        file.sha256,
-        properties,
-        inlined,
-    )
+    def _foreign(self, location: Location) -> str | None:
+        sender, root = location.inbox.sender, location.root
+        if self._identities.vouch_for((sender, self._me), root):
+            return None
+        owner = ", ".join(owner or _HIDDEN for owner in root.owners) or "nobody"
+        editor = root.last_modifying_user or _HIDDEN
+        return f"its inbox belongs to {owner} and was last changed by {editor}, not by {sender} or {self._me} alone"
+
+    def _forged(self, file: DriveFile, location: Location) -> str | None:
+        """Return why a file is not its sender's; else keep who the sender is."""
+        sender = location.inbox.sender
+        if not self._identities.owns((sender,), file):
+            return f"it lies in an inbox of {sender}, who does not own it"
+        if not self._identities.changed_last((sender, self._me), file):
+            return f"it was changed by {file.last_modifying_user or _HIDDEN}, who is not its sender {sender}"
+        self._identities.pin(sender, (file.owner_ids or (None,))[0] if file.owners else file.editor_id)
+        return None
+
+
+def _reject(reason: RejectionReason, detail: str, file: DriveFile, location: Location) -> Rejection:
+    owner, sender = ", ".join(file.owners) or file.last_modifying_user or "", location.inbox.sender
+    return Rejection(reason, file.id, detail, file_name=file.name, claimed_sender=sender, owner=owner)

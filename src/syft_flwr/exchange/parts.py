@@ -16,7 +16,7 @@ from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.drive.quota import METHOD_UNITS
 from syft_flwr.errors import DriveError
-from syft_flwr.exchange.admission import admit
+from syft_flwr.exchange.admission import Admission
 from syft_flwr.exchange.announced import Announced
 from syft_flwr.exchange.disposables import Disposables
 from syft_flwr.exchange.ids import IdPool
@@ -54,6 +54,7 @@ class Parts:
     finder: FolderFinder
     inboxes: InboxMaker
     identities: Identities
+    admission: Admission
     ids: IdPool
     streams: Streams
     own_writes: OwnWrites
@@ -165,9 +166,8 @@ class Parts:
         return split(self.gateway.get_file(file_id, patient=False).properties)[0]
 
     def admit(self, file: DriveFile, location: Location) -> Message | Rejection | None:
-        """Judge a file of an inbox; see :func:`~syft_flwr.exchange.admission.admit`."""
-        limit, now = self.settings.max_message_size, self.clock.confirmed_time()
-        return admit(file, location, self.me, identities=self.identities, max_size=limit, now=now)
+        """Judge a file of an inbox (:class:`~syft_flwr.exchange.admission.Admission`)."""
+        return self.admission.judge(file, location, self.clock.confirmed_time())
 
     def vouches_for(self, location: Location) -> bool:
         """Tell whether an inbox to this account is what its name says."""

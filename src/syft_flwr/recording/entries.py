@@ -32,8 +32,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import MsgspecError, Struct
+from msgspec.json import Decoder
+
 from syft_flwr.errors import RecordingError
-from syft_flwr.models import ChangePage, DriveFile
+from syft_flwr.models import ChangePage, DriveFile, PageResource
 from syft_flwr.printable import printable, printable_error
 
 VERSION = 1
@@ -97,6 +100,15 @@ class Entry:
     raw: Mapping[str, Any]
 
 
+class _Poll(Struct, gc=False, forbid_unknown_fields=True):
+    at: float
+    poll: list[PageResource]
+    token: str
+
+
+_decode_poll = Decoder(_Poll).decode
+
+
 def parse_line(text: str, line: int) -> dict[str, Any]:
     """Read a line as a JSON object.
 
@@ -137,6 +149,22 @@ def parse_header(document: Mapping[str, Any]) -> Header:
     _check(document, _HEADER, 1)
     _check_time(document["time"], 1, "time")
     return Header(**{name: document[name] for name in _HEADER})
+
+
+def parse_poll(text: str, line: int) -> Entry | None:
+    """Read a line that is a poll with nothing odd in it, several times as fast as any line can be read.
+
+    Returns:
+        What :func:`parse_entry` would, or ``None`` for a line that it has to judge.
+    """
+    try:
+        poll = _decode_poll(text)
+        pages = [resource.page() for resource in poll.poll]
+    except (MsgspecError, ValueError):
+        return None
+    if not (pages and all(map(next_token, pages)) and 0 <= poll.at <= _LATEST):
+        return None
+    return Entry(line, poll.at, "poll", pages, {"at": poll.at, "token": poll.token})
 
 
 def parse_entry(document: Mapping[str, Any], line: int) -> Entry:

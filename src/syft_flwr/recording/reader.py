@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syft_flwr.errors import RecordingError
-from syft_flwr.recording.entries import Entry, Header, next_token, parse_entry, parse_header, parse_line
+from syft_flwr.recording.entries import Entry, Header, next_token, parse_entry, parse_header, parse_line, parse_poll
 
 if TYPE_CHECKING:
     from syft_flwr.recording.build import RecordingBuilder
@@ -146,7 +146,7 @@ def _read(path: Path, lines: Iterator[str]) -> Recording:
         if not text:
             cut_off = number
         else:
-            entries.append(parse_entry(parse_line(text, number), number))
+            entries.append(parse_poll(text, number) or parse_entry(parse_line(text, number), number))
     return Recording(path, header, tuple(entries), cut_off)
 
 

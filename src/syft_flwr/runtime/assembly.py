@@ -16,6 +16,7 @@ from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.habits import Habits
 from syft_flwr.drive.identities import Identities
 from syft_flwr.drive.inboxes import InboxMaker
+from syft_flwr.exchange.admission import Admission
 from syft_flwr.exchange.announced import Announced
 from syft_flwr.exchange.disposables import Disposables
 from syft_flwr.exchange.ids import IdPool
@@ -124,6 +125,7 @@ def assemble(
                 gateway, folders, finder, stores.folders, me, identities=identities, clock=clock, reserve=ids.take
             ),
             identities=identities,
+            admission=Admission(me, identities, max_size=settings.max_message_size),
             ids=ids,
             streams=Streams(),
             own_writes=own_writes,
