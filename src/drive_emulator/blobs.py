@@ -29,6 +29,7 @@ class BlobStore:
 
     def __init__(self, database: Database, directory: Path | None) -> None:
         self._database = database
+        self.is_durable = directory is not None
         self._scratch = ScratchDirectory() if directory is None else None
         self.directory = directory or self._scratch.path  # type: ignore[union-attr]
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -150,9 +151,10 @@ class BlobWriter:
             self._file.flush()
 
     async def sync(self) -> None:
-        """Put a large body on disk, without holding up the event loop."""
+        """Put a large body on disk, without holding up the event loop; one that no restart would find need not be."""
         if self._file is not None:
             self._file.flush()
+        if self._file is not None and self._store.is_durable:
             await asyncio.to_thread(os.fsync, self._file.fileno())
 
     def finish(self) -> Content:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -12,6 +13,7 @@ import pytest
 from emulator_steps import ALICE, BOB, FILES, FOLDER, Raw
 
 from drive_emulator import DriveEmulator, EmulatorError
+from drive_emulator.blobs import INLINE_LIMIT
 
 UPLOAD = f"/upload{FILES}?uploadType=multipart&fields=id,sha256Checksum"
 MULTIPART = {"Content-Type": "multipart/related; boundary=b"}
@@ -196,3 +198,14 @@ def test_data_and_snapshots_of_an_older_emulator_are_read(tmp_path: Path) -> Non
         assert [(stored.name, stored.roles[BOB]) for stored in second.files()] == [("old", "reader")]
         second.load(tmp_path / "state")
         assert [(stored.name, stored.roles[BOB]) for stored in second.files()] == [("old", "reader")]
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["in a directory", "in memory"])
+def test_large_bodies_are_synced_where_a_restart_would_find_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    with DriveEmulator(data=tmp_path if is_kept else None) as drive, closing(Raw(drive.port, ALICE)) as alice:
+        upload(alice, "large", "root", bytes(2 * INLINE_LIMIT))
+    assert len(synced) == is_kept
