@@ -29,7 +29,7 @@ from drive_emulator import DriveEmulator
 from drive_emulator.metadata import Metadata
 
 ME, DS = OWNER, "ds0@example.com"
-LONGEST = 30.0
+LONGEST = 20.0
 """Seconds that a backlog is worked off, at most."""
 
 
@@ -141,7 +141,7 @@ def child_past(messages: int) -> dict[str, float]:
     """Let so many messages lie behind an account; what does a poll cost, and how much memory does it take?"""
     from benchmarks.route import PAGE, serving
 
-    with serving(endpoints=1, disk=True, handles=True) as account:
+    with serving(endpoints=20, disk=True, handles=True) as account:
         account.take(1)
         memory = Memory()
         for _ in range(messages // PAGE - 1):

@@ -73,9 +73,9 @@ def run(*, quick: bool, rivals: bool) -> list[Result]:
     for latency in (0, 150):
         for senders in (1, 20):
             for kind in ("feed", "listing") if rivals else ("feed",):
-                requests = 200 if quick else 1_000
+                requests = 200 if quick else 500 if latency else 1_000
                 if latency and kind == "listing":
-                    requests //= 10 if senders > 1 else 25  # it takes a second for each
+                    requests = 40 if senders > 1 else 20  # it takes a second for each
                 figures = exchange(kind, latency=latency, senders=senders, requests=requests)
                 rows.append([kind, f"{latency} ms", f"{senders} senders", *figures])
     columns = ["who", "a call", "from", "a second", "owner's ms", "calls each", "units each"]

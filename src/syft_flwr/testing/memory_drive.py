@@ -79,6 +79,8 @@ class MemoryDrive:
         self._numbers = itertools.count(1)
         self._positions: dict[str, int] = {}
         self._logs: dict[str, dict[str, int]] = {}
+        self._seen: dict[str, dict[str, None]] = {}
+        """What each account sees or has seen: all that a list has to look through."""
         self._times: dict[tuple[str, int], float] = {}
         self._oldest_token: dict[str, int] = {}
 
@@ -89,6 +91,7 @@ class MemoryDrive:
             if account not in self._roots:
                 root = MemoryFile(self._new_id(), "My Drive", FOLDER_MIME_TYPE, None, account, self._now(), b"", {})
                 self._files[root.id] = root
+                self._seen.setdefault(account, {})[root.id] = None
                 self._roots[account] = root.id
                 self._logs[account] = {}
                 self._positions[account] = 0
@@ -136,6 +139,9 @@ class MemoryDrive:
         """Give all files, for the block to edit as it likes; the feed does not hear of it."""
         with self._lock:
             yield list(self._files.values())
+            for file in self._files.values():
+                for account in self._viewers(file):
+                    self._seen.setdefault(account, {})[file.id] = None
 
     def trash(self, file_id: str, *, trashed: bool = True) -> None:
         """Put a file or folder, and what is in it, into the trash, or take it out."""
@@ -233,6 +239,7 @@ class MemoryDrive:
 
     def _log(self, file: MemoryFile, accounts: set[str]) -> None:
         for account in accounts:
+            self._seen.setdefault(account, {})[file.id] = None
             if account in self._logs and not self.hide(account, self._show(file, account)):
                 self._positions[account] += 1
                 log = self._logs[account]

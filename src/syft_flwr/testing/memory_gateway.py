@@ -78,7 +78,7 @@ class MemoryGateway:
             newest = drive._now().timestamp() - drive.lag
             found = [
                 drive._show(file, self._account)
-                for file in drive._files.values()
+                for file in filter(None, map(drive._files.get, drive._seen[self._account]))
                 if file.created_time.timestamp() <= newest and matches(file) and self._account in drive._viewers(file)
             ]
         return iter(found) if oldest_first else reversed(found)
