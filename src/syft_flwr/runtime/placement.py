@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.exchange.deferred import DeferredReplies, WhenLate
@@ -20,8 +21,7 @@ _LOOK_AGAIN = 60.0
 """Seconds after which a user's predicate that raised is asked again."""
 
 
-@dataclass(slots=True)
-class Candidate:
+class Candidate(Struct, gc=False):
     """A request that is being looked at."""
 
     row: Row

@@ -5,7 +5,8 @@ from __future__ import annotations
 from base64 import b64decode
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from syft_flwr import wire
 from syft_flwr.models import DriveFile, Message
@@ -26,7 +27,7 @@ class Spooled:
     size: int | None = None
 
 
-class Row(NamedTuple):
+class Row(Struct, frozen=True, gc=False):
     """An unfinished candidate, and its answer once that is on disk."""
 
     number: int
@@ -51,7 +52,7 @@ class Claim(Enum):
     """Done, withdrawn, or a copy of what is done: nothing is left to do."""
 
 
-class Standing(NamedTuple):
+class Standing(Struct, frozen=True, gc=False):
     """What became of a claim; ``by`` names the holder, or the number of the other file."""
 
     claim: Claim
