@@ -229,13 +229,18 @@ def desk(plain_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return desk
 
 
+def what_lies_on(desk: Path) -> list[Path]:
+    """Return all files and directories, but for what the interpreter keeps of a module that it imports."""
+    return sorted(path for path in desk.rglob("*") if "__pycache__" not in path.parts)
+
+
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: f"{m.call} {' '.join(m.environment)}".strip())
 def test_a_mistake_is_told_in_words_before_anything_begins(
     desk: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in mistake.environment.items():
         monkeypatch.setenv(name, value)
-    before = sorted(desk.rglob("*"))
+    before = what_lies_on(desk)
     done = CliRunner().invoke(app, mistake.call.split())
     said = re.sub(r"[\s│╭╮╰╯─]+", " ", done.output)
     assert done.exit_code == mistake.code, said
@@ -244,4 +249,4 @@ def test_a_mistake_is_told_in_words_before_anything_begins(
     assert "please report" not in said
     if mistake.code == 1:
         assert sum(line.startswith("error: ") for line in done.output.splitlines()) == 1
-    assert sorted(desk.rglob("*")) == before
+    assert what_lies_on(desk) == before
