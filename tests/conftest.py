@@ -7,9 +7,6 @@ import pytest
 
 from syft_flwr.testing import DriveEmulator, ManualClock, MemoryDrive
 
-# Hundreds of tests start interpreters, and each would compile the whole package for itself.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
 
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many tests run at once: three for two processors, since a third of their time goes by in waiting."""
