@@ -195,14 +195,25 @@ class _Server(uvicorn.Server):
         self.announce()
 
     async def main_loop(self) -> None:
-        if self._exit is not None and not self.should_exit:
+        if self._exit is not None:
             await self._exit.wait()
+        self.should_exit = True
         if self._tunnel is not None:
             self._tunnel.close()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A connection that was just accepted as its server closes, asyncio forgets without closing it (Python 3.11).
+        for listener in sockets or []:
+            asyncio.get_running_loop().remove_reader(listener)
+        for _ in range(2):  # what was accepted is made, and then known to the server
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
+
     def request_exit(self) -> None:
-        self.should_exit = True
-        if self._loop is not None and self._exit is not None and not self._loop.is_closed():
+        """End in good order; what has come up is not left as it is, as it would be had ``should_exit`` been set."""
+        if self._loop is None or self._exit is None:
+            self.should_exit = True
+        elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._exit.set)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - uvicorn's signature

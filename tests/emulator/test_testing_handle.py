@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import socket
+import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -91,3 +95,23 @@ def test_the_plugin_offers_an_empty_drive(drive_emulator: DriveEmulator) -> None
 
 def test_the_public_names() -> None:
     assert drive_emulator.__all__ == ["DriveEmulator", "EmulatorError", "StoredFile"]
+
+
+def test_connections_that_come_as_it_stops_are_closed() -> None:
+    for _ in range(5):
+        mine: list[socket.socket] = []
+        with DriveEmulator() as drive:
+
+            def connect(port: int = drive.port, mine: list[socket.socket] = mine) -> None:
+                with suppress(OSError):  # it has stopped
+                    while len(mine) < 400:
+                        mine.append(socket.create_connection(("127.0.0.1", port), timeout=1))
+
+            thread = threading.Thread(target=connect)
+            thread.start()
+            while len(mine) < 20:
+                pass
+        thread.join()
+        for each in mine:
+            each.close()
+        gc.collect()  # what is left open warns
