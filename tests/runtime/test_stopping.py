@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 from runtimes import serve
@@ -12,6 +13,8 @@ from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.runtime import DriveRuntime
+from syft_flwr.runtime.handle import engine_of
+from syft_flwr.testing import ManualClock, MemoryDrive, MemoryState, runtime_on
 
 ME, DS = "do@example.com", "ds@example.com"
 ENDPOINTS = ("one", "two", "three")
@@ -152,3 +155,20 @@ def test_closing_twice_and_from_a_handler_is_harmless(emulator, open_runtime) ->
     sender.send([Request(ME, "app", "one", b"hello")])
     assert closed.wait(20)
     runtime.close()
+
+
+@pytest.mark.parametrize("inline", [True, False], ids=["without threads", "with threads"])
+def test_what_is_left_to_do_and_needs_drive_is_left(
+    memory_drive: MemoryDrive, clock: ManualClock, tmp_path: Path, inline: bool
+) -> None:
+    """Rows that are looked at again may lie in folders that have to be asked for, when Drive is not there any more."""
+    state = MemoryState(tmp_path)
+    with runtime_on(memory_drive.gateway(ME), state, clock, ME, inline=inline) as runtime:
+        thread = engine_of(runtime).dispatch.thread
+
+        def ask() -> None:
+            raise RuntimeClosedError("the connection to Drive is closed")
+
+        thread.later(0.0, ask)
+        if not inline:
+            thread.run()  # for ever, if nobody says that the thread has ended

@@ -123,6 +123,7 @@ class DispatchThread:
                 self._do()
                 failures = 0
             except RuntimeClosedError:
+                self.stop()  # nobody shall wait for what is not done any more
                 return
             except Exception as error:  # a full disk, a defect: the rows are in the journal, and come again
                 failures += 1

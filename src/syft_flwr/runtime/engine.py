@@ -307,7 +307,8 @@ class Engine:
         self.loop.join(_STOP_TIMEOUT)
         self.responses.close()
         self.resources.close()
-        self.dispatch.thread.run(_STOP_TIMEOUT)
+        with suppress(RuntimeClosedError):  # what is left to do needs Drive
+            self.dispatch.thread.run(_STOP_TIMEOUT)
         self.dispatch.thread.stop()
         self.dispatch.thread.join(_STOP_TIMEOUT)
         self.follower.finish()
