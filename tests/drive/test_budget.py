@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +20,13 @@ from syft_flwr.testing.clock import ManualClock
 NOON = datetime(2026, 11, 26, 20, tzinfo=UTC).timestamp()  # in California
 
 
+def clock_at(now: float, local: float = NOON) -> ManualClock:
+    """Return a clock whose monotonic time is ``now``, and its time of day ``local``."""
+    clock = ManualClock(local - now)
+    clock.advance(now)
+    return clock
+
+
 def reserve(
     budget: AccountBudget,
     units: int,
@@ -32,8 +38,7 @@ def reserve(
     method: str = "",
 ) -> float:
     """Reserve when the monotonic clock shows ``now``, the machine ``local``, and Drive has told ``drive_time``."""
-    clock = ManualClock(local - now)
-    clock.advance(now)
+    clock = clock_at(now, local)
     ahead = None if drive_time is None else drive_time - now
     return budget.reserve(units, resting=resting, clock=clock, ahead=ahead, method=method).seconds
 
@@ -197,7 +202,7 @@ def test_what_a_killed_process_left_behind_a_shorter_text_is_no_damage(
         reserve(AccountBudget(path=path), 100, 500.0)
     monkeypatch.undo()
     assert path.read_bytes().count(b"\n") > 1, "the end of the longer text"
-    assert read_spending(path).today == 3_100
+    assert read_spending(path, clock_at(500.0)).today == 3_100
     other = AccountBudget(path=path)
     assert reserve(other, 5_900, 500.0) == 0
     assert reserve(other, 5, 500.0) > 0
@@ -291,26 +296,25 @@ def test_without_a_limit_google_s_own_holds(tmp_path: Path) -> None:
 
 
 def test_what_was_spent_outlives_its_processes_by_method_purpose_and_process(tmp_path: Path) -> None:
-    path, now = tmp_path / "budget", time.monotonic
+    path = tmp_path / "budget"
     for who, method in (("run (1)", "files.create"), ("watch (2)", "changes.list"), ("run (1)", "files.delete")):
         budget = AccountBudget(path=path, who=who)
-        reserve(budget, units_of(method), now(), drive_time=time.time(), method=method)
+        reserve(budget, units_of(method), 10.0, method=method)
         budget.close()
-    spending = read_spending(path)
+    spending = read_spending(path, clock_at(10.0))
     assert (spending.minute, spending.today) == (200, 200)
     assert spending.methods == {"files.create": 50, "changes.list": 100, "files.delete": 50}
     assert spending.purposes == {"sending": 50, "at rest": 100, "cleaning up": 50}
     assert spending.processes == {"run (1)": 100, "watch (2)": 100}
-    assert spending.until_midnight >= 200
+    assert spending.until_midnight == 400
 
 
 def test_a_new_day_begins_a_new_bill_and_keeps_the_sums_of_the_days_before(tmp_path: Path) -> None:
     path = tmp_path / "budget"
     budget = AccountBudget(path=path, who="run (1)")
     for day in range(40):
-        drive_time = time.time() - (39 - day) * 86_400
-        assert reserve(budget, 5, time.monotonic(), drive_time=drive_time, method="files.get") == 0
-    spending = read_spending(path)
+        assert reserve(budget, 5, 10.0, drive_time=NOON - (39 - day) * 86_400, method="files.get") == 0
+    spending = read_spending(path, clock_at(10.0))
     assert spending.methods == {"files.get": 5}
     assert len(spending.days) == 30
 
@@ -319,9 +323,9 @@ def test_many_processes_leave_a_bounded_file(tmp_path: Path) -> None:
     path = tmp_path / "budget"
     for number in range(200):
         budget = AccountBudget(path=path, who=f"run ({number})")
-        reserve(budget, 5, time.monotonic(), drive_time=time.time(), method="files.get")
+        reserve(budget, 5, 10.0, method="files.get")
         budget.close()
-    spending = read_spending(path)
+    spending = read_spending(path, clock_at(10.0))
     assert sum(spending.processes.values()) == spending.today == 1_000
     assert len(spending.processes) <= 51
 

@@ -35,4 +35,5 @@ def test_three_rounds_of_two_owners_complete_at_fifty_thousand_units_a_day(tmp_p
     for email in (AGGREGATOR, *OWNERS):
         spending = read_spending(state_directory(state, email, f"http://{drive.host}") / "budget")
         assert (spending.per_minute, spending.per_day) == (PER_MINUTE, PER_DAY)
-        assert spent[email] == spending.today <= 20_000, "the account's own count is Drive's, and leaves a day for more"
+        counted = spending.today + sum(spending.days.values())  # it may have run across midnight
+        assert spent[email] == counted <= 20_000, "the account's own count is Drive's, and leaves a day for more"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,8 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from syft_flwr.clock import SystemClock
 from syft_flwr.drive.budget import GOOGLE_PER_DAY, GOOGLE_PER_MINUTE, WINDOW, boot_id, pacific
 from syft_flwr.drive.budget_file import read_budget
+from syft_flwr.ports import Clock
 
 _PURPOSES: Mapping[str, str] = {
     "changes.getStartPageToken": "at rest",
@@ -59,16 +60,21 @@ class Spending:
         return asdict(self)
 
 
-def read_spending(path: Path) -> Spending:
+def read_spending(path: Path, clock: Clock | None = None) -> Spending:
     """Read a budget file; one that is not there yet tells of nothing.
+
+    Args:
+        path: The file.
+        clock: The one that its writers keep; by default the machine's.
 
     Raises:
         StateError: It can't be read, or is damaged.
     """
+    clock = SystemClock() if clock is None else clock
     state = read_budget(path)
-    now, is_this_boot = time.monotonic(), state.get("boot") == boot_id()
+    now, is_this_boot = clock.monotonic(), state.get("boot") == boot_id()
     ahead = state.get("ahead") if is_this_boot else None
-    here = pacific(time.time() if ahead is None else now + ahead)
+    here = pacific(clock.time() if ahead is None else now + ahead)
     date, spent = state.get("day", [here.date().isoformat(), 0])
     is_today = date == here.date().isoformat()
     methods = state.get("methods", {}) if is_today else {}
