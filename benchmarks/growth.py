@@ -192,12 +192,12 @@ def many_senders(drive: DriveEmulator, size: int) -> dict[str, float]:
 
 
 MEASUREMENTS: dict[str, tuple[Callable[[DriveEmulator, int], dict[str, float]], tuple[int, ...], tuple[int, ...]]] = {
-    "backlog": (backlog, (2_000, 10_000, 100_000), (500, 2_000)),
+    "backlog": (backlog, (2_000, 10_000, 100_000), (500, 1_000)),
     "100 new senders beside parked requests": (parked, (0, 10_000), (0, 1_000)),
     "senders, one message each": (many_senders, (500, 2_000), (100,)),
     "wait on futures": (lambda _, size: in_child("wait", size), (500, 2_000), (100, 400)),
     "endpoints squared": (lambda _, size: in_child("endpoints", size), (5, 50), (5, 50)),
-    "messages that lie behind": (lambda _, size: in_child("past", size), (1_000, 10_000, 100_000), (1_000, 3_000)),
+    "messages that lie behind": (lambda _, size: in_child("past", size), (1_000, 10_000, 100_000), (1_000, 2_000)),
 }
 
 

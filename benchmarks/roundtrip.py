@@ -32,9 +32,8 @@ def steps(pair: Parties, drive: DriveEmulator) -> dict[str, tuple[Cost, float]]:
 
 
 def run(*, quick: bool, rivals: bool) -> list[Result]:
-    del quick
     rows: list[list[Cell]] = []
-    for latency in (0, 150):
+    for latency in (0,) if quick else (0, 150):
         for kind in kinds(rivals=rivals):
             with local_drive() as drive, parties(kind, drive) as pair:
                 if latency:

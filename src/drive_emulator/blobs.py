@@ -29,11 +29,15 @@ class BlobStore:
 
     def __init__(self, database: Database, directory: Path | None) -> None:
         self._database = database
-        self.is_durable = directory is not None
         self._scratch = ScratchDirectory() if directory is None else None
         self.directory = directory or self._scratch.path  # type: ignore[union-attr]
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove_orphans()
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether a later emulator finds what is here."""
+        return self._scratch is None
 
     def _remove_orphans(self) -> None:
         """Delete the files that a killed process left without a row."""
@@ -152,8 +156,7 @@ class BlobWriter:
 
     async def sync(self) -> None:
         """Put a large body on disk, without holding up the event loop; one that no restart would find need not be."""
-        if self._file is not None:
-            self._file.flush()
+        self.flush()
         if self._file is not None and self._store.is_durable:
             await asyncio.to_thread(os.fsync, self._file.fileno())
 

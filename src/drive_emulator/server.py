@@ -210,7 +210,10 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def request_exit(self) -> None:
-        """End in good order; what has come up is not left as it is, as it would be had ``should_exit`` been set."""
+        """End in good order.
+
+        Not by ``should_exit`` once it serves: uvicorn leaves all open when it finds that set before its main loop.
+        """
         if self._loop is None or self._exit is None:
             self.should_exit = True
         elif not self._loop.is_closed():

@@ -100,17 +100,19 @@ def test_the_public_names() -> None:
 def test_connections_that_come_as_it_stops_are_closed() -> None:
     for _ in range(5):
         mine: list[socket.socket] = []
+        enough = threading.Event()
         with DriveEmulator() as drive:
 
-            def connect(port: int = drive.port, mine: list[socket.socket] = mine) -> None:
+            def connect(port: int, mine: list[socket.socket], enough: threading.Event) -> None:
                 with suppress(OSError):  # it has stopped
                     while len(mine) < 400:
                         mine.append(socket.create_connection(("127.0.0.1", port), timeout=1))
+                        if len(mine) == 20:
+                            enough.set()
 
-            thread = threading.Thread(target=connect)
+            thread = threading.Thread(target=connect, args=(drive.port, mine, enough))
             thread.start()
-            while len(mine) < 20:
-                pass
+            assert enough.wait(30)
         thread.join()
         for each in mine:
             each.close()

@@ -38,7 +38,11 @@ class Others:
         while quiet < _LOOKS:
             never.wait(_PAUSE)
             own = threading.get_native_id()
-            at_work = [each for each in _tasks() if each[2] in _AT_WORK and each[1] not in {own, *self._tasks}]
+            at_work = [
+                (process, task)
+                for process, task, state in _tasks()
+                if state in _AT_WORK and task not in {own, *self._tasks}
+            ]
             quiet = 0 if at_work else quiet + 1
             if at_work and time.monotonic() > end:
                 raise TimeoutError(f"at work for {patience} s: {[_tell(*each) for each in at_work]}")
@@ -55,11 +59,12 @@ def _tasks() -> Iterator[tuple[int, int, str]]:
                 processes += map(int, (task / "children").read_text().split())
 
 
-def _tell(process: int, task: int, _: str) -> str:
+def _tell(process: int, task: int) -> str:
     frames, threads = sys._current_frames(), {thread.native_id: thread for thread in threading.enumerate()}
     if process == os.getpid() and task in threads:
         thread = threads[task]
-        return f"{thread.name}: {''.join(traceback.format_stack(frames.get(thread.ident or 0)))}"
+        frame = frames.get(thread.ident or 0)
+        return f"{thread.name}: {'it has ended' if frame is None else ''.join(traceback.format_stack(frame))}"
     with suppress(OSError):
         return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     return f"process {process}"

@@ -24,7 +24,6 @@ class _Place:
 
     location: Location
     version: int
-    is_to_me: bool
     foreign: str | None
     """Why the inbox is not what its name says."""
     app: str = ""
@@ -62,7 +61,7 @@ class Admission:
             The message, why it is none, or ``None`` for a file in an inbox that is not addressed to this account.
         """
         place = self._place(location)
-        if not place.is_to_me:
+        if place is None:
             return None
         if place.foreign is not None:
             return _reject(RejectionReason.FOREIGN_FOLDER, place.foreign, file, location)
@@ -100,6 +99,7 @@ class Admission:
         """Tell what is wrong with the message of a genuine sender."""
         if place.bad_name is not None:
             return RejectionReason.BAD_NAME, place.bad_name
+        # Of whole seconds, whose text is kept.
         if now is not None and file.created_time > wire.timestamp(int(now) + AHEAD):
             return RejectionReason.BAD_TIME, f"it claims to be made at {file.created_time}, which is yet to come"
         if file.size is None:
@@ -108,14 +108,17 @@ class Admission:
             return RejectionReason.TOO_LARGE, f"it has {file.size} bytes; the limit is {self._max_size}"
         return None
 
-    def _place(self, location: Location) -> _Place:
-        """Return what is known of a folder; what it depends on is the way to it and what is known of its users."""
+    def _place(self, location: Location) -> _Place | None:
+        """Return what is known of a folder, unless it is addressed to another account.
+
+        What it depends on is the way to it and what is known of its users.
+        """
         version, known = self._identities.version, self._places.get(location.folder_id)
         if known is not None and known.location is location and known.version == version:
             return known
         if not same_address(location.inbox.recipient, self._me):
-            return _Place(location, version, is_to_me=False, foreign=None)
-        place = _Place(location, version, is_to_me=True, foreign=self._foreign(location))
+            return None
+        place = _Place(location, version, self._foreign(location))
         try:
             place.app, place.endpoint = wire.validate_app(location.app), wire.validate_endpoint(location.endpoint)
         except InvalidNameError as error:

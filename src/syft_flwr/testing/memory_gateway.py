@@ -81,6 +81,7 @@ class MemoryGateway:
                 for file in filter(None, map(drive._files.get, drive._seen[self._account]))
                 if file.created_time.timestamp() <= newest and matches(file) and self._account in drive._viewers(file)
             ]
+        found.sort(key=operator.attrgetter("created_time"))
         return iter(found) if oldest_first else reversed(found)
 
     def get_file(self, file_id: str, *, patient: bool = True) -> DriveFile:  # noqa: ARG002 - nothing waits here
