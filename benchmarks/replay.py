@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from syft_flwr.feed import at_endpoint
-from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.replay import replay
+from syft_flwr.resources import FOLDER_MIME_TYPE
 
 GOAL = 50_000
 ME = "owner@example.com"

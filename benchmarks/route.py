@@ -29,7 +29,7 @@ from syft_flwr.exchange.lane import Lane
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.work import Work
-from syft_flwr.models import Change, ChangePage, DriveFile
+from syft_flwr.resources import Change, ChangePage, DriveFile
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.assembly import Stores, assemble
 from syft_flwr.runtime.handle import engine_of

@@ -15,7 +15,7 @@ from drive_emulator import DriveEmulator
 from drive_emulator.metadata import Metadata
 from syft_flwr import wire
 from syft_flwr.events import P2PFileEvents
-from syft_flwr.models import FOLDER_MIME_TYPE
+from syft_flwr.resources import FOLDER_MIME_TYPE
 from syft_flwr.runtime import DriveRuntime
 
 COMMAND = ["-m", "syft_flwr.cli.main"]

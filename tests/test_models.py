@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from msgspec.structs import fields
 from msgspec.structs import replace as altered
 
-from syft_flwr.models import FOLDER_MIME_TYPE, Change, ChangePage, DriveFile, Message, Rejection, RejectionReason
+from syft_flwr.models import Message, Rejection, RejectionReason
 from syft_flwr.printable import printable
+from syft_flwr.resources import FOLDER_MIME_TYPE, Change, ChangePage, DriveFile
 
 TEXT = st.text(max_size=10)
 FILES = st.builds(

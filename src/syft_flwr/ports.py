@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from syft_flwr.errors import RateLimitedError
-from syft_flwr.models import Access, Account, ChangePage, DriveFile
+from syft_flwr.resources import Access, Account, ChangePage, DriveFile
 
 T = TypeVar("T")
 

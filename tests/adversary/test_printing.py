@@ -20,8 +20,9 @@ from syft_flwr.flower._compat import Error, Message, RecordDict
 from syft_flwr.flower.codec import Stamp, decode, encode
 from syft_flwr.flower.recorder import Recorder
 from syft_flwr.flower.replies import read_reply
-from syft_flwr.models import Change, DriveFile, FeedError, Rejection, RejectionReason
+from syft_flwr.models import FeedError, Rejection, RejectionReason
 from syft_flwr.printable import printable, printable_error, printable_traceback
+from syft_flwr.resources import Change, DriveFile
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.testing import DriveEmulator
 

@@ -13,7 +13,8 @@ from syft_flwr import wire
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.feed.schedule import SweepKind, SweepSchedule
-from syft_flwr.models import DriveFile, Rejection
+from syft_flwr.models import Rejection
+from syft_flwr.resources import DriveFile
 from syft_flwr.runtime.handle import engine_of
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive

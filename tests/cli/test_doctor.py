@@ -22,7 +22,7 @@ from syft_flwr.cli.doctor import examine
 from syft_flwr.cli.main import app
 from syft_flwr.drive.auth import DRIVE_SCOPE
 from syft_flwr.drive.gateway import HttpDriveGateway
-from syft_flwr.models import DriveFile
+from syft_flwr.resources import DriveFile
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.state.store import DiskStore
 from syft_flwr.testing import DriveEmulator

@@ -6,7 +6,7 @@ import pytest
 
 from syft_flwr import wire
 from syft_flwr.drive.folders import FolderIndex, Location, Unresolved
-from syft_flwr.models import DriveFile
+from syft_flwr.resources import DriveFile
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive

@@ -28,7 +28,7 @@ from syft_flwr.errors import (
     RuntimeClosedError,
     StorageQuotaError,
 )
-from syft_flwr.models import FOLDER_MIME_TYPE, Account
+from syft_flwr.resources import FOLDER_MIME_TYPE, Account
 from syft_flwr.testing.clock import ManualClock
 
 OpenGateway = Callable[..., HttpDriveGateway]

@@ -27,8 +27,8 @@ from syft_flwr.errors import (
     TransferError,
 )
 from syft_flwr.inline import split
-from syft_flwr.models import DriveFile
 from syft_flwr.ports import DriveGateway
+from syft_flwr.resources import DriveFile
 from syft_flwr.settings import GOOGLE_URL, Endpoint
 from syft_flwr.testing import DriveEmulator
 

@@ -14,7 +14,7 @@ from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.errors import DriveUnavailableError, PermissionDeniedError
 from syft_flwr.exchange.ids import IdPool
 from syft_flwr.exchange.routes import Route
-from syft_flwr.models import Access, Account, DriveFile
+from syft_flwr.resources import Access, Account, DriveFile
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import EMULATOR_VARIABLE, STATE_VARIABLE
 from syft_flwr.state.memory import MemoryStore

@@ -11,7 +11,8 @@ from msgspec.structs import replace as altered
 from syft_flwr.drive.folders import Location
 from syft_flwr.drive.identities import Identities
 from syft_flwr.exchange.admission import Admission
-from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile, Message, Rejection
+from syft_flwr.models import Message, Rejection
+from syft_flwr.resources import FOLDER_MIME_TYPE, DriveFile
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.wire import Inbox
 

@@ -11,7 +11,7 @@ from runtimes import State, runtime_on, serve
 
 from syft_flwr import wire
 from syft_flwr.exchange.routes import Route
-from syft_flwr.models import DriveFile
+from syft_flwr.resources import DriveFile
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive
 

@@ -26,7 +26,8 @@ from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.work import Work
 from syft_flwr.feed import reply_with
-from syft_flwr.models import Account, ChangePage, DriveFile, Message, Rejection, Unreadable
+from syft_flwr.models import Message, Rejection
+from syft_flwr.resources import Account, ChangePage, DriveFile, Unreadable
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.handle import engine_of

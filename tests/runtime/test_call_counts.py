@@ -15,7 +15,8 @@ from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.feed import reply_with
 from syft_flwr.feed.schedule import SweepKind
-from syft_flwr.models import FOLDER_MIME_TYPE, Replied
+from syft_flwr.models import Replied
+from syft_flwr.resources import FOLDER_MIME_TYPE
 from syft_flwr.state.store import DiskStore
 from syft_flwr.testing import DriveEmulator
 from syft_flwr.testing.clock import ManualClock

@@ -16,7 +16,7 @@ from syft_flwr.drive.habits import Habits
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.feed.peek import Peek
-from syft_flwr.models import DriveFile
+from syft_flwr.resources import DriveFile
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.handle import engine_of
 from syft_flwr.testing.memory_drive import MemoryDrive

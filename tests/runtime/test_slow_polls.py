@@ -12,7 +12,7 @@ from runtimes import State, runtime_on, serve
 from syft_flwr.drive.quota import units_of
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
-from syft_flwr.models import ChangePage
+from syft_flwr.resources import ChangePage
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive
 from syft_flwr.testing.memory_gateway import MemoryGateway

@@ -15,7 +15,8 @@ from runtimes import State, runtime_on, serve
 from syft_flwr.errors import ConfigurationError, CredentialsError, DriveError, StateMismatchError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
-from syft_flwr.models import DriveFile, Message
+from syft_flwr.models import Message
+from syft_flwr.resources import DriveFile
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.settings import STATE_VARIABLE, TOKEN_VARIABLE
 from syft_flwr.state.bodies import BodyFiles

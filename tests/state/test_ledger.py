@@ -5,7 +5,8 @@ import uuid
 import pytest
 
 from syft_flwr.errors import StateMismatchError
-from syft_flwr.models import Change, ChangePage, DriveFile, Message, Rejection, RejectionReason
+from syft_flwr.models import Message, Rejection, RejectionReason
+from syft_flwr.resources import Change, ChangePage, DriveFile
 from syft_flwr.state.futures import Answer, Future
 from syft_flwr.state.journal_rows import Claim, Committed, Spooled, Standing, Verdict
 from syft_flwr.state.ledger import Ledger

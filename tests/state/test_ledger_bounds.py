@@ -13,8 +13,9 @@ import pytest
 
 from syft_flwr import wire
 from syft_flwr.drive.paging import LIST_LAG
-from syft_flwr.models import Change, ChangePage, DriveFile, Message, Rejection, RejectionReason
+from syft_flwr.models import Message, Rejection, RejectionReason
 from syft_flwr.ports import StateStore, Transaction
+from syft_flwr.resources import Change, ChangePage, DriveFile
 from syft_flwr.state.journal_rows import Claim, Committed
 from syft_flwr.state.ledger import Ledger
 from syft_flwr.state.memory import MemoryStore

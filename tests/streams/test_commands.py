@@ -130,10 +130,9 @@ def ask(*bodies: bytes) -> None:
 
 def test_watching_shows_the_live_feed_and_takes_nothing_away(drive: DriveEmulator) -> None:
     options = ("--json", "--poll-interval", "0.1", "--count", "2", "--kind", "replied")
-    with Command("watch", "--email", DO, *options) as command:
-        with serving(owner(bytes.upper)):  # until it was noticed
-            ask(b"x", b"y")
-            out, errors = command.child.communicate(timeout=PATIENCE)
+    with Command("watch", "--email", DO, *options) as command, serving(owner(bytes.upper)):  # until it was noticed
+        ask(b"x", b"y")
+        out, errors = command.child.communicate(timeout=PATIENCE)
     assert [json.loads(line)["reply_size"] for line in out.splitlines()] == [1, 1]
     assert "by the event log" in errors
 

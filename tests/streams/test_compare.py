@@ -22,8 +22,9 @@ from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responder import Responder
 from syft_flwr.exchange.synchronous import SynchronousLane
 from syft_flwr.exchange.work import Work
-from syft_flwr.models import DriveFile, Message, Rejection, RejectionReason
+from syft_flwr.models import Message, Rejection, RejectionReason
 from syft_flwr.recording import Recording, read_recording
+from syft_flwr.resources import DriveFile
 from syft_flwr.testing.regression import compare
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"

@@ -17,10 +17,11 @@ import pytest
 from reactivex.testing import TestScheduler
 
 from syft_flwr.events import P2PFileEvents
-from syft_flwr.models import DriveFile, Message
+from syft_flwr.models import Message
 from syft_flwr.recording import read_recording
 from syft_flwr.recording.cut import cut
 from syft_flwr.replay import Replay, replay
+from syft_flwr.resources import DriveFile
 from syft_flwr.testing import compare
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"

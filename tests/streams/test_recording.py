@@ -15,9 +15,10 @@ from accounts import APP, DO, DS, PATIENCE, Observed, PlainAccount, owner, servi
 from syft_flwr.errors import ConfigurationError, RecordingError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.feed import read_recording
-from syft_flwr.models import FOLDER_MIME_TYPE, Message
+from syft_flwr.models import Message
 from syft_flwr.recording import GatewayTap, Recorder
 from syft_flwr.replay import Replay, replay
+from syft_flwr.resources import FOLDER_MIME_TYPE
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.testing import DriveEmulator, ManualClock, MemoryDrive, MemoryState, runtime_on

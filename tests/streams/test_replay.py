@@ -19,8 +19,9 @@ from reactivex.testing import TestScheduler
 from syft_flwr.errors import RecordingError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.feed import Recording, at_endpoint, from_sender, received, with_body
-from syft_flwr.models import Change, FeedError, Message, Rejection, RejectionReason, Replied
+from syft_flwr.models import FeedError, Message, Rejection, RejectionReason, Replied
 from syft_flwr.replay import Replay, replay
+from syft_flwr.resources import Change
 from syft_flwr.testing.plugin import RecordedFeed
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"

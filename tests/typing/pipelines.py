@@ -27,8 +27,9 @@ from syft_flwr.feed import (
     windowed_bytes,
     with_body,
 )
-from syft_flwr.models import Change, FeedError, Message, Received, Rejection, Replied
+from syft_flwr.models import FeedError, Message, Received, Rejection, Replied
 from syft_flwr.replay import Replay
+from syft_flwr.resources import Change
 from syft_flwr.rpc import create_rpc
 from syft_flwr.runtime import DriveRuntime
 

@@ -13,7 +13,7 @@ from syft_flwr.cli.output import advice_for_silence, duration
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.drive.peers import find_peers
 from syft_flwr.errors import DriveUnavailableError
-from syft_flwr.models import DriveFile
+from syft_flwr.resources import DriveFile
 
 _LEAST_ROOM = 100 * 1024**2
 _CLOCK_ROUNDING = 3.0

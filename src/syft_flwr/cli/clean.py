@@ -14,8 +14,8 @@ from syft_flwr.cli.options import YesOption
 from syft_flwr.cli.output import errors_end_the_command, say
 
 if TYPE_CHECKING:
-    from syft_flwr.models import DriveFile
     from syft_flwr.ports import DriveGateway
+    from syft_flwr.resources import DriveFile
 
 
 def clean(

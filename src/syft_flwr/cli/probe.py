@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from syft_flwr.cli.checks_drive import FEED_PATIENCE, wait_for_change
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.drive.query import quote
-from syft_flwr.models import DriveFile
+from syft_flwr.resources import DriveFile
 
 COST = 3_000
 """Quota units that a probe of two accounts takes at most, if the feed is not very late."""

@@ -17,10 +17,10 @@ from syft_flwr.drive.folders import FolderIndex, Location
 from syft_flwr.drive.query import any_of
 from syft_flwr.errors import NotFoundError, RecordingError
 from syft_flwr.inline import split, without_bodies
-from syft_flwr.models import DriveFile
 from syft_flwr.ports import DriveGateway
 from syft_flwr.recording.entries import Header
 from syft_flwr.recording.raw import write_whole
+from syft_flwr.resources import DriveFile
 from syft_flwr.state.futures import Future
 from syft_flwr.state.memory import MemoryStore
 from syft_flwr.state.store import DiskStore

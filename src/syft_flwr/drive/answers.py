@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from syft_flwr.models import Access, ChangePage, DriveFile, read_each
+from syft_flwr.resources import Access, ChangePage, DriveFile, read_each
 
 _WRITING_ROLES = frozenset({"owner", "organizer", "fileOrganizer", "writer"})
 

@@ -9,8 +9,8 @@ from syft_flwr import wire
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.paging import LIST_LAG
 from syft_flwr.drive.query import any_of, quote
-from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.ports import Clock, DriveGateway
+from syft_flwr.resources import FOLDER_MIME_TYPE
 
 _NAMES_PER_QUERY = 100
 

@@ -15,8 +15,8 @@ from itertools import islice
 from syft_flwr import wire
 from syft_flwr.addresses import fold_address, same_address
 from syft_flwr.errors import NotFoundError, PermissionDeniedError
-from syft_flwr.models import Change, DriveFile
 from syft_flwr.ports import DriveGateway, StateStore, Transaction
+from syft_flwr.resources import Change, DriveFile
 from syft_flwr.wire import Inbox, InboxPath
 
 _DEPTH = len(InboxPath._fields)

@@ -30,8 +30,8 @@ from syft_flwr.errors import (
     RateLimitedError,
     TransferError,
 )
-from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import Clock
+from syft_flwr.resources import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.settings import Endpoint
 
 T = TypeVar("T")

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterable
 
 from syft_flwr.addresses import fold_address
-from syft_flwr.models import Account, DriveFile
 from syft_flwr.ports import StateStore, Transaction
 from syft_flwr.printable import printable
+from syft_flwr.resources import Account, DriveFile
 
 _log = logging.getLogger(__name__)
 

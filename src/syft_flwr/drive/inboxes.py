@@ -14,9 +14,9 @@ from syft_flwr.drive.finder import FolderFinder
 from syft_flwr.drive.folders import FolderIndex
 from syft_flwr.drive.identities import Identities
 from syft_flwr.errors import ConflictError, NotFoundError, PermissionDeniedError
-from syft_flwr.models import DriveFile
 from syft_flwr.ports import Clock, DriveGateway, StateStore, Transaction
 from syft_flwr.printable import printable
+from syft_flwr.resources import DriveFile
 from syft_flwr.wire import InboxPath, parse_inbox_root
 
 _log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from syft_flwr.addresses import fold_address, same_address
 from syft_flwr.drive.query import quote
-from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
 from syft_flwr.ports import DriveGateway
 from syft_flwr.printable import printable
+from syft_flwr.resources import FOLDER_MIME_TYPE, DriveFile
 from syft_flwr.wire import INBOX_PREFIX, parse_inbox_root
 
 _LONGEST = 700

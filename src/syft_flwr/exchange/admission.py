@@ -10,7 +10,8 @@ from syft_flwr.drive.folders import Location
 from syft_flwr.drive.identities import Identities
 from syft_flwr.errors import InvalidNameError
 from syft_flwr.inline import split
-from syft_flwr.models import DriveFile, Message, Rejection, RejectionReason
+from syft_flwr.models import Message, Rejection, RejectionReason
+from syft_flwr.resources import DriveFile
 from syft_flwr.state.processed import AHEAD
 
 _HIDDEN = "somebody whom Drive does not show"

@@ -11,8 +11,9 @@ from syft_flwr import wire
 from syft_flwr.addresses import fold_address
 from syft_flwr.errors import DriveError
 from syft_flwr.feed.schedule import growing_pause
-from syft_flwr.models import DriveFile, Message
+from syft_flwr.models import Message
 from syft_flwr.recording import GatewayTap
+from syft_flwr.resources import DriveFile
 
 _ID = re.compile(r"[A-Za-z0-9_-]{10,80}")
 _MOST = 10

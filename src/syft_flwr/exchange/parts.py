@@ -24,8 +24,9 @@ from syft_flwr.feed.own_writes import OwnWrites
 from syft_flwr.feed.shared_bodies import SharedBodies
 from syft_flwr.feed.streams import Streams
 from syft_flwr.inline import LARGEST, MORE, MOST_FILES, from_properties, split, to_properties
-from syft_flwr.models import DriveFile, Message, Rejection
+from syft_flwr.models import Message, Rejection
 from syft_flwr.recording import GatewayTap
+from syft_flwr.resources import DriveFile
 from syft_flwr.settings import Settings
 from syft_flwr.state.bodies import BodyFiles, as_state_error
 from syft_flwr.state.futures import Response

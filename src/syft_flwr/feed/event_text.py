@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from syft_flwr.models import Change, FeedError, Message, Rejection, Replied
+from syft_flwr.models import FeedError, Message, Rejection, Replied
 from syft_flwr.printable import printable, printable_data, printable_error
+from syft_flwr.resources import Change
 from syft_flwr.state.events import of_message
 
 Event: TypeAlias = Change | Message | Rejection | FeedError | Replied

@@ -11,8 +11,9 @@ from typing import Any
 from syft_flwr.errors import DriveUnavailableError, RateLimitedError
 from syft_flwr.feed.router import MessageRouter, ShowWaiting
 from syft_flwr.feed.subject import IsolatedSubject
-from syft_flwr.models import Change, FeedError, Message, Rejection, RejectionReason, Replied
+from syft_flwr.models import FeedError, Message, Rejection, RejectionReason, Replied
 from syft_flwr.printable import printable_error, printable_traceback
+from syft_flwr.resources import Change
 
 _log = logging.getLogger(__name__)
 

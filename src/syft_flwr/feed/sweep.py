@@ -13,8 +13,8 @@ from syft_flwr.drive.folders import FolderIndex, Location
 from syft_flwr.drive.paging import LIST_LAG
 from syft_flwr.drive.query import quote
 from syft_flwr.errors import NotFoundError
-from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
 from syft_flwr.ports import DriveGateway
+from syft_flwr.resources import FOLDER_MIME_TYPE, DriveFile
 
 _log = logging.getLogger(__name__)
 

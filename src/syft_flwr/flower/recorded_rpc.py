@@ -13,9 +13,9 @@ from syft_flwr.errors import DriveError, FlowerError
 from syft_flwr.flower._compat import SYSTEM_MESSAGE, Message, ProtoMessage, ProtoMetadata
 from syft_flwr.flower.codec import Stamp, decode_head, round_of
 from syft_flwr.flower.node import node_id
-from syft_flwr.models import DriveFile
 from syft_flwr.recording.reader import Recording
 from syft_flwr.replay.recorded_drive import recorded_uploads
+from syft_flwr.resources import DriveFile
 
 REQUEST, RESPONSE = ".request", ".response"
 

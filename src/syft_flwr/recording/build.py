@@ -9,10 +9,11 @@ from typing import Any, Self
 
 from syft_flwr import wire
 from syft_flwr.addresses import same_address
-from syft_flwr.models import FOLDER_MIME_TYPE, MessageKind
+from syft_flwr.models import MessageKind
 from syft_flwr.recording.entries import Header, parse_entry
 from syft_flwr.recording.raw import write_whole
 from syft_flwr.recording.reader import Recording, read_recording
+from syft_flwr.resources import FOLDER_MIME_TYPE
 
 _BEGAN = 1_750_000_000.0
 _STEP = 1.0

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from syft_flwr.errors import RecordingError
-from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.recording.raw import message_of, read_lines, shown_files, write_whole
 from syft_flwr.recording.reader import Recording
+from syft_flwr.resources import FOLDER_MIME_TYPE
 from syft_flwr.suggestions import some_of
 
 

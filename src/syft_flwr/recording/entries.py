@@ -36,8 +36,8 @@ from msgspec import MsgspecError, Struct
 from msgspec.json import Decoder
 
 from syft_flwr.errors import RecordingError
-from syft_flwr.models import ChangePage, DriveFile, PageResource
 from syft_flwr.printable import printable, printable_error
+from syft_flwr.resources import ChangePage, DriveFile, PageResource
 
 VERSION = 1
 MARK = "syft_flwr_feed"

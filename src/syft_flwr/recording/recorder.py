@@ -15,7 +15,6 @@ from typing import Any, Self
 
 from syft_flwr.errors import ConfigurationError, RecordingError
 from syft_flwr.inline import split
-from syft_flwr.models import ChangePage, DriveFile
 from syft_flwr.ports import Clock
 from syft_flwr.private import make_private_directory
 from syft_flwr.recording.entries import Header
@@ -23,6 +22,7 @@ from syft_flwr.recording.raw import keep_line_ends, line_of
 from syft_flwr.recording.reader import bodies_directory, read_recording
 from syft_flwr.recording.redaction import load_redactor
 from syft_flwr.recording.tap import GatewayTap
+from syft_flwr.resources import ChangePage, DriveFile
 
 MOST_BODIES = 4 * 1024**3
 """Bytes of contents that a recording keeps unless told otherwise."""

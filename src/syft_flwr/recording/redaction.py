@@ -20,8 +20,8 @@ from typing import Any
 from syft_flwr import wire
 from syft_flwr.addresses import fold_address
 from syft_flwr.errors import RecordingError
-from syft_flwr.models import FOLDER_MIME_TYPE
 from syft_flwr.recording.entries import Header
+from syft_flwr.resources import FOLDER_MIME_TYPE
 
 _PLAIN = ("id", "mimeType", "parents", "trashed", "createdTime", "headRevisionId", "ownedByMe", "driveId")
 _KEPT_LEVELS = (1, 3)

@@ -9,8 +9,8 @@ from typing import Protocol, TypeVar
 
 from syft_flwr.errors import NotFoundError, RateLimitedError, SyftFlwrError
 from syft_flwr.inline import without_bodies
-from syft_flwr.models import Access, Account, ChangePage, DriveFile
 from syft_flwr.ports import DriveGateway
+from syft_flwr.resources import Access, Account, ChangePage, DriveFile
 
 T = TypeVar("T")
 

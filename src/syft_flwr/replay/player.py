@@ -12,9 +12,9 @@ from syft_flwr import wire
 from syft_flwr.drive.folders import Location
 from syft_flwr.errors import InvalidNameError, RecordingError
 from syft_flwr.exchange.synchronous import SynchronousExecutor, SynchronousLane
-from syft_flwr.models import DriveFile
 from syft_flwr.recording import Recording
 from syft_flwr.replay.recorded_drive import RecordedDrive
+from syft_flwr.resources import DriveFile
 from syft_flwr.runtime.assembly import Stores, assemble
 from syft_flwr.runtime.handle import DriveRuntime
 from syft_flwr.settings import Settings

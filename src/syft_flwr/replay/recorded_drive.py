@@ -12,8 +12,8 @@ from pathlib import Path
 
 from syft_flwr.errors import NotFoundError, RateLimitedError, RecordingError
 from syft_flwr.inline import without_bodies
-from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 from syft_flwr.recording.reader import Recording
+from syft_flwr.resources import FOLDER_MIME_TYPE, Access, Account, ChangePage, DriveFile
 
 _SHOWN = 200
 

@@ -19,12 +19,13 @@ from reactivex.scheduler import VirtualTimeScheduler
 
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import RecordingError
-from syft_flwr.models import Change, FeedError, Message, Rejection
+from syft_flwr.models import FeedError, Message, Rejection
 from syft_flwr.recording.reader import Recording, read_recording
 from syft_flwr.replay.happenings import Happenings, ReplayEvent
 from syft_flwr.replay.player import RecordingPlayer
 from syft_flwr.replay.recorded_drive import Upload, recorded_uploads
 from syft_flwr.replay.timeline import Place, Timeline
+from syft_flwr.resources import Change
 from syft_flwr.runtime.handle import DriveRuntime
 from syft_flwr.settings import load_settings
 

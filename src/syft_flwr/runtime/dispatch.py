@@ -12,7 +12,8 @@ from syft_flwr.errors import RuntimeClosedError
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.routes import Route, Routes
 from syft_flwr.feed.schedule import pause_after
-from syft_flwr.models import ChangePage, Message, Rejection, RejectionReason
+from syft_flwr.models import Message, Rejection, RejectionReason
+from syft_flwr.resources import ChangePage
 from syft_flwr.runtime.dispatch_thread import DispatchThread
 from syft_flwr.runtime.parked import ParkedRows, Ticket
 from syft_flwr.runtime.placement import Candidate, Placement, Room

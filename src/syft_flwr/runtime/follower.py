@@ -19,7 +19,8 @@ from syft_flwr.exchange.responses import Responses
 from syft_flwr.exchange.routes import Routes
 from syft_flwr.feed.peek import Peek
 from syft_flwr.feed.schedule import Pace, SweepSchedule
-from syft_flwr.models import DriveFile, Rejection, RejectionReason
+from syft_flwr.models import Rejection, RejectionReason
+from syft_flwr.resources import DriveFile
 from syft_flwr.runtime.dispatch import Dispatch
 from syft_flwr.runtime.intake import Intake
 from syft_flwr.runtime.sweeps import Sweeps

@@ -19,8 +19,9 @@ from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.waiting import Waiting
 from syft_flwr.feed.router import from_start
 from syft_flwr.feed.shared_bodies import SharedBodies
-from syft_flwr.models import Change, FeedError, Message, Rejection, RejectionReason, Replied
+from syft_flwr.models import FeedError, Message, Rejection, RejectionReason, Replied
 from syft_flwr.recording import Recorder
+from syft_flwr.resources import Change
 from syft_flwr.runtime.engine import Engine
 from syft_flwr.runtime.loop import nothing
 from syft_flwr.runtime.recorders import start_recording

@@ -15,7 +15,8 @@ from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.responses import Responses
 from syft_flwr.feed.schedule import SweepSchedule
-from syft_flwr.models import ChangePage, DriveFile, Message, Rejection, RejectionReason
+from syft_flwr.models import Message, Rejection, RejectionReason
+from syft_flwr.resources import ChangePage, DriveFile
 from syft_flwr.runtime.dispatch import Dispatch
 from syft_flwr.state.journal_rows import Committed
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from syft_flwr.clock import SystemClock
-from syft_flwr.models import DriveFile
 from syft_flwr.ports import JSON, Transaction
 from syft_flwr.recording import Recorder
+from syft_flwr.resources import DriveFile
 from syft_flwr.runtime.taps import Tap, Transfer
 from syft_flwr.state.events import FEED, KEPT, Happened, read_after
 from syft_flwr.state.ledger import Ledger

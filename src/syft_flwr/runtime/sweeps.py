@@ -14,7 +14,7 @@ from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.routes import Routes
 from syft_flwr.feed.schedule import SweepKind, SweepSchedule
 from syft_flwr.feed.sweep import Sweeper
-from syft_flwr.models import DriveFile
+from syft_flwr.resources import DriveFile
 from syft_flwr.runtime.intake import Intake
 
 _log = logging.getLogger(__name__)

@@ -32,8 +32,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from syft_flwr.inline import split
-from syft_flwr.models import DriveFile, Message, Rejection
+from syft_flwr.models import Message, Rejection
 from syft_flwr.ports import JSON, Clock, StateStore, Transaction
+from syft_flwr.resources import DriveFile
 from syft_flwr.state.rows import number_of, numbered
 
 T = TypeVar("T")

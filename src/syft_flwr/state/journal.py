@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from syft_flwr import wire
-from syft_flwr.models import DriveFile, Message
+from syft_flwr.models import Message
 from syft_flwr.ports import JSON, Clock, Transaction
+from syft_flwr.resources import DriveFile
 from syft_flwr.state.events import EventLog, of_message
 from syft_flwr.state.journal_rows import Claim, Row, Spooled, Standing, as_file, as_row, file_of
 from syft_flwr.state.own_files import OwnFiles

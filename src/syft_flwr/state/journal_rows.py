@@ -9,8 +9,9 @@ from enum import Enum
 from msgspec import Struct
 
 from syft_flwr import wire
-from syft_flwr.models import DriveFile, Message
+from syft_flwr.models import Message
 from syft_flwr.ports import JSON
+from syft_flwr.resources import DriveFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from syft_flwr.errors import StateMismatchError
-from syft_flwr.models import ChangePage, DriveFile, Message, Rejection
+from syft_flwr.models import Message, Rejection
 from syft_flwr.ports import JSON, Clock, StateStore, Transaction
+from syft_flwr.resources import ChangePage, DriveFile
 from syft_flwr.state.events import KEPT, EventLog, last_number, of_file, of_message, of_rejection
 from syft_flwr.state.futures import Answer, FutureTable
 from syft_flwr.state.journal import Journal, is_candidate

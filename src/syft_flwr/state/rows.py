@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from syft_flwr.errors import StateError
-from syft_flwr.models import DriveFile
 from syft_flwr.ports import JSON
+from syft_flwr.resources import DriveFile
 
 
 def check_key(key: object) -> str:
@@ -26,7 +26,7 @@ def check_key(key: object) -> str:
 def encode(value: JSON) -> str:
     """Return the value as JSON text. ASCII only, so that any ``str`` comes back as it was.
 
-    A :class:`~syft_flwr.models.DriveFile` is written as its ``drive#file`` resource.
+    A :class:`~syft_flwr.resources.DriveFile` is written as its ``drive#file`` resource.
 
     Raises:
         TypeError: JSON has no such type.

@@ -21,8 +21,8 @@ from syft_flwr.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
-from syft_flwr.models import FOLDER_MIME_TYPE, DriveFile
 from syft_flwr.ports import Clock
+from syft_flwr.resources import FOLDER_MIME_TYPE, DriveFile
 
 if TYPE_CHECKING:
     from syft_flwr.testing.memory_gateway import MemoryGateway

@@ -19,7 +19,7 @@ from syft_flwr.errors import (
     RateLimitedError,
     RuntimeClosedError,
 )
-from syft_flwr.models import FOLDER_MIME_TYPE, Access, Account, Change, ChangePage, DriveFile
+from syft_flwr.resources import FOLDER_MIME_TYPE, Access, Account, Change, ChangePage, DriveFile
 from syft_flwr.testing.memory_drive import MemoryDrive, MemoryFile
 
 _RELATIONS: Mapping[str, Callable[[datetime, datetime], bool]] = {

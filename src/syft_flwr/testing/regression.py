@@ -12,10 +12,11 @@ from syft_flwr import wire
 from syft_flwr.addresses import fold_address
 from syft_flwr.errors import RecordingError
 from syft_flwr.events import P2PFileEvents
-from syft_flwr.models import DriveFile, Message, Rejection
+from syft_flwr.models import Message, Rejection
 from syft_flwr.recording.reader import Recording
 from syft_flwr.replay.recorded_drive import Upload, recorded_uploads
 from syft_flwr.replay.replay import Replay
+from syft_flwr.resources import DriveFile
 from syft_flwr.testing.failure import difference
 
 
