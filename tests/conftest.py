@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from real_drive import COSTS, TOKENS
 
 from syft_flwr.testing import DriveEmulator, ManualClock, MemoryDrive
 
@@ -11,6 +12,12 @@ from syft_flwr.testing import DriveEmulator, ManualClock, MemoryDrive
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many tests run at once: three for two processors, since a third of their time goes by in waiting."""
     return len(os.sched_getaffinity(0)) * 3 // 2 or 1
+
+
+def pytest_report_header() -> str | None:
+    """Tell beforehand what tests cost on Google Drive."""
+    costs = "; ".join(f"{suite}: {cost}" for suite, cost in COSTS.items())
+    return f"to come on Google Drive, at most: {costs}" if TOKENS else None
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What every DriveGateway must do, over HTTP: against the emulator and, where logins are given, against real Drive.
 
-Real Drive takes part when SYFT_FLWR_TEST_REAL_DRIVE names two authorized-user token files, of two accounts, separated
-by a colon. Everything is made in a folder of its own, which is deleted in the end.
+Each test makes everything in a folder of its own, and deletes it in the end.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from real_drive import COSTS, TOKENS
 
 from syft_flwr.drive.auth import load_credentials
 from syft_flwr.drive.gateway import HttpDriveGateway
@@ -32,8 +32,7 @@ from syft_flwr.resources import DriveFile
 from syft_flwr.settings import GOOGLE_URL, Endpoint
 from syft_flwr.testing import DriveEmulator
 
-REAL_TOKENS = os.environ.get("SYFT_FLWR_TEST_REAL_DRIVE", "")
-WORLDS = ["emulator", "real"] if REAL_TOKENS else ["emulator"]
+WORLDS = ["emulator", "real"] if TOKENS else ["emulator"]
 
 
 @dataclass
@@ -74,7 +73,7 @@ class World:
 @pytest.fixture(scope="module", params=WORLDS)
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Callable[[], HttpDriveGateway], ...]]:
     if request.param == "real":
-        endpoints = [Endpoint(GOOGLE_URL, Path(path), is_emulator=False) for path in REAL_TOKENS.split(":")]
+        endpoints = [Endpoint(GOOGLE_URL, Path(path), is_emulator=False) for path in TOKENS]
         yield tuple(lambda e=endpoint: HttpDriveGateway(e, load_credentials(e, "")) for endpoint in endpoints)
     else:
         with DriveEmulator() as emulator:
@@ -83,6 +82,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Callable[[], HttpDriv
                 lambda email=email: HttpDriveGateway(endpoint, load_credentials(endpoint, email))
                 for email in ("me@example.com", "you@example.com")
             )
+            COSTS["gateway contract"].check(emulator)
 
 
 @pytest.fixture

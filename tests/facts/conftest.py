@@ -1,13 +1,11 @@
 """Facts about Drive, each confirmed by the emulator and, where logins are given, by Google Drive.
 
-Google Drive takes part when SYFT_FLWR_TEST_REAL_DRIVE names two authorized-user token files, of two accounts, separated
-by a colon. A test's ID says who confirmed it. Everything is made in folders of one folder, which is deleted in the end.
+A test's ID says who confirmed it. Everything is made in folders of one folder, which is deleted in the end.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -18,12 +16,9 @@ from drive_world import FOLDER, Account, World
 from google.oauth2.credentials import Credentials
 from googleapiclient.discovery import build_from_document
 from googleapiclient.discovery_cache import get_static_doc
+from real_drive import COSTS, TOKENS
 
 from drive_emulator import DriveEmulator
-
-TOKENS = os.environ.get("SYFT_FLWR_TEST_REAL_DRIVE", "")
-COST = {"calls": 200, "units": 10_000, "megabytes": 1}
-"""What the tests cost at most; the emulator counts."""
 
 
 def account(root: str, credentials: Credentials, *, lags: bool) -> Account:
@@ -42,21 +37,13 @@ def accounts(request: pytest.FixtureRequest) -> Iterator[tuple[Account, Account]
             emulator = opened.enter_context(DriveEmulator())
             logins = [Credentials(email) for email in ("me@example.com", "you@example.com")]
             mine, yours = (account(emulator.url, login, lags=False) for login in logins)
-            opened.callback(check_cost, emulator)
+            opened.callback(COSTS["facts"].check, emulator)
         else:
-            request.config.get_terminal_writer().line(f"\nTo come on Google Drive, at most: {COST}")
-            logins = [Credentials.from_authorized_user_file(path) for path in TOKENS.split(":")]
+            logins = [Credentials.from_authorized_user_file(path) for path in TOKENS]
             mine, yours = (account("https://www.googleapis.com", login, lags=True) for login in logins)
         for one in (mine, yours):
             opened.enter_context(closing(one.client))
         yield mine, yours
-
-
-def check_cost(emulator: DriveEmulator) -> None:
-    used = [usage for methods in emulator.stats().values() for usage in methods.values()]
-    assert sum(usage["calls"] for usage in used) <= COST["calls"]
-    assert sum(usage["units"] for usage in used) <= COST["units"]
-    assert sum(usage["bytes_in"] for usage in used) <= COST["megabytes"] * 1_000_000
 
 
 @pytest.fixture(scope="session")
