@@ -129,6 +129,17 @@ def test_a_deletion_that_failed_is_tried_again(drive: DriveEmulator) -> None:
             wait_until(lambda: not messages(drive))
 
 
+def test_what_becomes_due_while_another_is_deleted_is_deleted_once(drive: DriveEmulator) -> None:
+    with serving(owner(bytes.upper)), P2PFileRpc(DS, APP) as rpc:
+        futures = rpc.send_many([(DO, APP, "messages", b"x")] * 6)
+        rpc.wait(futures, PATIENCE)
+        with drive.fault("latency", method="files.delete", account=DS, seconds=0.1):
+            for future_id in futures:
+                rpc.delete_future(future_id)
+            wait_until(lambda: not messages(drive))
+    assert calls(drive, DS).count("files.delete") == len(futures)
+
+
 def test_the_watchers_durations_are_read_at_the_call(drive: DriveEmulator) -> None:
     client = SyftP2PClient(DO)
     events = create_events_watcher(APP, client, cleanup_expiry="12h", cleanup_interval="90s")

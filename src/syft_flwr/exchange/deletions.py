@@ -100,7 +100,8 @@ class Deletions:
 
     def _delete_all(self) -> None:
         own = self._parts.ledger.own
-        due = self._noted() or own.due(self._parts.clock.time(), limit=_NOTED_AT_ONCE)
+        gone: set[str] = set()
+        due = self._noted(gone) or own.due(self._parts.clock.time(), limit=_NOTED_AT_ONCE)
         while due:
             deleted: list[str] = []
             later: list[tuple[Deletion, float]] = []
@@ -113,18 +114,21 @@ class Deletions:
                     later.append((deletion, self._parts.clock.time() + pause))
                     self._failures[deletion.file_id] = failures = deletion.failures + 1
                     self._later(pause, partial(self._retry, Deletion(deletion.file_id, failures)))
+            gone.update(deleted)
             # Should it not come to this, they are deleted once more, which does no harm.
             due = own.deleted(deleted, self._parts.clock.time(), later=later, limit=_NOTED_AT_ONCE)
-            due = due or self._noted()
+            due = due or self._noted(gone)
 
-    def _noted(self) -> list[Deletion]:
-        """Return what is known to be due without a look at the record."""
+    def _noted(self, gone: Collection[str]) -> list[Deletion]:
+        """Return what is known to be due without a look at the record, which may have led to some of it already."""
         due: list[Deletion] = []
         while self._retried and len(due) < _NOTED_AT_ONCE:
             retried = self._retried.popleft()
             if self._failures.get(retried.file_id) == retried.failures:
                 due.append(retried)
-        due += [Deletion(self._due.popleft(), 0) for _ in range(min(len(self._due), _NOTED_AT_ONCE - len(due)))]
+        while self._due and len(due) < _NOTED_AT_ONCE:
+            if (file_id := self._due.popleft()) not in gone:
+                due.append(Deletion(file_id, 0))
         self._due.clear()  # what did not fit is on record
         return due
 
