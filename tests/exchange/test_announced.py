@@ -101,6 +101,26 @@ def test_what_comes_beside_a_conversation_is_seen_ten_seconds_later_at_most(open
     assert future
 
 
+@pytest.mark.parametrize("turns", [6, 30])
+def test_a_reply_that_takes_long_is_seen_with_the_next_poll_whatever_else_is_found_there(
+    opened, drive, clock, turns: int
+) -> None:
+    asker, owner, _ = begin(opened, drive, clock)
+    slow = opened(OTHER)
+    Answers().serve(slow)
+    for _ in range(2):  # until both know the folders
+        [future] = asker.send([Request(OTHER, "app", "messages", b"slow", RUN)])
+        for runtime in (slow, asker):
+            clock.advance(1.0)
+            runtime.poll_once()
+    [future] = asker.send([Request(OTHER, "app", "messages", b"slow", RUN)])
+    for _ in range(turns):
+        exchange(asker, owner, clock)
+    slow.poll_once()
+    exchange(asker, owner, clock)
+    assert future in asker.answered([future], timeout=0)
+
+
 def test_an_announcement_that_is_not_kept_costs_a_few_looks_and_no_message(opened, drive, clock) -> None:
     asker, owner, answers = begin(opened, drive, clock)
     for number in range(8):

@@ -249,15 +249,25 @@ def test_what_was_being_written_while_the_feed_was_read_may_be_read_or_not(clock
 def test_an_awaited_message_lets_the_list_for_the_rest_wait_ten_seconds(clock) -> None:
     writes = OwnWrites(clock.monotonic)
     writes.read_up_to("5")
-    assert writes.explain_partly("6")
+    assert writes.explain_partly("6", 1, others_may_be_new=False)
     write(writes)
     assert writes.explain("7")
     clock.advance(9.9)
-    assert writes.explain_partly("8")
+    assert writes.explain_partly("8", 1, others_may_be_new=False)
     assert writes.explain("8")
     clock.advance(0.2)
     assert not writes.explain("8")
-    assert not writes.explain_partly("9")
+    assert not writes.explain_partly("9", 1, others_may_be_new=False)
+
+
+@pytest.mark.parametrize(("start_token", "waits"), [("7", True), ("8", False), ("unlike", False)])
+def test_where_others_may_be_new_the_list_waits_only_if_nothing_is_new_beside_what_was_found(
+    clock, start_token: str, waits: bool
+) -> None:
+    writes = OwnWrites(clock.monotonic)
+    writes.read_up_to("5")
+    write(writes)
+    assert writes.explain_partly(start_token, 1, others_may_be_new=True) is waits
 
 
 class Tokenless(MemoryGateway):

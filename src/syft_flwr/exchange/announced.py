@@ -20,8 +20,8 @@ _MOST = 10
 """Announcements up to which to look for each costs less than to list the feed."""
 _KEPT = 1_000
 """Conversations in which the next message is announced."""
-_PATIENCE = 4
-"""Looks in vain after which an announcement is not believed any more."""
+_PATIENCE = 20
+"""Looks in vain after which an announcement is not believed any more: they cost as much as a list of the feed."""
 
 
 @dataclass(slots=True)
@@ -56,6 +56,8 @@ class Announced:
         self._replied_at = float("-inf")
         self._own: dict[tuple[str, str, str], str] = {}
         self._expected: dict[tuple[str, str, str, str], _Expected] = {}
+        self._given_up: set[tuple[str, str, str, str]] = set()
+        """Conversations whose next message only a list will show."""
 
     def step(self, kind: str, peer: str, disposable: str) -> tuple[str, dict[str, str]]:
         """Return the ID for the next message of a conversation, and the properties that announce the one after it.
@@ -85,6 +87,7 @@ class Announced:
             key = (message.kind, fold_address(message.sender), message.app, message.endpoint)
             with self._lock:
                 self._expected[key] = _Expected(following)
+                self._given_up.discard(key)
 
     def replied(self) -> None:
         """Note that a reply is in Drive: the next request of its conversation is likely to follow soon."""
@@ -97,24 +100,27 @@ class Announced:
         with self._lock:
             return growing_pause(self._now() - self._replied_at) if self._expected else float("inf")
 
-    def look(self) -> list[DriveFile]:
-        """Look for what peers have announced; return what is there."""
+    def look(self) -> tuple[list[DriveFile], bool]:
+        """Look for what peers have announced; return what is there, and whether each peer's next would be among it."""
         with self._lock:
             wanted = dict(self._expected)
         if len(wanted) > _MOST:
-            return []
+            return [], False
         found: list[DriveFile] = []
         for key, expected in wanted.items():
             file = self._get(expected.file_id)
             with self._lock:
-                expected.missed = expected.missed + 1 if file is None else 0
-                if (file is not None or expected.missed >= _PATIENCE) and self._expected.get(key) is expected:
+                expected.missed += 1
+                is_given_up = file is None and expected.missed >= _PATIENCE
+                if (file is not None or is_given_up) and self._expected.get(key) is expected:
                     del self._expected[key]
+                    if is_given_up:
+                        self._given_up.add(key)
             if file is not None:
                 found.append(file)
         if found:
             self._gateway.found(found)
-        return found
+        return found, not self._given_up
 
     def _get(self, file_id: str) -> DriveFile | None:
         try:

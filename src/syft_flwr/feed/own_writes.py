@@ -52,12 +52,23 @@ class OwnWrites:
             moved = _distance(self._read, start_token)
             return moved is not None and self._is_exact and 0 <= moved - self._count <= under_way
 
-    def explain_partly(self, start_token: str) -> bool:
-        """Note that an awaited message is among what is new; tell whether a list for the rest can wait."""
+    def explain_partly(self, start_token: str, found: int, *, others_may_be_new: bool) -> bool:
+        """Note that awaited messages are among what is new; tell whether a list for the rest can wait.
+
+        Args:
+            start_token: Up to where the feed goes.
+            found: How many messages there are.
+            others_may_be_new: Whether the rest may have messages of peers who were waited for. It can wait then only if
+                there is none.
+        """
         with self._lock:
             now = self._now()
             self._list_at = min(self._list_at, now + _REST)
             if self._read is None or now >= self._list_at:
+                return False
+            moved = _distance(self._read, start_token)
+            is_all = moved is not None and self._is_exact and moved - self._count <= found
+            if others_may_be_new and not is_all:
                 return False
             self._begin(start_token)
             return True

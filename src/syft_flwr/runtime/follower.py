@@ -213,9 +213,11 @@ class Follower:
         ):
             self._parts.gateway.note_saving("peeks", units=_LIST_UNITS)
             return 0
-        found = self._parts.announced.look()
+        found, is_complete = self._parts.announced.look()
         self._intake.take(found)
-        if not (found and self._parts.own_writes.explain_partly(start_token)):
+        if not found or not self._parts.own_writes.explain_partly(
+            start_token, len(found), others_may_be_new=not is_complete
+        ):
             return None
         self._parts.gateway.note_saving("peeks", units=_LIST_UNITS)
         return len(found)
