@@ -189,3 +189,9 @@ def test_an_oauth_client_in_place_of_a_token_is_told_apart(write: TokenFile, sor
 
 def test_a_token_file_may_begin_with_a_byte_order_mark(write: TokenFile) -> None:
     assert load_credentials(real(write("\ufeff" + json.dumps(USER))), ME).refresh_token == "1//refresh"
+
+
+@pytest.mark.parametrize("token", ["ya29.secret\n", "ya29.\u00fc", 5, ""])
+def test_an_access_token_that_no_header_can_carry_is_replaced(write: TokenFile, token: object) -> None:
+    path = write({**USER, "token": token, "expiry": "2999-01-01T00:00:00Z"})
+    assert not load_credentials(real(path), ME).valid

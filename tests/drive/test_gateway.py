@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import google.oauth2.credentials
@@ -345,6 +346,13 @@ def test_a_proxy_that_asks_for_a_login_of_its_own_is_an_outage(
     assert gateway.get_start_page_token() == "7"
 
 
+def test_a_proxys_own_401_is_an_outage_also_for_a_token_that_can_not_be_replaced(
+    server: ScriptedServer, gateway: HttpDriveGateway
+) -> None:
+    server.script(Answer(401, b"<html>log in to the proxy</html>"), TOKEN)
+    assert gateway.get_start_page_token() == "7"
+
+
 def test_a_token_that_has_expired_is_replaced_before_the_call(
     server: ScriptedServer, open_gateway: OpenGateway
 ) -> None:
@@ -381,6 +389,49 @@ def test_an_outage_of_the_token_endpoint_is_retried(server: ScriptedServer, open
     gateway = open_gateway(user(server, expiry=datetime(2001, 1, 1)))  # noqa: DTZ001 - google-auth's are naive
     server.script(RESET, new_token("new"), TOKEN)
     assert gateway.get_start_page_token() == "7"
+
+
+_PORTAL = b"<html>log in to the network</html>"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(Answer(status, _PORTAL) for status in (200, 204, 401, 403, 404, 407, 511)),
+        *(Answer(status, _PORTAL, {"Location": "/portal"}) for status in (302, 307, 308)),
+        *(Answer(200, content) for content in (b"", b"\xff", b"null", b"[]", b"{}", b"[" * 100_000)),
+        *(Answer(200, {"access_token": token}) for token in (None, 5, "", "a\nb")),
+        *(Answer(200, {"access_token": "a", "expires_in": span}) for span in ("soon", [], 1e300)),
+        *(Answer(400, content) for content in (b"{}", b"[1]", {"error": "slow_down"})),
+        Answer(403, {"error": "rate_limit_exceeded"}),
+    ],
+)
+@pytest.mark.parametrize("call", ["changes.list", "files.get_media"])
+def test_what_is_no_answer_of_a_login_is_an_outage_and_gets_no_secret(
+    server: ScriptedServer, open_gateway: OpenGateway, tmp_path: Path, answer: Answer, call: str
+) -> None:
+    gateway = open_gateway(user(server, expiry=datetime(2001, 1, 1)))  # noqa: DTZ001 - google-auth's are naive
+    if call == "changes.list":
+        server.script(answer, new_token("new"), PAGE)
+        assert gateway.list_changes("7").new_start_page_token == "8"
+    else:
+        server.script(answer, new_token("new"), Answer(200, b"abc"))
+        gateway.download("a" * 33, tmp_path / "body", size=3, sha256=None)
+    assert [request.path for request in server.requests[:2]] == ["/token", "/token"]
+
+
+def test_an_error_of_any_depth_is_an_outage_for_a_download_as_well(
+    server: ScriptedServer, gateway: HttpDriveGateway, tmp_path: Path
+) -> None:
+    server.script(Answer(403, b"[" * 100_000), Answer(200, b"abc"))
+    gateway.download("a" * 33, tmp_path / "body", size=3, sha256=None)
+
+
+def test_an_outage_does_not_quote_the_page_that_came(server: ScriptedServer, gateway: HttpDriveGateway) -> None:
+    server.script(*[Answer(200, b"\xff" * 10_000)] * 8)
+    with pytest.raises(DriveUnavailableError) as caught:
+        gateway.list_changes("7")
+    assert len(str(caught.value)) < 500
 
 
 def test_no_log_line_and_no_error_holds_a_token_or_a_body(

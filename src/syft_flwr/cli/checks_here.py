@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -13,12 +15,15 @@ from syft_flwr.cli.findings import Examination, Finding, failed, ok, warning
 from syft_flwr.cli.output import count, duration
 from syft_flwr.drive.auth import DRIVE_SCOPE, find_source, load_credentials
 from syft_flwr.drive.mapping import TransportErrors
+from syft_flwr.drive.token_request import TokenRequest
+from syft_flwr.drive.transport import Transport
 from syft_flwr.settings import STATE_VARIABLE
 
 _PACKAGES = ("syft-flwr-drive", "flwr", "google-api-python-client", "google-auth", "diskcache")
 _LEAST_SPACE = 200 * 1024**2
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "lustre", "afs", "ceph", "glusterfs"})
 _STUCK_AFTER = 3_600.0
+_TIMEOUT = 60.0
 _GOOGLES_MINUTE, _GOOGLES_DAY = 1_000_000, 400_000_000
 """Units that Google gives a project a minute, and a day before charges apply."""
 
@@ -74,14 +79,9 @@ def check_refresh(exam: Examination) -> Finding:
     """Ask for a new access token, as happens once an hour."""
     if getattr(exam.credentials, "refresh_token", "") is None:
         return ok("not needed: the token does not expire")
-    import google.auth.transport.requests
-
-    transport = google.auth.transport.requests.Request()
-    try:
-        with TransportErrors("refresh"):
-            exam.credentials.refresh(transport)
-    finally:
-        transport.session.close()
+    transport = Transport(threading.Event(), timeout=_TIMEOUT, is_local=exam.endpoint.is_emulator)
+    with TransportErrors("refresh"), closing(transport):
+        exam.credentials.refresh(TokenRequest(transport))
     return ok("Google gives a new access token")
 
 

@@ -158,11 +158,11 @@ def _authorized_user(info: Mapping[str, Any]) -> Any:
     missing = [key for key in _USER_KEYS if not isinstance(info.get(key), str) or not info[key]]
     if missing:
         raise ValueError(f"it has no {', '.join(missing)}")
-    scopes = info.get("scopes")
+    scopes, token = info.get("scopes"), info.get("token")
     factory: Any = google.oauth2.credentials.Credentials
     # Not from_authorized_user_info(), which overrides the token_uri of the file.
     return factory(
-        token=info.get("token"),
+        token=token if isinstance(token, str) and token and token.isascii() and token.isprintable() else None,
         refresh_token=info["refresh_token"],
         token_uri=info.get("token_uri") or _TOKEN_URI,
         client_id=info["client_id"],

@@ -13,8 +13,9 @@ from syft_flwr.drive.pacing import WritePacer, deadline, longest_turn, next_dela
 from syft_flwr.drive.quota import QuotaMeter, units_of
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Sink
-from syft_flwr.errors import DriveError, RateLimitedError, RuntimeClosedError
+from syft_flwr.errors import DriveError, DriveUnavailableError, RateLimitedError, RuntimeClosedError
 from syft_flwr.ports import Clock
+from syft_flwr.printable import printable_error
 
 T = TypeVar("T")
 
@@ -93,6 +94,8 @@ class CallGovernor:
     def run(self, method: str, work: Callable[[Attempt], T], *, patient: bool = True) -> T:
         """Return what ``work`` returns; it is called anew for each attempt, and once only unless ``patient``.
 
+        An answer that ``work`` can't read, such as a portal's login page, counts as no answer.
+
         Raises:
             DriveError: The last attempt's error, if no further attempt is due.
             RuntimeClosedError: All is being stopped.
@@ -135,6 +138,10 @@ class CallGovernor:
             if method in _WRITES:
                 self._pacer.throttled()
             raise
+        # The client library hands over an answer that is not JSON as text, hence the AttributeError.
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+            text = f"{method}: the answer is not one of Drive's: {printable_error(error)}"
+            raise DriveUnavailableError(text) from error
         finally:
             self._meter.book(method, retried=retried, bytes_up=attempt.bytes_up, bytes_down=attempt.bytes_down)
             for _ in range(attempt.requests - 1):

@@ -269,17 +269,10 @@ class HttpDriveGateway:
             self._budget.close()
 
     def _execute(self, method: str, build: Callable[[], Any], read: Callable[[Any], T], *, patient: bool = True) -> T:
-        """Run a call, its request built anew for each attempt, since executing changes it, and read its answer.
-
-        An answer that can't be read, such as a portal's login page, counts as no answer.
-        """
+        """Run a call, its request built anew for each attempt, since executing changes it, and read its answer."""
 
         def work(attempt: Attempt) -> T:
-            try:
-                # The client library hands over an answer that is not JSON as text, hence the AttributeError.
-                return read(build().execute(http=attempt))
-            except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-                raise DriveUnavailableError(f"{method}: the answer is not one of Drive's: {error!r}") from error
+            return read(build().execute(http=attempt))
 
         return self._governor.run(method, work, patient=patient)
 

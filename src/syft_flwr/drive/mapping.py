@@ -43,15 +43,17 @@ _PARKED_REASONS = frozenset({"sharingRateLimitExceeded", "dailyLimitExceeded", "
 _BARE = frozenset({"uploads.put"})
 """What Google answers without the envelope of its APIs."""
 _STORAGE_REASONS = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded"})
+_TOO_MANY = "rate_limit_exceeded"
 _OAUTH_CODES = frozenset(
     {
         *("invalid_request", "invalid_client", "invalid_grant", "invalid_scope", "invalid_token"),
         *("unauthorized_client", "unsupported_grant_type", "unsupported_response_type", "access_denied"),
         *("server_error", "temporarily_unavailable", "slow_down", "internal_failure", "deleted_client"),
-        *("disabled_client", "org_internal", "admin_policy_enforced", "redirect_uri_mismatch"),
+        *("disabled_client", "org_internal", "admin_policy_enforced", "redirect_uri_mismatch", _TOO_MANY),
     }
 )
 """https://www.rfc-editor.org/rfc/rfc6749#section-5.2, and Google's own."""
+_PASSING_CODES = frozenset({"server_error", "temporarily_unavailable", "slow_down", "internal_failure", _TOO_MANY})
 
 _ENABLE = (
     "The Google Drive API is not enabled in the Cloud project of this OAuth client: enable it at "
@@ -211,11 +213,11 @@ def _read_details(content: bytes) -> _Details:
         first: Any = next(iter(error.get("errors") or error.get("details") or ()), {})
         return _Details(
             is_googles=True,
-            reason=str(first.get("reason") or error.get("status") or ""),
+            reason=printable(first.get("reason") or error.get("status") or ""),
             location=str(first.get("location") or ""),
             text=printable(error.get("message") or first.get("message") or ""),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return _Details()
 
 
@@ -256,6 +258,6 @@ def oauth_code(*texts: object) -> str:
 def _auth_error(method: str, error: google.auth.exceptions.GoogleAuthError) -> Exception:
     told = [arg.get("error") if isinstance(arg, Mapping) else arg for arg in reversed(error.args)]
     code = oauth_code(*told)
-    if error.retryable:
+    if error.retryable or code in _PASSING_CODES:
         return DriveUnavailableError(f"{method}: Google's login does not work at the moment: {code}")
     return CredentialsError(f"Google does not accept the credentials ({code}). {login_advice(str(error))}.")

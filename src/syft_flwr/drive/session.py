@@ -9,6 +9,7 @@ from typing import Any
 
 from syft_flwr.clock import CONTRADICTION
 from syft_flwr.drive.mapping import TransportErrors, drive_error, is_googles, parse_date
+from syft_flwr.drive.token_request import TokenRequest
 from syft_flwr.drive.transport import Head, Sink, Transport
 from syft_flwr.errors import CredentialsError
 from syft_flwr.ports import Clock
@@ -33,11 +34,13 @@ class DriveSession:
         self._credentials = credentials
         self._clock = clock
         self._token_lock = threading.Lock()
+        self._token_request = TokenRequest(transport)
         self.ahead: float | None = None
         """What Drive's Unix time is ahead of the monotonic clock; ``None`` before Drive's first answer."""
         self._doubted: list[tuple[float, float]] = []
         """Of answers that agree on another time than what we have: when they came, and what they say it is ahead."""
         delegated = getattr(credentials, "_subject", None)
+        self._can_refresh = getattr(credentials, "refresh_token", True) is not None
         self._is_service_account = hasattr(credentials, "service_account_email") and not delegated
 
     def request(
@@ -77,9 +80,9 @@ class DriveSession:
             self._note_date(response.get("date"))
             if response.status != 401:
                 break
+            if not is_googles(content) and (refused is not None or not self._can_refresh):
+                break  # a proxy asks for a log-in of its own
             if refused is not None:
-                if not is_googles(content):
-                    break  # a proxy asks for a log-in of its own
                 raise CredentialsError(f"{api_method}: Drive refuses the account's token (401). Log in again.")
             refused = token
         if response.status >= 300 and response.status not in accept:
@@ -101,7 +104,7 @@ class DriveSession:
             if not credentials.valid or credentials.token == refused:
                 _log.info("asking for a new access token")
                 self._transport.raise_if_stopped()
-                credentials.refresh(self._transport.token_request)
+                credentials.refresh(self._token_request)
             headers: dict[str, str] = {}
             credentials.apply(headers)
             return credentials.token, headers

@@ -13,7 +13,6 @@ from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
 
-import google.auth.transport.requests
 import requests
 from requests.adapters import HTTPAdapter
 
@@ -71,8 +70,6 @@ class Transport:
         adapter = _Adapter(self._watch)
         self._http.mount("https://", adapter)
         self._http.mount("http://", adapter)
-        self.token_request: Any = google.auth.transport.requests.Request(self._http)
-        """What google-auth fetches tokens with."""
 
     def send(
         self,

@@ -82,7 +82,7 @@ class _UploadSession:
         if response.status == 308:
             self._offset = _next_offset(response)
         else:
-            self.stored = _stored_size(content)
+            self.stored = int(json.loads(content)["size"])
 
 
 def upload_resumable(governor: CallGovernor, uri: str, metadata: Mapping[str, Any], body: Body) -> int:
@@ -131,10 +131,3 @@ def _next_offset(response: Mapping[str, str]) -> int:
     """Read the ``Range`` of a 308 answer, ``bytes=0-N``; without one, nothing has arrived."""
     last = response.get("range", "").rpartition("-")[2]
     return int(last) + 1 if last.isdecimal() else 0
-
-
-def _stored_size(content: bytes) -> int:
-    try:
-        return int(json.loads(content)["size"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DriveUnavailableError(f"files.create: the answer is not one of Drive's: {error!r}") from error
