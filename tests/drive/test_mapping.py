@@ -82,8 +82,10 @@ def test_a_page_token_is_rejected_by_the_change_feed_only() -> None:
     assert type(error) is DriveError
 
 
-def test_a_limit_that_lasts_for_hours_is_parked_for_an_hour() -> None:
-    assert drive_error("permissions.create", 403, envelope("sharingRateLimitExceeded"), {}).retry_after == 3600
+@pytest.mark.parametrize("reason", ["sharingRateLimitExceeded", "dailyLimitExceeded", "downloadQuotaExceeded"])
+def test_a_limit_that_lasts_for_hours_is_parked_for_an_hour(reason: str) -> None:
+    error = drive_error("files.get_media", 403, envelope(reason), {})
+    assert (type(error), error.retry_after) == (RateLimitedError, 3600)
 
 
 def test_the_newer_form_of_errors_is_understood() -> None:
@@ -96,7 +98,8 @@ def test_the_newer_form_of_errors_is_understood() -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"<html>Forbidden</html>", b"\xff\xfe", b"[]", b"null", b'{"error": null}', b'{"error": "text"}',
-     b'{"error": []}', b'{"error": {"errors": [7]}}', b'{"error": {"errors": 7}}'],
+     b'{"error": []}', b'{"error": {"errors": [7]}}', b'{"error": {"errors": 7}}',
+     b'{"error": {}}', b'{"error": {"message": "blocked"}}', b'{"error": {"code": "E17", "message": "blocked"}}'],
 )  # fmt: skip
 def test_what_is_no_error_envelope_of_googles_says_nothing_about_drive(content: bytes) -> None:
     for status in (400, 401, 403, 404, 409, 410):
@@ -132,6 +135,22 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(value: str | None, expected
 
 def test_retry_after_reaches_the_error() -> None:
     assert drive_error("files.get", 503, b"", {"retry-after": "12"}).retry_after == 12
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "expected"),
+    [
+        (503, b"<html>maintenance</html>", 300),
+        (403, b"<html>blocked</html>", 300),
+        (302, b"", 300),
+        (429, b"", 86_400),
+        (503, envelope("backendError"), 86_400),
+    ],
+)
+def test_a_page_in_drives_place_does_not_say_for_how_long_to_leave_drive_alone(
+    status: int, content: bytes, expected: float
+) -> None:
+    assert drive_error("files.get", status, content, {"retry-after": "999999"}).retry_after == expected
 
 
 @pytest.mark.parametrize(

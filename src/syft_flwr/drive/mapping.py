@@ -32,6 +32,8 @@ from syft_flwr.printable import printable
 
 LONGEST_WAIT = 86_400.0
 """Seconds to leave Drive alone at most, whatever it asks for."""
+LONGEST_WAIT_FOR_OTHERS = 300.0
+"""The same for a page that comes in Drive's place: whoever wrote it does not know how long it will stand in the way."""
 PARKED = 3_600.0
 """Seconds to leave a limit alone that lasts for hours: shares per day, calls per day."""
 TIMED_OUT = "timedOut"
@@ -39,7 +41,9 @@ TIMED_OUT = "timedOut"
 _TIMEOUTS = (TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)
 
 _RATE_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"})
-_PARKED_REASONS = frozenset({"sharingRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded"})
+_PARKED_REASONS = frozenset(
+    {"sharingRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded", "downloadQuotaExceeded"}
+)
 _BARE = frozenset({"uploads.put"})
 """What Google answers without the envelope of its APIs."""
 _STORAGE_REASONS = frozenset({"storageQuotaExceeded", "teamDriveFileLimitExceeded"})
@@ -122,6 +126,8 @@ def drive_error(
     kind, retry_after = _classify(method, status, details)
     if retry_after is None:
         retry_after = parse_retry_after(headers.get("retry-after"), headers.get("date"))
+        if retry_after is not None and not (details.is_googles or status == 429):
+            retry_after = min(retry_after, LONGEST_WAIT_FOR_OTHERS)
     text = f"{method}: Drive answered {status}"
     if details.reason or details.text:
         text += f" {details.reason}: {details.text}"
@@ -210,6 +216,8 @@ def _read_details(content: bytes) -> _Details:
         error: Any = json.loads(content)["error"]
         if not isinstance(error, dict):
             return _Details(text=printable(error))
+        if not isinstance(error.get("code"), int):  # which others leave out, or write otherwise
+            return _Details(text=printable(error.get("message") or ""))
         first: Any = next(iter(error.get("errors") or error.get("details") or ()), {})
         return _Details(
             is_googles=True,
