@@ -164,6 +164,15 @@ def test_a_session_that_is_gone_because_the_file_is_there_is_a_success(
     gateway.upload("f", "n", "p", BIG)
 
 
+@pytest.mark.parametrize("location", ["", "/portal", "http://portal.invalid/", "https://127.0.0.1/", "http://["])
+def test_no_token_and_no_body_go_to_a_session_that_is_elsewhere(
+    server: ScriptedServer, gateway: HttpDriveGateway, location: str
+) -> None:
+    server.script(Answer(200, b"", {"location": location}), opened(server), created(len(BIG)))
+    gateway.upload("f", "n", "p", BIG)
+    assert [r.verb for r in server.requests] == ["POST", "POST", "PUT"]
+
+
 def test_sessions_that_keep_vanishing_end_the_upload(server: ScriptedServer, gateway: HttpDriveGateway) -> None:
     server.script(*[opened(server), error(404, "notFound")] * 3)
     with pytest.raises(TransferError, match="3 upload sessions"):

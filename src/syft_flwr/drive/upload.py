@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
+from urllib.parse import urlsplit
 
 from syft_flwr.drive.calls import Attempt, CallGovernor
 from syft_flwr.errors import DriveError, DriveUnavailableError, TransferError
@@ -119,10 +120,11 @@ def _open(uri: str, metadata: Mapping[str, Any], size: int) -> Callable[[Attempt
 
     def step(attempt: Attempt) -> str:
         response, _ = attempt.request(uri, "POST", content, headers)
-        location = response.get("location")
-        if not location:
+        location = str(response.get("location", ""))
+        here, there = urlsplit(uri), urlsplit(location)
+        if (there.scheme, there.hostname) != (here.scheme, here.hostname):  # the token goes there, and the body
             raise DriveUnavailableError("files.create: Drive opened no upload session")
-        return str(location)
+        return location
 
     return step
 
