@@ -111,13 +111,16 @@ class PartlySentError(DriveError):
         errors: For each request in order what went wrong; ``None`` for one that was sent.
     """
 
-    def __init__(self, first: DriveError, sent: Sequence[str | None], errors: Sequence[BaseException | None]) -> None:
+    def __init__(
+        self, first: BaseException, sent: Sequence[str | None], errors: Sequence[BaseException | None]
+    ) -> None:
         failed = sum(future_id is None for future_id in sent)
+        of_drive = first if isinstance(first, DriveError) else DriveError("")
         super().__init__(
             f"{failed} of {len(sent)} requests were not sent: {first}",
-            status=first.status,
-            reason=first.reason,
-            retry_after=first.retry_after,
+            status=of_drive.status,
+            reason=of_drive.reason,
+            retry_after=of_drive.retry_after,
         )
         self.sent = tuple(sent)
         self.errors = tuple(errors)

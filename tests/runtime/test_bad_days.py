@@ -21,6 +21,8 @@ from syft_flwr.errors import (
     PartlySentError,
     RuntimeClosedError,
     StateError,
+    SyftFlwrError,
+    TransferError,
 )
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
@@ -231,6 +233,25 @@ def test_an_error_of_sending_several_tells_which_went(drive, clock, tmp_path) ->
         assert missing is None
         assert [error is None for error in raised.value.errors] == [True, False, True]
         assert sender._engine.parts.ledger.futures.get([first, third]).keys() == {first, third}
+
+
+@pytest.mark.parametrize("failure", [TransferError("it has other bytes"), StateError("disk full")])
+def test_whatever_one_of_several_fails_for_the_error_tells_which_went(
+    drive, clock, tmp_path, failure: SyftFlwrError
+) -> None:
+    class Failing(MemoryGateway):
+        def upload(self, file_id: str, name: str, parent: str, body: bytes | Path, **options: Any) -> None:
+            if body == b"second":
+                raise failure
+            super().upload(file_id, name, parent, body, **options)
+
+    drive.gateway(DS)
+    with runtime_on(Failing(drive, DS), State(tmp_path), clock, DS, inline=True) as sender:
+        with pytest.raises(PartlySentError) as raised:
+            sender.send([Request(ME, "app", "messages", body) for body in (b"first", b"second")])
+        first, second = raised.value.sent
+        assert {name for _, name, _ in drive.files()} == {f"{first}.request"}
+        assert (second, raised.value.errors) == (None, (None, failure))
 
 
 @pytest.mark.parametrize("body", ["x", None, 3, [1], Path(__file__)])

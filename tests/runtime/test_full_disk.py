@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from runtimes import State, runtime_on, serve
 
-from syft_flwr.errors import StateError
+from syft_flwr.errors import DriveError, PartlySentError, StateError
 from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.feed import defer, reply_with
@@ -20,6 +20,7 @@ from syft_flwr.models import Message
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.testing.clock import ManualClock
 from syft_flwr.testing.memory_drive import MemoryDrive
+from syft_flwr.testing.memory_gateway import MemoryGateway
 
 ME, DS = "do@example.com", "ds@example.com"
 MINUTES = 15
@@ -115,6 +116,23 @@ def test_whatever_transaction_fails_each_request_is_answered_once(tmp_path: Path
         exchange(tmp_path / f"owner-{number}", take, owner_fails_at=number)
     for number in range(1, askers + 1):
         exchange(tmp_path / f"asker-{number}", take, asker_fails_at=number)
+
+
+def test_a_full_disk_does_not_hide_which_of_several_went(drive, clock, tmp_path) -> None:
+    class Failing(MemoryGateway):
+        def upload(self, file_id: str, name: str, parent: str, body: bytes | Path, **options: Any) -> None:
+            if body == b"second":
+                disk.fails_at = disk.count + 1
+                raise DriveError("no")
+            super().upload(file_id, name, parent, body, **options)
+
+    drive.gateway(DS)
+    state = State(tmp_path)
+    state.ledger = disk = FullDisk(state.ledger)  # type: ignore[assignment]
+    with runtime_on(Failing(drive, DS), state, clock, DS, inline=True) as sender:
+        with pytest.raises(PartlySentError) as raised:
+            sender.send([Request(ME, "app", "messages", body) for body in (b"first", b"second")])
+        assert {name for _, name, _ in drive.files()} == {f"{raised.value.sent[0]}.request"}
 
 
 @pytest.mark.parametrize("name", ["request-", "reply-"])

@@ -14,7 +14,14 @@ from syft_flwr import wire
 from syft_flwr.addresses import same_address
 from syft_flwr.drive.budget import WINDOW
 from syft_flwr.drive.pacing import deadline
-from syft_flwr.errors import DriveError, DriveUnavailableError, InvalidNameError, PartlySentError, RateLimitedError
+from syft_flwr.errors import (
+    DriveUnavailableError,
+    InvalidNameError,
+    PartlySentError,
+    RateLimitedError,
+    RuntimeClosedError,
+    StateError,
+)
 from syft_flwr.exchange.disposables import PROPERTY, check_name
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.feed.schedule import pause_after
@@ -70,7 +77,7 @@ class Requester:
             TypeError: A body is not ``bytes``, ``bytearray`` or ``memoryview``; nothing was sent.
             ValueError: The name of what is disposable can't go on the wire; nothing was sent.
             PartlySentError: Some could not be sent; it tells which went.
-            DriveError: None could be sent.
+            DriveError, TransferError, StateError: None could be sent.
         """
         checked = [self._check(request) for request in requests]
         routes = dict.fromkeys((r.recipient, r.app, r.endpoint) for r in checked)
@@ -104,7 +111,13 @@ class Requester:
         failed = [future.future_id for future, upload in uploads.items() if upload.exception() is not None]
         self._on_sent([future for future, upload in uploads.items() if upload.exception() is None])
         if failed:
-            self._parts.ledger.futures.forget(failed, deletes=lambda _: True, unsent=True)
+            try:
+                self._parts.ledger.futures.forget(failed, deletes=lambda _: True, unsent=True)
+            except (
+                StateError,
+                RuntimeClosedError,
+            ) as error:  # a row each; the caller must hear what went
+                self._parts.streams.report("forgetting what was not sent", error)
         return self._outcome(checked, folders, uploads)
 
     def _outcome(
@@ -127,7 +140,7 @@ class Requester:
         first = next((error for error in errors if error is not None), None)
         if first is None:
             return [future_id for future_id in sent if future_id is not None]
-        if isinstance(first, DriveError) and any(sent):
+        if any(sent):
             raise PartlySentError(first, sent, errors) from first
         raise first
 
