@@ -158,7 +158,10 @@ def test_an_entry_that_cannot_be_read_is_rejected_and_the_rest_of_its_page_is_ta
 # -- state that is older than the Drive -----------------------------------------------------------------------
 
 
-def test_a_state_from_a_backup_runs_no_handler_again_whose_reply_is_in_drive(drive, clock, tmp_path) -> None:
+@pytest.mark.parametrize("token", ["good", "refused", "lost"])
+def test_a_state_from_a_backup_runs_no_handler_again_whose_reply_is_in_drive(
+    drive, clock, tmp_path, token: str
+) -> None:
     handler, state = Handler(), State(tmp_path)
 
     def run(bodies: list[bytes]) -> None:
@@ -169,6 +172,8 @@ def test_a_state_from_a_backup_runs_no_handler_again_whose_reply_is_in_drive(dri
                 clock.advance(1.0)
                 ask(drive, clock, tmp_path, body)
             runtime.poll_once()
+            clock.advance(600.0)
+            runtime.poll_once()
 
     drive.gateway(ME)
     run([b"before"])
@@ -176,6 +181,10 @@ def test_a_state_from_a_backup_runs_no_handler_again_whose_reply_is_in_drive(dri
     drive.page_size = 1  # the request comes long before its reply
     run([b"since 1", b"since 2"])
     state.ledger._rows, state.ledger._keys = backup
+    if token == "refused":
+        drive.reject_tokens(ME)
+    if token == "lost":
+        state.ledger.transact(lambda tx: tx.delete("cursor"))
     run([b"after"])
     assert handler.seen == [b"before", b"since 1", b"since 2", b"after"]
     assert len(answers(drive)) == 4

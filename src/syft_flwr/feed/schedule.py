@@ -115,6 +115,8 @@ class SweepSchedule:
             self.pace = pace._replace(interval=longest, step=min(pace.step, self._most_polls))
         self._last = now + last
         self._next = now + max(0.0, (self.pace.interval if pace else longest) + last)
+        if self._second_look is not None:
+            self.token_restarted(now)
 
     def polled(self) -> None:
         """Count a poll."""

@@ -140,7 +140,7 @@ class Follower:
             changes, failure = 0, None
             try:
                 changes = self._follow_or_restart()
-                if not (self._intake.remembers or self._is_new):
+                if not (self._intake.remembers or self._intake.lists_replies):
                     self._intake.remember()
             except DriveError as error:
                 failure = error
@@ -295,7 +295,7 @@ class Follower:
         self._schedule.begin(self._now(), ledger.swept_at() - self._parts.clock.time(), pace, roots)
         self._responses.resume()
         last = ledger.last_number()
-        self._intake.must_remember = self._is_new and last > 0  # what an observer was told to begin with
+        self._intake.must_remember = self._intake.lists_replies and last > 0
         self._dispatch.journaled(last)
         kept = self._dispatch.placement.responder.kept_bodies() | self._responses.bodies.kept()
         self._parts.bodies.sweep(kept, min_age=_ABANDONED)
@@ -306,6 +306,7 @@ class Follower:
         """Obtain a new start token. A sweep follows, and only then is nothing lost."""
         token = self._parts.gateway.get_start_page_token()
         self.sweeps.token_restarted()
+        self._intake.feed_begins_anew()
         self._parts.ledger.position.restart(token)
         self._token = self._stored = token
         _log.info("following the change feed from a new start token")

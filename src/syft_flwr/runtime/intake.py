@@ -40,7 +40,8 @@ class Intake:
         wants_sweep: Whether the journal keeps more than wanted, for lack of a recent sweep.
         remembers: Whether it is known which requests have a reply in Drive, also if the state is new or came from a
             backup. Until then, those that are older than the start wait.
-        must_remember: Whether there are any.
+        must_remember: Whether there are any, and a list has to tell.
+        lists_replies: Whether a list tells it, and not the feed.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Intake:
         self.remembers = False
         self.must_remember = False
         self._held_before = ""
-        self._is_new = False
+        self.lists_replies = False
 
     def take_page(self, page: ChangePage, stored: str) -> str:
         """Learn the folders of a page, journal the page, and only then let anyone know.
@@ -80,7 +81,7 @@ class Intake:
             self._parts.streams.reject(Rejection(RejectionReason.UNREADABLE, entry.file_id, detail))
         self._parts.folders.observe(page.changes)
         files = [change.file for change in page.changes if change.file is not None]
-        if not (self.remembers or self._is_new):
+        if not (self.remembers or self.lists_replies):
             self.note_replies(self._own_replies(files))
         committed, stored = self._parts.ledger.commit(page, stored=stored, answers=self._answers(files))
         self.brought_messages |= bool(committed.new)
@@ -133,10 +134,17 @@ class Intake:
     def begin(self, started: str, *, is_new: bool) -> None:
         """Hold the requests that were created before the start (RFC 3339), until :meth:`remember`.
 
-        A state that is not new meets the replies in the feed that it has missed.
+        A state that is not new meets the replies in the feed that it has missed, unless that begins anew.
         """
-        self._held_before, self._is_new = started, is_new
+        self._held_before = started
+        self.lists_replies |= is_new
         self._dispatch.hold_older_than(started)
+
+    def feed_begins_anew(self) -> None:
+        """Note that the feed does not go on where the state left off."""
+        if not self.remembers:
+            self.lists_replies = True
+            self.must_remember = self._parts.ledger.last_number() > 0
 
     def holds(self, file: DriveFile) -> bool:
         """Tell whether a request has to wait until :meth:`remember`."""
