@@ -416,6 +416,29 @@ def test_a_list_of_grouped_parents_that_finds_nothing_or_a_part_loses_nothing(
     assert sorted(handler.seen) == [DS.encode(), OTHER.encode(), b"third@example.com"]
 
 
+@pytest.mark.parametrize("others", [0, 1_000])
+@pytest.mark.parametrize("keeps", [0, 1])
+def test_a_list_of_grouped_parents_that_leaves_out_replies_runs_no_handler_again(
+    drive, clock, tmp_path, keeps: int, others: int
+) -> None:
+    for sender in (DS, OTHER, "third@example.com"):
+        ask(drive, clock, tmp_path, sender.encode(), sender=sender)
+    mine = drive.gateway(ME)
+    album = mine.create_folder("album", "album", None).id
+    for number in range(others):
+        mine.upload(f"other-{number}", f"photo {number}", album, b"x")
+    handler = Handler()
+    for name in ("lost", "new"):
+        gateway = Grouping(drive, ME)
+        gateway.keeps = keeps
+        with runtime_on(gateway, State(tmp_path / name), clock, ME, inline=True, cleanup=False) as runtime:
+            serve(runtime, handler.route)
+            runtime.poll_once()
+            clock.advance(600.0)
+            runtime.poll_once()
+    assert len(handler.seen) == 3
+
+
 def test_a_request_that_another_process_takes_at_the_last_moment_is_taken_over_when_that_dies(
     drive, clock, tmp_path, monkeypatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import islice
+from itertools import chain, islice
 
 from syft_flwr import wire
 from syft_flwr.drive.finder import FolderFinder
@@ -133,14 +133,21 @@ class Sweeper:
         yield from (file for file in files if besides.isdisjoint(file.parents))
 
     def own_replies(self) -> Iterator[tuple[DriveFile, Location]]:
-        """List this account's own message files, and where they lie: in every known inbox of somebody else."""
+        """List this account's own replies, and where they lie: in every known inbox of somebody else.
+
+        One that is left out lets a handler run again, so no query names several folders (:meth:`messages`).
+        """
         outgoing = {location.folder_id: location for location in self._index.endpoints(outgoing=True)}
-        for chunk in _chunks(sorted(outgoing), self._per_query):
-            for file in self._list_in(
-                chunk, f"{quote(self._me)} in owners", lambda folder: f"{quote(folder)} in parents"
-            ):
-                if file.parents and file.parents[0] in outgoing and wire.message_kind(file.name) == "response":
-                    yield file, outgoing[file.parents[0]]
+        if not outgoing:
+            return
+        kind = f"{quote(self._me)} in owners and mimeType != {quote(FOLDER_MIME_TYPE)}"
+        files = list(islice(self._gateway.list_files(f"trashed = false and {kind}"), _FEW))
+        if len(files) == _FEW:
+            each = (self._list_in([one], kind, lambda folder: f"{quote(folder)} in parents") for one in outgoing)
+            files = list(chain.from_iterable(each))
+        for file in files:
+            if file.parents and file.parents[0] in outgoing and wire.message_kind(file.name) == "response":
+                yield file, outgoing[file.parents[0]]
 
     def recent(self, since: float, until: float) -> Iterator[DriveFile]:
         """List what others created between two times (Unix seconds, Drive's clock), oldest first: a call or two."""
