@@ -36,10 +36,15 @@ def _user(email: str | None, permission_id: str | None) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may write into a folder: this account, and others by permission ID and address (``None``: not shown)."""
+    """Who may write into a folder: this account, and others by permission ID and address (``None``: not shown).
+
+    ``name`` is what the folder is called by now, as far as that was told.
+    """
 
     can_write: bool
     writers: Mapping[str, str] | None = None
+    name: str | None = None
+    trashed: bool = False
 
     def lets_in(self, permission_id: str | None) -> bool:
         """Tell whether a user may write, as far as Drive shows it."""

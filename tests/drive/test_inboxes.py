@@ -230,6 +230,22 @@ def test_a_share_that_was_taken_back_is_granted_again_when_the_feed_tells_of_the
     assert DS in drive._files[root].writers
 
 
+@pytest.mark.parametrize("action", ["trash", "rename"])
+def test_a_root_that_went_away_unseen_is_not_used_by_the_next_process(drive, store, action: str) -> None:
+    maker_on(drive.gateway(ME), store).ensure([INBOX], peer=DS)
+    [root] = [folder for folder in drive.folders() if folder.name == INBOX.root]
+    if action == "trash":
+        drive.trash(root.id)
+    else:
+        with drive.edited() as files:
+            next(file for file in files if file.id == root.id).name = "old stuff"
+    [folder] = maker_on(drive.gateway(ME), store).ensure([INBOX], peer=DS)
+    gateway = drive.gateway(ME)
+    for _ in range(3):
+        folder = gateway.get_file(folder).parents[0]
+    assert folder != root.id
+
+
 def test_where_the_peer_lets_us_only_look_messages_go_into_a_root_of_our_own(drive, store, caplog) -> None:
     theirs = make_theirs(drive, DS)
     maker = maker_on(drive.gateway(ME), store)

@@ -244,6 +244,33 @@ def test_an_error_of_sending_several_tells_which_went(drive, clock, tmp_path) ->
         assert sender._engine.parts.ledger.futures.get([first, third]).keys() == {first, third}
 
 
+@pytest.mark.parametrize("level", range(4))
+@pytest.mark.parametrize("kind", ["request", "response"])
+def test_what_was_written_into_the_trash_is_written_again_to_where_it_is_seen(
+    drive, clock, tmp_path, kind: str, level: int
+) -> None:
+    handler = Handler()
+    with (
+        runtime_on(drive.gateway(ME), State(tmp_path / "me"), clock, ME, inline=True, cleanup=False) as me,
+        runtime_on(drive.gateway(DS), State(tmp_path / "ds"), clock, DS, inline=True, cleanup=False) as ds,
+    ):
+        serve(me, handler.route)
+        ds.send([Request(ME, "app", "messages", b"1")])
+        me.poll_once()
+        with drive.edited() as files:
+            [folder] = [file.parent for file in files if file.name.endswith(kind)]
+            for _ in range(level):
+                folder = next(file.parent for file in files if file.id == folder)
+        drive.trash(folder)  # and nobody has polled since
+        [future] = ds.send([Request(ME, "app", "messages", b"2")])
+        for _ in range(3):
+            me.poll_once()
+            clock.advance(10.0)
+        assert handler.seen == [b"1", b"2"]
+        ds.poll_once()
+        assert ds.get_response(future) == b"2"
+
+
 @pytest.mark.parametrize("failure", [TransferError("it has other bytes"), StateError("disk full")])
 def test_whatever_one_of_several_fails_for_the_error_tells_which_went(
     drive, clock, tmp_path, failure: SyftFlwrError

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from syft_flwr.errors import ConflictError
 from syft_flwr.resources import Access, ChangePage, DriveFile, read_each
 
+IN_TRASH = "the folder lies in the trash, and so does what was written to it: it has to be sent again"
 _WRITING_ROLES = frozenset({"owner", "organizer", "fileOrganizer", "writer"})
 
 
@@ -20,7 +22,17 @@ def read_access(raw: Mapping[str, Any]) -> Access:
     shown = raw.get("permissions")
     writers = [one for one in shown or () if one["role"] in _WRITING_ROLES]
     known = None if shown is None else {one["id"]: one.get("emailAddress") or "" for one in writers}
-    return Access(can_write=bool(raw["capabilities"]["canAddChildren"]), writers=known)
+    can_write = bool(raw["capabilities"]["canAddChildren"])
+    return Access(can_write, known, name=text(raw["name"]), trashed=bool(raw.get("trashed")))
+
+
+def read_stored(raw: Mapping[str, Any], file_id: str) -> int:
+    """Return how many bytes Drive has of a file that was uploaded."""
+    if raw["id"] != file_id:
+        raise ValueError(f"it is about {raw['id']}, not {file_id}")
+    if raw.get("trashed"):
+        raise ConflictError(IN_TRASH)
+    return int(raw["size"])
 
 
 def read_nothing(content: Any) -> None:

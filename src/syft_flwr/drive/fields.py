@@ -9,5 +9,5 @@ FILE_FIELDS = (
 LIST_FIELDS = f"nextPageToken,incompleteSearch,files({FILE_FIELDS})"
 CHANGE_FIELDS = f"nextPageToken,newStartPageToken,changes(fileId,removed,time,changeType,file({FILE_FIELDS}))"
 ABOUT_FIELDS = "user(emailAddress,permissionId),storageQuota(limit)"
-UPLOAD_FIELDS = "id,size"
-ACCESS_FIELDS = "id,trashed,capabilities(canAddChildren),permissions(id,role,emailAddress)"
+UPLOAD_FIELDS = "id,size,trashed"
+ACCESS_FIELDS = "id,name,trashed,capabilities(canAddChildren),permissions(id,role,emailAddress)"

@@ -11,7 +11,16 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from syft_flwr.clock import SystemClock
-from syft_flwr.drive.answers import read_access, read_file, read_files, read_nothing, read_page, text
+from syft_flwr.drive.answers import (
+    IN_TRASH,
+    read_access,
+    read_file,
+    read_files,
+    read_nothing,
+    read_page,
+    read_stored,
+    text,
+)
 from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.calls import Attempt, CallGovernor
 from syft_flwr.drive.download import download
@@ -223,7 +232,10 @@ class HttpDriveGateway:
             try:
                 stored = self._create(metadata, content)
             except ConflictError:  # an earlier attempt's file, as a rule
-                stored = self._made_before(file_id, name).size
+                made = self._made_before(file_id, name)
+                if made.trashed:
+                    raise ConflictError(IN_TRASH) from None
+                stored = made.size
             if stored != content.size:
                 raise TransferError(f"file {file_id} has {stored} bytes in Drive; the body has {content.size}")
 
@@ -318,5 +330,5 @@ class HttpDriveGateway:
         return self._execute(
             "files.create",
             lambda: self._files.create(body=metadata, media_body=media, fields=UPLOAD_FIELDS, supportsAllDrives=True),
-            lambda raw: int(raw["size"] if raw["id"] == metadata["id"] else raw["id"]),
+            lambda raw: read_stored(raw, metadata["id"]),
         )

@@ -123,7 +123,7 @@ class InboxMaker:
         [folder] = self.ensure([path], peer=peer, disposable=disposable)
         try:
             put(folder)
-        except (NotFoundError, PermissionDeniedError):
+        except (NotFoundError, PermissionDeniedError, ConflictError):
             self._doubt(self._renamed(path, self._identities.canonical(peer)))
             [folder] = self.ensure([path], peer=peer, disposable=disposable)
             put(folder)
@@ -202,6 +202,9 @@ class InboxMaker:
         if now - self._view_only.get(root.id, float("-inf")) < _VERIFIED_FOR:
             return False
         access = self._gateway.access(root.id)
+        if access.trashed or access.name not in (None, root.name):
+            self._index.refresh(root.id)
+            return False
         if root.owned_by_me:
             for permission_id, address in (access.writers or {}).items():
                 if same_address(address, peer):

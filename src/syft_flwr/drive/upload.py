@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import urlsplit
 
+from syft_flwr.drive.answers import read_stored
 from syft_flwr.drive.calls import Attempt, CallGovernor
 from syft_flwr.errors import DriveError, DriveUnavailableError, TransferError
 
@@ -48,8 +49,9 @@ class _SessionGoneError(Exception):
 class _UploadSession:
     """How far one upload session got."""
 
-    def __init__(self, uri: str, body: Body) -> None:
+    def __init__(self, uri: str, file_id: str, body: Body) -> None:
         self._uri = uri
+        self._file_id = file_id
         self._body = body
         self._offset = 0
         self._in_doubt = False
@@ -83,7 +85,7 @@ class _UploadSession:
         if response.status == 308:
             self._offset = _next_offset(response)
         else:
-            self.stored = int(json.loads(content)["size"])
+            self.stored = read_stored(json.loads(content), self._file_id)
 
 
 def upload_resumable(governor: CallGovernor, uri: str, metadata: Mapping[str, Any], body: Body) -> int:
@@ -100,7 +102,8 @@ def upload_resumable(governor: CallGovernor, uri: str, metadata: Mapping[str, An
         TransferError: Drive gave up on several upload sessions.
     """
     for _ in range(_MAX_SESSIONS):
-        session = _UploadSession(governor.run("files.create", _open(uri, metadata, body.size)), body)
+        uri_of_session = governor.run("files.create", _open(uri, metadata, body.size))
+        session = _UploadSession(uri_of_session, metadata["id"], body)
         try:
             while session.stored is None:
                 governor.run("uploads.put", session.step)

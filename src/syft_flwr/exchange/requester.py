@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future as PoolFuture
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
 from typing import NamedTuple, TypeVar
@@ -15,6 +16,7 @@ from syft_flwr.addresses import same_address
 from syft_flwr.drive.budget import WINDOW
 from syft_flwr.drive.pacing import deadline
 from syft_flwr.errors import (
+    ConflictError,
     DriveUnavailableError,
     InvalidNameError,
     PartlySentError,
@@ -182,10 +184,18 @@ class Requester:
         name_of_all = future.disposable
         properties = {PROPERTY: name_of_all, **announcement} if name_of_all else None
 
-        def put(folder: str) -> None:
-            self._parts.write(future.request_id, name, folder, body, properties=properties, spread=bool(name_of_all))
+        def deliver(file_id: str) -> str:
+            def put(folder: str) -> None:
+                self._parts.write(file_id, name, folder, body, properties=properties, spread=bool(name_of_all))
 
-        folder = self._parts.inboxes.deliver(outbox, peer=future.recipient, put=put, disposable=name_of_all)
+            return self._parts.inboxes.deliver(outbox, peer=future.recipient, put=put, disposable=name_of_all)
+
+        try:
+            folder = deliver(future.request_id)
+        except ConflictError:  # the ID is another file's, or went with a folder into the trash
+            again = replace(future, request_id=self._parts.ids.take())
+            self._parts.ledger.futures.add([again])
+            folder = deliver(again.request_id)
         if name_of_all:
             self._parts.disposables.used(name_of_all, folder)
 

@@ -201,6 +201,7 @@ class MemoryDrive:
             if account not in self._editors(folder):
                 raise PermissionDeniedError("not a writer", status=403)
             file = MemoryFile(file_id, name, mime_type, parent, account, self._now(), body, dict(properties or {}))
+            self._inherit_trash(file)
             self._files[file_id] = file
             self._used.add(file_id)
             self.created.append(name)

@@ -108,8 +108,10 @@ class MemoryGateway:
         self._call("files.get")
         drive = self._drive
         with drive._lock:
-            writers = drive._editors(drive._find(self._account, file_id))
-        return Access(self._account in writers, {f"permission-{writer}": writer for writer in writers})
+            file = drive._find(self._account, file_id)
+            writers = {f"permission-{writer}": writer for writer in drive._editors(file)}
+            can_write = self._account in writers.values()
+        return Access(can_write, writers, name=file.name, trashed=file.trashed)
 
     def share(self, file_id: str, email: str, *, may_write: bool = True) -> Account:
         self._call("permissions.create")
@@ -139,6 +141,8 @@ class MemoryGateway:
             self._drive._create(self._account, file_id, name, parent, body=content, properties=properties)
         except ConflictError:
             self._check_made_before(file_id, name)
+        if self._drive._find(self._account, file_id).trashed:
+            raise ConflictError("the folder lies in the trash")
 
     def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
         self._call("files.get_media")
