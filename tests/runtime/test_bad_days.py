@@ -271,6 +271,26 @@ def test_what_was_written_into_the_trash_is_written_again_to_where_it_is_seen(
         assert ds.get_response(future) == b"2"
 
 
+@pytest.mark.parametrize("action", ["trash", "rename", "remove"])
+def test_a_root_that_goes_away_is_told_to_who_has_written_to_it(drive, clock, tmp_path, action: str) -> None:
+    with runtime_on(drive.gateway(DS), State(tmp_path), clock, DS, inline=True) as ds:
+        errors: list[Any] = []
+        ds.errors.subscribe(errors.append)
+        ds.send([Request(ME, "app", "messages", b"x")])
+        ds.poll_once()
+        assert not errors
+        [root] = [folder for folder in drive.folders() if folder.name == wire.inbox_root_name(DS, ME)]
+        if action == "rename":
+            with drive.edited() as files:
+                next(file for file in files if file.id == root.id).name = "old stuff"
+            drive.touch(root.id)
+        else:
+            getattr(drive, action)(root.id)
+        clock.advance(10.0)
+        ds.poll_once()
+        assert [root.id in str(error.error) for error in errors] == [True]
+
+
 @pytest.mark.parametrize("failure", [TransferError("it has other bytes"), StateError("disk full")])
 def test_whatever_one_of_several_fails_for_the_error_tells_which_went(
     drive, clock, tmp_path, failure: SyftFlwrError

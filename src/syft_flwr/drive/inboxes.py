@@ -140,18 +140,23 @@ class InboxMaker:
             return self._child(syftbox.id, name, (self._me,))
 
     def changed(self, folder_ids: Iterable[str]) -> list[str]:
-        """Return those of the folders that are roots of our own, in use, whose shares may be others now."""
+        """Return those of the folders that are roots in use, whose names or shares may be others now."""
         return [folder_id for folder_id in folder_ids if self._verified.pop(folder_id, None) is not None]
 
     def verify(self, root_id: str) -> None:
         """Look whether a root of our own is still shared, and share it again if it is not.
 
         Raises:
-            DriveError: Drive does not say, or refuses.
+            DriveError: Drive does not say, or refuses; or the root is none any more.
         """
         root = next((folder for folder in self._index.known() if folder.id == root_id), None)
         inbox = None if root is None else parse_inbox_root(root.name, self._me)
-        if root is not None and root.owned_by_me and inbox is not None:
+        if root is None or inbox is None:
+            raise NotFoundError(
+                f"folder {root_id}, in which messages lie, is gone, renamed or in the trash: nobody sees those that "
+                "are not answered yet, until that is undone or they are sent again"
+            )
+        if root.owned_by_me:
             peer = inbox.recipient if same_address(inbox.sender, self._me) else inbox.sender
             with self._locks[fold_address(peer)], suppress(_OtherAddressError):
                 self._is_usable(root, peer)

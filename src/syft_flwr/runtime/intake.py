@@ -85,7 +85,7 @@ class Intake:
             self.note_replies(self._own_replies(files))
         committed, stored = self._parts.ledger.commit(page, stored=stored, answers=self._answers(files))
         self.brought_messages |= bool(committed.new)
-        for root_id in self._parts.inboxes.changed(file.id for file in files if file.is_folder):
+        for root_id in self._parts.inboxes.changed(change.file_id for change in page.changes):
             self._parts.pool.submit(self._verify_share, root_id)
         self._dispatch.page(page)
         self._took(committed)
