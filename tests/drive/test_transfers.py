@@ -16,6 +16,7 @@ from scripted import RESET, Answer, ScriptedServer, error
 from syft_flwr.drive import upload as upload_module
 from syft_flwr.drive.gateway import MULTIPART_LIMIT, HttpDriveGateway
 from syft_flwr.errors import (
+    DamagedDownloadError,
     DriveUnavailableError,
     NotFoundError,
     RuntimeClosedError,
@@ -281,6 +282,25 @@ def test_a_damaged_download_leaves_no_file(  # noqa: PLR0917 - what is parametri
     with pytest.raises(TransferError, match=text):
         gateway.download("f", tmp_path / "body", size=size, sha256=digest)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_content_that_is_a_page_itself_is_taken(
+    server: ScriptedServer, gateway: HttpDriveGateway, tmp_path: Path
+) -> None:
+    page = {"content-type": "text/html; charset=utf-8"}
+    server.script(Answer(200, b"<html>of the network</html>", page), Answer(200, b"<html>mine</html>", page))
+    gateway.download("f", tmp_path / "body", size=17, sha256=sha256(b"<html>mine</html>"))
+    assert (tmp_path / "body").read_bytes() == b"<html>mine</html>"
+
+
+@pytest.mark.parametrize("content", [b"<html>of the network</html>", b"<html>x</html>"])
+def test_a_page_of_the_network_is_no_damage_to_the_content(
+    server: ScriptedServer, gateway: HttpDriveGateway, tmp_path: Path, content: bytes
+) -> None:
+    server.script(*[Answer(200, content, {"content-type": "text/html"})] * 8)
+    with pytest.raises(DriveUnavailableError) as caught:
+        gateway.download("f", tmp_path / "body", size=17, sha256=sha256(b"<html>mine</html>"))
+    assert not isinstance(caught.value, DamagedDownloadError)
 
 
 def test_a_range_that_was_not_asked_for_is_asked_for_again(

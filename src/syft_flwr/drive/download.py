@@ -14,14 +14,17 @@ from syft_flwr.errors import DamagedDownloadError, DriveUnavailableError, StateE
 
 _WORTHWHILE = 256 * 1024
 """Bytes that a broken attempt must have brought to count as progress."""
+_PAGE = "files.get_media: a page came in place of the content: a log-in page of the network?"
 
 
 class Download:
     """The file that a download fills: a sink that knows how far it got. Used by one thread."""
 
-    def __init__(self, target: Path, size: int | None) -> None:
+    def __init__(self, target: Path, size: int | None, sha256: str | None) -> None:
         self._target = target
         self._size = size
+        self._sha256 = sha256
+        self.is_page = False
         self._hash = hashlib.sha256()
         self.offset = 0
         self.complete = False
@@ -32,14 +35,13 @@ class Download:
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Place the answer: a 206 goes on where it says, anything else starts from the beginning."""
-        if headers.get("content-type", "").startswith("text/html"):
-            raise DriveUnavailableError(
-                "files.get_media: a page came in place of the content: a log-in page of the network?"
-            )
+        was_page, self.is_page = self.is_page, headers.get("content-type", "").startswith("text/html")
+        if self.is_page and self._sha256 is None:  # else that tells whether it is the content all the same
+            raise DriveUnavailableError(_PAGE)
         start = 0
         if status == 206:
             start = _first_byte(headers.get("content-range", ""))
-        if start == self.offset:
+        if start == self.offset and not was_page:
             return
         if start != 0:
             raise DriveUnavailableError(
@@ -53,8 +55,7 @@ class Download:
     def write(self, block: bytes) -> None:
         if self._size is not None and self.offset + len(block) > self._size:
             self._hash.update(block[: self._size - self.offset])
-            detail = f"the content is larger than the {self._size} bytes that its metadata say"
-            raise DamagedDownloadError(detail, sha256=self._hash.hexdigest())
+            raise self._wrong(f"the content is larger than the {self._size} bytes that its metadata say")
         self.offset += len(block)
         self._hash.update(block)
         try:
@@ -62,14 +63,17 @@ class Download:
         except OSError as error:
             raise StateError(f"can't write {self._target}: {error}") from error
 
-    def verify(self, sha256: str | None) -> None:
-        """Raise :class:`DamagedDownloadError` unless size and checksum are the expected ones."""
-        found = self._hash.hexdigest()
+    def verify(self) -> None:
+        """Raise unless size and checksum are the expected ones: of a page, that is no content's fault."""
         if self._size is not None and self.offset != self._size:
-            detail = f"the content has {self.offset} bytes; its metadata say {self._size}"
-            raise DamagedDownloadError(detail, sha256=found)
-        if sha256 is not None and found != sha256:
-            raise DamagedDownloadError("the content's SHA-256 is not the one in its metadata", sha256=found)
+            raise self._wrong(f"the content has {self.offset} bytes; its metadata say {self._size}")
+        if self._sha256 is not None and self._hash.hexdigest() != self._sha256:
+            raise self._wrong("the content's SHA-256 is not the one in its metadata")
+
+    def _wrong(self, detail: str) -> DriveUnavailableError:
+        if self.is_page:
+            return DriveUnavailableError(_PAGE)
+        return DamagedDownloadError(detail, sha256=self._hash.hexdigest())
 
     def __enter__(self) -> Self:
         return self
@@ -87,15 +91,15 @@ def download(governor: CallGovernor, uri: str, target: Path, *, size: int | None
         DamagedDownloadError: Size or checksum are wrong.
         StateError: The file can't be written.
     """
-    with Download(target, size) as sink:
+    with Download(target, size, sha256) as sink:
         while not sink.complete:
             governor.run("files.get_media", _step(uri, sink, size))
-        sink.verify(sha256)
+        sink.verify()
 
 
 def _step(uri: str, sink: Download, size: int | None) -> Callable[[Attempt], None]:
     def step(attempt: Attempt) -> None:
-        start = sink.offset
+        start = 0 if sink.is_page else sink.offset  # a page is not the beginning of the content
         if start > 0 and start == size:
             sink.complete = True
             return
@@ -107,7 +111,7 @@ def _step(uri: str, sink: Download, size: int | None) -> Callable[[Attempt], Non
             attempt.request(uri, headers=headers, sink=sink)
         except DriveUnavailableError as error:
             # A break that comes after progress is no reason to back off: only failures in a row are.
-            if sink.offset - start < _WORTHWHILE or isinstance(error, DamagedDownloadError):
+            if sink.offset - start < _WORTHWHILE or sink.is_page or isinstance(error, DamagedDownloadError):
                 raise
         else:
             sink.complete = True
