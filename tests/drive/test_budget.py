@@ -226,7 +226,16 @@ def test_a_file_that_was_put_in_the_place_of_the_old_one_counts(
     assert reserve(one, 5, 0.0) > 0
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"minute": {"x": 1}, "day": ["a", 1], "rest": [0, 0]}', "\0" * 64])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", "[" * 100_000, "\0" * 64),
+        '{"minute": {"x": 1}, "day": ["a", 1], "rest": [0, 0]}',
+        '{"minute": {}, "day": ["a", 1], "rest": [0, 0, 0], "queue": []}',
+        '{"minute": {}, "day": ["a", 1, 2], "rest": [0, 0], "queue": []}',
+    ],
+    ids=lambda content: content[:60],
+)
 def test_a_damaged_file_counts_as_spent_and_an_empty_one_as_new(tmp_path: Path, content: str, caplog) -> None:
     path = tmp_path / "budget"
     path.write_text(content)

@@ -139,14 +139,15 @@ def _parse(text: bytes, path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = json.loads(text.split(b"\n", 1)[0]) if text else {}
         if "day" in state:  # else nobody has spent anything yet
-            numbers = [*state["minute"].values(), *state["rest"], state["day"][1], state.get("ahead") or 0]
+            (since, level), (_, spent) = state["rest"], state["day"]
+            numbers = [*state["minute"].values(), since, level, spent, state.get("ahead") or 0]
             tables = [state.get(table, {}) for table in ("methods", "by", "saved", "days")]
             float(sum(numbers) + sum(number for table in tables for number in table.values()))
             [int(second) for second in state["minute"]], str(state["day"][0])
             [[str(who), units + since + until, bool(rests)] for who, units, rests, since, until in state["queue"]]
         per_minute, per_day = state.get("limits", (None, None))
         [None if limit is None else int(limit) for limit in (per_minute, per_day)]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise _unreadable(path, error) from error
     return dict(state)
 
