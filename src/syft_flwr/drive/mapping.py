@@ -216,9 +216,9 @@ def _read_details(content: bytes) -> _Details:
         error: Any = json.loads(content)["error"]
         if not isinstance(error, dict):
             return _Details(text=printable(error))
-        if not isinstance(error.get("code"), int):  # which others leave out, or write otherwise
-            return _Details(text=printable(error.get("message") or ""))
         first: Any = next(iter(error.get("errors") or error.get("details") or ()), {})
+        if not (isinstance(error.get("code"), int) or first.get("reason")):  # others have one of the name, not the form
+            return _Details(text=printable(error.get("message") or ""))
         return _Details(
             is_googles=True,
             reason=printable(first.get("reason") or error.get("status") or ""),

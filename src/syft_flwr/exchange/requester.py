@@ -115,10 +115,7 @@ class Requester:
         if failed:
             try:
                 self._parts.ledger.futures.forget(failed, deletes=lambda _: True, unsent=True)
-            except (
-                StateError,
-                RuntimeClosedError,
-            ) as error:  # a row each; the caller must hear what went
+            except (StateError, RuntimeClosedError) as error:  # a row each; the caller must hear what went
                 self._parts.streams.report("forgetting what was not sent", error)
         return self._outcome(checked, folders, uploads)
 
