@@ -118,12 +118,11 @@ class FeedMachine(RuleBasedStateMachine):
     )
     def arrive(self, sender: str, endpoint: str, count: int):
         folder = self.folder(sender, endpoint)
-        drive = self.senders[sender]
         files = []
         for _ in range(count):
             future = wire.new_future_id()
-            (file_id,) = drive.generate_ids(1)
-            drive.upload(file_id, f"{future}.request", folder, future.encode())
+            (file_id,) = self.senders[sender].generate_ids(1)
+            self.drive._create(sender, file_id, f"{future}.request", folder, body=future.encode())
             self.expected[future] = file_id
             files.append((sender, future, file_id))
             self.clock.advance(0.001)
@@ -136,9 +135,9 @@ class FeedMachine(RuleBasedStateMachine):
         # A copy in another endpoint would be another message.
         if file_id in self.drive._files and file_id not in self.moved:
             self.copied.add(file_id)
-            drive = self.senders[sender]
-            (copy,) = drive.generate_ids(1)
-            drive.upload(copy, f"{future}.request", self.drive._files[file_id].parent, future.encode())
+            (copy,) = self.senders[sender].generate_ids(1)
+            folder = self.drive._files[file_id].parent
+            self.drive._create(sender, copy, f"{future}.request", folder, body=future.encode())
 
     @rule(request=requests)
     def view(self, request) -> None:

@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -33,6 +34,7 @@ from syft_flwr.drive.transport import Transport
 from syft_flwr.drive.upload import Body, upload_resumable
 from syft_flwr.errors import (
     ConflictError,
+    DriveError,
     DriveUnavailableError,
     ListingError,
     NotFoundError,
@@ -234,6 +236,8 @@ class HttpDriveGateway:
             except ConflictError:  # an earlier attempt's file, as a rule
                 made = self._made_before(file_id, name)
                 if made.trashed:
+                    with suppress(DriveError):  # else two would come back from the trash
+                        self.delete(file_id)
                     raise ConflictError(IN_TRASH) from None
                 stored = made.size
             if stored != content.size:
@@ -290,7 +294,10 @@ class HttpDriveGateway:
 
     def _made_before(self, file_id: str, name: str) -> DriveFile:
         """Return the file that has the ID already, if it is what was to be made: a cache may give out IDs twice."""
-        file = self.get_file(file_id)
+        try:
+            file = self.get_file(file_id)
+        except NotFoundError as error:
+            raise ConflictError(f"the reserved ID {file_id} was that of a file that is gone") from error
         if file.name != name:
             raise ConflictError(f"the reserved ID {file_id} is that of another file")
         return file

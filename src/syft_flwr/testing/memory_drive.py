@@ -61,7 +61,7 @@ class MemoryDrive:
         lag: Seconds for which ``list_files`` does not know a new file.
         hide: Tells whether an account's feed leaves a file's entries out for good; never, by default.
         calls: The account and method of every call.
-        created: The names of all files and folders that there ever were.
+        created: The names of all files and folders that there ever were, but for those made in the trash.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -204,7 +204,8 @@ class MemoryDrive:
             self._inherit_trash(file)
             self._files[file_id] = file
             self._used.add(file_id)
-            self.created.append(name)
+            if not file.trashed:  # else it is sent again
+                self.created.append(name)
             self._children.setdefault(parent, {})[file_id] = None
             self._log(file, self._viewers(file))
             return file

@@ -142,6 +142,7 @@ class MemoryGateway:
         except ConflictError:
             self._check_made_before(file_id, name)
         if self._drive._find(self._account, file_id).trashed:
+            self.delete(file_id)  # else two would come back from the trash
             raise ConflictError("the folder lies in the trash")
 
     def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
@@ -179,7 +180,8 @@ class MemoryGateway:
         self._closed = True
 
     def _check_made_before(self, file_id: str, name: str) -> None:
-        if self._drive._find(self._account, file_id).name != name:
+        made = self._drive._files.get(file_id)
+        if made is None or made.name != name:
             raise ConflictError(f"the reserved ID {file_id} is that of another file")
 
     def _call(self, method: str) -> None:
