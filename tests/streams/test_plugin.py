@@ -103,6 +103,25 @@ def test_an_assertion_within_an_observer_fails_the_test(pytester: pytest.Pyteste
     result.stdout.fnmatch_lines(["*AssertionError*", "*Recorded feed*"])
 
 
+def test_an_assertion_about_expected_errors_fails_the_test(pytester: pytest.Pytester) -> None:
+    result = outcome(
+        pytester,
+        """
+        def test_looks_green(recorded_feed):
+            feed = recorded_feed("feed.jsonl", strict=False)
+
+            def check(problem):
+                assert isinstance(problem.error, ValueError)
+
+            feed.errors.subscribe(check)
+            feed.messages.subscribe(lambda message: 1 / 0)
+            feed.run()
+        """,
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*assert isinstance(problem.error, ValueError)*"])
+
+
 def test_a_replay_that_broke_off_fails_the_test(pytester: pytest.Pytester) -> None:
     (pytester.path / "feed.jsonl.bodies").unlink()
     recording = (pytester.path / "feed.jsonl").read_text().replace('"bodies":true', '"bodies":false')

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -238,6 +239,48 @@ def test_what_was_not_recorded_and_is_asked_for_ends_the_replay_loudly(tmp_path:
         feed.messages.subscribe(messages.append)
         feed.run()
         assert len(messages) == 3
+
+
+def asserts_in_an_observer(feed: Replay) -> None:
+    def is_empty(message: Message) -> None:
+        assert message.size == 0
+
+    feed.messages.subscribe(is_empty)
+
+
+def asserts_in_a_handler(feed: Replay) -> None:
+    def refuses(body: bytes) -> bytes:
+        raise AssertionError(body)
+
+    events = P2PFileEvents("flwr/diabetes", feed.account)
+    events.on_request("updates", refuses)
+    feed.serve(events)
+
+
+def fails_in_an_operator(feed: Replay) -> None:
+    feed.messages.pipe(ops.map(lambda _: 1 // 0)).subscribe()
+
+
+def play_in_block(use: Callable[[Replay], None], *, strict: bool, ask: bool = False) -> None:
+    with replay(RECORDINGS / "delayed.jsonl", strict=strict) as feed:
+        use(feed)
+        feed.run()
+        if ask:
+            with pytest.raises(AssertionError):
+                feed.raise_errors()
+
+
+@pytest.mark.parametrize("use", [asserts_in_an_observer, asserts_in_a_handler])
+def test_a_replay_without_the_plugin_forgets_no_assertion(use: Callable[[Replay], None]) -> None:
+    with pytest.raises(AssertionError):
+        play_in_block(use, strict=False)
+    play_in_block(use, strict=False, ask=True)  # who has been told is not told again
+
+
+def test_a_strict_replay_without_the_plugin_forgets_no_error() -> None:
+    with pytest.raises(ZeroDivisionError):
+        play_in_block(fails_in_an_operator, strict=True)
+    play_in_block(fails_in_an_operator, strict=False)
 
 
 def test_replies_are_observed_as_in_a_live_feed(recorded_feed: RecordedFeed) -> None:

@@ -28,13 +28,15 @@ class Streams:
 
     All are emitted on the dispatch thread, one value at a time. An observer that raises is reported on ``errors`` and
     goes on receiving.
+
+    Attributes:
+        contained: Hears of every error that was contained, its own observers' errors included.
     """
 
     def __init__(self) -> None:
         self._to_thread: Callable[[Callable[[], None]], None] = lambda action: action()
-        self.errors: IsolatedSubject[FeedError] = IsolatedSubject(
-            lambda error, _: _log.error("an observer of errors raised\n%s", printable_traceback(error)), self._post
-        )
+        self.contained: Callable[[BaseException], None] = lambda _: None
+        self.errors: IsolatedSubject[FeedError] = IsolatedSubject(self._observer_of_errors_raised, self._post)
         self.changes: IsolatedSubject[Change] = IsolatedSubject(partial(self._observer_raised, "changes"), self._post)
         self.messages = MessageRouter(partial(self._observer_raised, "messages"), self._post)
         self.responses: IsolatedSubject[Message] = IsolatedSubject(
@@ -79,6 +81,7 @@ class Streams:
 
         An outage is no defect, and the poll loop tells of it once; so does the gateway of limits.
         """
+        self.contained(error)
         subject = "" if message is None else f" (future {message.future_id}, file {message.file_id})"
         if isinstance(error, DriveUnavailableError):
             _log.info("%s: %s%s", where, printable_error(error, 1_000), subject)
@@ -113,6 +116,10 @@ class Streams:
 
     def _post(self, action: Callable[[], None]) -> None:
         self._to_thread(action)
+
+    def _observer_of_errors_raised(self, error: Exception, _: FeedError | None) -> None:
+        self.contained(error)
+        _log.error("an observer of errors raised\n%s", printable_traceback(error))
 
     def _observer_raised(self, stream: str, error: Exception, value: Any) -> None:
         message = value if isinstance(value, Message) else getattr(value, "message", None)

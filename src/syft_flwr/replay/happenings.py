@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from syft_flwr.feed.event_text import Event
-from syft_flwr.models import FeedError, Replied
+from syft_flwr.models import Replied
 from syft_flwr.runtime.handle import DriveRuntime
 
 _KEPT = 1_000
@@ -51,16 +51,18 @@ class Happenings:
             stream.subscribe(self._note)
         runtime.replied.subscribe(self._note_reply)
 
+    def contained(self, error: BaseException) -> None:
+        """Take an error that was contained."""
+        self.first_error = self.first_error or error
+        if isinstance(error, AssertionError):
+            self.first_assertion = self.first_assertion or error
+
     def events(self) -> list[ReplayEvent]:
         """Return the newest thousand, oldest first."""
         return [ReplayEvent(*event) for event in self._newest]
 
     def _note(self, event: Event) -> None:
         self._newest.append((*self._where(), event))
-        if isinstance(event, FeedError):
-            self.first_error = self.first_error or event.error
-            if isinstance(event.error, AssertionError):
-                self.first_assertion = self.first_assertion or event.error
 
     def _note_reply(self, reply: Replied) -> None:
         self.replies.append(reply)

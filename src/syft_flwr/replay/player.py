@@ -59,6 +59,7 @@ class RecordingPlayer:
             make_lane=SynchronousLane,
         )
         self._parts = self.engine.parts
+        self.streams = self._parts.streams
         self.runtime = DriveRuntime(self.engine)
         self._restore(recording.header.start, line=1)
 

@@ -58,6 +58,7 @@ def replay(
     scheduler: abc.SchedulerBase | None = None,
     speed: float | None = None,
     allow_cut_off: bool = False,
+    strict: bool = False,
     **settings: Any,
 ) -> Replay:
     """Prepare the replay of a recorded feed; nothing happens before :meth:`Replay.run`.
@@ -70,6 +71,8 @@ def replay(
             does. Several replays on one have one time axis. It stops when they have ended and what waits then is done.
         speed: Without a scheduler: play in real time, this many times as fast as it was.
         allow_cut_off: Whether to leave out a last line that is not whole.
+        strict: Whether any error that was contained is raised at the end of a ``with`` block, and not only a failed
+            assertion.
         **settings: Fields of :class:`~syft_flwr.settings.Settings`.
 
     Raises:
@@ -80,11 +83,11 @@ def replay(
     if speed is not None and (speed <= 0 or scheduler is not None):
         raise ValueError("speed is a positive number, and the scheduler's own matter where there is one")
     recording = path if isinstance(path, Recording) else read_recording(path, allow_cut_off=allow_cut_off)
-    return Replay(recording, scheduler=scheduler, speed=speed, **settings)
+    return Replay(recording, scheduler=scheduler, speed=speed, strict=strict, **settings)
 
 
 class Replay:
-    """A recorded feed that plays again; a context manager.
+    """A recorded feed that plays again; a context manager, which raises in its end what observers failed to assert.
 
     It has the streams of a :class:`~syft_flwr.runtime.DriveRuntime`, and its ``runtime`` can be used as one: handlers
     and pipelines work on it unchanged. Nothing that they write goes anywhere but to :attr:`replies` and
@@ -103,11 +106,14 @@ class Replay:
         *,
         scheduler: abc.SchedulerBase | None = None,
         speed: float | None = None,
+        strict: bool = False,
         **settings: Any,
     ) -> None:
         """Put the parts together; :func:`replay` reads the recording for you."""
         self.recording = recording
         self._speed = speed
+        self._strict = strict
+        self._told = False
         self._scheduler = scheduler or VirtualTimeScheduler()
         self._began = self._scheduler.now
         self._place = Place(recording.header.time, self._begin)
@@ -134,6 +140,7 @@ class Replay:
         self.rejected: Observable[Rejection] = self.runtime.rejected
         self.errors: Observable[FeedError] = self.runtime.errors
         self._happened = Happenings(self.runtime, where=lambda: (self._line, self._at))
+        self._player.streams.contained = self._happened.contained
         self.replies = self._happened.replies
         if isinstance(self._scheduler, VirtualTimeScheduler):
             self.start()
@@ -238,10 +245,7 @@ class Replay:
         Args:
             strict: Whether errors other than assertions count.
         """
-        if self._happened.first_assertion is not None:
-            raise self._happened.first_assertion
-        if strict and self._happened.first_error is not None:
-            raise self._happened.first_error
+        self._raise_contained(strict=strict)
         if self._project is not None and self._project.differences:
             raise AssertionError("\n".join(self._project.differences))
 
@@ -266,6 +270,14 @@ class Replay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if kind is None and not self._told:
+            self._raise_contained(strict=self._strict)
+
+    def _raise_contained(self, *, strict: bool) -> None:
+        error = self._happened.first_assertion or (self._happened.first_error if strict else None)
+        if error is not None:
+            self._told = True
+            raise error
 
     def _schedule(self, index: int) -> abc.DisposableBase:
         """Play an entry at its time, and then schedule the next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -81,7 +82,7 @@ def compare(recording: Recording, handler: P2PFileEvents | Callable[[bytes], Any
 
 def _play(recording: Recording, served: list[P2PFileEvents]) -> _Now:
     now = _Now()
-    with Replay(recording) as feed:
+    with closing(Replay(recording)) as feed:  # what a handler raises is an answer like any other
 
         def admit(message: Message) -> None:
             now.admitted.setdefault(message.file_id, (feed.line, message))
