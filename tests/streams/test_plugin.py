@@ -103,6 +103,51 @@ def test_an_assertion_within_an_observer_fails_the_test(pytester: pytest.Pyteste
     result.stdout.fnmatch_lines(["*AssertionError*", "*Recorded feed*"])
 
 
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ("feed.messages.subscribe(check)", "never played"),
+        ("feed.messages.pipe(at_endpoint('flwr/diabetes', 'updates')).subscribe(check)", "never played"),
+        ("feed.serve(events)", "never played"),
+        ("feed.run(); feed.messages.subscribe(check)", "messages was subscribed to after the feed had ended"),
+        ("feed.run(); feed.runtime.replied.subscribe(check)", "replied was subscribed to after the feed had ended"),
+        (
+            "feed.run(); feed.messages.pipe(at_endpoint('flwr/diabetes', 'updates')).subscribe(check)",
+            "messages was subscribed to after the feed had ended",
+        ),
+        ("feed.run(); feed.serve(events)", "has been played to its end: serve before that"),
+    ],
+)
+def test_what_can_see_nothing_fails_the_test(pytester: pytest.Pytester, steps: str, told: str) -> None:
+    result = outcome(
+        pytester,
+        f"""
+        from syft_flwr.events import P2PFileEvents
+        from syft_flwr.feed import at_endpoint
+
+        def check(_):
+            raise AssertionError
+
+        def test_looks_green(recorded_feed):
+            feed = recorded_feed("feed.jsonl")
+            events = P2PFileEvents("flwr/diabetes", feed.account)
+            events.on_request("updates", check)
+            {steps}
+
+        def test_opens_it_only(recorded_feed):
+            assert len(recorded_feed("feed.jsonl").recorded_uploads) == 3
+
+        def test_stops_it(recorded_feed):
+            feed = recorded_feed("feed.jsonl")
+            feed.messages.subscribe(check)
+            feed.stop()
+        """,
+    )
+    outcomes = result.parseoutcomes()
+    assert outcomes.get("failed", 0) + outcomes.get("errors", 0) == 1
+    result.stdout.fnmatch_lines([f"E *RecordingError: *{told}*"])
+
+
 def test_an_assertion_about_expected_errors_fails_the_test(pytester: pytest.Pytester) -> None:
     result = outcome(
         pytester,

@@ -28,8 +28,9 @@ class MessageRouter(IsolatedSubject[Message]):
         self,
         report: Callable[[Exception, Message | None], None],
         post: Callable[[Callable[[], None]], None] = lambda action: action(),
+        subscribed: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        super().__init__(report, post)
+        super().__init__(report, post, subscribed)
         self._endpoints: dict[tuple[str, str], IsolatedSubject[Message]] = {}
         self.show_waiting: ShowWaiting = lambda _key, _on_next: None
         """Passes to a new observer the requests, of one endpoint or of all, that wait for somebody to take them."""
@@ -56,6 +57,7 @@ class MessageRouter(IsolatedSubject[Message]):
             observer: abc.ObserverBase[Message], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             with self.lock:
+                self._subscribed(self.is_stopped)
                 if self.is_stopped:
                     if self.exception is None:
                         observer.on_completed()

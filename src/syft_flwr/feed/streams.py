@@ -31,22 +31,22 @@ class Streams:
 
     Attributes:
         contained: Hears of every error that was contained, its own observers' errors included.
+        subscribed: Hears of each subscription: to which stream, and whether it comes after the end.
     """
 
     def __init__(self) -> None:
         self._to_thread: Callable[[Callable[[], None]], None] = lambda action: action()
         self.contained: Callable[[BaseException], None] = lambda _: None
-        self.errors: IsolatedSubject[FeedError] = IsolatedSubject(self._observer_of_errors_raised, self._post)
-        self.changes: IsolatedSubject[Change] = IsolatedSubject(partial(self._observer_raised, "changes"), self._post)
-        self.messages = MessageRouter(partial(self._observer_raised, "messages"), self._post)
-        self.responses: IsolatedSubject[Message] = IsolatedSubject(
-            partial(self._observer_raised, "responses"), self._post
+        self.subscribed: Callable[[str, bool], None] = lambda _stream, _is_late: None
+        self.errors: IsolatedSubject[FeedError] = IsolatedSubject(
+            self._observer_of_errors_raised, self._post, partial(self._subscribed_to, "errors")
         )
-        self.replied: IsolatedSubject[Replied] = IsolatedSubject(partial(self._observer_raised, "replied"), self._post)
+        self.changes: IsolatedSubject[Change] = IsolatedSubject(*self._calls("changes"))
+        self.messages = MessageRouter(*self._calls("messages"))
+        self.responses: IsolatedSubject[Message] = IsolatedSubject(*self._calls("responses"))
+        self.replied: IsolatedSubject[Replied] = IsolatedSubject(*self._calls("replied"))
         self._rejections: Counter[tuple[RejectionReason, str]] = Counter()
-        self.rejected: IsolatedSubject[Rejection] = IsolatedSubject(
-            partial(self._observer_raised, "rejected"), self._post
-        )
+        self.rejected: IsolatedSubject[Rejection] = IsolatedSubject(*self._calls("rejected"))
 
     def emit_with(self, post: Callable[[Callable[[], None]], None], show_waiting: ShowWaiting) -> None:
         """Emit by way of the dispatch thread from now on.
@@ -116,6 +116,14 @@ class Streams:
 
     def _post(self, action: Callable[[], None]) -> None:
         self._to_thread(action)
+
+    def _calls(
+        self, stream: str
+    ) -> tuple[Callable[[Exception, Any], None], Callable[..., None], Callable[[bool], None]]:
+        return partial(self._observer_raised, stream), self._post, partial(self._subscribed_to, stream)
+
+    def _subscribed_to(self, stream: str, is_late: bool) -> None:
+        self.subscribed(stream, is_late)
 
     def _observer_of_errors_raised(self, error: Exception, _: FeedError | None) -> None:
         self.contained(error)

@@ -23,16 +23,25 @@ class IsolatedSubject(Subject[T]):
     Args:
         report: Called with an observer's exception, and the value that it had.
         post: Runs a function on the thread that emits.
+        subscribed: Called at each subscription, with whether it comes after the end, when nothing is emitted any more.
     """
 
     def __init__(
         self,
         report: Callable[[Exception, T | None], None],
         post: Callable[[Callable[[], None]], None] = lambda action: action(),
+        subscribed: Callable[[bool], None] = lambda _: None,
     ) -> None:
         super().__init__()
         self._report = report
         self._post = post
+        self._subscribed = subscribed
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        self._subscribed(self.is_stopped)
+        return super()._subscribe_core(observer, scheduler)
 
     def aio(self, *, limit: int = 1000) -> AsyncGenerator[T, None]:
         """Iterate over the stream in asyncio; see :func:`syft_flwr.feed.aio`."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from syft_flwr.errors import RecordingError
 from syft_flwr.feed.event_text import Event
 from syft_flwr.models import Replied
 from syft_flwr.runtime.handle import DriveRuntime
@@ -39,12 +40,14 @@ class Happenings:
         replies: What handlers answered, in order.
         first_error: The first error that was contained, however long ago.
         first_assertion: The first of them that is an ``AssertionError``.
+        is_observed: Whether anybody else has subscribed.
     """
 
     def __init__(self, runtime: DriveRuntime, *, where: Callable[[], tuple[int, float]]) -> None:
         self.replies: list[Replied] = []
         self.first_error: BaseException | None = None
         self.first_assertion: AssertionError | None = None
+        self.is_observed = False
         self._where = where
         self._newest: deque[tuple[int, float, Event]] = deque(maxlen=_KEPT)
         for stream in (runtime.messages, runtime.rejected, runtime.errors):
@@ -56,6 +59,14 @@ class Happenings:
         self.first_error = self.first_error or error
         if isinstance(error, AssertionError):
             self.first_assertion = self.first_assertion or error
+
+    def subscribed(self, stream: str, is_late: bool) -> None:
+        """Take a subscription; one that comes too late sees nothing, which a test would take for silence."""
+        self.is_observed = True
+        if is_late:
+            self.contained(
+                RecordingError(f"{stream} was subscribed to after the feed had ended: subscribe before it is played")
+            )
 
     def events(self) -> list[ReplayEvent]:
         """Return the newest thousand, oldest first."""

@@ -118,6 +118,7 @@ class Replay:
         self._began = self._scheduler.now
         self._place = Place(recording.header.time, self._begin)
         self._failure: RecordingError | None = None
+        self._unplayed: RecordingError | None = None
         self._project: ServedProject | None = None
         self._started = False
         self._stopping = threading.Event()
@@ -141,6 +142,7 @@ class Replay:
         self.errors: Observable[FeedError] = self.runtime.errors
         self._happened = Happenings(self.runtime, where=lambda: (self._line, self._at))
         self._player.streams.contained = self._happened.contained
+        self._player.streams.subscribed = self._happened.subscribed
         self.replies = self._happened.replies
         if isinstance(self._scheduler, VirtualTimeScheduler):
             self.start()
@@ -174,7 +176,14 @@ class Replay:
         return self._line
 
     def serve(self, handlers: Handlers) -> None:
-        """Let the handlers that were registered with ``on_request`` answer the replayed requests."""
+        """Let the handlers that were registered with ``on_request`` answer the replayed requests.
+
+        Raises:
+            RecordingError: The feed has ended; no handler would be called.
+        """
+        if self._over.is_set():
+            raise RecordingError(f"{self.recording.path} has been played to its end: serve before that")
+        self._happened.is_observed = True
         handlers.attach(self.runtime)
 
     def serve_project(self, directory: str | Path, **options: Any) -> ServedProject:
@@ -242,6 +251,9 @@ class Replay:
     def raise_errors(self, *, strict: bool = True) -> None:
         """Raise the first ``AssertionError`` that was contained, however long ago; or else the first error at all.
 
+        Raises:
+            RecordingError: It was closed before it was played at all, although somebody observes it or serves handlers.
+
         Args:
             strict: Whether errors other than assertions count.
         """
@@ -255,6 +267,8 @@ class Replay:
 
     def close(self) -> None:
         """Stop playing and end the streams; idempotent."""
+        if self._happened.is_observed and not (self._has_begun or self._stopping.is_set()):
+            self._unplayed = RecordingError(f"{self.recording.path} was opened, observed and never played: call run()")
         self._stopping.set()
         if self._project is not None:
             self._project.close()
@@ -273,8 +287,14 @@ class Replay:
         if kind is None and not self._told:
             self._raise_contained(strict=self._strict)
 
+    @property
+    def _has_begun(self) -> bool:
+        if isinstance(self._scheduler, VirtualTimeScheduler) and not self._over.is_set():
+            return self._place.has_begun  # it is started from the beginning
+        return self._started or self._over.is_set()
+
     def _raise_contained(self, *, strict: bool) -> None:
-        error = self._happened.first_assertion or (self._happened.first_error if strict else None)
+        error = self._unplayed or self._happened.first_assertion or (self._happened.first_error if strict else None)
         if error is not None:
             self._told = True
             raise error
