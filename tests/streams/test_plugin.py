@@ -116,6 +116,10 @@ def test_an_assertion_within_an_observer_fails_the_test(pytester: pytest.Pyteste
             "messages was subscribed to after the feed had ended",
         ),
         ("feed.run(); feed.serve(events)", "has been played to its end: serve before that"),
+        (
+            "feed.serve(misspelt); feed.run()",
+            "no handler that is served was called: requests wait for flwr/diabetes/updates",
+        ),
     ],
 )
 def test_what_can_see_nothing_fails_the_test(pytester: pytest.Pytester, steps: str, told: str) -> None:
@@ -124,6 +128,7 @@ def test_what_can_see_nothing_fails_the_test(pytester: pytest.Pytester, steps: s
         f"""
         from syft_flwr.events import P2PFileEvents
         from syft_flwr.feed import at_endpoint
+        from syft_flwr.testing import Recording
 
         def check(_):
             raise AssertionError
@@ -132,7 +137,36 @@ def test_what_can_see_nothing_fails_the_test(pytester: pytest.Pytester, steps: s
             feed = recorded_feed("feed.jsonl")
             events = P2PFileEvents("flwr/diabetes", feed.account)
             events.on_request("updates", check)
+            misspelt = P2PFileEvents("flwr/diabetes", feed.account)
+            misspelt.on_request("update", check)
             {steps}
+
+        def test_serves_who_is_not_allowed_to_ask(recorded_feed):
+            feed = recorded_feed("feed.jsonl")
+            events = P2PFileEvents("flwr/diabetes", feed.account, allowed_senders=["nobody@example.org"])
+            events.on_request("updates", check)
+            feed.serve(events)
+            feed.run()
+            assert feed.replies == []
+
+        def test_serves_one_of_two_who_ask(recorded_feed):
+            built = Recording.build("owner@example.com")
+            built.request("ann@example.org", "flwr/diabetes", "updates", b"one")
+            built.request("bob@example.org", "flwr/diabetes", "updates", b"two")
+            feed = recorded_feed(built.recording())
+            events = P2PFileEvents("flwr/diabetes", feed.account, allowed_senders=["ann@example.org"])
+            events.on_request("updates", bytes.upper)
+            feed.serve(events)
+            feed.run()
+            assert [reply.body for reply in feed.replies] == [b"ONE"]
+
+        def test_serves_who_does_not_answer(recorded_feed):
+            feed = recorded_feed("feed.jsonl")
+            events = P2PFileEvents("flwr/diabetes", feed.account)
+            events.on_request("updates", lambda body: None)
+            feed.serve(events)
+            feed.run()
+            feed.close()
 
         def test_opens_it_only(recorded_feed):
             assert len(recorded_feed("feed.jsonl").recorded_uploads) == 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from syft_flwr.errors import RecordingError
 from syft_flwr.feed.event_text import Event
-from syft_flwr.models import Replied
+from syft_flwr.models import Message, Rejection, RejectionReason, Replied
 from syft_flwr.runtime.handle import DriveRuntime
 
 _KEPT = 1_000
@@ -41,6 +41,8 @@ class Happenings:
         first_error: The first error that was contained, however long ago.
         first_assertion: The first of them that is an ``AssertionError``.
         is_observed: Whether anybody else has subscribed.
+        requests: How many requests came.
+        is_judged: Whether any of them was answered, or came from whom a handler does not answer.
     """
 
     def __init__(self, runtime: DriveRuntime, *, where: Callable[[], tuple[int, float]]) -> None:
@@ -48,6 +50,8 @@ class Happenings:
         self.first_error: BaseException | None = None
         self.first_assertion: AssertionError | None = None
         self.is_observed = False
+        self.requests = 0
+        self.is_judged = False
         self._where = where
         self._newest: deque[tuple[int, float, Event]] = deque(maxlen=_KEPT)
         for stream in (runtime.messages, runtime.rejected, runtime.errors):
@@ -74,6 +78,9 @@ class Happenings:
 
     def _note(self, event: Event) -> None:
         self._newest.append((*self._where(), event))
+        self.requests += isinstance(event, Message) and event.kind == "request"
+        is_refused = isinstance(event, Rejection) and event.reason is RejectionReason.SENDER_NOT_ALLOWED
+        self.is_judged = self.is_judged or is_refused or isinstance(event, Replied)
 
     def _note_reply(self, reply: Replied) -> None:
         self.replies.append(reply)

@@ -19,6 +19,7 @@ from reactivex.scheduler import VirtualTimeScheduler
 
 from syft_flwr.clock import SystemClock
 from syft_flwr.errors import RecordingError
+from syft_flwr.exchange.waiting import Waiting
 from syft_flwr.models import FeedError, Message, Rejection
 from syft_flwr.recording.reader import Recording, read_recording
 from syft_flwr.replay.happenings import Happenings, ReplayEvent
@@ -114,11 +115,13 @@ class Replay:
         self._speed = speed
         self._strict = strict
         self._told = False
+        self._serves = False
         self._scheduler = scheduler or VirtualTimeScheduler()
         self._began = self._scheduler.now
         self._place = Place(recording.header.time, self._begin)
         self._failure: RecordingError | None = None
         self._unplayed: RecordingError | None = None
+        self._idle: RecordingError | None = None
         self._project: ServedProject | None = None
         self._started = False
         self._stopping = threading.Event()
@@ -183,7 +186,7 @@ class Replay:
         """
         if self._over.is_set():
             raise RecordingError(f"{self.recording.path} has been played to its end: serve before that")
-        self._happened.is_observed = True
+        self._happened.is_observed = self._serves = True
         handlers.attach(self.runtime)
 
     def serve_project(self, directory: str | Path, **options: Any) -> ServedProject:
@@ -258,6 +261,8 @@ class Replay:
             strict: Whether errors other than assertions count.
         """
         self._raise_contained(strict=strict)
+        if strict and self._idle is not None:
+            raise self._idle
         if self._project is not None and self._project.differences:
             raise AssertionError("\n".join(self._project.differences))
 
@@ -269,6 +274,9 @@ class Replay:
         """Stop playing and end the streams; idempotent."""
         if self._happened.is_observed and not (self._has_begun or self._stopping.is_set()):
             self._unplayed = RecordingError(f"{self.recording.path} was opened, observed and never played: call run()")
+        if self._serves and self._over.is_set():
+            self._serves = False
+            self._look_for_idle_handlers()
         self._stopping.set()
         if self._project is not None:
             self._project.close()
@@ -286,6 +294,13 @@ class Replay:
         self.close()
         if kind is None and not self._told:
             self._raise_contained(strict=self._strict)
+
+    def _look_for_idle_handlers(self) -> None:
+        """Note that requests came and all of them wait: the handlers that are served are for another endpoint."""
+        waiting = list(Waiting(self._player.engine.parts))
+        if waiting and len(waiting) == self._happened.requests and not self._happened.is_judged:
+            places = ", ".join(sorted({f"{each.app}/{each.endpoint}" for each in waiting}))
+            self._idle = RecordingError(f"no handler that is served was called: requests wait for {places}")
 
     @property
     def _has_begun(self) -> bool:
