@@ -17,6 +17,7 @@ from syft_flwr.exchange.requester import Request
 from syft_flwr.feed import read_recording
 from syft_flwr.models import Message
 from syft_flwr.recording import GatewayTap, Recorder
+from syft_flwr.recording.reader import repair
 from syft_flwr.replay import Replay, replay
 from syft_flwr.resources import FOLDER_MIME_TYPE
 from syft_flwr.rpc import P2PFileRpc
@@ -116,6 +117,19 @@ def test_what_a_killed_recorder_left_of_a_line_is_cut_off(drive: DriveEmulator, 
     recording = read_recording(path)
     assert recording.cut_off is None
     assert [entry.kind for entry in recording.entries][whole - 1 :] == ["resume", "end"]
+
+
+def test_a_recording_has_one_writer_at_a_time(drive: DriveEmulator, tmp_path: Path) -> None:
+    path = tmp_path / "feed.jsonl"
+    with DriveRuntime.open(DO) as runtime:
+        with runtime.record_to(path):
+            runtime.poll_once()
+            with pytest.raises(RecordingError, match="a recorder is at work on it"):
+                runtime.record_to(path)
+            with pytest.raises(RecordingError, match="a recorder is at work on it"):
+                repair(path)
+        runtime.record_to(path).close()
+    assert [entry.kind for entry in read_recording(path).entries][-3:] == ["end", "resume", "end"]
 
 
 def test_a_recording_begun_in_mid_stream_knows_what_was_done_before(drive: DriveEmulator, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gc
 import hashlib
 import io
@@ -95,6 +96,19 @@ def open_plain(path: Path, flags: int = 0) -> io.BufferedReader:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "no plain file", str(path))
     return os.fdopen(descriptor, "rb")
+
+
+def claim(descriptor: int, path: Path) -> None:
+    """Let nobody else write a recording while its file is open here; two writers would spoil it for good.
+
+    Raises:
+        RecordingError: Somebody writes it.
+        OSError: Its file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RecordingError(f"{path}: a recorder is at work on it: end that one first, or use another file") from error
 
 
 def read_recording(path: str | Path, *, allow_cut_off: bool = False) -> Recording:
@@ -226,15 +240,17 @@ def repair(path: Path) -> str:
     """End a recording whose recorder was killed; return what was lost, in words.
 
     Raises:
-        RecordingError: It can't be read or written, or more than its end is missing.
+        RecordingError: It can't be read or written, its recorder is at work, or more than its end is missing.
     """
     recording = read_recording(path, allow_cut_off=True)
     if recording.ended and recording.cut_off is None:
         return "nothing: it has its end"
-    lost = "no line" if recording.cut_off is None else f"line {recording.cut_off}, which was not whole"
-    lines = len(recording.entries) + 1
     try:
         with path.open("r+b") as file:
+            claim(file.fileno(), path)
+            recording = read_recording(path, allow_cut_off=True)  # what was read before may be out of date
+            lost = "no line" if recording.cut_off is None else f"line {recording.cut_off}, which was not whole"
+            lines = len(recording.entries) + 1
             if recording.cut_off is not None:
                 file.truncate(path.read_bytes().rindex(b"\n") + 1)
             if not recording.ended:

@@ -19,7 +19,7 @@ from syft_flwr.ports import Clock
 from syft_flwr.private import make_private_directory
 from syft_flwr.recording.entries import Header
 from syft_flwr.recording.raw import keep_line_ends, line_of
-from syft_flwr.recording.reader import bodies_directory, read_recording
+from syft_flwr.recording.reader import bodies_directory, claim, read_recording
 from syft_flwr.recording.redaction import load_redactor
 from syft_flwr.recording.tap import GatewayTap
 from syft_flwr.resources import ChangePage, DriveFile
@@ -49,7 +49,8 @@ class Recorder:
         report: Takes the error that ended the recording.
 
     Raises:
-        RecordingError: The file exists and is no recording, or one of another account or made with other options.
+        RecordingError: The file exists and is no recording, one of another account or made with other options, or one
+            that somebody else writes at present.
         ConfigurationError: Both ``bodies`` and ``redact``: nobody can tell what a body tells.
     """
 
@@ -200,6 +201,7 @@ class Recorder:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         os.fchmod(descriptor, 0o600)
         try:
+            claim(descriptor, self.path)
             if os.fstat(descriptor).st_size == 0:
                 self._offset = -self._clock.monotonic()
                 _append(descriptor, header.to_line())
