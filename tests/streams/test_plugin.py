@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -286,6 +287,121 @@ def test_a_recording_is_made_when_the_mode_says_so(
     result.assert_outcomes(passed=2 - (mode == "none"), failed=int(mode == "none"))
     if mode == "none":
         result.stdout.fnmatch_lines(["*there is no recording*made.jsonl: pytest --recording-mode=once makes it*"])
+
+
+COPY = """
+import shutil
+
+def copy(path):
+    shutil.copy("feed.jsonl", path)
+    shutil.copytree("feed.jsonl.bodies", f"{path}.bodies")
+
+def count(feed):
+    got = []
+    feed.messages.subscribe(got.append)
+    feed.run()
+    return len(got)
+"""
+
+
+def test_tests_that_run_side_by_side_record_one_after_the_other(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        f"""
+        import fcntl
+        import os
+        import pytest
+        {textwrap.indent(COPY, " " * 8).strip()}
+
+        def scene(path):
+            other_worker = os.open(path.parent, os.O_RDONLY)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other_worker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            copy(path)
+            os.close(other_worker)
+
+        def test_shares(recorded_feed):
+            assert count(recorded_feed("shared.jsonl", record=scene)) == 3
+        """
+    )
+    options = ("-p", "no:randomly", "-p", "no:cacheprovider", "--recording-mode=once")
+    pytester.runpytest_inprocess(*options).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("once", False), ("all", False), ("new_episodes", True)])
+def test_a_scene_that_fails_leaves_no_part_of_it_for_the_whole(
+    pytester: pytest.Pytester, mode: str, kept: bool
+) -> None:
+    pytester.makepyfile(
+        f"""
+        {textwrap.indent(COPY, " " * 8).strip()}
+
+        def fails(path):
+            if not path.exists():
+                copy(path)
+            raise ConnectionError("in the middle of it")
+
+        def test_records(recorded_feed):
+            recorded_feed("made.jsonl", record=fails)
+        """
+    )
+    if mode != "once":
+        shutil.copy(RECORDING, pytester.path / "made.jsonl")
+        shutil.copytree(f"{RECORDING}.bodies", pytester.path / "made.jsonl.bodies")
+    options = ("-p", "no:randomly", "-p", "no:cacheprovider", f"--recording-mode={mode}")
+    pytester.runpytest_inprocess(*options).assert_outcomes(failed=1)
+    assert [(pytester.path / f"made.jsonl{suffix}").exists() for suffix in ("", ".bodies")] == [kept, kept]
+
+
+def test_a_second_recording_is_made_while_the_first_is_open(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        f"""
+        import socket
+        import pytest
+        from syft_flwr.testing.network import NetworkBlockedError
+        {textwrap.indent(COPY, " " * 8).strip()}
+
+        def scene(path):
+            socket.getaddrinfo("192.0.2.1", 80)
+            copy(path)
+
+        def test_two_accounts(recorded_feed):
+            for name in ("one.jsonl", "other.jsonl"):
+                assert count(recorded_feed(name, record=scene)) == 3
+                with pytest.raises(NetworkBlockedError):
+                    socket.getaddrinfo("192.0.2.1", 80)
+        """
+    )
+    options = ("-p", "no:randomly", "-p", "no:cacheprovider", "--recording-mode=once")
+    pytester.runpytest_inprocess(*options).assert_outcomes(passed=1)
+
+
+def test_a_test_that_is_run_again_is_judged_by_that_run(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from _pytest.runner import runtestprotocol
+
+        def pytest_runtest_protocol(item, nextitem):
+            for _ in range(2):
+                reports = runtestprotocol(item, nextitem=nextitem, log=False)
+            for report in reports:
+                item.ihook.pytest_runtest_logreport(report=report)
+            return True
+        """
+    )
+    result = outcome(
+        pytester,
+        """
+        runs = []
+
+        def test_is_flaky(recorded_feed):
+            feed = recorded_feed("feed.jsonl")
+            runs.append(feed)
+            feed.messages.subscribe(lambda message: 1 / 0)
+            feed.run()
+            assert len(runs) == 2
+        """,
+    )
+    result.assert_outcomes(passed=1, errors=1)
 
 
 def test_a_replay_can_t_connect_to_other_machines_but_to_this_one(pytester: pytest.Pytester) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,6 +109,13 @@ def claim(descriptor: int, path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise RecordingError(f"{path}: a recorder is at work on it: end that one first, or use another file") from error
+
+
+def release(descriptor: int) -> None:
+    """Close a recording that was claimed; a forked process that still has its file open claims nothing."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def read_recording(path: str | Path, *, allow_cut_off: bool = False) -> Recording:

@@ -19,7 +19,7 @@ from syft_flwr.ports import Clock
 from syft_flwr.private import make_private_directory
 from syft_flwr.recording.entries import Header
 from syft_flwr.recording.raw import keep_line_ends, line_of
-from syft_flwr.recording.reader import bodies_directory, claim, read_recording
+from syft_flwr.recording.reader import bodies_directory, claim, read_recording, release
 from syft_flwr.recording.redaction import load_redactor
 from syft_flwr.recording.tap import GatewayTap
 from syft_flwr.resources import ChangePage, DriveFile
@@ -101,7 +101,7 @@ class Recorder:
         with self._lock:
             if not self._closed:
                 self._closed = True
-                os.close(self._file)
+                release(self._file)
 
     dispose = close
 
@@ -243,7 +243,7 @@ class Recorder:
                 _append(self._file, {"at": self._at(), **document})
             except Exception as error:  # a full disk must not stop the feed
                 self._closed = True
-                os.close(self._file)
+                release(self._file)
                 self._let_go()
                 self._report(error)
 

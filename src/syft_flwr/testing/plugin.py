@@ -5,9 +5,11 @@ It is loaded in every run of pytest where the package is installed, so it import
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -104,6 +106,7 @@ def recorded_feed(request: pytest.FixtureRequest) -> Iterator[RecordedFeed]:
     strictness: list[bool] = []
     blocked = ExitStack()
     request.node.stash[_replays] = opened
+    request.node.stash[_failed] = False  # where a test is run again, what counts is how it goes this time
 
     def open_recording(
         path: str | Path | Recording | None = None,
@@ -173,12 +176,39 @@ def _record(request: pytest.FixtureRequest, path: Path, record: Callable[[Path],
         if record is not None and not path.exists():
             raise pytest.UsageError(f"there is no recording {path}: pytest --recording-mode=once makes it")
         return
-    if mode is Mode.ALL:
-        path.unlink(missing_ok=True)
-        shutil.rmtree(path.with_name(f"{path.name}.bodies"), ignore_errors=True)
-    if mode is Mode.NEW_EPISODES or not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        record(path)
+    from syft_flwr.testing.network import network_for_recording
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(path.parent):
+        if mode is Mode.ALL:
+            _remove(path)
+        is_new = not path.exists()
+        if mode is Mode.NEW_EPISODES or is_new:
+            try:
+                with network_for_recording():
+                    record(path)
+            except BaseException:
+                if is_new:  # a part of a scene would be played for the whole from now on
+                    _remove(path)
+                raise
+
+
+@contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Let the processes of a test run record one after the other: several tests may share a recording."""
+    from syft_flwr.recording.reader import release
+
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        release(descriptor)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    shutil.rmtree(path.with_name(f"{path.name}.bodies"), ignore_errors=True)
 
 
 def _find(request: pytest.FixtureRequest, path: str | Path | Recording | None) -> Path | Recording:
