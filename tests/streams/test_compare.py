@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from syft_flwr.cli.main import app
 from syft_flwr.drive.folders import Location
 from syft_flwr.drive.identities import Identities
+from syft_flwr.drive.inboxes import InboxMaker
 from syft_flwr.errors import RecordingError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.exchange.parts import Parts
@@ -26,6 +27,7 @@ from syft_flwr.models import Message, Rejection, RejectionReason
 from syft_flwr.recording import Recording, read_recording
 from syft_flwr.resources import DriveFile
 from syft_flwr.testing.regression import compare
+from syft_flwr.wire import InboxPath
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 CORPUS = sorted(RECORDINGS.rglob("*.jsonl"))
@@ -98,6 +100,27 @@ def answers_twice(patch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return thanks
 
 
+def answers_all_where_the_first_is_answered(patch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    deliver, paths = InboxMaker.deliver, list[InboxPath]()
+
+    def astray(self: InboxMaker, path: InboxPath, **named: Any) -> str:
+        paths.append(path)
+        return deliver(self, paths[0], **named)
+
+    patch.setattr(InboxMaker, "deliver", astray)
+    return thanks
+
+
+def answers_at_another_endpoint(patch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    deliver = InboxMaker.deliver
+
+    def astray(self: InboxMaker, path: InboxPath, **named: Any) -> str:
+        return deliver(self, path._replace(endpoint="others"), **named)
+
+    patch.setattr(InboxMaker, "deliver", astray)
+    return thanks
+
+
 def loses_the_mark_of_errors(patch: pytest.MonkeyPatch) -> Callable[..., Any]:
     run = Responder._run
 
@@ -145,6 +168,12 @@ def handler_changes_a_byte(_: pytest.MonkeyPatch) -> Callable[..., Any]:
         (loses_what_c_sends, TOMBSTONES, "was admitted then; now it is not: it does not come at all"),
         (turns_the_order_round, TOMBSTONES, "was answered then; now .* is, before it"),
         (answers_twice, COMPLETE, "was answered once; now it is 2 times"),
+        (
+            answers_all_where_the_first_is_answered,
+            COMPLETE,
+            "went to .*/digits/updates then; now it goes to .*/diabetes/",
+        ),
+        (answers_at_another_endpoint, COMPLETE, "went to .*/updates then; now it goes to .*/others"),
         (loses_the_mark_of_errors, COMPLETE, "properties {'status': 'error'}, expected {}"),
         (cuts_answers, COMPLETE, "bodies of 16 and 19 bytes differ from byte 16 on"),
         (handler_breaks_on_the_third, COMPLETE, "ZeroDivisionError"),

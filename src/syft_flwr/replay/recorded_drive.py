@@ -7,7 +7,7 @@ import shutil
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from syft_flwr.errors import NotFoundError, RateLimitedError, RecordingError
@@ -25,6 +25,8 @@ class Upload:
     name: str
     body: bytes
     properties: Mapping[str, str]
+    parent: str = field(default="", compare=False)
+    """ID of its folder, which a replay may have made anew."""
 
     def __repr__(self) -> str:
         shown = repr(self.body[:_SHOWN]) + (f" … {len(self.body)} bytes" if len(self.body) > _SHOWN else "")
@@ -137,10 +139,10 @@ class RecordedDrive:
         *,
         properties: Mapping[str, str] | None = None,
     ) -> None:
-        del file_id, parent
+        del file_id
         content = body if isinstance(body, bytes) else body.read_bytes()
         if (told := without_bodies(name, properties)) is not None:
-            self.uploads.append(Upload(name, content, told))
+            self.uploads.append(Upload(name, content, told, parent))
 
     def download(self, file_id: str, target: Path, *, size: int | None, sha256: str | None) -> None:
         """Copy a recorded content; where a redacted recording keeps none, zeros of the same length stand for it.
@@ -202,5 +204,6 @@ def recorded_uploads(recording: Recording) -> list[Upload]:
         if entry.kind == "upload" and entry.value["sha256"] is not None:
             with recording.open_body(entry.value["sha256"]) as body:
                 content = body.read()
-            uploads[entry.value["id"]] = Upload(entry.value["name"], content, dict(entry.value.get("properties", {})))
+            properties = dict(entry.value.get("properties", {}))
+            uploads[entry.value["id"]] = Upload(entry.value["name"], content, properties, entry.value["parent"])
     return list(uploads.values())

@@ -11,6 +11,7 @@ from typing import Any
 
 from syft_flwr import wire
 from syft_flwr.addresses import fold_address
+from syft_flwr.drive.folders import Location
 from syft_flwr.errors import RecordingError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.models import Message, Rejection
@@ -18,6 +19,7 @@ from syft_flwr.recording.reader import Recording
 from syft_flwr.replay.recorded_drive import Upload, recorded_uploads
 from syft_flwr.replay.replay import Replay
 from syft_flwr.resources import DriveFile
+from syft_flwr.runtime.handle import engine_of
 from syft_flwr.testing.failure import difference
 
 
@@ -46,6 +48,8 @@ class _Now:
     """By file ID, in order, with the line of the recording."""
     rejected: dict[str, Rejection] = field(default_factory=dict)
     uploads: list[Upload] = field(default_factory=list)
+    places: dict[str, str] = field(default_factory=dict)
+    """What a folder is for, by its ID, as far as that can be told."""
     stopped: Difference | None = None
 
 
@@ -99,6 +103,11 @@ def _play(recording: Recording, served: list[P2PFileEvents]) -> _Now:
             for each in detach:
                 each()
         now.uploads = feed.uploads
+        folders = engine_of(feed.runtime).parts.folders
+        for folder in {upload.parent for upload in (*now.uploads, *recorded_uploads(recording))}:
+            place = folders.locate(DriveFile(id="", name="", parents=(folder,)), ask=False)
+            if isinstance(place, Location):
+                now.places[folder] = f"{place.inbox.recipient} at {place.app}/{place.endpoint}"
     return now
 
 
@@ -169,15 +178,23 @@ class _Judge:
             elif len(now[future_id]) > 1:
                 yield Difference(line, f"request {future_id} was answered once; now it is {len(now[future_id])} times")
             elif future_id in self._answers:
-                got, expected = _timeless(now[future_id][0]), _timeless(self._answers[future_id])
-                if got != expected:
-                    yield Difference(line, "\n".join(difference(f"the answer to {future_id}", got, expected)))
+                label = f"the answer to {future_id}"
+                for what in self._otherwise(label, now[future_id][0], self._answers[future_id]):
+                    yield Difference(line, what)
         passed: set[tuple[str, str, str]] = set()
         for line, message in reversed(self._now.admitted.values()):
             if message.future_id in self.answered:
                 passed.add(_queue(message))
             elif message.future_id in now and _queue(message) in passed:
                 yield Difference(line, f"{_described(message)} got no answer then; now it gets one")
+
+    def _otherwise(self, label: str, got: Upload, expected: Upload) -> Iterator[str]:
+        """Yield in what an answer differs: what it says, or to whom and where it goes."""
+        if _timeless(got) != _timeless(expected):
+            yield "\n".join(difference(label, _timeless(got), _timeless(expected)))
+        there, here = self._now.places.get(expected.parent), self._now.places.get(got.parent)
+        if None not in {there, here} and there != here:
+            yield f"{label} went to {there} then; now it goes to {here}"
 
     def order(self) -> Iterator[Difference]:
         """Yield the answers to a sender at an endpoint that have changed places.
