@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from syft_flwr.errors import RecordingError
 from syft_flwr.feed import read_recording
 from syft_flwr.recording.entries import parse_entry, parse_line, parse_poll
+from syft_flwr.recording.raw import shown_files
 from syft_flwr.recording.reader import repair
 from syft_flwr.replay import replay
 from syft_flwr.runtime import DriveRuntime
@@ -74,6 +75,7 @@ def test_a_header_that_is_cut_off_is_never_left_out(path: Path) -> None:
         ("[1]\n", "line 1 is not a JSON object"),
         ('{"a": 1}\n', "line 1 is not the header"),
         ('{"syft_flwr_feed": true}\n', "line 1 is not the header"),
+        ('{"syft_flwr_feed": 0}\n', "line 1 is not the header"),
         ('{"syft_flwr_feed": 2}\n', "format 2.*reads up to 1.*upgrade"),
         ('{"syft_flwr_feed": 1}\n', "line 1: 'account' is missing"),
     ],
@@ -205,6 +207,42 @@ def test_a_poll_that_is_read_fast_is_read_as_any_other_line(data: st.DataObject)
 def test_every_poll_of_a_recording_is_read_fast(path: Path) -> None:
     for number, text in enumerate(path.read_text().splitlines(), 1):
         assert (parse_poll(text, number) is not None) is ("poll" in json.loads(text))
+
+
+@pytest.mark.parametrize("empty", ["\n", "  \r\n"])
+@pytest.mark.parametrize("number", [5, -1], ids=["in the middle", "at the end"])
+def test_an_empty_line_is_named(path: Path, empty: str, number: int) -> None:
+    texts = path.read_text().splitlines(keepends=True)
+    before = texts if number < 0 else texts[:number]
+    path.write_text("".join([*before, empty, *texts[len(before) :]]))
+    assert refused(path, "is empty: remove it") == len(before) + 1
+
+
+def test_what_is_wrong_with_a_line_is_not_told_as_another_line_s(path: Path) -> None:
+    path.write_text(path.read_text() + '{"at":\n')
+    assert (
+        refused(path, r"line \d+ is not JSON: Expecting value at column")
+        == len(lines(RECORDINGS / "delayed.jsonl")) + 1
+    )
+
+
+def exchange_bodies(documents: list[dict[str, Any]]) -> None:
+    one, other = [document for document in documents if "download" in document][:2]
+    one["sha256"], other["sha256"] = other["sha256"], one["sha256"]
+
+
+def change_a_checksum(documents: list[dict[str, Any]]) -> None:
+    wanted = next(document for document in documents if "download" in document)["download"]
+    for file in (file for document in documents[1:] for file in shown_files(document) if file["id"] == wanted):
+        file["sha256Checksum"] = "0" * 64
+
+
+@pytest.mark.parametrize("spoil", [exchange_bodies, change_a_checksum])
+def test_a_body_that_is_another_file_s_is_refused(path: Path, spoil: Callable[[list[dict[str, Any]]], None]) -> None:
+    documents, number = lines(path), line_of(path, "download")
+    spoil(documents)
+    write(path, documents)
+    assert refused(path, f"line {number}: its body is not that of file") == number
 
 
 # -- incomplete ones -------------------------------------------------------------------------------------------

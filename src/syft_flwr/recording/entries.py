@@ -122,10 +122,13 @@ def parse_line(text: str, line: int) -> dict[str, Any]:
         )
     if text.startswith("\ufeff"):
         raise RecordingError(f"line {line} begins with a byte-order mark: save it as UTF-8 without one", line=line)
+    if not text.strip():
+        raise RecordingError(f"line {line} is empty: remove it", line=line)
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RecordingError(f"line {line} is not JSON: {error}", line=line) from error
+        what = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+        raise RecordingError(f"line {line} is not JSON: {what}", line=line) from error
     if not isinstance(document, dict):
         raise RecordingError(f"line {line} is not a JSON object", line=line)
     return document
@@ -138,7 +141,7 @@ def parse_header(document: Mapping[str, Any]) -> Header:
         RecordingError: It is not the header of a recording, or of one by a newer version.
     """
     version = document.get(MARK)
-    if not isinstance(version, int) or isinstance(version, bool):
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise RecordingError("line 1 is not the header of a recorded feed: another kind of file?", line=1)
     if version > VERSION:
         raise RecordingError(

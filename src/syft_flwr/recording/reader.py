@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from syft_flwr.errors import RecordingError
 from syft_flwr.recording.entries import Entry, Header, next_token, parse_entry, parse_header, parse_line, parse_poll
+from syft_flwr.resources import DriveFile
 
 if TYPE_CHECKING:
     from syft_flwr.recording.build import RecordingBuilder
@@ -128,7 +129,8 @@ def read_recording(path: str | Path, *, allow_cut_off: bool = False) -> Recordin
 
     Raises:
         RecordingError: It can't be read, is no recording or one by a newer version, lines are damaged, cut off,
-            missing or out of order, or a content that it names is missing or damaged. ``.line`` tells where.
+            missing or out of order, or a content that it names is missing, damaged or another file's.
+            ``.line`` tells where.
     """
     path = Path(path)
     try:
@@ -138,6 +140,7 @@ def read_recording(path: str | Path, *, allow_cut_off: bool = False) -> Recordin
         if not allow_cut_off:
             _check_ended(recording)
         if recording.header.bodies:
+            _check_files(recording)
             _check_bodies(recording)
     except RecordingError as error:
         raise RecordingError(f"{path}: {error}", line=error.line) from error.__cause__
@@ -268,13 +271,48 @@ def repair(path: Path) -> str:
     return f"{lost}, and whatever its recorder had not written yet"
 
 
+def _contents(recording: Recording) -> Iterator[tuple[Entry, str, str]]:
+    """Yield what was transferred: its line, file and SHA-256."""
+    for entry in recording.entries:
+        if entry.kind in {"download", "upload"}:
+            described = entry.raw if entry.kind == "download" else entry.value
+            if described["sha256"] is not None:
+                file_id = entry.value if entry.kind == "download" else entry.value["id"]
+                yield entry, file_id, described["sha256"]
+
+
+def _check_files(recording: Recording) -> None:
+    """Refuse contents that belong to other files than those at which they stand."""
+    transferred: dict[str, tuple[Entry, set[str]]] = {}
+    for entry, file_id, sha256 in _contents(recording):
+        transferred.setdefault(file_id, (entry, set()))[1].add(sha256)
+    shown: dict[str, set[str]] = {}
+    for file in _shown(recording):
+        if file.sha256 is not None and file.id in transferred:
+            shown.setdefault(file.id, set()).add(file.sha256)
+    for file_id, (entry, contents) in transferred.items():
+        if file_id in shown and shown[file_id].isdisjoint(contents):
+            raise RecordingError(
+                f"line {entry.line}: its body is not that of file {file_id}, which other lines show with another "
+                "checksum: lines are mixed up, or changed by hand",
+                line=entry.line,
+            )
+
+
+def _shown(recording: Recording) -> Iterator[DriveFile]:
+    for entry in recording.entries:
+        if entry.kind == "poll":
+            yield from (change.file for page in entry.value for change in page.changes if change.file is not None)
+        elif entry.kind == "sweep":
+            yield from entry.value
+        elif entry.kind == "get" and entry.raw["file"] is not None:
+            yield entry.raw["file"]
+
+
 def _check_bodies(recording: Recording) -> None:
     checked: set[str] = set()
-    for entry in recording.entries:
-        if entry.kind not in ("download", "upload"):
-            continue
-        sha256 = (entry.raw if entry.kind == "download" else entry.value)["sha256"]
-        if sha256 is None or sha256 in checked:
+    for entry, _, sha256 in _contents(recording):
+        if sha256 in checked:
             continue
         checked.add(sha256)
         try:
