@@ -69,7 +69,7 @@ class Redactor:
                 parent = self._levels.get(next(iter(folder.get("parents") or ()), ""), 3)
                 if wire.parse_inbox_root(folder.get("name", ""), self._me) is not None:
                     self._levels.setdefault(folder["id"], 0)
-                elif parent < 3:
+                elif parent < 3 and (parent != 1 or folder.get("name") == wire.RPC_FOLDER):
                     self._levels.setdefault(folder["id"], parent + 1)
             if len(self._levels) == known:
                 return
@@ -144,10 +144,10 @@ class Redactor:
             redacted["file"] = self.file(change["file"])
         return redacted
 
-    def _done_key(self, key: str) -> str:
-        """Redact an idempotency key (:attr:`~syft_flwr.models.Message.key`); a rejected file's has but its ID."""
+    def _done_key(self, key: str | None) -> str | None:
+        """Redact an idempotency key (:attr:`~syft_flwr.models.Message.key`); a rejected file has none, or its ID."""
         try:
-            kind, sender, app, endpoint, future_id = json.loads(key)
+            kind, sender, app, endpoint, future_id = json.loads(key or "")
         except ValueError:
             return key
         return json.dumps([kind, self.address(sender), app, endpoint, future_id])
