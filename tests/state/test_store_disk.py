@@ -232,6 +232,31 @@ def test_increments_of_several_processes_that_open_the_store_at_once_are_all_cou
         assert store.recovered is None
 
 
+BESIDE = """
+import sys
+from pathlib import Path
+from syft_flwr.state.store import DiskStore
+store = DiskStore(Path(sys.argv[1]))
+store.transact(lambda tx: tx.put("there", "written"))
+print("written", flush=True)
+sys.stdin.readline()
+print(store.transact(lambda tx: tx.get("here")), flush=True)
+store.close()
+"""
+
+
+def test_a_store_that_is_opened_and_closed_beside_another_leaves_that_one_its_locks(store, directory):
+    store.transact(lambda tx: tx.put("here", "begun"))
+    DiskStore(directory).close()  # a file that is closed gives up all locks that its process has on it
+    command = [sys.executable, "-c", BESIDE, str(directory)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "written\n"
+        seen = store.transact(lambda tx: tx.get("there"))
+        store.transact(lambda tx: tx.put("here", "done"))
+        told, _ = child.communicate("go on\n", timeout=60)
+    assert (seen, told) == ("written", "done\n")
+
+
 STORM = """
 import sys, threading
 from pathlib import Path

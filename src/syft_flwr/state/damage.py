@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,13 +86,17 @@ def check_path(directory: Path) -> None:
 def open_directory(directory: Path) -> None:
     """Make the directory and its database file, for the owner's eyes only.
 
+    A file that is there is not opened. To close it would give up all locks that this process has on it, those of an
+    open database included: the next process to close the database would take itself for the last one to use it.
+
     Raises:
         StateError: They can't be made, or belong to someone else.
     """
     try:
         make_private_directory(directory)
         # SQLite gives its journal files the mode of the database.
-        os.close(os.open(directory / _DATABASE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(directory / _DATABASE, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         for path in directory.glob(f"{_DATABASE}*"):
             path.chmod(0o600)
     except OSError as error:
