@@ -13,8 +13,10 @@ import pytest
 
 from accounts import APP, DO, DS, PATIENCE, owner, serving, wait_until
 from onlookers import Recording, directory
+from syft_flwr.errors import RecordingError
 from syft_flwr.feed import read_recording
 from syft_flwr.recording import recorder
+from syft_flwr.recording.reader import repair
 from syft_flwr.replay import replay
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
@@ -112,6 +114,21 @@ def test_a_recording_that_goes_on_says_what_passed_meanwhile(
         feed.serve(owner(answer))
         feed.run()
         assert [reply.body for reply in feed.replies] == [answer(b"1"), answer(b"4")]
+
+
+def test_a_recording_that_lacks_rows_of_the_log_is_not_taken_for_the_whole(
+    drive: DriveEmulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "feed.jsonl"
+    with serving(owner(answer)), Recording(path) as recording:
+        ask([b"1"])
+        recording.recording._log.lost(7)
+        ask([b"2"])
+    assert "it lacks 7 rows of the event log" in capsys.readouterr().err
+    with pytest.raises(RecordingError, match=r"has no end.*--repair"):
+        read_recording(path)
+    repair(path)
+    assert len(compare(read_recording(path), answer).differences) == 0
 
 
 def test_a_recording_ends_after_so_many_messages(drive: DriveEmulator, tmp_path: Path) -> None:

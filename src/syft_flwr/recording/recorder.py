@@ -81,7 +81,7 @@ class Recorder:
         self._token = ""
         self._next_token = start.get("token") or ""
         self._lines = 0
-        self._closed = False
+        self._closed = self._has_gap = False
         try:
             self._file = self._open(self._header(account, start))
         except OSError as error:
@@ -95,9 +95,10 @@ class Recorder:
         tap.add(self)
 
     def close(self) -> None:
-        """End the recording in good order; idempotent."""
+        """End the recording in good order, unless something is missing in it; idempotent."""
         self._let_go()
-        self._write({"end": True, "token": self._next_token})
+        if not self._has_gap:
+            self._write({"end": True, "token": self._next_token})
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -151,6 +152,10 @@ class Recorder:
         self.transferred({"upload": upload}, body)
 
     # -- what others tell -------------------------------------------------------------------------------------
+
+    def missed(self) -> None:
+        """Leave the recording without an end: it lacks something, and shall not pass for the whole."""
+        self._has_gap = True
 
     def shown(self, files: Sequence[Mapping[str, Any]] = (), gone: Sequence[str] = ()) -> None:
         """Write what an account's feed brought to others, as a poll that stays at its token.
@@ -268,6 +273,7 @@ class Recorder:
             partial.replace(self._bodies / sha256)
         except OSError as error:
             partial.unlink(missing_ok=True)
+            self.missed()
             self._report(error)
             return size, None
         return size, sha256

@@ -100,6 +100,7 @@ class LogRecorder:
     def lost(self, rows: int) -> None:
         """Note that rows of the log were given up before they were read."""
         self._gone += rows
+        self._recorder.missed()
 
     def end(self) -> None:
         """Write what is left, and what nobody has judged yet."""
@@ -118,6 +119,7 @@ class LogRecorder:
         lacks = []
         if self._gone:
             lacks.append(f"{self._gone} rows of the event log, which were given up before they were read")
+            lacks.append("its end, so that it is not taken for the whole; --repair ends it as it is")
         missing = [name for file_id, name in self._wanted.items() if file_id not in self._downloaded]
         if missing and self._bodies:
             more = "" if len(missing) == 1 else f" and {len(missing) - 1} more"
