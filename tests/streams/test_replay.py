@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from syft_flwr.models import FeedError, Message, Rejection, RejectionReason, Rep
 from syft_flwr.replay import Replay, replay
 from syft_flwr.resources import Change
 from syft_flwr.testing.plugin import RecordedFeed
+from syft_flwr.testing.regression import compare
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 NAMES = ["complete", "delayed", "tombstones"]
@@ -275,6 +277,21 @@ def test_a_replay_without_the_plugin_forgets_no_assertion(use: Callable[[Replay]
     with pytest.raises(AssertionError):
         play_in_block(use, strict=False)
     play_in_block(use, strict=False, ask=True)  # who has been told is not told again
+
+
+def test_a_request_that_was_withdrawn_before_its_turn_came_is_not_answered() -> None:
+    built = Recording.build("owner@example.com")
+    for body in (b"answered", b"withdrawn"):
+        built.request("ann@example.org", "flwr/diabetes", "updates", body, at=1.0)
+    recording = built.delete(built.future_id(1), at=2.0).recording()
+    withdrawn = next(entry for entry in reversed(recording.entries) if entry.kind == "download")
+    entries = tuple(entry for entry in recording.entries if entry is not withdrawn)
+    calls: list[bytes] = []
+    with replay(replace(recording, entries=entries)) as feed:
+        serve(feed, calls)
+        feed.run()
+    assert calls == [b"answered"]
+    assert compare(replace(recording, entries=entries), thanks).differences == []
 
 
 def test_a_strict_replay_without_the_plugin_forgets_no_error() -> None:

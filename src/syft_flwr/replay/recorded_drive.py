@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from syft_flwr.errors import NotFoundError, RateLimitedError, RecordingError
@@ -159,7 +160,7 @@ class RecordedDrive:
                     shutil.copyfileobj(body, copy)
             except OSError as error:
                 raise self._fail(f"the body of file {file_id} can't be read: {error}") from error
-        elif file_id in self._gone:
+        elif file_id in self._gone or file_id in self._withdrawn:
             raise NotFoundError(f"{file_id} was gone when the feed was recorded", status=404, reason="notFound")
         elif self._recording.header.redacted:
             try:
@@ -171,6 +172,10 @@ class RecordedDrive:
                 f"the body of file {file_id} is asked for but was not recorded; record with bodies (--bodies), while a "
                 "handler or pipeline loads them"
             )
+
+    @cached_property
+    def _withdrawn(self) -> set[str]:
+        return withdrawn(self._recording)
 
     def delete(self, file_id: str) -> bool:
         """Do nothing."""
@@ -195,6 +200,24 @@ class RecordedDrive:
         error = RecordingError(f"{self._recording.path}: line {line}: {what}", line=line)
         self.failure = self.failure or error
         return error
+
+
+def withdrawn(recording: Recording) -> set[str]:
+    """Return the files that were gone before their turn came: of others in their folder the content was asked for."""
+    removed: set[str] = set()
+    folders = {raw["id"]: tuple(raw.get("parents", ())) for raw in recording.header.start.get("pending", ())}
+    downloaded: set[str] = set()
+    for entry in recording.entries:
+        if entry.kind == "poll":
+            changes = [change for page in entry.value for change in page.changes]
+            removed |= {change.file_id for change in changes if change.file is None}
+            folders |= {change.file_id: change.file.parents for change in changes if change.file is not None}
+        elif entry.kind == "sweep":
+            folders |= {file.id: file.parents for file in entry.value}
+        elif entry.kind == "download":
+            downloaded.add(entry.value)
+    taken_from = {folder for file_id in downloaded for folder in folders.get(file_id, ())}
+    return {file_id for file_id in removed - downloaded if not taken_from.isdisjoint(folders.get(file_id, ()))}
 
 
 def recorded_uploads(recording: Recording) -> list[Upload]:

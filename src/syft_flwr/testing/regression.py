@@ -16,7 +16,7 @@ from syft_flwr.errors import RecordingError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.models import Message, Rejection
 from syft_flwr.recording.reader import Recording
-from syft_flwr.replay.recorded_drive import Upload, recorded_uploads
+from syft_flwr.replay.recorded_drive import Upload, recorded_uploads, withdrawn
 from syft_flwr.replay.replay import Replay
 from syft_flwr.resources import DriveFile
 from syft_flwr.runtime.handle import engine_of
@@ -139,6 +139,7 @@ class _Judge:
                 self._shown.setdefault(file.id, (line, file))
         elsewhere = {m.future_id for _, m in now.admitted.values() if apps is not None and m.app not in apps}
         requests = {file.name.removesuffix(".request") for _, file in self._shown.values()} - elsewhere
+        self._withdrawn = withdrawn(recording)
         self._taken = {entry.value for entry in recording.entries if entry.kind == "download"}
         self.answered: dict[str, int] = {}
         """The line of the first answer to each request that is in the recording, in order."""
@@ -162,6 +163,8 @@ class _Judge:
             yield Difference(line, f"{file.name} was admitted then; now it is not: {why}")
         passed: set[tuple[str, str, str]] = set()
         for file_id, (line, message) in reversed(self._now.admitted.items()):
+            if file_id in self._withdrawn:
+                continue
             if file_id in self._taken or message.future_id in self.answered:
                 passed.add(_queue(message))
             elif message.kind == "request" and _queue(message) in passed:
