@@ -419,6 +419,14 @@ def test_a_replay_can_t_connect_to_other_machines_but_to_this_one(pytester: pyte
                     socket.create_connection((host, 80), timeout=0.1)
             with socket.create_server(("127.0.0.1", 0)) as server:
                 socket.create_connection(server.getsockname()).close()
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                    sender.sendto(b"metric", server.getsockname())
+                    for arguments in ((b"metric",), (b"metric", 0)):
+                        with pytest.raises(NetworkBlockedError):
+                            sender.sendto(*arguments, ("192.0.2.1", 8125))
+            for look_up in (socket.gethostbyname, socket.gethostbyname_ex):
+                with pytest.raises(NetworkBlockedError):
+                    look_up("www.example.com")
 
         def test_allowed(recorded_feed):
             assert "connect" not in vars(socket.socket)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 _recordings: list[None] = []
@@ -24,33 +24,35 @@ class NetworkBlockedError(OSError):
 
 @contextmanager
 def no_network() -> Iterator[None]:
-    """Let nothing of this process connect to another machine, or look up its name, while the block runs.
+    """Let nothing of this process connect or send to another machine, or look up its name, while the block runs.
 
     Sockets of this machine (loopback, Unix) work as ever.
 
     Raises:
         NetworkBlockedError: In the block, whoever asks for another machine.
     """
-    connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 
     def guarded(original: Any) -> Any:
-        def call(self: socket.socket, address: Any) -> Any:
+        def call(self: socket.socket, *arguments: Any) -> Any:
             if self.family in {socket.AF_INET, socket.AF_INET6}:
-                _check(address[0])
-            return original(self, address)
+                _check(arguments[-1][0])  # the address comes last
+            return original(self, *arguments)
 
         return call
 
-    def guarded_look_up(host: Any, *arguments: Any, **named: Any) -> Any:
-        if host is not None:
-            _check(host)
-        return look_up(host, *arguments, **named)
+    def guarded_look_up(original: Any) -> Any:
+        def call(host: Any, *arguments: Any, **named: Any) -> Any:
+            if host is not None:
+                _check(host)
+            return original(host, *arguments, **named)
 
-    with (
-        _replaced(socket.socket, "connect", guarded(connect)),
-        _replaced(socket.socket, "connect_ex", guarded(connect_ex)),
-        _replaced(socket, "getaddrinfo", guarded_look_up),
-    ):
+        return call
+
+    with ExitStack() as stack:
+        for name in ("connect", "connect_ex", "sendto"):
+            stack.enter_context(_replaced(socket.socket, name, guarded(getattr(socket.socket, name))))
+        for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
+            stack.enter_context(_replaced(socket, name, guarded_look_up(getattr(socket, name))))
         yield
 
 
