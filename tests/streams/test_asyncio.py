@@ -15,6 +15,8 @@ from syft_flwr.errors import UnansweredError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.feed import aio
 from syft_flwr.rpc import P2PFileRpc
+from syft_flwr.testing import Recording
+from syft_flwr.testing.plugin import RecordedFeed
 
 
 def test_a_stream_is_iterated_over_in_order_to_its_end() -> None:
@@ -153,6 +155,21 @@ def test_a_handler_may_be_a_coroutine_function(events: P2PFileEvents) -> None:
     events.on_request("messages", answer)
     with serving(events), P2PFileRpc(DS, APP) as rpc:
         assert asyncio.run(rpc.ask(DO, "messages", b"hello", 20)) == b"HELLO"
+
+
+def test_an_asynchronous_test_can_replay_a_feed_for_a_coroutine_function(recorded_feed: RecordedFeed) -> None:
+    async def handler(body: bytes) -> bytes:
+        await asyncio.sleep(0)
+        return body.upper()
+
+    async def asynchronous_test() -> list[bytes]:
+        built = Recording.build(DO).request(DS, APP, "messages", b"one").request(DS, APP, "messages", b"two")
+        feed = recorded_feed(built.recording())
+        feed.serve(owner(handler))
+        feed.run()
+        return [reply.body for reply in feed.replies]
+
+    assert asyncio.run(asynchronous_test()) == [b"ONE", b"TWO"]
 
 
 @pytest.mark.usefixtures("drive")

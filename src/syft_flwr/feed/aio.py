@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -77,6 +78,12 @@ def as_function(handler: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(handler)
     def call(*arguments: Any) -> Any:
-        return asyncio.run(handler(*arguments))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(handler(*arguments))
+        # A replay calls handlers on the thread that plays it: here that of an asynchronous test.
+        with ThreadPoolExecutor(1, thread_name_prefix="syft-handler") as elsewhere:
+            return elsewhere.submit(lambda: asyncio.run(handler(*arguments))).result()
 
     return call
