@@ -66,6 +66,20 @@ def test_a_slow_consumer_holds_up_the_producer_and_loses_nothing() -> None:
     assert asyncio.run(consume()) == list(range(200))
 
 
+def test_what_the_event_loop_s_own_thread_emits_does_not_wait_for_itself() -> None:
+    async def consume() -> list[int]:
+        source: Subject[int] = Subject()
+        stream = aio(source, limit=10)
+        first = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)  # it subscribes
+        for number in range(200):
+            source.on_next(number)
+        source.on_completed()
+        return [await first, *[number async for number in stream]]
+
+    assert asyncio.run(consume()) == list(range(200))
+
+
 def test_leaving_ends_the_subscription_and_frees_a_producer_that_waits() -> None:
     source: Subject[int] = Subject()
     thread = threading.Thread(target=lambda: [source.on_next(number) for number in range(100)])

@@ -27,8 +27,9 @@ async def aio(source: Observable[T], *, limit: int = 1000) -> AsyncGenerator[T, 
     the journal still.
 
     Args:
-        source: What to iterate over; it must not emit on the event loop's own thread.
-        limit: Elements that may wait.
+        source: What to iterate over.
+        limit: Elements that may wait. What is emitted on the event loop's own thread, as by a replay that an
+            asynchronous test plays, waits without limit: nobody could take it meanwhile.
 
     Raises:
         Exception: The stream ended with this error.
@@ -37,11 +38,16 @@ async def aio(source: Observable[T], *, limit: int = 1000) -> AsyncGenerator[T, 
     queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
     changed = threading.Condition()
     waiting, left = 0, False
+    own_thread = threading.get_ident()
 
     def put(item: tuple[str, Any]) -> None:
         nonlocal waiting
+
+        def may_go_on() -> bool:
+            return left or waiting < limit or threading.get_ident() == own_thread
+
         with changed:
-            while not changed.wait_for(lambda: left or waiting < limit, _LOOK_AGAIN) and not loop.is_closed():
+            while not changed.wait_for(may_go_on, _LOOK_AGAIN) and not loop.is_closed():
                 pass
             if left or loop.is_closed():  # one that is closed takes no leave
                 return
