@@ -253,6 +253,25 @@ def test_redaction_replaces_addresses_and_names_each_by_the_same(drive: DriveEmu
     assert not {m.sha256 for m in before} & {m.sha256 for m in after}
 
 
+def test_a_feed_in_memory_can_be_recorded(tmp_path: Path) -> None:
+    clock = ManualClock()
+    drive = MemoryDrive(clock)
+    path = tmp_path / "feed.jsonl"
+    with (
+        runtime_on(drive.gateway(DO), MemoryState(tmp_path / "do"), clock, DO, inline=True) as answers,
+        runtime_on(drive.gateway(DS), MemoryState(tmp_path / "ds"), clock, DS, inline=True) as asks,
+        answers.record_to(path, bodies=True),
+    ):
+        owner(echo).attach(answers)
+        asks.send([Request(DO, APP, "messages", b"hello")])
+        answers.poll_once()
+    with replay(path) as feed:
+        feed.serve(owner(echo))
+        feed.run()
+        assert feed.uploads == feed.recorded_uploads
+        assert [reply.body for reply in feed.replies] == [b"re:hello"]
+
+
 def test_a_redacted_recording_goes_on_with_the_same_pseudonyms(drive: DriveEmulator, tmp_path: Path) -> None:
     path = tmp_path / "feed.jsonl"
     for _ in range(2):

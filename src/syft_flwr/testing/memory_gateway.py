@@ -63,8 +63,8 @@ class MemoryGateway:
             page = entries[: drive.page_size]
             changes = tuple(self._change(file_id) for file_id, _ in page)
             if len(entries) > len(page):
-                return ChangePage(changes, next_page_token=str(page[-1][1] + 1))
-            return ChangePage(changes, new_start_page_token=str(max(position, int(drive._start_token(self._account)))))
+                return _page(changes, "nextPageToken", page[-1][1] + 1)
+            return _page(changes, "newStartPageToken", max(position, int(drive._start_token(self._account))))
 
     def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
         self._call("files.list")
@@ -231,3 +231,13 @@ def _matcher(expression: Expression) -> Callable[[MemoryFile], bool]:
             return lambda file: holds(file.created_time, moment)
         case _:
             raise NotImplementedError(f"the Drive in memory can't be asked for {expression}")
+
+
+def _page(changes: Sequence[Change], name: str, token: int) -> ChangePage:
+    """Return a page as it would come from Drive, so that it can be recorded."""
+    raw = [
+        {"fileId": change.file_id, "removed": change.removed}
+        | ({} if change.file is None else {"file": change.file.to_api()})
+        for change in changes
+    ]
+    return ChangePage.from_api({"changes": raw, name: str(token)})
