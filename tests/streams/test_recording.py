@@ -13,6 +13,7 @@ import pytest
 
 from accounts import APP, DO, DS, PATIENCE, Observed, PlainAccount, owner, serving, wait_until
 from syft_flwr.errors import ConfigurationError, RecordingError
+from syft_flwr.events import P2PFileEvents
 from syft_flwr.exchange.requester import Request
 from syft_flwr.feed import read_recording
 from syft_flwr.models import Message
@@ -281,6 +282,31 @@ def test_a_redacted_recording_goes_on_with_the_same_pseudonyms(drive: DriveEmula
     assert stat.S_IMODE((tmp_path / "feed.jsonl.key").stat().st_mode) == 0o600
     key = (tmp_path / "feed.jsonl.key").read_bytes()
     assert key.hex() not in path.read_text()
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known inbox", "stranger's folders"])
+def test_a_redacted_recording_keeps_endpoints_that_are_met_before_their_inbox(tmp_path: Path, is_known: bool) -> None:
+    """A new state looks for the endpoints' folders first, and asks for what is above them then."""
+    clock = ManualClock()
+    drive = MemoryDrive(clock)
+    path = tmp_path / "feed.jsonl"
+    with runtime_on(drive.gateway(DS), MemoryState(tmp_path / "ds"), clock, DS, inline=True) as asks:
+        asks.send([Request(DO, APP, "messages", b"hello")])
+        clock.advance(3600.0)
+        if not is_known:
+            drive.gateway(DS).share(drive.gateway(DS).create_folder("rpc", "rpc", None).id, DO)
+            drive.gateway(DS).create_folder("letters", "letters to ann", "rpc")
+        account = drive.gateway(DO), MemoryState(tmp_path / "do"), clock, DO
+        with runtime_on(*account, inline=True) as answers, answers.record_to(path, redact=True):
+            answers.poll_once()
+    assert "letters to ann" not in path.read_text()
+    called: list[bytes] = []
+    with replay(path) as feed:
+        events = P2PFileEvents(APP, feed.account)
+        events.on_request("messages", called.append)
+        feed.serve(events)
+        feed.run()
+    assert called == [bytes(5)]
 
 
 def test_names_that_no_encoding_holds_can_be_recorded(drive: DriveEmulator, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ from syft_flwr.resources import ChangePage, DriveFile
 MOST_BODIES = 4 * 1024**3
 """Bytes of contents that a recording keeps unless told otherwise."""
 
+_LONGEST_HELD = 2.0
+"""Seconds that a line of a redacted recording waits for what is looked up next."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -80,6 +83,7 @@ class Recorder:
         self._pages: list[Mapping[str, Any]] = []
         self._token = ""
         self._next_token = start.get("token") or ""
+        self._held: list[dict[str, Any]] = []
         self._lines = 0
         self._closed = self._has_gap = False
         try:
@@ -97,8 +101,7 @@ class Recorder:
     def close(self) -> None:
         """End the recording in good order, unless something is missing in it; idempotent."""
         self._let_go()
-        if not self._has_gap:
-            self._write({"end": True, "token": self._next_token})
+        self._write({"end": True, "token": self._next_token})
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -240,17 +243,28 @@ class Recorder:
                 return
             try:
                 _drop_bodies(document)
-                if self._redactor is not None:
-                    document = self._redactor.line(document)
-                self._lines += 1
-                if "end" in document:
-                    document = {**document, "lines": self._lines}
-                _append(self._file, {"at": self._at(), **document})
+                for ready in self._redacted({"at": self._at(), **document}):
+                    if "end" in ready and self._has_gap:
+                        continue
+                    self._lines += 1
+                    _append(self._file, ready | ({"lines": self._lines} if "end" in ready else {}))
             except Exception as error:  # a full disk must not stop the feed
                 self._closed = True
                 release(self._file)
                 self._let_go()
                 self._report(error)
+
+    def _redacted(self, document: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return what can be written now: a name may be told or not by what the next look-ups show."""
+        if self._redactor is None:
+            return [document]
+        self._held.append(document)
+        is_open = [self._redactor.waits_for_more(each) for each in self._held]
+        is_late = document["at"] - self._held[0]["at"] > _LONGEST_HELD
+        if any(is_open) and not is_late and document.keys().isdisjoint(("poll", "end")):
+            return []
+        held, self._held = self._held, []
+        return [self._redactor.line(each) for each in held]
 
     def _let_go(self) -> None:
         for tap in self._taps:

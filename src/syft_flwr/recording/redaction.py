@@ -40,6 +40,10 @@ class Redactor:
     def __init__(self, key: bytes, me: str) -> None:
         self._key = key
         self._me = me
+        self._parents: dict[str, str | None] = {}
+        """Of every folder that was shown."""
+        self._unplaced: dict[str, bool] = {}
+        """Folders that are on no such path as far as can be told, and whether they are called ``rpc``."""
         self._levels: dict[str, int] = {}
         """Folders on the paths of inboxes, and how deep: 0 roots, 1 apps, 2 ``rpc``, 3 endpoints."""
 
@@ -63,16 +67,21 @@ class Redactor:
     def _learn(self, files: Iterable[Mapping[str, Any] | None]) -> None:
         """Note which folders are those of apps and endpoints, whose names are kept, in whatever order they come."""
         folders = [file for file in files if file and file.get("mimeType") == FOLDER_MIME_TYPE]
-        while True:
-            known = len(self._levels)
-            for folder in folders:
-                parent = self._levels.get(next(iter(folder.get("parents") or ()), ""), 3)
-                if wire.parse_inbox_root(folder.get("name", ""), self._me) is not None:
-                    self._levels.setdefault(folder["id"], 0)
-                elif parent < 3 and (parent != 1 or folder.get("name") == wire.RPC_FOLDER):
-                    self._levels.setdefault(folder["id"], parent + 1)
-            if len(self._levels) == known:
-                return
+        for folder in folders:
+            self._parents[folder["id"]] = next(iter(folder.get("parents") or ()), None)
+            if wire.parse_inbox_root(folder.get("name", ""), self._me) is not None:
+                self._levels.setdefault(folder["id"], 0)
+            elif folder["id"] not in self._levels:
+                self._unplaced[folder["id"]] = folder.get("name") == wire.RPC_FOLDER
+        has_grown = bool(folders)
+        while has_grown:
+            has_grown = False
+            for folder_id, is_rpc in list(self._unplaced.items()):
+                above = self._levels.get(self._parents[folder_id] or "", 3)
+                if above < 3 and (above != 1 or is_rpc):
+                    self._levels[folder_id] = above + 1
+                    del self._unplaced[folder_id]
+                    has_grown = True
 
     def header(self, header: Header) -> Header:
         return replace(header, account=self.address(header.account), redacted=True, start=self.start(header.start))
@@ -89,12 +98,37 @@ class Redactor:
             "marks": start["marks"],
         }
 
+    def waits_for_more(self, document: Mapping[str, Any]) -> bool:
+        """Take a line in, and tell whether it shows folders that may turn out to be those of apps and endpoints.
+
+        Look-ups and sweeps begin at the endpoint, and come to the inbox at last.
+        """
+        self._take_in(document)
+        shown = [*document.get("sweep", ()), *document.get("folders", ()), document.get("file")]
+        return any(file and file.get("mimeType") == FOLDER_MIME_TYPE and self._is_open(file) for file in shown)
+
+    def _take_in(self, document: Mapping[str, Any]) -> None:
+        changes = [change for page in document.get("poll", ()) for change in page.get("changes", ())]
+        files = [*document.get("sweep", ()), *document.get("folders", ()), document.get("file")]
+        self._learn([*files, *(change.get("file") for change in changes)])
+
+    def _is_open(self, folder: Mapping[str, Any]) -> bool:
+        """Tell whether a folder lies less than four levels below one that was not shown."""
+        above: str | None = folder["id"]
+        if above in self._levels or folder.get("name") in _KEPT_NAMES:
+            return False
+        for _ in range(max(_KEPT_LEVELS)):
+            above = self._parents.get(above or "")
+            if above is None or above in self._levels:
+                return False
+            if above not in self._parents:
+                return True
+        return False
+
     def line(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Redact a line after the header."""
+        self._take_in(document)
         redacted = dict(document)
-        pages = (page for page in redacted.get("poll", ()))
-        shown = [change.get("file") for page in pages for change in page.get("changes", ())]
-        self._learn([*shown, *redacted.get("sweep", ()), *redacted.get("folders", ()), redacted.get("file")])
         for name in ("sweep", "folders"):
             if name in redacted:
                 redacted[name] = [self.file(file) for file in redacted[name]]
