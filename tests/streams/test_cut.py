@@ -98,6 +98,14 @@ def test_the_command_writes_it_with_its_bodies_alone(tmp_path: Path) -> None:
     assert kept <= {path.name for path in (tmp_path / "small.jsonl.bodies").iterdir()}
 
 
+def test_the_beginning_of_an_id_that_a_terminal_shows_is_enough(tmp_path: Path) -> None:
+    recording, future_id = read_recording(RECORDINGS / "complete.jsonl"), complete()[0].future_id
+    cut(recording, future_id[:8], tmp_path / "small.jsonl")
+    assert {message.future_id for message in play(tmp_path / "small.jsonl")[0]} == {future_id}
+    with pytest.raises(RecordingError, match="has no exchange"):
+        cut(recording, future_id[:7], tmp_path / "other.jsonl")
+
+
 def test_an_exchange_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     messages = complete()
     with pytest.raises(RecordingError, match=f"has no exchange 'none'; it has .*{messages[0].future_id}"):

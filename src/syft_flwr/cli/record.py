@@ -90,7 +90,6 @@ def _seconds(text: str) -> float:
     return parse_duration(text if text[-1:].isalpha() else f"{text}s", "--for")
 
 
-_SHORTEST = 8
 _BETWEEN_POLLS = "what came and went between two polls while no process worked here"
 
 
@@ -230,10 +229,10 @@ def whole_id(directory: Path, beginning: str) -> str:
         directory: The account's state directory.
         beginning: Eight characters at least, as "watch" shows them.
     """
+    from syft_flwr.recording.cut import whole
     from syft_flwr.runtime.log_recorder import messages_in_log
 
-    found = {each for each in messages_in_log(directory) if len(beginning) >= _SHORTEST and each.startswith(beginning)}
-    return found.pop() if len(found) == 1 else beginning
+    return whole(beginning, messages_in_log(directory))
 
 
 def _record_message(future_id: str, email: str | None, out: Path) -> None:

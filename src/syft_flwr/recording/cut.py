@@ -13,6 +13,9 @@ from syft_flwr.recording.reader import Recording
 from syft_flwr.resources import FOLDER_MIME_TYPE
 from syft_flwr.suggestions import some_of
 
+_SHORTEST = 8
+"""Characters of an ID that a terminal shows."""
+
 
 def exchanges(recording: Recording) -> list[str]:
     """Return the exchanges of a recording, in the order in which it shows them.
@@ -45,6 +48,7 @@ def cut(recording: Recording, wanted: str | Collection[str], target: Path) -> in
         header, *documents = read_lines(recording)
         shown = _shown(header, documents)
         known = {message_of(file) for file in shown} - {""}
+        future_ids = {whole(each, known) for each in future_ids}
         for missing in sorted(future_ids - known):
             raise RecordingError(f"{recording.path} has no exchange {missing!r}; it has {some_of(sorted(known))}")
         files = {file["id"] for file in shown if message_of(file) in future_ids}
@@ -55,6 +59,12 @@ def cut(recording: Recording, wanted: str | Collection[str], target: Path) -> in
     except OSError as error:
         raise RecordingError(f"can't cut {recording.path} to {target}: {error.strerror}") from error
     return len(lines)
+
+
+def whole(beginning: str, known: Collection[str]) -> str:
+    """Return the exchange whose ID begins so, as ``watch`` shows it, if there is exactly one; else what was given."""
+    found = [each for each in known if len(beginning) >= _SHORTEST and each.startswith(beginning)]
+    return found[0] if len(found) == 1 else beginning
 
 
 class _Knife:

@@ -9,6 +9,7 @@ from typing import Any
 
 from syft_flwr.errors import RecordingError
 from syft_flwr.inline import split, to_properties
+from syft_flwr.recording.cut import whole
 from syft_flwr.recording.raw import message_of, read_lines, shown_files, write_whole
 from syft_flwr.recording.reader import Recording
 from syft_flwr.suggestions import some_of
@@ -96,6 +97,8 @@ class _Editor:
         contents = _contents(self._lines)
         if name in contents:
             return {name: contents[name]}
+        if "." not in name:
+            name = whole(name, {message_of({"name": each}) for each in self._names.values()})
         named = {file for file, known in self._names.items() if known == name}
         named |= {file for file in self._came if message_of({"name": self._names.get(file)}) == name}
         found = {sha256: files & named for sha256, files in contents.items() if files & named}
