@@ -169,6 +169,7 @@ MISTAKES = [
     Mistake("replay bodiless.jsonl --only x --out y", 1, "bodiless.jsonl.bodies/.* is missing; copy the bodies beside"),
     Mistake("replay good.jsonl --only x --out y", 1, "has no exchange 'x'; it has .*, .*, .* and 7 more"),
     Mistake("replay good.jsonl --only x", 2, "--only ID and --out FILE go together"),
+    Mistake("replay good.jsonl --compare --json", 2, "--json: what --compare and --only do is told in words"),
     Mistake("replay good.jsonl --handler handlers:f", 2, "--handler: it goes with --compare"),
     Mistake("replay good.jsonl --compare --handler handlers", 2, "handlers is not MODULE:NAME"),
     Mistake("replay good.jsonl --compare --handler nowhere:f", 1, "ModuleNotFoundError: No module named 'nowhere'"),

@@ -285,6 +285,9 @@ def test_a_recording_is_made_when_the_mode_says_so(
         "-p", "no:randomly", "-p", "no:cacheprovider", "--strict-markers", f"--recording-mode={mode}"
     )
     result.assert_outcomes(passed=2 - (mode == "none"), failed=int(mode == "none"))
+    pytester.makepyfile(source.replace('mode="once"', 'mode="often"'))
+    unknown = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider", "-k", "marker")
+    unknown.stdout.fnmatch_lines(["*'often' is no recording mode; there are none, once, new_episodes, all*"])
     if mode == "none":
         result.stdout.fnmatch_lines(["*there is no recording*made.jsonl: pytest --recording-mode=once makes it*"])
 

@@ -52,6 +52,8 @@ def replay(  # noqa: PLR0917 - typer passes options by name
 
     if compare and (only is not None or out is not None):
         raise typer.BadParameter("cut the recording first, and compare what is cut out then", param_hint="--compare")
+    if as_json and (compare or only is not None):
+        raise typer.BadParameter("what --compare and --only do is told in words", param_hint="--json")
     if only is not None or out is not None:
         _cut(recording, only, out, allow_cut_off=allow_cut_off)
         return

@@ -171,7 +171,10 @@ def _record(request: pytest.FixtureRequest, path: Path, record: Callable[[Path],
     """Make or go on with a recording, as the marker or the option says."""
     marker = request.node.get_closest_marker(_MARKER)
     given = None if marker is None else marker.kwargs.get("mode")
-    mode = Mode(given or request.config.getoption("--recording-mode") or Mode.NONE)
+    named = given or request.config.getoption("--recording-mode") or Mode.NONE
+    if named not in {*Mode}:
+        raise pytest.UsageError(f"{named!r} is no recording mode; there are {', '.join(Mode)}")
+    mode = Mode(named)
     if mode is Mode.NONE or record is None:
         if record is not None and not path.exists():
             raise pytest.UsageError(f"there is no recording {path}: pytest --recording-mode=once makes it")
