@@ -102,14 +102,17 @@ def open_plain(path: Path, flags: int = 0) -> io.BufferedReader:
 def claim(descriptor: int, path: Path) -> None:
     """Let nobody else write a recording while its file is open here; two writers would spoil it for good.
 
+    Where a file system has no locks, nobody can tell.
+
     Raises:
         RecordingError: Somebody writes it.
-        OSError: Its file system has no locks.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise RecordingError(f"{path}: a recorder is at work on it: end that one first, or use another file") from error
+    except OSError:
+        return
 
 
 def release(descriptor: int) -> None:

@@ -236,7 +236,7 @@ def _matcher(expression: Expression) -> Callable[[MemoryFile], bool]:
 def _page(changes: Sequence[Change], name: str, token: int) -> ChangePage:
     """Return a page as it would come from Drive, so that it can be recorded."""
     raw = [
-        {"fileId": change.file_id, "removed": change.removed}
+        {"fileId": change.file_id, "removed": change.removed, "time": change.time}
         | ({} if change.file is None else {"file": change.file.to_api()})
         for change in changes
     ]
