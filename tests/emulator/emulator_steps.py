@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from typing import Any
 
@@ -48,7 +49,7 @@ class Raw:
         self._headers = {} if email is None else {"Authorization": f"Bearer {email}"}
 
     def __call__(self, verb: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        if body is not None and not isinstance(body, bytes | str):
+        if body is not None and not isinstance(body, bytes | str | Iterator):  # the pieces of one are sent in chunks
             body = json.dumps(body)
         self._connection.request(verb, path, body, self._headers | (headers or {}))
         answer = self._connection.getresponse()

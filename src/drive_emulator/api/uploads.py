@@ -139,6 +139,8 @@ async def put(call: Call) -> Response:
             raise ApiError(410, "gone", "The upload session is over.")
         if start is not None:
             await _receive_piece(call, writer, start, stop, total)
+            if stop is None and session.total is None:
+                total = writer.size  # all there is came in one body, whose end says how long it is
         if total is not None:
             session.total = total
         if session.total is None or writer.size < session.total or (start is None and total is None):
@@ -197,14 +199,17 @@ def _goog_range(call: Call) -> tuple[int | None, int | None, int | None]:
     if "query" in commands:
         return None, None, None
     start = to_number(call.request.headers.get(f"{_GOOG}offset", "0"), MAX_SIZE)
-    length = _declared_length(call) or 0
+    length = _declared_length(call)
     if start is None:
         raise ApiError(400, "invalid", "Invalid X-Goog-Upload-Offset.", location_type="header")
     if "upload" not in commands:
         return None, None, start
-    if "finalize" not in commands and length < SMALLEST_PIECE:
+    stop = None if length is None else start + length
+    if "finalize" in commands:
+        return start, stop, stop
+    if length is None or length < SMALLEST_PIECE:
         raise _bad_range(f"A piece that is not the last must have at least {SMALLEST_PIECE} bytes.")
-    return start, start + length, start + length if "finalize" in commands else None
+    return start, stop, None
 
 
 def _declared_length(call: Call) -> int | None:
