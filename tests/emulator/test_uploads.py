@@ -175,6 +175,19 @@ def test_a_range_that_makes_no_sense_is_refused(
     assert emulator.files() == []
 
 
+@pytest.mark.parametrize(("content", "content_range"), [(b"", "bytes */10"), (b"a" * 10, "bytes 0-9/10")])
+def test_an_upload_cannot_end_before_what_it_has(
+    emulator: DriveEmulator, raw: Callable[..., Raw], content: bytes, content_range: str
+) -> None:
+    alice = raw()
+    session = begin(alice)
+    put(alice, session, b"a" * PIECE, f"bytes 0-{PIECE - 1}/*")
+
+    assert put(alice, session, content, content_range).status == 400
+    assert emulator.files() == []
+    assert put(alice, session, b"", f"bytes */{PIECE}").json["size"] == str(PIECE)
+
+
 def test_a_session_outlives_the_process(tmp_path: Path, raw: Callable[..., Raw]) -> None:
     with DriveEmulator(data=tmp_path) as first:
         alice = raw(at=first)

@@ -141,6 +141,8 @@ async def put(call: Call) -> Response:
             await _receive_piece(call, writer, start, stop, total)
             if stop is None and session.total is None:
                 total = writer.size  # all there is came in one body, whose end says how long it is
+        if total is not None and total < writer.size:
+            raise _bad_range("More was received than the upload is to have.")
         if total is not None:
             session.total = total
         if session.total is None or writer.size < session.total or (start is None and total is None):
