@@ -35,7 +35,7 @@ _CONDITIONS: Final = {
     ("visibility", "="): "visibility(f.id) = ?",
     ("visibility", "!="): "visibility(f.id) != ?",
     ("trashed", "="): "f.trashed = ?",
-    ("starred", "="): "v.starred = ?",
+    ("starred", "="): "IFNULL(v.starred, 0) = ?",
     ("sharedWithMe", "="): "(v.shared_at IS NOT NULL AND v.role <> 'owner') = ?",
     ("owners", "in"): "f.owner = ?",
     ("writers", "in"): "f.id IN (SELECT file_id FROM view WHERE account = ? AND role IN ('writer', 'owner'))",

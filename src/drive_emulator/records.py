@@ -59,10 +59,14 @@ def update_file(database: Database, file: File) -> None:
 
 def load_seen(database: Database, account: str, file_id: str) -> tuple[File, View] | None:
     """Return a file, and what the account has to do with it: nothing, where it has no view of it."""
-    if (row := database.row(_SEEN, account, file_id)) is None:
-        return None
-    held = row[FILE_WIDTH:]
-    return to_file(row), View(account, file_id, None) if held[0] is None else to_view(held)
+    row = database.row(_SEEN, account, file_id)
+    return None if row is None else to_seen(account, row)
+
+
+def to_seen(account: str, row: tuple[Any, ...]) -> tuple[File, View]:
+    """Read the columns of a file, and behind them those of the account's view, which are NULL where it has none."""
+    file, held = to_file(row), row[FILE_WIDTH : FILE_WIDTH + VIEW_WIDTH]
+    return file, View(account, file.id, None) if held[0] is None else to_view(held)
 
 
 def load_roles(database: Database, file_id: str) -> dict[str, Role]:

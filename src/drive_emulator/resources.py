@@ -13,7 +13,7 @@ from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.fields import Mask
 from drive_emulator.model import APP_DATA, DRIVE, Account, File, Permission, Role, View, rank
 
-_COSTLY = ("owners", "lastModifyingUser", "capabilities", "shared", "permissions", "permissionIds")
+_COSTLY = ("parents", "owners", "lastModifyingUser", "capabilities", "shared", "permissions", "permissionIds")
 """Fields of a file that take look-ups to build."""
 
 _ICONS = "https://drive-thirdparty.googleusercontent.com/16/type/"
@@ -84,7 +84,7 @@ class Resources:
             resource["contentRestrictions"] = [
                 {**one, "restrictingUser": self.user(one["restrictingUser"], viewer)} for one in restrictions
             ]
-        if view.sees_parent:
+        if view.sees_parent or ("parents" in wanted and self._sees_by_link(viewer, file)):
             resource["parents"] = [file.parent]
         if "owners" in wanted:
             self._add_user(resource, "owners", file.owner, viewer)
@@ -100,6 +100,12 @@ class Resources:
             resource["appProperties"] = dict(file.app_properties)
         self._add_personal(resource, viewer, view)
         return resource
+
+    def _sees_by_link(self, viewer: Account, file: File) -> bool:
+        """Tell whether the viewer sees the folder that the file lies in by its link; nobody shares My Drive itself."""
+        if file.parent is None or file.parent == self._accounts.show(file.owner).root_id:
+            return False
+        return self._access.role_on(viewer, file.parent) is not None
 
     def _add_content(self, resource: dict[str, Any], file: File) -> None:
         if file.content is None:

@@ -17,7 +17,7 @@ from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.model import APP_DATA, DRIVE, Account, File, View, spaces_condition
 from drive_emulator.query import And, Condition, Expression, Not, Or, bind, parse_query
 from drive_emulator.query_sql import SqlCondition, compile_sql
-from drive_emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, VIEW_WIDTH, load_file, to_file, to_view
+from drive_emulator.records import FILE_COLUMNS, FILE_WIDTH, VIEW_COLUMNS, VIEW_WIDTH, load_file, load_seen, to_seen
 from drive_emulator.storage import Database
 
 # What orderBy can name, and what it stands for; NULL sorts first.
@@ -31,7 +31,7 @@ _ORDERS = {
     "quotaBytesUsed": "IFNULL(f.size, 0)",
     "recency": "MAX(f.modified_ms, IFNULL(v.viewed, 0))",
     "sharedWithMeTime": "IFNULL(v.shared_at, 0)",
-    "starred": "v.starred",
+    "starred": "IFNULL(v.starred, 0)",
     "viewedByMeTime": "IFNULL(v.viewed, 0)",
 }
 
@@ -82,32 +82,40 @@ class Search:
         Raises:
             ApiError: 400 for a malformed query, order or token; 404 when the query names a folder that can't be seen.
         """
-        query = self._parse(account, q)
+        query, linked = self._parse(account, q)
         order = _parse_order(order_by) or [NEWEST_FIRST]
         keys = [*order, ("f.n", order[0][1])]  # what is equal keeps its order of arrival, or the reverse
         after = None if token is None else _read_token(token, q, order_by, len(keys))
         found: list[tuple[File, View]] = []
         last: list[Any] = []
-        parts = [self._statement(account, compile_sql(part), keys, after, spaces) for part in _by_folder(query)]
+        parts = [
+            self._statement(account, compile_sql(part), keys, after, spaces=spaces, linked=linked)
+            for part in _by_folder(query)
+        ]
         sql, values = " UNION ALL ".join(part for part, _ in parts), [value for _, part in parts for value in part]
         columns = range(FILE_WIDTH + VIEW_WIDTH + 1, FILE_WIDTH + VIEW_WIDTH + 1 + len(keys))
         by = ", ".join(f"{n} DESC" if descends else f"{n}" for n, (_, descends) in zip(columns, keys, strict=True))
         for row in self._database.iterate(f"{sql} ORDER BY {by} LIMIT ?", *values, size + 1):
             if len(found) == size:
                 return SearchPage(found, _write_token(last, q, order_by))
-            found.append((to_file(row[:FILE_WIDTH]), to_view(row[FILE_WIDTH : FILE_WIDTH + VIEW_WIDTH])))
+            found.append(to_seen(account.key, row))
             last = list(row[FILE_WIDTH + VIEW_WIDTH :])
         return SearchPage(found, None)
 
-    def _parse(self, account: Account, q: str) -> Expression:
+    def _parse(self, account: Account, q: str) -> tuple[Expression, list[str]]:
+        """Return the query, and which of the folders that it names the account sees by a link alone."""
         aliases = ["root", APP_DATA] if APP_DATA in q else ["root"]
         folders = {alias: self._access.resolve(account, alias) for alias in aliases}
         query = bind(parse_query(q), folders=folders, me=account.key)
+        linked = []
         for folder_id in _folders(query):
-            if self._access.role_on(account, folder_id) is None:
+            seen = load_seen(self._database, account.key, folder_id)
+            if seen is None or self._access.role(account, *seen) is None:
                 # Drive does not say which one.
                 raise not_found("")
-        return query
+            if seen[1].role is None:
+                linked.append(folder_id)
+        return query, linked
 
     def _visibility(self, file_id: str) -> str:
         """Tell by which kind of link a file is open, one for anyone before one for a domain; SQLite asks it."""
@@ -132,15 +140,19 @@ class Search:
         condition: SqlCondition,
         keys: list[tuple[str, bool]],
         after: list[Any] | None,
+        *,
         spaces: Collection[str] = (DRIVE,),
+        linked: Collection[str] = (),
     ) -> tuple[str, list[Any]]:
         space, named = spaces_condition(account, spaces)
-        where = ["v.account = ?", "v.role IS NOT NULL", "f.id <> ?", "(v.app IS NULL OR f.parent IS NOT NULL)", space]
-        where.append(condition.sql)
-        values: list[Any] = [account.key, account.root_id, *named, *condition.params]
+        visible = "v.role IS NOT NULL"
+        if linked:  # whoever has the link of a folder finds what lies in it, but only there
+            visible = f"(v.role IS NOT NULL OR f.parent IN ({','.join('?' * len(linked))}))"
+        where = [visible, "f.id <> ?", "(v.app IS NULL OR f.parent IS NOT NULL)", space, condition.sql]
+        values: list[Any] = [account.key, *linked, account.root_id, *named, *condition.params]
         if account.own_files_only:
-            where.append("EXISTS (SELECT 1 FROM opened WHERE client = ? AND account = v.account AND file_id = f.id)")
-            values.append(account.client)
+            where.append("EXISTS (SELECT 1 FROM opened WHERE client = ? AND account = ? AND file_id = f.id)")
+            values += [account.client, account.key]
         if lag := self._behaviour.list_lag_seconds:
             where.append("f.made <= ?")
             values.append(int((self._clock.time() - lag) * 1000))
@@ -150,10 +162,10 @@ class Search:
             values += more
         # CROSS JOIN keeps SQLite from starting at all that the account can see where the query names folders or names;
         # what a client keeps for itself, it finds by an index.
-        join = "CROSS JOIN" if DRIVE in spaces else "JOIN"
+        join = "LEFT JOIN" if linked else "CROSS JOIN" if DRIVE in spaces else "JOIN"
         sql = (
             f"SELECT {FILE_COLUMNS}, {VIEW_COLUMNS}, {', '.join(key for key, _ in keys)}"  # noqa: S608 - constants
-            f" FROM file f {join} view v ON v.file_id = f.id WHERE {' AND '.join(where)}"
+            f" FROM file f {join} view v ON v.file_id = f.id AND v.account = ? WHERE {' AND '.join(where)}"
         )
         return sql, values
 

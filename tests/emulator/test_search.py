@@ -68,6 +68,30 @@ def test_only_what_the_account_can_see_is_found(alice: Any, bob: Any) -> None:
     assert found(bob, "") == ["shared"]
 
 
+@pytest.mark.parametrize(("email", "key"), [(BOB, ""), (None, "&key=AIza")], ids=["an account", "an API key"])
+def test_whoever_has_the_link_of_a_folder_finds_what_lies_in_it(
+    alice: Any, raw: Callable[..., Raw], email: str | None, key: str
+) -> None:
+    top = folder(alice, "top")
+    alice.permissions().create(fileId=top, body={"type": "anyone", "role": "reader"}).execute()
+    below = folder(alice, "z", top)
+    names = [create(alice, name, top) and name for name in "abc"]
+    create(alice, "d", below)
+    caller, fields = raw(email), "nextPageToken,files(name,parents)"
+
+    for order in ("name", "starred,name", "folder desc,viewedByMeTime,name"):
+        query, found, token = quote(f"'{top}' in parents and starred = false"), [], ""
+        while token is not None:
+            url = f"{FILES}?q={query}&orderBy={quote(order)}&pageSize=1&pageToken={token}&fields={fields}{key}"
+            page = caller("GET", url).json
+            found += page["files"]
+            token = page.get("nextPageToken")
+        assert found == [{"name": name, "parents": [top]} for name in [*names, "z"]]
+    either = quote(f"'{top}' in parents or '{below}' in parents")
+    assert len(caller("GET", f"{FILES}?q={either}{key}").json["files"]) == 5
+    assert caller("GET", f"{FILES}?q=name='a'{key}".replace("'", "%27")).json["files"] == []
+
+
 def test_trash_is_found_unless_it_is_excluded(alice: Any) -> None:
     alice.files().update(fileId=create(alice, "x"), body={"trashed": True}).execute()
 
