@@ -111,15 +111,20 @@ class Access:
 
     def effective_permissions(self, file: File) -> list[Permission]:
         """Return what applies to the file: its owner's, its own and its folders' grants, each grantee's highest."""
-        found = {p.id: p for p in load_permissions(self._database, file.id)}
-        owner = self._accounts.show(file.owner)
-        found[owner.permission_id] = Permission(owner.permission_id, "user", "owner", owner.key)
-        folder = None if file.parent is None else load_file(self._database, file.parent)
-        for permission in () if folder is None else self.effective_permissions(folder):
-            role = inherited(permission.role)
-            if role is not None and rank(role) > rank(found[permission.id].role if permission.id in found else None):
-                found[permission.id] = replace(permission, role=role)
+        found = self._own_permissions(file)
+        while file.parent is not None and (folder := load_file(self._database, file.parent)) is not None:
+            for permission in self._own_permissions(folder).values():
+                role, held = inherited(permission.role), found.get(permission.id)
+                if role is not None and rank(role) > rank(None if held is None else held.role):
+                    found[permission.id] = replace(permission, role=role)
+            file = folder
         return list(found.values())
+
+    def _own_permissions(self, file: File) -> dict[str, Permission]:
+        """Return what was granted on the file itself, and its owner's, by their IDs."""
+        owner = self._accounts.show(file.owner)
+        granted = {p.id: p for p in load_permissions(self._database, file.id)}
+        return granted | {owner.permission_id: Permission(owner.permission_id, "user", "owner", owner.key)}
 
     def place(self, file: File) -> None:
         """Let those who see its folder see a new file, and log it for all of them."""

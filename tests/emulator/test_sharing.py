@@ -1,10 +1,26 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from emulator_steps import ALICE, BOB, CAROL, changes, create, folder, found, get, refusal, share, start
+from emulator_steps import (
+    ALICE,
+    BOB,
+    CAROL,
+    FILES,
+    FOLDER,
+    Raw,
+    changes,
+    create,
+    folder,
+    found,
+    get,
+    refusal,
+    share,
+    start,
+)
 
 from drive_emulator import DriveEmulator
 
@@ -41,6 +57,18 @@ def test_the_owner_of_a_folder_edits_but_does_not_own_what_others_put_there(alic
     assert get(alice, file)["ownedByMe"] is False
     alice.files().update(fileId=file, body={"name": "renamed"}).execute()
     assert get(bob, file)["lastModifyingUser"]["emailAddress"] == ALICE
+
+
+def test_a_grant_reaches_the_deepest_folder(alice: Any, raw: Callable[..., Raw]) -> None:
+    top, owner = folder(alice, "top"), raw(ALICE)
+    lowest = top
+    for _ in range(1200):
+        lowest = owner("POST", FILES, {"name": "x", "mimeType": FOLDER, "parents": [lowest]}).json["id"]
+    share(alice, top, BOB, "reader")
+
+    answer = raw(BOB)("GET", f"{FILES}/{lowest}?fields=shared,capabilities(canEdit)")
+    assert answer.json == {"shared": True, "capabilities": {"canEdit": False}}
+    assert len(owner("GET", f"{FILES}/{lowest}/permissions").json["permissions"]) == 2
 
 
 def test_the_higher_of_two_grants_counts(alice: Any, bob: Any) -> None:
