@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class EmulatorServer:
 
     Raises:
         OSError: The address can't be bound, for one because the port is in use.
-        EmulatorError: The directory can't be used, or the snapshot can't be read.
+        EmulatorError: The directory or a file can't be used, or the snapshot can't be read.
     """
 
     def __init__(
@@ -68,17 +69,20 @@ class EmulatorServer:
         self._scratch: ScratchDirectory | None = None
         self.ca_file: Path | None = None
         secured: dict[str, Any] = {}
-        try:
-            self.drive = Drive(data, secret_tokens=bool(token_files))
-            if load is not None:
-                self._begin_with(load)
-            if tls:
-                secured = self._secure(data, [host, *hosts])
-            for email, path in (token_files or {}).items():
-                write_token_file(path, self.url, self.drive.tokens.issue_refresh_token(Grant(email)))
-        except BaseException:
-            self._socket.close()
-            raise
+        with ExitStack() as undo:
+            undo.callback(self._socket.close)
+            try:
+                self.drive = Drive(data, secret_tokens=bool(token_files))
+                undo.callback(self._close)
+                if load is not None:
+                    self._begin_with(load)
+                if tls:
+                    secured = self._secure(data, [host, *hosts])
+                for email, path in (token_files or {}).items():
+                    write_token_file(path, self.url, self.drive.tokens.issue_refresh_token(Grant(email)))
+            except OSError as error:
+                raise EmulatorError(f"can't use {error.filename or data}: {error.strerror or error}") from error
+            undo.pop_all()
         self._tunnel = Tunnel(host, self.port) if tls else None
         config = uvicorn.Config(
             create_application(self.drive, control=self.control_token, hosts=[host, *hosts]),
@@ -101,7 +105,6 @@ class EmulatorServer:
         try:
             snapshots.load(self.drive, snapshot)
         except ApiError as error:
-            self.drive.close()
             raise EmulatorError(error.message) from error
 
     def _secure(self, data: Path | None, hosts: Collection[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,30 @@ def test_a_directory_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> Non
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: can't use")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("taken", "options"),
+    [
+        ("data/blobs", ["--data", "data"]),
+        ("data/tls", ["--data", "data", "--tls"]),
+        ("data/blobs/directory/file", ["--data", "data"]),
+        ("file", ["--token-file", f"{ALICE}=file/token.json"]),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], taken: str, options: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    for path in (tmp_path / "temporary" / "x", tmp_path / taken):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    assert main(["--port", "0", *options]) == 1
+
+    assert capsys.readouterr().err.startswith(f"error: can't use {taken.removesuffix('/file')}")
+    assert [path.name for path in (tmp_path / "temporary").iterdir()] == ["x"]
 
 
 def test_the_handle_reports_a_child_that_does_not_start(emulator: DriveEmulator) -> None:
