@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -228,10 +229,20 @@ def test_a_service_account_logs_in_by_its_key_for_itself_or_for_another(
 
 
 def test_an_assertion_that_is_over_is_refused(emulator: DriveEmulator, raw: Callable[..., Raw]) -> None:
-    claims = base64.urlsafe_b64encode(json.dumps({"iss": ROBOT, "exp": 1_000_000_000}).encode()).decode()
-    answer = raw(None)("POST", "/token", f"{JWT}.{claims}.c".replace("a.b.", "a."))
+    assert assertion(raw, {"iss": ROBOT, "exp": 1_000_000_000}) == {"error": "invalid_grant"}
 
-    assert answer.json["error"] == "invalid_grant"
+
+@pytest.mark.parametrize("claim", ["iss", "sub", "scope"])
+def test_an_assertion_that_is_no_text_is_refused(raw: Callable[..., Raw], claim: str) -> None:
+    claims = {"iss": ROBOT, "sub": ALICE, "exp": time.time() + 60, claim: "\ud800@example.com"}
+
+    assert assertion(raw, claims) == {"error": "invalid_grant"}
+
+
+def assertion(raw: Callable[..., Raw], claims: dict[str, Any]) -> dict[str, str]:
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode()
+    answer = raw(None)("POST", "/token", f"{JWT}.{payload}.c".replace("a.b.", "a.")).json
+    return {"error": answer["error"]}
 
 
 def test_a_service_account_has_no_room_for_content(connect: Callable[..., Any]) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
-import json
 from functools import partial
 from html import escape
 from typing import Any
@@ -14,7 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from drive_emulator.accounts import is_address
-from drive_emulator.api.call import ApiResponse, bearer_token, error_response, read_bounded
+from drive_emulator.api.call import ApiResponse, bearer_token, error_response, parse_json, read_bounded
 from drive_emulator.api.routing import Request, Route
 from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, bad_body, unauthenticated
@@ -118,8 +116,8 @@ def _by_assertion(drive: Drive, assertion: str) -> Grant | None:
 def _claims(assertion: str) -> dict[str, Any]:
     try:
         payload = assertion.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, binascii.Error, RecursionError):
+        claims = parse_json(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, ApiError):
         return {}
     return claims if isinstance(claims, dict) and isinstance(claims.get("scope", ""), str) else {}
 
