@@ -116,10 +116,17 @@ class Tokens:
         """Return what a code stands for, and its challenge; it works once. ``None`` when it is unknown or used."""
         return self._codes.pop(code, None)
 
-    def revoke(self, email: str) -> None:
-        """End every token of the account: refreshing answers ``invalid_grant``, access tokens 401."""
+    def revoke(self, email: str, client: str | None = None) -> None:
+        """End every token of the account, or of what it granted to a client.
+
+        Refreshing answers ``invalid_grant`` then, access tokens 401.
+        """
+        sql = (
+            "UPDATE token SET revoked = 1 WHERE lower(account) = ?1"
+            " AND (?2 IS NULL OR token IN (SELECT token FROM consent WHERE client = ?2))"
+        )
         with self._database.transaction():
-            self._database.execute("UPDATE token SET revoked = 1 WHERE lower(account) = ?", email.lower())
+            self._database.execute(sql, email.lower(), client)
 
     def expire(self, email: str) -> None:
         """End the account's access tokens, so that it must refresh."""

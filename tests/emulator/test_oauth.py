@@ -117,6 +117,15 @@ def test_a_consent_leads_to_a_code_that_brings_a_refresh_token_once(
     assert raw(None)("POST", f"/revoke?token={quote(tokens['refresh_token'])}").status == 400
 
 
+def test_what_was_granted_to_another_client_is_not_revoked(raw: Callable[..., Raw], emulator: DriveEmulator) -> None:
+    mine, other = (emulator.access_token(ALICE, client=client) for client in ("mine", "other"))
+
+    assert raw(None)("POST", "/revoke", f"token={mine}").status == 200
+
+    assert raw(mine)("GET", FILES).status == 401
+    assert raw(other)("GET", FILES).status == 200
+
+
 @pytest.mark.parametrize(("hint", "redirect"), [("nobody", "http://localhost/"), (ALICE, "https://example.com/")])
 def test_a_consent_of_no_account_or_for_another_machine_is_refused(
     raw: Callable[..., Raw], hint: str, redirect: str

@@ -123,12 +123,12 @@ def _claims(assertion: str) -> dict[str, Any]:
 
 
 async def _revoke(drive: Drive, request: Request) -> Response:
-    """End a token, and with it all that the account granted."""
+    """End a token, and with it all that the account granted to the same client."""
     token = request.query_params.get("token") or (await _form(request)).get("token", "")
     grant = drive.tokens.grant(token, kind="refresh") or drive.tokens.grant(token)
     if grant is None:
         return _refused("invalid_token", "Token expired or revoked")
-    drive.tokens.revoke(grant.email)
+    drive.tokens.revoke(grant.email, grant.client)
     return ApiResponse({})
 
 
