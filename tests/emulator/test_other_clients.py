@@ -84,6 +84,20 @@ def test_bodies_may_be_gzipped(raw) -> None:
     assert content(alice, simple.json["id"]) == CONTENT
 
 
+def test_every_body_may_be_gzipped_and_in_several_streams(raw, alice) -> None:
+    create(alice, "x")
+
+    def send(path: str, body: bytes, **headers: str) -> Any:
+        zipped = gzip.compress(body[:9]) + gzip.compress(body[9:])
+        return raw(ALICE)("POST", path, zipped, {"Content-Encoding": "gzip", **headers})
+
+    call = b"--b\r\nContent-Type: application/http\r\n\r\nGET /drive/v3/files\r\n\r\n--b--"
+    assert b'"name":"x"' in send("/batch/drive/v3", call, **{"Content-Type": "multipart/mixed; boundary=b"}).body
+    assert send("/token", b"grant_type=refresh_token").json["error"] == "invalid_grant"
+    assert send(FILES, b"fields=files(name)", **{"X-HTTP-Method-Override": "GET"}).json == {"files": [{"name": "x"}]}
+    assert send(FILES, b'{"name": "zipped"}').json["name"] == "zipped"
+
+
 @pytest.mark.parametrize("headers", [{}, {"X-Goog-Upload-Command": "upload, finalize"}], ids=["PUT", "Ruby's"])
 def test_a_body_of_unknown_length_is_the_whole_upload(raw, headers: dict[str, str]) -> None:
     alice = raw(ALICE)

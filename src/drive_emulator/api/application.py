@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from drive_emulator.api import about, changes, files, permissions, uploads
 from drive_emulator.api.batch import batch
-from drive_emulator.api.call import MAX_JSON, Handler, error_response, operation, read_bounded
+from drive_emulator.api.call import MAX_JSON, Handler, error_response, operation, read_bounded, unzipped
 from drive_emulator.api.control import control_routes
 from drive_emulator.api.guard import Guard
 from drive_emulator.api.oauth import oauth_routes
@@ -110,7 +110,8 @@ async def _override_method(scope: Scope, receive: Receive) -> tuple[Scope, Recei
     if override != "GET":
         return {**scope, "method": override or "POST"}, receive
     too_large = ApiError(413, "requestTooLarge", "The request is too large.")
-    body = await read_bounded(Request(scope, receive).stream(), MAX_JSON, too_large)
+    request = Request(scope, receive)
+    body = await read_bounded(unzipped(request, request.stream()), MAX_JSON, too_large)
     query = quote(body, safe="%&=+;/?:@!$'()*,-._~\"{}[]<>|^` \\")
     joined = "&".join(part for part in (scope["query_string"].decode("latin-1"), query) if part)
     return {**scope, "method": "GET", "query_string": joined.encode("latin-1")}, _no_body

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
-from drive_emulator.api.call import error_response, read_bounded
+from drive_emulator.api.call import error_response, read_bounded, unzipped
 from drive_emulator.api.routing import Request
 from drive_emulator.batch import BatchRequest, BatchResponse, join_batch, split_batch
 from drive_emulator.errors import ApiError
@@ -21,7 +21,7 @@ async def batch(application: ASGIApp, request: Request) -> Response:
     """Run the calls of a batch through ``application``, in order."""
     too_large = ApiError(413, "uploadTooLarge", "The batch request is too large.")
     try:
-        body = await read_bounded(request.stream(), MAX_BATCH, too_large)
+        body = await read_bounded(unzipped(request, request.stream()), MAX_BATCH, too_large)
         calls = split_batch(request.headers.get("content-type", ""), body)
     except ApiError as error:
         return error_response(error)

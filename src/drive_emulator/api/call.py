@@ -8,7 +8,7 @@ import re
 import socket
 import struct
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -90,22 +90,20 @@ class Call:
         """Return what the caller wants of the answer."""
         return field_mask(self.method, self.request.query_params.get("fields"))
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes, no faster than the faults allow."""
+        return unzipped(self.request, self._received())
+
+    async def _received(self) -> AsyncIterator[bytes]:
         half = int(self.request.headers.get("content-length", "0")) // 2
-        is_gzip = self.request.headers.get("content-encoding", "").strip().lower() == "gzip"
-        unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS) if is_gzip else None
         async for chunk in self.request.stream():
             if chunk:
                 self.bytes_in += len(chunk)
                 await self.throttle(len(chunk))
-                for piece in _unzipped(unzip, chunk):
-                    yield piece
+                yield chunk
             if self.plan.during is not None and self.bytes_in > half:
                 await self.break_off(self.plan.during)
                 raise ConnectionBrokenError
-        if unzip is not None and not unzip.eof:
-            raise bad_body("The request body is no gzip stream, or is cut off.")
 
     async def throttle(self, size: int) -> None:
         if self.plan.bytes_per_second is not None:
@@ -150,18 +148,31 @@ async def read_bounded(chunks: AsyncIterator[bytes], limit: int, error: ApiError
     return bytes(body)
 
 
-def _unzipped(unzip: Any, chunk: bytes) -> Iterator[bytes]:
-    """Yield what a chunk of the body holds, in pieces of a bounded size."""
-    if unzip is None:
-        yield chunk
-        return
-    try:
-        while chunk:
-            if piece := unzip.decompress(chunk, _PIECE):
-                yield piece
-            chunk = unzip.unconsumed_tail
-    except zlib.error as error:
-        raise bad_body("The request body is no gzip stream.") from error
+def unzipped(request: Request, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Return a request's body as it was before its ``Content-Encoding``."""
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    return _unzip(chunks) if encoding in ("gzip", "x-gzip") else chunks
+
+
+async def _unzip(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what was compressed, be it in several streams, in pieces of a bounded size."""
+    stream = _gzip_stream()
+    async for chunk in chunks:
+        rest = chunk
+        try:
+            while rest:
+                stream = _gzip_stream() if stream.eof else stream
+                if piece := stream.decompress(rest, _PIECE):
+                    yield piece
+                rest = stream.unused_data or stream.unconsumed_tail
+        except zlib.error as error:
+            raise bad_body("The request body is no gzip stream.") from error
+    if not stream.eof:
+        raise bad_body("The request body is no gzip stream, or is cut off.")
+
+
+def _gzip_stream() -> Any:
+    return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
 
 def parse_json(body: bytes) -> Any:

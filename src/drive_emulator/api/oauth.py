@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from drive_emulator.accounts import is_address
-from drive_emulator.api.call import ApiResponse, bearer_token, error_response, parse_json, read_bounded
+from drive_emulator.api.call import ApiResponse, bearer_token, error_response, parse_json, read_bounded, unzipped
 from drive_emulator.api.routing import Request, Route
 from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, bad_body, unauthenticated
@@ -148,7 +148,8 @@ async def _userinfo(drive: Drive, request: Request) -> Response:
 
 async def _form(request: Request) -> dict[str, str]:
     try:
-        body = await read_bounded(request.stream(), _MAX_FORM, bad_body("The request body is too large."))
+        received = unzipped(request, request.stream())
+        body = await read_bounded(received, _MAX_FORM, bad_body("The request body is too large."))
     except ApiError:
         return {}
     return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
