@@ -53,6 +53,22 @@ def test_bare_newlines_do_and_a_call_may_have_its_own_authorization(
     assert BOB.encode() in two
 
 
+def test_a_batch_s_headers_hold_for_its_calls_and_an_api_key_needs_no_authorization(
+    alice: Any, raw: Callable[..., Raw]
+) -> None:
+    file = create(alice, "public")
+    alice.permissions().create(fileId=file, body={"type": "anyone", "role": "reader"}).execute()
+    mixed = {"Content-Type": "multipart/mixed; boundary=b"}
+
+    def send(call: str, **headers: str) -> bytes:
+        body = f"--b\nContent-Type: application/http\n\nGET {call}\n\n--b--"
+        return raw(None)("POST", "/batch/drive/v3", body, {**mixed, **headers}).body
+
+    assert b'"name":"public"' in send(f"{FILES}/{file}?key=AIza")
+    assert b'"name":"public"' in send(f"{FILES}/{file}", **{"X-Goog-Api-Key": "AIza"})
+    assert b"CREDENTIALS_MISSING" in send(f"{FILES}/{file}")
+
+
 def test_media_in_a_batch_is_answered_by_a_redirect_that_leads_to_it(alice: Any, raw: Callable[..., Raw]) -> None:
     file = create(alice, "x")
     body = f"--b\nContent-Type: application/http\n\nGET {FILES}/{file}?alt=media\n\n--b--"

@@ -39,7 +39,8 @@ async def _carry_out(application: ASGIApp, outer: Request, call: BatchRequest) -
         # Media does not travel in a batch: Google redirects to where it can be had.
         location = f"{outer.base_url}download{call.target}"
         return BatchResponse(302, {"Location": location, "Content-Length": "0"}, b"", call.content_id)
-    headers = {"authorization": outer.headers.get("authorization", "")} | call.headers
+    # The batch's own headers hold for each call, unless they are about its body or the call has its own.
+    headers = {name: value for name, value in outer.headers.items() if not name.startswith("content-")} | call.headers
     scope: Scope = {
         **outer.scope,
         "method": call.method,
