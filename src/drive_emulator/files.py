@@ -74,6 +74,7 @@ class Files:
             content = self._blobs.keep()
         name = "Untitled" if metadata.name is None else metadata.name
         created = now if metadata.created is None else metadata.created
+        modified = created if metadata.modified is None else metadata.modified
         file = File(
             id=metadata.id or new_file_id(),
             name=name,
@@ -81,9 +82,7 @@ class Files:
             parent=folder.id,
             owner=account.key,
             created=created,
-            modified=created
-            if metadata.modified is None and metadata.created is not None
-            else metadata.modified or now,
+            modified=modified,
             modified_by=account.key,
             trashed=folder.trashed,
             content=content,

@@ -119,6 +119,12 @@ def test_times_can_be_set_and_come_back_in_utc(alice: Any) -> None:
     assert file == {"createdTime": "2020-01-02T02:04:05.000Z", "modifiedTime": "2021-01-02T03:04:05.678Z"}
 
 
+def test_a_file_may_be_as_old_as_the_epoch(alice: Any) -> None:
+    epoch = "1970-01-01T00:00:00.000Z"
+    for body in ({"modifiedTime": epoch}, {"createdTime": epoch, "modifiedTime": epoch}):
+        assert alice.files().create(body=body, fields=",".join(body)).execute() == body
+
+
 def test_properties_are_merged_and_null_removes_one(alice: Any) -> None:
     file = create(alice, "x", properties={"a": "1", "b": "2"}, appProperties={"c": "3"})
     alice.files().update(fileId=file, body={"properties": {"a": None, "d": "4"}}).execute()
