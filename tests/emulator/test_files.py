@@ -260,6 +260,14 @@ def test_the_trash_keeps_files_until_it_is_emptied(emulator: DriveEmulator, alic
     assert [stored.id for stored in emulator.files()] == [kept]
 
 
+@pytest.mark.parametrize("parameter", ["driveId", "teamDriveId"])
+def test_a_shared_drives_trash_is_not_ones_own(alice: Any, raw: Callable[..., Raw], parameter: str) -> None:
+    alice.files().update(fileId=create(alice, "x"), body={"trashed": True}).execute()
+
+    assert raw()("DELETE", f"{FILES}/trash?{parameter}=0AX").status == 404
+    assert found(alice, "trashed = true") == ["x"]
+
+
 def test_what_comes_out_of_the_trash_is_as_before(alice: Any) -> None:
     top = folder(alice, "top")
     inner = create(alice, "inner", top)

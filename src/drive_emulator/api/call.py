@@ -17,7 +17,7 @@ from starlette.responses import Response
 from drive_emulator.alterations import alter
 from drive_emulator.api.routing import Endpoint, Request
 from drive_emulator.drive import Drive
-from drive_emulator.errors import ApiError, bad_body, invalid, login_required, unauthenticated
+from drive_emulator.errors import ApiError, bad_body, invalid, login_required, no_shared_drive, unauthenticated
 from drive_emulator.faults import End, Moment, Plan
 from drive_emulator.fields import Mask, field_mask
 from drive_emulator.model import DRIVE, Account, parse_spaces
@@ -85,6 +85,15 @@ class Call:
     def spaces(self, name: str = "spaces") -> frozenset[str]:
         """Return the spaces that it is about, all of which its token covers."""
         return parse_spaces(self.account, self.text(name, DRIVE))
+
+    def drive_id(self) -> str:
+        """Return which shared drive it is about, if any."""
+        return self.text("driveId") or self.text("teamDriveId")
+
+    def refuse_drive(self) -> None:
+        """Refuse what is about a shared drive: there are none."""
+        if drive_id := self.drive_id():
+            raise no_shared_drive(drive_id)
 
     def mask(self) -> Mask:
         """Return what the caller wants of the answer."""

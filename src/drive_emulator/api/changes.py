@@ -5,19 +5,19 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from drive_emulator.api.call import ApiResponse, Call
-from drive_emulator.errors import no_shared_drive, required
+from drive_emulator.errors import required
 from drive_emulator.resources import costly_fields
 
 
 async def get_start_page_token(call: Call) -> Response:
-    _check_drive(call)
+    call.refuse_drive()
     token = call.drive.changes.start_token(call.account.key)
     return ApiResponse(call.mask().project({"kind": "drive#startPageToken", "startPageToken": token}))
 
 
 async def list_changes(call: Call) -> Response:
     mask = call.mask()
-    _check_drive(call)
+    call.refuse_drive()
     token = call.text("pageToken")
     if not token:
         raise required("pageToken", "Required parameter: pageToken")
@@ -32,8 +32,3 @@ async def list_changes(call: Call) -> Response:
         "changes": [call.drive.resources.change(call.account, entry, wanted) for entry in page.entries],
     }
     return ApiResponse(mask.project(answer))
-
-
-def _check_drive(call: Call) -> None:
-    if drive_id := call.text("driveId"):
-        raise no_shared_drive(drive_id)

@@ -102,6 +102,7 @@ async def delete(call: Call) -> Response:
 
 
 async def empty_trash(call: Call) -> Response:
+    call.refuse_drive()
     with call.drive.database.transaction():
         call.drive.files.empty_trash(call.account)
     return Response(status_code=204)
@@ -140,7 +141,7 @@ async def list_files(call: Call) -> Response:
 
 def _check_corpora(call: Call) -> None:
     """Let only the account's own corpus be searched, and all drives, of which it has no others."""
-    corpora, drive_id = call.text("corpora", "user"), call.text("driveId")
+    corpora, drive_id = call.text("corpora", "user"), call.drive_id()
     if corpora not in ("user", "drive", "allDrives"):
         raise invalid("corpora", "Only the user's own corpus is served.")
     if (drive_id or corpora != "user") and not call.flag("includeItemsFromAllDrives"):
