@@ -12,7 +12,7 @@ from typing import Any
 from drive_emulator.access import Access
 from drive_emulator.blobs import BlobStore
 from drive_emulator.clock import EmulatorClock
-from drive_emulator.errors import invalid, not_found
+from drive_emulator.errors import ApiError, invalid, not_found
 from drive_emulator.feed_behaviour import FeedBehaviour
 from drive_emulator.model import APP_DATA, DRIVE, Account, File, View, spaces_condition
 from drive_emulator.query import And, Condition, Expression, Not, Or, bind, parse_query
@@ -83,7 +83,14 @@ class Search:
             ApiError: 400 for a malformed query, order or token; 404 when the query names a folder that can't be seen.
         """
         query, linked = self._parse(account, q)
-        order = _parse_order(order_by) or [NEWEST_FIRST]
+        order = _parse_order(order_by)
+        if order and any(condition.term == "fullText" for condition in _conditions(query)):
+            message = (
+                "Sorting is not supported for queries with fullText terms. "
+                "Results are always in descending relevance order."
+            )
+            raise ApiError(400, "badRequest", message, location="orderBy")
+        order = order or [NEWEST_FIRST]
         keys = [*order, ("f.n", order[0][1])]  # what is equal keeps its order of arrival, or the reverse
         after = None if token is None else _read_token(token, q, order_by, len(keys))
         found: list[tuple[File, View]] = []
@@ -108,7 +115,7 @@ class Search:
         folders = {alias: self._access.resolve(account, alias) for alias in aliases}
         query = bind(parse_query(q), folders=folders, me=account.key)
         linked = []
-        for folder_id in _folders(query):
+        for folder_id in [str(one.value) for one in _conditions(query) if one.term == "parents"]:
             seen = load_seen(self._database, account.key, folder_id)
             if seen is None or self._access.role(account, *seen) is None:
                 # Drive does not say which one.
@@ -182,18 +189,16 @@ def _by_folder(query: Expression) -> list[Expression]:
     return [query]
 
 
-def _folders(expression: Expression) -> Iterator[str]:
-    """Yield the folders that the query names."""
+def _conditions(expression: Expression) -> Iterator[Condition]:
+    """Yield what the query is put together of."""
     match expression:
         case And(operands) | Or(operands):
             for operand in operands:
-                yield from _folders(operand)
+                yield from _conditions(operand)
         case Not(operand):
-            yield from _folders(operand)
-        case Condition("parents", _, str(folder)):
-            yield folder
-        case _:
-            pass
+            yield from _conditions(operand)
+        case condition:
+            yield condition
 
 
 def _parse_order(text: str) -> list[tuple[str, bool]]:

@@ -244,6 +244,16 @@ def test_the_full_text_is_that_of_name_description_and_content(alice: Any) -> No
     assert found(alice, "fullText contains 'picture'") == ["picture"]
 
 
+@pytest.mark.parametrize(
+    "q", ["fullText contains 'x'", "trashed = false and not (name = 'x' or fullText contains 'y')"]
+)
+def test_what_is_searched_for_in_texts_is_not_sorted(raw: Callable[..., Raw], q: str) -> None:
+    answer = raw()("GET", f"{FILES}?orderBy=name&q={quote(q)}")
+
+    assert (answer.status, answer.reason) == (400, "badRequest")
+    assert answer.json["error"]["errors"][0]["location"] == "orderBy"
+
+
 def test_shortcuts_are_found_by_what_they_lead_to(alice: Any, raw: Callable[..., Raw]) -> None:
     target = create(alice, "target")
     shortcut = {"mimeType": "application/vnd.google-apps.shortcut", "shortcutDetails": {"targetId": target}}
