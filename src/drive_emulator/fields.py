@@ -33,6 +33,7 @@ _METHODS: Final[dict[str, tuple[str, str | None]]] = {
         "ChangeList",
         f"kind,nextPageToken,newStartPageToken,changes(kind,type,changeType,time,removed,fileId,file({_FILE}))",
     ),
+    "drives.list": ("DriveList", "kind,nextPageToken,drives(kind,id,name)"),
     "files.copy": ("File", _FILE),
     "files.create": ("File", _FILE),
     "files.generateIds": ("GeneratedIds", "*"),

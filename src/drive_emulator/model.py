@@ -145,11 +145,11 @@ def link_role(permissions: Iterable[Permission], domain: str) -> Role | None:
     return max(roles, key=rank, default=None)
 
 
-def parse_spaces(account: Account, text: str) -> frozenset[str]:
+def parse_spaces(account: Account, text: str, parameter: str) -> frozenset[str]:
     """Read a list of spaces, all of which the caller's token must cover."""
     spaces = frozenset(map(str.strip, text.split(",")))
     if not spaces <= {DRIVE, APP_DATA}:
-        raise invalid("spaces")
+        raise invalid(parameter)
     require_spaces(account, spaces)
     return spaces
 

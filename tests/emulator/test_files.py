@@ -310,6 +310,14 @@ def test_ids_are_reserved_by_up_to_a_thousand(raw: Callable[..., Raw], count: st
     assert raw()("GET", f"{FILES}/generateIds?count={count}").status == 400
 
 
+@pytest.mark.parametrize("parameter", ["space=photos", "type=folders"])
+def test_ids_are_reserved_for_what_there_is(raw: Callable[..., Raw], parameter: str) -> None:
+    assert raw()("GET", f"{FILES}/generateIds?type=shortcuts&space=drive").status == 200
+
+    answer = raw()("GET", f"{FILES}/generateIds?{parameter}")
+    assert (answer.status, answer.json["error"]["errors"][0]["location"]) == (400, parameter.partition("=")[0])
+
+
 def test_every_answer_has_a_date(raw: Callable[..., Raw]) -> None:
     answers = [
         raw()("GET", f"{FILES}/generateIds"),

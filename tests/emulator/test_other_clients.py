@@ -166,7 +166,10 @@ def test_a_file_has_one_parent_and_no_folder_lies_in_itself(raw, alice) -> None:
 
 
 def test_a_personal_account_has_no_shared_drives(raw) -> None:
-    assert raw(ALICE)("GET", "/drive/v3/drives").json["drives"] == []
+    assert raw(ALICE)("GET", "/drive/v3/drives").json == {"kind": "drive#driveList", "drives": []}
+    assert raw(ALICE)("GET", "/drive/v3/drives?fields=nextPageToken,drives(id)").json == {"drives": []}
+    assert raw(ALICE)("GET", "/drive/v3/drives?fields=nothing").reason == "invalidParameter"
+    assert raw(ALICE)("GET", "/drive/v3/drives?pageSize=0").reason == "invalidParameter"
     missing = raw(ALICE)("GET", "/drive/v3/drives/0AX")
     assert (missing.status, missing.reason) == (404, "notFound")
     assert missing.json["error"]["message"] == "Shared drive not found: 0AX"

@@ -84,7 +84,7 @@ class Call:
 
     def spaces(self, name: str = "spaces") -> frozenset[str]:
         """Return the spaces that it is about, all of which its token covers."""
-        return parse_spaces(self.account, self.text(name, DRIVE))
+        return parse_spaces(self.account, self.text(name, DRIVE), name)
 
     def drive_id(self) -> str:
         """Return which shared drive it is about, if any."""

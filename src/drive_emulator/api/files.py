@@ -113,6 +113,8 @@ async def generate_ids(call: Call) -> Response:
     (space, *more) = call.spaces("space")
     if more:
         raise invalid("space")
+    if call.text("type", "files") not in ("files", "shortcuts"):
+        raise invalid("type")
     answer = {"kind": "drive#generatedIds", "space": space, "ids": [new_file_id() for _ in range(count)]}
     return ApiResponse(call.mask().project(answer))
 
