@@ -195,10 +195,10 @@ class Files:
         """Make a file of the caller's own with the same content.
 
         Raises:
-            ApiError: 403 for a folder, else as :meth:`create`.
+            ApiError: 403 for a folder, and where only who may write may copy; else as :meth:`create`.
         """
-        source = self._access.find(account, file_id)
-        if source.is_folder:
+        source, _, role = self._access.see(account, file_id)
+        if source.is_folder or not source.is_copied_by(role):
             raise forbidden("cannotCopyFile", "This file cannot be copied by the user.")
         parents = metadata.parents or ("root",)
         if metadata.parents is None and self._can_edit(account, source.parent):

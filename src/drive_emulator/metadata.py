@@ -73,6 +73,8 @@ def parse_metadata(body: Any) -> Metadata:
     if texts["mimeType"] is not None and not is_media_type(texts["mimeType"]):
         raise invalid("mimeType", "Invalid MIME type provided.")
     settings = {key: _typed(body, key, kind) for key, kind in _SETTINGS.items() if key in body}
+    if (copied := settings.pop("viewersCanCopyContent", None)) is not None:  # the same by its old name
+        settings.setdefault("copyRequiresWriterPermission", not copied)
     if texts["mimeType"] == SHORTCUT_MIME_TYPE and "shortcutDetails" not in settings:
         raise invalid("shortcutDetails.targetId", "A shortcut needs a target.")
     _check_shortcut(settings.get("shortcutDetails"))

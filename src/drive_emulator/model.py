@@ -78,6 +78,10 @@ class File:
     def is_folder(self) -> bool:
         return self.mime_type == FOLDER_MIME_TYPE
 
+    def is_copied_by(self, role: Role | None) -> bool:
+        """Tell whether who has this role may download and copy it."""
+        return rank(role) >= rank("writer") or not self.settings.get("copyRequiresWriterPermission")
+
     @property
     def restrictions(self) -> list[dict[str, Any]]:
         """What keeps its content and its name as they are, if anything: at most one."""

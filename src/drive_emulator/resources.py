@@ -71,7 +71,7 @@ class Resources:
             "ownedByMe": file.owner == viewer.key,
             "isAppAuthorized": True,
             "quotaBytesUsed": str(file.content.size if file.content else 0),
-            "viewersCanCopyContent": True,
+            "viewersCanCopyContent": not file.settings.get("copyRequiresWriterPermission"),
             "copyRequiresWriterPermission": False,
             "writersCanShare": True,
             "hasThumbnail": False,
@@ -207,13 +207,14 @@ def _web_view_link(file: File) -> str:
 def _capabilities(file: File, role: Role | None) -> dict[str, bool]:
     edits, owns = rank(role) >= rank("writer"), role == "owner"
     writes = edits and not file.restrictions
+    copies = not file.is_folder and file.is_copied_by(role)
     return {
         "canAddChildren": edits and file.is_folder,
         "canChangeViewersCanCopyContent": edits,
         "canComment": rank(role) >= rank("commenter"),
-        "canCopy": not file.is_folder,
+        "canCopy": copies,
         "canDelete": owns,
-        "canDownload": not file.is_folder,
+        "canDownload": copies,
         "canEdit": edits,
         "canListChildren": file.is_folder,
         "canModifyContent": writes,

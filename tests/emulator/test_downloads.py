@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from emulator_steps import BOB, FILES, Raw, create, folder, refusal
+from emulator_steps import BOB, CAROL, FILES, Raw, create, folder, get, refusal, share
 from googleapiclient.http import MediaInMemoryUpload, MediaIoBaseDownload
 
 
@@ -73,6 +73,23 @@ def test_the_client_library_downloads_in_chunks(alice: Any, file: str, content: 
 def test_a_folder_cannot_be_downloaded_nor_what_is_not_shared(alice: Any, bob: Any, file: str) -> None:
     assert refusal(alice.files().get_media(fileId=folder(alice, "f"))) == (403, "fileNotDownloadable")
     assert refusal(bob.files().get_media(fileId=file)) == (404, "notFound")
+
+
+@pytest.mark.parametrize("setting", [{"copyRequiresWriterPermission": True}, {"viewersCanCopyContent": False}])
+def test_what_only_writers_may_copy_readers_can_look_at(alice: Any, bob: Any, carol: Any, setting: Any) -> None:
+    text = create(alice, "x", **setting)
+    document = create(alice, "y", mime_type="application/vnd.google-apps.document", **setting)
+    for file in (text, document):
+        share(alice, file, BOB, "commenter")
+        share(alice, file, CAROL)
+        assert get(bob, file)["capabilities"]["canDownload"] is get(bob, file)["viewersCanCopyContent"] is False
+        assert get(carol, file)["capabilities"]["canCopy"] is get(carol, file)["copyRequiresWriterPermission"] is True
+
+    assert refusal(bob.files().get_media(fileId=text)) == (403, "cannotDownloadFile")
+    assert refusal(bob.files().export(fileId=document, mimeType="text/plain")) == (403, "cannotDownloadFile")
+    assert refusal(bob.files().copy(fileId=text)) == (403, "cannotCopyFile")
+    assert carol.files().get_media(fileId=text).execute() == b""
+    assert carol.files().copy(fileId=text).execute()["name"] == "Copy of x"
 
 
 def test_a_type_that_cannot_stand_in_a_header_is_not_taken(raw: Callable[..., Raw]) -> None:

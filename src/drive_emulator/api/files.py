@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from drive_emulator.api.call import ApiResponse, Call
-from drive_emulator.api.media import download
+from drive_emulator.api.media import download, require_download
 from drive_emulator.errors import ApiError, forbidden, invalid, no_shared_drive, required
 from drive_emulator.fields import Mask
 from drive_emulator.ids import new_file_id
@@ -49,8 +49,8 @@ async def get(call: Call) -> Response:
     mask = None if media else call.mask()
     if call.drive.behaviour.views_are_changes:
         _view(call)
-    file, view, _ = call.drive.access.see(call.account, call.path("file_id"))
-    return download(call, file) if mask is None else _show(call, file, view, mask)
+    file, view, role = call.drive.access.see(call.account, call.path("file_id"))
+    return download(call, file, role) if mask is None else _show(call, file, view, mask)
 
 
 async def get_v2(call: Call) -> Response:
@@ -87,9 +87,10 @@ async def export(call: Call) -> Response:
     """Answer with a Docs Editors file's content, which is always empty here."""
     if not (wanted := call.text("mimeType")):
         raise required("mimeType", "Required parameter: mimeType")
-    exports = _EXPORTS.get(call.drive.access.find(call.account, call.path("file_id")).mime_type)
-    if exports is None:
+    file, _, role = call.drive.access.see(call.account, call.path("file_id"))
+    if (exports := _EXPORTS.get(file.mime_type)) is None:
         raise forbidden("fileNotExportable", "Export only supports Docs Editors files.")
+    require_download(file, role)
     if wanted not in exports:
         raise ApiError(400, "badRequest", "The requested conversion is not supported.", location="convertTo")
     return Response(headers={"Content-Type": wanted})
@@ -169,7 +170,7 @@ async def get_revision(call: Call) -> Response:
     if call.path("revision_id") not in (file.revision, "head"):
         raise ApiError(404, "notFound", f"Revision not found: {call.path('revision_id')}.", location="revisionId")
     if _is_media(call):
-        return download(call, file)
+        return download(call, file, "writer")
     return ApiResponse(call.mask().project(call.drive.resources.revision(call.account, file)))
 
 

@@ -8,18 +8,25 @@ from collections.abc import AsyncIterator
 from starlette.responses import Response, StreamingResponse
 
 from drive_emulator.api.call import Call
-from drive_emulator.errors import ApiError
-from drive_emulator.model import Content, File
+from drive_emulator.errors import ApiError, forbidden
+from drive_emulator.model import Content, File, Role
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
-def download(call: Call, file: File) -> Response:
-    """Answer with a file's content, or the one range that was asked for."""
+def require_download(file: File, role: Role) -> None:
+    """Raise 403 where only who may write may take the content away."""
+    if not file.is_copied_by(role):
+        raise forbidden("cannotDownloadFile", "This file cannot be downloaded by the user.")
+
+
+def download(call: Call, file: File, role: Role) -> Response:
+    """Answer with a file's content, or the one range that was asked for, to who has this role."""
     content = file.content
     if content is None:
         message = "Only files with binary content can be downloaded. Use Export with Docs Editors files."
         raise ApiError(403, "fileNotDownloadable", message, location="alt")
+    require_download(file, role)
     headers = {"Accept-Ranges": "bytes", "Content-Type": file.mime_type}
     wanted = parse_range(call.request.headers.get("range"), content.size)
     start, stop = wanted or (0, content.size)
