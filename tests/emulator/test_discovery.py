@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import pytest
 from emulator_steps import ALICE, Raw
 from google.oauth2.credentials import Credentials
 from googleapiclient.discovery import build
@@ -34,6 +36,18 @@ def test_it_names_the_host_that_was_asked(raw: Callable[..., Raw]) -> None:
 
     assert (document["rootUrl"], document["baseUrl"]) == ("http://localhost:1/", "http://localhost:1/drive/v3/")
     assert "mtlsRootUrl" not in document
+
+
+@pytest.mark.parametrize("protocol", ["simple", "resumable"])
+def test_the_paths_of_uploads_that_it_tells_are_there(raw: Callable[..., Raw], protocol: str) -> None:
+    methods = raw(None)("GET", "/discovery/v1/apis/drive/v3/rest").json["resources"]["files"]["methods"]
+    paths = {name: methods[name]["mediaUpload"]["protocols"][protocol]["path"] for name in ("create", "update")}
+    file = raw()("POST", f"{paths['create']}?uploadType=media", b"first").json["id"]
+
+    begun = raw()("PATCH", f"{paths['update'].format(fileId=file)}?uploadType=resumable", {"name": "x"})
+    session = urlsplit(begun.headers["Location"])
+    assert raw()("PUT", f"{session.path}?{session.query}", b"second").json["name"] == "x"
+    assert raw()("GET", f"/drive/v3/files/{file}?alt=media").body == b"second"
 
 
 def test_it_says_that_it_is_well(raw: Callable[..., Raw]) -> None:

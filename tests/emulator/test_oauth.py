@@ -151,8 +151,11 @@ def test_what_is_neither_a_token_nor_an_address_is_nobody(
     assert list(emulator.stats()) == [""]
 
 
-def test_a_token_may_come_in_the_query_and_is_not_logged(emulator: DriveEmulator, raw: Callable[..., Raw]) -> None:
-    assert raw(None)("GET", f"{FILES}?access_token={ALICE}&pageSize=5").status == 200
+@pytest.mark.parametrize("parameter", ["access_token", "oauth_token"])
+def test_a_token_may_come_in_the_query_and_is_not_logged(
+    emulator: DriveEmulator, raw: Callable[..., Raw], parameter: str
+) -> None:
+    assert raw(None)("GET", f"{FILES}?{parameter}={ALICE}&pageSize=5").status == 200
     assert raw(None)("GET", FILES).status == 401
     assert [request["query"] for request in emulator.requests()] == ["pageSize=5", ""]
 

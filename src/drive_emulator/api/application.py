@@ -57,6 +57,8 @@ _OPERATIONS: list[tuple[str, str, str, Handler]] = [
     ("DELETE", _UPLOADS, "uploads.cancel", uploads.cancel),
     ("DELETE", f"{_UPLOADS}/{{file_id}}", "uploads.cancel", uploads.cancel),
 ]
+# The discovery document has a path of its own for resumable uploads.
+_OPERATIONS += [(verb, f"/resumable{path}", n, h) for verb, path, n, h in _OPERATIONS if path.startswith(_UPLOADS)]
 
 
 def create_application(drive: Drive, *, control: str | None, hosts: Collection[str] = ()) -> ASGIApp:

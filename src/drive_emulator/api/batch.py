@@ -32,7 +32,7 @@ async def batch(application: ASGIApp, request: Request) -> Response:
 
 async def _carry_out(application: ASGIApp, outer: Request, call: BatchRequest) -> BatchResponse:
     path, _, query = call.target.partition("?")
-    if path.startswith(("/batch", "/upload", "/emulator")):
+    if path.startswith(("/batch", "/upload", "/resumable", "/emulator")):
         error = error_response(ApiError(400, "badRequest", "Batches carry plain calls only."))
         return BatchResponse(error.status_code, dict(error.headers), bytes(error.body), call.content_id)
     if "alt=media" in query.split("&"):

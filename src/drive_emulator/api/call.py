@@ -29,7 +29,7 @@ _PIECE = 65_536
 TRANSPORT = "drive_emulator.transport"
 """Where the server puts a request's connection in the ASGI scope's extensions."""
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_TOKEN_IN_QUERY = re.compile(r"access_token=[^&]*&?")
+_TOKEN_IN_QUERY = re.compile(r"(?:access|oauth)_token=[^&]*&?")
 
 
 class Call:
@@ -313,10 +313,11 @@ def _caller(drive: Drive, request: Request, method: str) -> Account:
 
 
 def bearer_token(request: Request) -> str:
-    """Return the token of the header, or of the parameter ``access_token``; without one, raise 401."""
+    """Return the token of the header, or of the parameter ``access_token`` or ``oauth_token``; or else raise 401."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
-    if token := request.query_params.get("access_token", ""):
-        return token
+    for parameter in ("access_token", "oauth_token"):
+        if token := request.query_params.get(parameter, ""):
+            return token
     raise unauthenticated() if "authorization" in request.headers else login_required()

@@ -29,7 +29,7 @@ async def upload(call: Call) -> Response:
     """Begin or do a ``files.create`` or ``files.update`` with content."""
     if "upload_id" in call.request.query_params:  # Go's client and rclone send the pieces by POST
         return await put(call)
-    protocol = call.request.headers.get(f"{_GOOG}protocol", "").lower()
+    protocol = call.request.headers.get(f"{_GOOG}protocol", call.text("upload_protocol")).lower()
     mask = call.mask()
     file_id = call.request.path_params.get("file_id")
     kind = {"raw": "media"}.get(protocol, protocol) or call.text("uploadType")
@@ -115,7 +115,9 @@ async def _begin(call: Call, file_id: str | None) -> Response:
             content_type=_media_type(headers.get("x-upload-content-type", headers.get(f"{_GOOG}header-content-type"))),
             total=total,
         )
-    url = str(call.request.url.include_query_params(upload_id=session.id).remove_query_params("access_token"))
+    url = str(
+        call.request.url.include_query_params(upload_id=session.id).remove_query_params(["access_token", "oauth_token"])
+    )
     answer = {"Location": url, "X-GUploader-UploadID": session.id}
     if f"{_GOOG}protocol" in headers:
         granularity = str(SMALLEST_PIECE)
