@@ -59,10 +59,11 @@ class BlobStore:
         (self.directory / name).touch(mode=0o600)
         return f"fs:{name}"
 
-    def restore(self, blob: str, data: bytes) -> None:
-        """Write a large body back under its name, as a snapshot kept it."""
+    def restore(self, blob: str, piece: bytes) -> None:
+        """Write a large body back under its name, piece by piece, as a snapshot kept it."""
         self.path(blob).touch(mode=0o600)
-        self.path(blob).write_bytes(data)
+        with self.path(blob).open("ab") as file:
+            file.write(piece)
 
     def path(self, blob: str) -> Path:
         return self.directory / blob.removeprefix("fs:")

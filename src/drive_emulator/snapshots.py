@@ -28,10 +28,10 @@ def save(drive: Drive, path: Path) -> None:
             drive.database.copy_to(target)
             for table in _PASSING:
                 target.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
-            target.execute("CREATE TABLE body (id TEXT PRIMARY KEY, data BLOB NOT NULL)")
+            target.execute("CREATE TABLE body (id TEXT NOT NULL, data BLOB NOT NULL)")
             for blob, size in target.execute("SELECT blob, size FROM file WHERE blob LIKE 'fs:%'").fetchall():
-                content = b"".join(drive.blobs.read(blob, 0, size))
-                target.execute("INSERT INTO body VALUES (?, ?)", (blob, content))
+                pieces = ((blob, piece) for piece in drive.blobs.read(blob, 0, size))
+                target.executemany("INSERT INTO body VALUES (?, ?)", pieces)
             target.commit()
         part.replace(path)
     except (OSError, sqlite3.Error) as error:
@@ -51,12 +51,16 @@ def load(drive: Drive, path: Path) -> None:
                 raise invalid("path", f"{path} is no snapshot of this version of the emulator.")
             if source.execute("SELECT 1 FROM file WHERE blob GLOB 'fs:*[^0-9a-f]*'").fetchone():
                 raise invalid("path", f"The snapshot {path} names files that are not its own.")
-            bodies = source.execute("SELECT id, data FROM body WHERE id NOT GLOB 'fs:*[^0-9a-f]*'").fetchall()
-            drive.reset()
+            bodies = source.execute("SELECT id, data FROM body WHERE id NOT GLOB 'fs:*[^0-9a-f]*' ORDER BY rowid")
+            if source.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise invalid("path", f"The snapshot {path} is damaged.")
             with drive.database.transaction():
+                drive.database.clear()
                 drive.database.copy_from(source)
-            for blob, data in bodies:
-                drive.blobs.restore(blob, data)
+            drive.uploads.clear()
+            drive.blobs.clear()
+            for blob, piece in bodies:
+                drive.blobs.restore(blob, piece)
     except (OSError, sqlite3.Error) as error:
         raise invalid("path", f"The snapshot {path} can't be read: {error}") from error
     drive.accounts.forget()
