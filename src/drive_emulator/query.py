@@ -165,7 +165,7 @@ class _ToExpression(Transformer[Token, Any]):
         return _Node(Condition(str(term), "=", truth != (relation == "!=")), 1)
 
     def membership(self, children: list[Token]) -> _Node:
-        member, term = children
+        term, member = sorted(children, key=lambda token: token.type)  # either may come first
         return _Node(Condition(str(term), "in", _string(member)), 1)
 
     def property(self, children: list[Token]) -> _Node:
