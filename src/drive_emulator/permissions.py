@@ -35,8 +35,13 @@ class Permissions:
         file = self._shareable(account, file_id)
         return self._find(file, permission)
 
-    def create(self, account: Account, file_id: str, body: Any, *, transfer_ownership: bool) -> Permission:
-        """Grant a role; granting again what is granted changes the role and keeps the ID."""
+    def create(
+        self, account: Account, file_id: str, body: Any, *, transfer_ownership: bool, move_to_root: bool = False
+    ) -> Permission:
+        """Grant a role; granting again what is granted changes the role and keeps the ID.
+
+        With ``move_to_root``, a file that changes hands moves to its new owner's My Drive.
+        """
         wanted = parse_permission(body, self._clock.milliseconds())
         file = self._shareable(account, file_id)
         if wanted.role == "owner":
@@ -46,7 +51,9 @@ class Permissions:
         if file.id == account.root_id:
             raise forbidden("cannotShareRoot", "My Drive itself can't be shared.")
         if wanted.type == "user":
-            self._accounts.ensure(body["emailAddress"])
+            grantee = self._accounts.ensure(body["emailAddress"])
+            if wanted.role == "owner" and move_to_root:
+                file.parent = grantee.root_id
         self._grant(account, file, wanted)
         return self._find(file, wanted.id)
 

@@ -160,6 +160,26 @@ def test_ownership_changes_hands_only_when_asked_for_in_so_many_words(alice: Any
     assert refusal(alice.files().delete(fileId=file))[0] == 403
 
 
+def test_what_changes_hands_moves_to_its_new_owners_root_when_asked_to(alice: Any, bob: Any, carol: Any) -> None:
+    inbox = folder(alice, "inbox")
+    share(alice, inbox, CAROL)
+    stays, goes = create(alice, "stays", inbox), create(alice, "goes", inbox)
+    owner = {"type": "user", "role": "owner", "emailAddress": BOB}
+    token = start(carol)
+    for file, move in ((stays, False), (goes, True)):
+        alice.permissions().create(
+            fileId=file, body=owner, transferOwnership=True, moveToNewOwnersRoot=move, fields="id"
+        ).execute()
+
+    assert found(alice, f"'{inbox}' in parents") == ["stays"]
+    assert found(bob, "'root' in parents") == ["goes"]
+    assert permissions(alice, goes) == {ALICE: "writer", BOB: "owner"}
+    assert [(change["fileId"], change["removed"]) for change in changes(carol, token)[0]] == [
+        (stays, False),
+        (goes, True),
+    ]
+
+
 def test_shared_with_me_holds_what_was_shared_by_name(alice: Any, bob: Any) -> None:
     top = folder(alice, "top")
     create(alice, "inner", top)

@@ -15,7 +15,7 @@ def _answer(call: Call, permission: Permission) -> Response:
 
 async def create(call: Call) -> Response:
     call.mask()
-    transfer = call.flag("transferOwnership")
+    transfer, move = call.flag("transferOwnership"), call.flag("moveToNewOwnersRoot")
     notify = call.flag("sendNotificationEmail", default=True)
     body = await call.json()
     if transfer and not notify:
@@ -23,7 +23,7 @@ async def create(call: Call) -> Response:
         raise ApiError(403, "forbidden", message, location="sendNotificationEmail")
     with call.drive.database.transaction():
         permission = call.drive.permissions.create(
-            call.account, call.path("file_id"), body, transfer_ownership=transfer
+            call.account, call.path("file_id"), body, transfer_ownership=transfer, move_to_root=move
         )
     return _answer(call, permission)
 
