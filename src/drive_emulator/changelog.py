@@ -21,6 +21,10 @@ _PAGE = (
     " AND (? OR EXISTS (SELECT 1 FROM opened WHERE client = ? AND account = v.account AND file_id = v.file_id))"
     " AND {space} ORDER BY v.seq LIMIT ?"
 )
+_BENEATH = (
+    "(f.id IS NULL OR ? IN (WITH RECURSIVE above (id) AS"
+    " (SELECT f.parent UNION ALL SELECT p.parent FROM above JOIN file p ON p.id = above.id) SELECT id FROM above))"
+)
 _LOG = (
     "INSERT INTO view (account, file_id, role, seq, time) VALUES (?, ?, ?, ?, ?) ON CONFLICT (account, file_id)"
     " DO UPDATE SET role = excluded.role, seq = IFNULL(excluded.seq, seq), time = IFNULL(excluded.time, time)"
@@ -108,13 +112,19 @@ class ChangeLog:
         *,
         include_removed: bool = True,
         spaces: Collection[str] = (DRIVE,),
+        only_my_drive: bool = False,
     ) -> LogPage:
-        """Read up to ``size`` entries from the token on, by the index; 400 for a token that no log gave out."""
+        """Read up to ``size`` entries from the token on, by the index; 400 for a token that no log gave out.
+
+        With ``only_my_drive``, nothing of what was shared with the account and lies elsewhere; tombstones stay.
+        """
         if not _TOKEN.fullmatch(token) or not 1 <= int(token) <= self._newest.get(account.key, 0) + 1:
             raise invalid("pageToken")
         self.publish_late(account.key)
         seen = (not account.own_files_only, account.client)
         space, values = spaces_condition(account, spaces)
+        if only_my_drive:
+            space, values = f"{space} AND {_BENEATH}", [*values, account.root_id]
         sql = _PAGE.format(space=space)
         rows = self._database.rows(sql, account.key, int(token), include_removed, *seen, *values, size + 1)
         more = len(rows) > size

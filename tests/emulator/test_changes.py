@@ -49,6 +49,23 @@ def test_tombstones_can_be_left_out(alice: Any) -> None:
     assert alice.changes().list(pageToken=token, includeRemoved=False).execute()["changes"] == []
 
 
+def test_the_feed_can_be_restricted_to_my_drive(alice: Any, bob: Any) -> None:
+    token = start(bob)
+    shared, inbox = folder(alice, "shared"), folder(bob, "inbox")
+    share(alice, shared, BOB)
+    elsewhere = create(bob, "elsewhere", shared)
+    share(bob, inbox, ALICE)
+    mine = create(alice, "in Bob's folder", inbox)
+    gone = create(bob, "gone")
+    bob.files().delete(fileId=gone).execute()
+
+    page = bob.changes().list(pageToken=token, restrictToMyDrive=True).execute()
+
+    assert {shared, elsewhere} < set(changed(bob, token))
+    assert [change["fileId"] for change in page["changes"]] == [inbox, mine, gone]
+    assert page["newStartPageToken"] == start(bob)
+
+
 def test_pages_hold_no_more_than_asked_and_only_the_last_has_a_new_start_token(alice: Any) -> None:
     token = start(alice)
     made = [create(alice, str(number)) for number in range(5)]

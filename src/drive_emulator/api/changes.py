@@ -23,7 +23,12 @@ async def list_changes(call: Call) -> Response:
         raise required("pageToken", "Required parameter: pageToken")
     size = call.page_size(100, 1000)
     page = call.drive.changes.page(
-        call.account, token, size, include_removed=call.flag("includeRemoved", default=True), spaces=call.spaces()
+        call.account,
+        token,
+        size,
+        include_removed=call.flag("includeRemoved", default=True),
+        spaces=call.spaces(),
+        only_my_drive=call.flag("restrictToMyDrive"),
     )
     wanted = costly_fields(mask, "changes", "file")
     answer = {
