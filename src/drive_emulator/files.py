@@ -130,7 +130,8 @@ class Files:
         file.version += 1
         if metadata.is_personal and content is None and parent == file.parent:
             update_file(self._database, file)
-            self._changes.append(file.id, {account.key: view.role})
+            if view.role is not None:
+                self._changes.append(file.id, {account.key: view.role})
             return file
         file.parent = parent
         file.name = file.name if metadata.name is None else metadata.name

@@ -102,7 +102,9 @@ def set_view(database: Database, account: str, file_id: str, **values: Any) -> N
     """Change what is the account's own, such as ``starred``, by the names of the columns."""
     columns = ", ".join(f"{column} = ?" for column in values)
     sql = f"UPDATE view SET {columns} WHERE account = ? AND file_id = ?"  # noqa: S608 - names from our own calls
-    database.execute(sql, *values.values(), account, file_id)
+    if not database.execute(sql, *values.values(), account, file_id):  # who sees it by a link had no view so far
+        database.execute("INSERT INTO view (account, file_id) VALUES (?, ?)", account, file_id)
+        database.execute(sql, *values.values(), account, file_id)
 
 
 def _values(file: File) -> tuple[Any, ...]:

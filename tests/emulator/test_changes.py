@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from emulator_steps import ALICE, BOB, CAROL, FILES, Raw, changed, changes, create, folder, refusal, share, start
+from emulator_steps import ALICE, BOB, CAROL, FILES, Raw, changed, changes, create, folder, found, refusal, share, start
 
 from drive_emulator import DriveEmulator, changelog
 
@@ -305,3 +305,19 @@ def test_a_file_shared_by_link_is_in_no_feed_but_can_be_read(alice: Any, bob: An
     assert changed(bob, token) == []
     assert raw(BOB)("GET", f"{FILES}/{file}").status == 200
     assert refusal(bob.files().update(fileId=file, body={"name": "x"})) == (403, "insufficientFilePermissions")
+
+
+def test_who_sees_a_file_by_its_link_may_star_it_and_is_told_of_no_removal(alice: Any, bob: Any) -> None:
+    file = create(alice, "public")
+    alice.permissions().create(fileId=file, body={"type": "anyone", "role": "writer"}).execute()
+    token = start(bob)
+
+    assert bob.files().update(fileId=file, body={"starred": True}, fields="starred").execute() == {"starred": True}
+    bob.files().update(fileId=file, body={"name": "renamed"}).execute()
+
+    assert changed(bob, token) == []
+    seen = bob.files().get(fileId=file, fields="starred,name,modifiedByMe").execute()
+    assert seen == {"starred": True, "name": "renamed", "modifiedByMe": True}
+    share(alice, file, BOB)
+    assert changed(bob, token) == [file]
+    assert found(bob, "starred = true") == ["renamed"]
