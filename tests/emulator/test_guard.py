@@ -52,6 +52,16 @@ def test_a_page_of_this_machine_may_call_and_read(raw: Callable[..., Raw]) -> No
     assert answer.headers["Vary"] == "Origin"
 
 
+def test_a_page_of_this_machine_may_read_what_an_upload_goes_on_with(raw: Callable[..., Raw]) -> None:
+    protocol = {"X-Goog-Upload-Protocol": "resumable", "X-Goog-Upload-Command": "start", "Origin": "http://localhost"}
+    begun = raw()("POST", f"/upload{FILES}", {"name": "x"}, protocol)
+
+    exposed = {name.strip().lower() for name in begun.headers["Access-Control-Expose-Headers"].split(",")}
+    told = {name.lower() for name in begun.headers if name.lower().startswith(("x-g", "location"))}
+    assert len(told) == 5
+    assert told <= exposed
+
+
 def test_named_hosts_are_served() -> None:
     server = EmulatorServer(hosts=["drive.test"])
     server.start()

@@ -18,7 +18,11 @@ from drive_emulator.api.call import error_response
 from drive_emulator.errors import forbidden
 from drive_emulator.hosts import GOOGLES_HOSTS, is_loopback
 
-_EXPOSED = "Content-Length, Content-Range, Date, Location, Range, X-Goog-Upload-Status, X-HTTP-Status-Code-Override"
+_EXPOSED = (
+    "Content-Length, Content-Range, Date, Location, Range, Retry-After, WWW-Authenticate,"
+    " X-Goog-Upload-Chunk-Granularity, X-Goog-Upload-Size-Received, X-Goog-Upload-Status, X-Goog-Upload-URL,"
+    " X-GUploader-UploadID, X-HTTP-Status-Code-Override"
+)
 
 
 class Guard:
