@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from drive_emulator.access import Access, require
@@ -90,7 +90,7 @@ class Files:
             original_name=None if content is None else metadata.original_name or name,
             properties=merge_properties({}, metadata.properties),
             app_properties=merge_properties({}, metadata.app_properties),
-            settings=self._settings(account, metadata),
+            settings=self._settings(account, metadata, {}),
         )
         insert_file(self._database, file, now)
         self._access.open(account, file.id)
@@ -139,7 +139,7 @@ class Files:
         file.created = file.created if metadata.created is None else metadata.created
         file.properties = properties
         file.app_properties = app_properties
-        file.settings = {**file.settings, **self._settings(account, metadata)}
+        file.settings = self._settings(account, metadata, file.settings)
         file.original_name = metadata.original_name or file.original_name
         if content is not None:
             self._replace_content(file, content)
@@ -266,7 +266,7 @@ class Files:
         file.content = content
         file.revision = new_file_id()
 
-    def _settings(self, account: Account, metadata: Metadata) -> dict[str, Any]:
+    def _settings(self, account: Account, metadata: Metadata, held: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is kept as it was given; Drive tells what a shortcut leads to, and who restricts."""
         settings = dict(metadata.settings)
         if (shortcut := settings.get("shortcutDetails")) is not None:
@@ -276,7 +276,8 @@ class Files:
             known = {"type": "globalContentRestriction", "systemRestricted": False, "restrictingUser": account.key}
             time = to_timestamp(self._clock.milliseconds())
             settings["contentRestrictions"] = [{**one, **known, "restrictionTime": time} for one in restrictions]
-        return settings
+        settings = {**held, **settings}
+        return {key: value for key, value in settings.items() if value is not None}
 
     def _moved(
         self, account: Account, file: File, role: Role, add: Collection[str], remove: Collection[str]

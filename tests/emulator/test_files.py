@@ -134,6 +134,17 @@ def test_properties_are_merged_and_null_removes_one(alice: Any) -> None:
     assert after["appProperties"] == {"c": "3"}
 
 
+def test_null_takes_a_setting_back_and_is_never_sent(alice: Any) -> None:
+    file = create(alice, "x", description=None, folderColorRgb="#ff0000")
+    alice.files().update(fileId=file, body={"description": "text", "writersCanShare": False}).execute()
+    nulls = {"description": None, "writersCanShare": None, "folderColorRgb": None}
+    alice.files().update(fileId=file, body=nulls).execute()
+
+    after = get(alice, file)
+    assert None not in after.values()
+    assert (after.get("description"), after["writersCanShare"]) == (None, True)
+
+
 def test_a_property_has_at_most_124_bytes(alice: Any) -> None:
     create(alice, "fits", properties={"k": "ä" * 61 + "x"})
 
