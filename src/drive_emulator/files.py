@@ -159,13 +159,7 @@ class Files:
     ) -> tuple[File, View, Role]:
         """Check all that can be known before the content comes, and return the file, as the account sees it."""
         file, view, role = self._access.see(account, file_id)
-        if metadata.id is not None and metadata.id != file.id:
-            raise forbidden(
-                "fieldNotWritable", "The resource body includes fields which are not directly writable: id."
-            )
-        if metadata.parents is not None:
-            message = "The parents field is not directly writable in update requests. Use addParents and removeParents."
-            raise forbidden("fieldNotWritable", message)
+        _check_writable(file, metadata)
         if not metadata.is_personal or with_content:
             # Who may only edit the folder can still take the file out of it; _moved checks that.
             require(file, role, "writer")
@@ -327,3 +321,21 @@ class Files:
 
     def _was_used(self, file_id: str) -> bool:
         return self._database.row("SELECT 1 FROM view WHERE file_id = ? LIMIT 1", file_id) is not None
+
+
+def _check_writable(file: File, metadata: Metadata) -> None:
+    """Refuse what can be set when a file is made, and not later."""
+    message = ""
+    if metadata.id not in (None, file.id):
+        message = "The resource body includes fields which are not directly writable: id."
+    elif metadata.parents is not None:
+        message = "The parents field is not directly writable in update requests. Use addParents and removeParents."
+    elif "shortcutDetails" in metadata.settings and _target(metadata.settings) != _target(file.settings):
+        message = "The target of a shortcut is set when it is made."
+    if message:
+        raise forbidden("fieldNotWritable", message)
+
+
+def _target(settings: Mapping[str, Any]) -> str | None:
+    target: str | None = (settings.get("shortcutDetails") or {}).get("targetId")
+    return target

@@ -75,8 +75,10 @@ def parse_metadata(body: Any) -> Metadata:
     settings = {key: _typed(body, key, kind) for key, kind in _SETTINGS.items() if key in body}
     if (copied := settings.pop("viewersCanCopyContent", None)) is not None:  # the same by its old name
         settings.setdefault("copyRequiresWriterPermission", not copied)
-    if texts["mimeType"] == SHORTCUT_MIME_TYPE and "shortcutDetails" not in settings:
+    if texts["mimeType"] == SHORTCUT_MIME_TYPE and settings.get("shortcutDetails") is None:
         raise invalid("shortcutDetails.targetId", "A shortcut needs a target.")
+    if texts["mimeType"] not in (None, SHORTCUT_MIME_TYPE):
+        settings.pop("shortcutDetails", None)
     _check_shortcut(settings.get("shortcutDetails"))
     if settings.get("contentRestrictions") is not None:
         settings["contentRestrictions"] = _restrictions(settings["contentRestrictions"])

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from emulator_steps import ALICE, BOB, FILES, create, folder, share
+from emulator_steps import ALICE, BOB, FILES, create, folder, get, share
 
 from drive_emulator import DriveEmulator
 from drive_emulator.metadata import Metadata
@@ -178,10 +178,26 @@ def test_a_personal_account_has_no_shared_drives(raw) -> None:
 def test_a_shortcut_needs_a_target_and_tells_its_type(raw, alice) -> None:
     shortcut = {"name": "s", "mimeType": "application/vnd.google-apps.shortcut"}
     assert raw(ALICE)("POST", FILES, shortcut).status == 400
+    assert raw(ALICE)("POST", FILES, {**shortcut, "shortcutDetails": None}).status == 400
     assert raw(ALICE)("POST", FILES, {**shortcut, "shortcutDetails": {"targetId": "none"}}).status == 404
     target = create(alice, "target")
     made = raw(ALICE)("POST", f"{FILES}?fields=shortcutDetails", {**shortcut, "shortcutDetails": {"targetId": target}})
     assert made.json["shortcutDetails"] == {"targetId": target, "targetMimeType": "text/plain"}
+
+
+def test_the_target_of_a_shortcut_does_not_change(raw, alice) -> None:
+    one, other = create(alice, "one"), create(alice, "other")
+    shortcut = create(alice, "s", mime_type="application/vnd.google-apps.shortcut", shortcutDetails={"targetId": one})
+    held = get(alice, shortcut)["shortcutDetails"]
+
+    assert raw(ALICE)("PATCH", f"{FILES}/{shortcut}", {"shortcutDetails": {"targetId": one}}).status == 200
+    assert raw(ALICE)("PATCH", f"{FILES}/{shortcut}", {"name": "same", "shortcutDetails": held}).status == 200
+    for details in ({"targetId": other}, None):
+        changed = raw(ALICE)("PATCH", f"{FILES}/{shortcut}", {"shortcutDetails": details})
+        assert (changed.status, changed.reason) == (403, "fieldNotWritable")
+    assert raw(ALICE)("PATCH", f"{FILES}/{one}", {"shortcutDetails": {"targetId": other}}).reason == "fieldNotWritable"
+    assert "shortcutDetails" not in get(alice, create(alice, "no shortcut", shortcutDetails={"targetId": one}))
+    assert get(alice, shortcut)["shortcutDetails"] == held
 
 
 def test_a_page_above_the_maximum_is_as_large_as_there_is(raw, alice) -> None:
