@@ -8,6 +8,8 @@ from email.utils import formatdate
 from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+"""The last millisecond that a timestamp can tell, of the year 9999."""
 
 
 class EmulatorClock:

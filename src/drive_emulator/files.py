@@ -8,7 +8,7 @@ from typing import Any
 from drive_emulator.access import Access, require
 from drive_emulator.blobs import BlobStore
 from drive_emulator.changelog import ChangeLog
-from drive_emulator.clock import EmulatorClock, to_timestamp
+from drive_emulator.clock import LATEST, EmulatorClock, to_timestamp
 from drive_emulator.errors import ApiError, forbidden, insufficient_file_permissions, invalid
 from drive_emulator.ids import is_reserved, new_file_id
 from drive_emulator.metadata import Metadata, merge_properties
@@ -145,7 +145,8 @@ class Files:
             self._replace_content(file, content)
         if metadata != Metadata(trashed=metadata.trashed, starred=metadata.starred, viewed=metadata.viewed) or content:
             # Strictly rising, so that two edits within a millisecond can be told apart.
-            file.modified = max(now, file.modified + 1) if metadata.modified is None else metadata.modified
+            later = min(max(now, file.modified + 1), LATEST)
+            file.modified = later if metadata.modified is None else metadata.modified
             file.modified_by = account.key
             set_view(self._database, account.key, file.id, modified=file.modified)
         if metadata.trashed is not None:

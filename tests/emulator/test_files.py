@@ -125,6 +125,15 @@ def test_a_file_may_be_as_old_as_the_epoch(alice: Any) -> None:
         assert alice.files().create(body=body, fields=",".join(body)).execute() == body
 
 
+def test_a_file_of_the_last_millisecond_can_be_changed(alice: Any) -> None:
+    last = "9999-12-31T23:59:59.999Z"
+    file = create(alice, "x", modifiedTime=last)
+    alice.files().update(fileId=file, body={"name": "y"}).execute()
+
+    assert get(alice, file)["modifiedTime"] == last
+    assert found(alice, "") == ["y"]
+
+
 def test_properties_are_merged_and_null_removes_one(alice: Any) -> None:
     file = create(alice, "x", properties={"a": "1", "b": "2"}, appProperties={"c": "3"})
     alice.files().update(fileId=file, body={"properties": {"a": None, "d": "4"}}).execute()
