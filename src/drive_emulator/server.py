@@ -8,12 +8,13 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from drive_emulator import snapshots
@@ -28,7 +29,9 @@ from drive_emulator.tokens import Grant
 from drive_emulator.tunnel import Tunnel
 
 _START_TIMEOUT = 30.0
-_STOP_TIMEOUT = 10.0
+_STOP_TIMEOUT = 10
+_PATIENCE = 1.0
+"""Seconds that calls under way have to end when the emulator stops."""
 
 
 class EmulatorServer:
@@ -85,7 +88,7 @@ class EmulatorServer:
             undo.pop_all()
         self._tunnel = Tunnel(host, self.port) if tls else None
         config = uvicorn.Config(
-            create_application(self.drive, control=self.control_token, hosts=[host, *hosts]),
+            _until_stopped(create_application(self.drive, control=self.control_token, hosts=[host, *hosts])),
             http=_Protocol,
             ws="none",
             lifespan="off",
@@ -95,7 +98,7 @@ class EmulatorServer:
             server_header=False,
             date_header=False,
             timeout_keep_alive=120,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=_STOP_TIMEOUT,
             **secured,
         )
         self._server = _Server(config, self._tunnel)
@@ -178,6 +181,16 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _until_stopped(application: ASGIApp) -> ASGIApp:
+    """Let calls that are cancelled end quietly: the emulator stops, and has broken their connections off."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):
+            await application(scope, receive, send)
+
+    return call
+
+
 class _Server(uvicorn.Server):
     """A server that says when it is ready, and stops without being polled."""
 
@@ -210,7 +223,16 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop().remove_reader(listener)
         for _ in range(2):  # what was accepted is made, and then known to the server
             await asyncio.sleep(0)
+        ending = asyncio.get_running_loop().call_later(_PATIENCE, self._break_off)
         await super().shutdown(sockets)
+        ending.cancel()
+
+    def _break_off(self) -> None:
+        """End what is still under way, such as an upload: its connection first, so that nobody misses an answer."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        for task in list(self.server_state.tasks):
+            task.cancel()
 
     def request_exit(self) -> None:
         """End in good order.
@@ -225,6 +247,8 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - uvicorn's signature
         """End on a signal without raising it again, so that the store is closed; a second one does not wait."""
         self.force_exit = self.should_exit
+        if self.force_exit and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._break_off)
         self.request_exit()
 
 

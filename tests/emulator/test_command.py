@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from emulator_steps import ALICE, FILES, Raw, create
 from drive_emulator import DriveEmulator
 from drive_emulator.__main__ import main
 
+UPLOAD = f"/upload{FILES}"
 COMMAND = [sys.executable, "-m", "drive_emulator"]
 
 
@@ -38,6 +41,36 @@ def test_it_says_where_it_listens_and_ends_cleanly(tmp_path: Path, ending: signa
 
         _, errors = child.communicate(timeout=20)
         raw.close()
+        assert (child.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize("interrupts", [1, 2])
+@pytest.mark.parametrize("call", ["upload", "download", "batch"])
+def test_it_ends_without_a_word_in_the_middle_of_a_call(call: str, interrupts: int) -> None:
+    command = [*COMMAND, "--port", "0", "--json", "--control"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        ready = json.loads(child.stdout.readline())
+        with closing(Raw(ready["port"], ready["control"])) as control:
+            control("POST", "/emulator/faults", {"kind": "latency", "method": "files.list", "seconds": 100})
+        with closing(Raw(ready["port"], ALICE)) as alice:
+            large = alice("POST", f"{UPLOAD}?uploadType=media", bytes(32 * 1024**2)).json["id"]
+        slow = "--b\r\nContent-Type: application/http\r\n\r\nGET /drive/v3/files\r\n\r\n" * 3 + "--b--"
+        line, body = {
+            "upload": (f"POST {UPLOAD}?uploadType=media", "half"),
+            "download": (f"GET {FILES}/{large}?alt=media", ""),
+            "batch": ("POST /batch", slow),
+        }[call]
+        length = 2 * len(body) if call == "upload" else len(body)
+        head = f"{line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ALICE}\r\nExpect: 100-continue\r\n"
+        head += f"Content-Type: multipart/mixed; boundary=b\r\nContent-Length: {length}\r\n\r\n"
+        with closing(socket.create_connection(("127.0.0.1", ready["port"]), timeout=30)) as connection:
+            connection.sendall(head.encode())
+            assert connection.recv(8) == b"HTTP/1.1"
+            connection.sendall(body.encode())
+            for _ in range(interrupts):
+                child.send_signal(signal.SIGINT)
+            _, errors = child.communicate(timeout=20)
         assert (child.returncode, errors) == (0, "")
 
 
