@@ -126,7 +126,16 @@ def test_what_was_granted_to_another_client_is_not_revoked(raw: Callable[..., Ra
     assert raw(other)("GET", FILES).status == 200
 
 
-@pytest.mark.parametrize(("hint", "redirect"), [("nobody", "http://localhost/"), (ALICE, "https://example.com/")])
+@pytest.mark.parametrize(
+    ("hint", "redirect"),
+    [
+        ("nobody", "http://localhost/"),
+        *(
+            (ALICE, url)
+            for url in ("https://example.com/", "http://[::1", "javascript://localhost/%0ax", "//localhost")
+        ),
+    ],
+)
 def test_a_consent_of_no_account_or_for_another_machine_is_refused(
     raw: Callable[..., Raw], hint: str, redirect: str
 ) -> None:

@@ -16,6 +16,7 @@ from drive_emulator.api.call import ApiResponse, bearer_token, error_response, p
 from drive_emulator.api.routing import Request, Route
 from drive_emulator.drive import Drive
 from drive_emulator.errors import ApiError, bad_body, unauthenticated
+from drive_emulator.hosts import is_loopback
 from drive_emulator.tokens import DRIVE, LIFETIME, Grant
 
 _MAX_FORM = 65_536
@@ -43,7 +44,7 @@ async def _consent(drive: Drive, request: Request) -> Response:
         return _refused("access_denied", "Only who has a token file may call this Drive.")
     query = request.query_params
     email, redirect = query.get("login_hint", ""), query.get("redirect_uri", "")
-    if urlsplit(redirect).hostname not in ("localhost", "127.0.0.1", "::1"):
+    if not _leads_here(redirect):
         return _refused("invalid_request", "redirect_uri must be one of this machine.")
     if not email:
         fields = [_field("hidden", n, v) for n, v in query.multi_items() if n != "login_hint"]
@@ -58,6 +59,14 @@ async def _consent(drive: Drive, request: Request) -> Response:
     code = drive.tokens.issue_code(grant, challenge)
     answer = {"state": query.get("state", ""), "code": code, "scope": grant.scopes}
     return RedirectResponse(f"{redirect}{'&' if '?' in redirect else '?'}{urlencode(answer)}", 302)
+
+
+def _leads_here(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and is_loopback(parts.hostname or "")
 
 
 def _field(kind: str, name: str, value: str) -> str:
