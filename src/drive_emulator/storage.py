@@ -55,7 +55,7 @@ CREATE TABLE late (
 CREATE TABLE blob (id TEXT PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE upload (
     id TEXT PRIMARY KEY, account TEXT NOT NULL, file_id TEXT, metadata TEXT NOT NULL, query TEXT NOT NULL,
-    content_type TEXT, total INTEGER, blob TEXT NOT NULL, result TEXT
+    content_type TEXT, total INTEGER, blob TEXT NOT NULL, result TEXT, client TEXT
 );
 CREATE TABLE token (
     token TEXT PRIMARY KEY, kind TEXT NOT NULL, account TEXT NOT NULL, expires REAL, revoked INTEGER NOT NULL DEFAULT 0
@@ -64,7 +64,7 @@ CREATE TABLE token (
 
 # Data of before has an index of folders that does not hold what lies in them in order, nothing of OAuth's clients, and
 # views by account, with an index by file.
-_LATER_COLUMNS = (("view", "app", "TEXT"), ("permission", "expires", "INTEGER"))
+_LATER_COLUMNS = (("view", "app", "TEXT"), ("permission", "expires", "INTEGER"), ("upload", "client", "TEXT"))
 _LATER = """
 DROP INDEX IF EXISTS file_parent;
 CREATE INDEX IF NOT EXISTS file_folder ON file (parent, created_ms);

@@ -17,12 +17,13 @@ from drive_emulator.storage import Database
 class Session:
     """One upload under way: of the file ``file_id``, or a new one; begun with ``metadata`` and ``query``.
 
-    Its ``total`` in bytes is set once it is known; ``result``, the file that it became, once it is done. The ``lock``
-    is held while a piece comes in.
+    The ``client`` is OAuth's by which the account began it. Its ``total`` in bytes is set once it is known; ``result``,
+    the file that it became, once it is done. The ``lock`` is held while a piece comes in.
     """
 
     id: str
     account: str
+    client: str
     file_id: str | None
     metadata: dict[str, Any]
     query: dict[str, str]
@@ -45,6 +46,7 @@ class Uploads:
         self,
         account: str,
         *,
+        client: str,
         file_id: str | None,
         metadata: dict[str, Any],
         query: dict[str, str],
@@ -54,21 +56,27 @@ class Uploads:
         """Open a session, in the transaction under way."""
         session_id = secrets.token_urlsafe(32)
         given = (account, file_id, json.dumps(metadata), json.dumps(query), content_type, total, self._blobs.reserve())
-        self._database.execute("INSERT INTO upload VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", session_id, *given)
+        sql = (
+            "INSERT INTO upload (id, account, file_id, metadata, query, content_type, total, blob, client)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        self._database.execute(sql, session_id, *given, client)
         return self.find(session_id)
 
     def find(self, session_id: str) -> Session:
         """Return a session, whether under way or done; 404 for one that never was, or was cancelled."""
         if (session := self._open.get(session_id)) is not None:
             return session
-        sql = "SELECT account, file_id, metadata, query, content_type, total, blob, result FROM upload WHERE id = ?"
+        sql = (
+            "SELECT account, IFNULL(client, ''), file_id, metadata, query, content_type, total, blob, result"
+            " FROM upload WHERE id = ?"
+        )
         row = self._database.row(sql, session_id)
         if row is None:
             raise ApiError(404, "notFound", "Upload session not found.", location="upload_id")
-        account, file_id, metadata, query, content_type, total, blob, result = row
-        session = Session(
-            session_id, account, file_id, json.loads(metadata), json.loads(query), content_type, total, result
-        )
+        account, client, file_id, metadata, query, content_type, total, blob, result = row
+        begun = json.loads(metadata), json.loads(query)
+        session = Session(session_id, account, client, file_id, *begun, content_type, total, result)
         if result is None:
             session.writer = self._blobs.reopen(blob)
             self._open[session_id] = session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from emulator_steps import ALICE, BOB, FILES, Raw, changed, create, found, get, refusal, start
@@ -100,6 +101,19 @@ def test_application_data_has_content_copies_and_reserved_ids(raw: Callable[...,
 
     assert copied == {"spaces": [SPACE], "name": "Copy of settings"}
     assert raw(ALICE)("GET", f"{FILES}/{reserved['ids'][0]}?alt=media").body == b""
+
+
+def test_an_upload_that_goes_on_without_a_token_belongs_to_the_client_that_began_it(
+    emulator: DriveEmulator, raw: Callable[..., Raw]
+) -> None:
+    for scope, parents in (("drive.appdata", ["appDataFolder"]), ("drive.file", ["root"])):
+        app = raw(emulator.access_token(ALICE, scope, client="app"))
+        begun = app("POST", f"/upload{FILES}?uploadType=resumable", {"name": scope, "parents": parents})
+        session = urlsplit(begun.headers["Location"])
+
+        file = raw(None)("PUT", f"{session.path}?{session.query}", b"content").json["id"]
+
+        assert app("GET", f"{FILES}/{file}?alt=media").body == b"content"
 
 
 def test_application_data_is_saved_and_loaded(emulator: DriveEmulator, alice: Any, tmp_path: Any) -> None:

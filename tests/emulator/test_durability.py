@@ -182,6 +182,7 @@ def test_data_and_snapshots_of_an_older_emulator_are_read(tmp_path: Path) -> Non
     older = """
         DROP INDEX view_app; ALTER TABLE view DROP COLUMN app;
         DROP INDEX permission_expiry; ALTER TABLE permission DROP COLUMN expires;
+        ALTER TABLE upload DROP COLUMN client;
         ALTER TABLE file ADD COLUMN trashed_time INTEGER; CREATE TABLE meta (key TEXT PRIMARY KEY, value);
     """
     with DriveEmulator(data=tmp_path / "data") as first:

@@ -9,6 +9,7 @@ import socket
 import struct
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -303,9 +304,10 @@ def _caller(drive: Drive, request: Request, method: str) -> Account:
     The URI of an upload session is known to the one who began it, and needs no token; an API key does for reading what
     links make public.
     """
-    session = request.query_params.get("upload_id")
-    if session and "authorization" not in request.headers:
-        return drive.tokens.account(drive.uploads.find(session).account)
+    upload = request.query_params.get("upload_id")
+    if upload and "authorization" not in request.headers:
+        session = drive.uploads.find(upload)
+        return replace(drive.tokens.account(session.account), client=session.client)
     key = request.query_params.get("key") or request.headers.get("x-goog-api-key")
     if key and method in _PUBLIC and "authorization" not in request.headers:
         return _ANONYMOUS

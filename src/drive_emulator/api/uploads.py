@@ -109,6 +109,7 @@ async def _begin(call: Call, file_id: str | None) -> Response:
     with call.drive.database.transaction():
         session = call.drive.uploads.begin(
             call.account.key,
+            client=call.account.client,
             file_id=file_id,
             metadata=body,
             query=dict(call.request.query_params),
