@@ -18,7 +18,6 @@ LIFETIME = 3599
 DRIVE = "https://www.googleapis.com/auth/drive"
 _APP_DATA = f"{DRIVE}.appdata"
 _MEDIA_TOO = (DRIVE, _APP_DATA, f"{DRIVE}.file", f"{DRIVE}.readonly")
-_UPLOADS = ("uploads.put", "uploads.cancel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,6 @@ class Grant:
         scopes = self._of_drive
         if (plain := method.removesuffix("_media")) != method:
             scopes = scopes.intersection(_MEDIA_TOO)
-        plain = "files.create" if method in _UPLOADS else plain
         return any(plain in methods_of(scope) for scope in scopes)
 
     def caller(self, account: Account) -> Account:

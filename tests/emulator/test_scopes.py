@@ -57,6 +57,17 @@ def test_a_token_goes_as_far_as_its_scope(
     )
 
 
+@pytest.mark.parametrize("kind", ["media", "multipart", "resumable"])
+def test_a_scope_of_metadata_changes_no_content(
+    emulator: DriveEmulator, alice: Any, raw: Callable[..., Raw], kind: str
+) -> None:
+    file = create(alice, "x")
+    call = raw(emulator.access_token(ALICE, "drive.metadata"))
+
+    assert call("PATCH", f"{FILES}/{file}", {"name": "y"}).status == 200
+    assert call("PATCH", f"/upload{FILES}/{file}?uploadType={kind}", b"{}").reason == "insufficientPermissions"
+
+
 def test_a_scope_that_does_not_suffice_is_refused_in_googles_words(
     emulator: DriveEmulator, raw: Callable[..., Raw]
 ) -> None:

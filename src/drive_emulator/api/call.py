@@ -311,7 +311,9 @@ def _caller(drive: Drive, request: Request, method: str) -> Account:
     key = request.query_params.get("key") or request.headers.get("x-goog-api-key")
     if key and method in _PUBLIC and "authorization" not in request.headers:
         return _ANONYMOUS
-    return drive.tokens.authenticate(bearer_token(request), method)
+    # Content needs the scope that making a file does: one for metadata changes nothing else.
+    is_upload = "/upload/" in request.scope["path"]
+    return drive.tokens.authenticate(bearer_token(request), "files.create" if is_upload else method)
 
 
 def bearer_token(request: Request) -> str:
