@@ -140,7 +140,8 @@ class Database:
             self._connection.execute("COMMIT")
         except BaseException:
             self._after_commit.clear()
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # SQLite itself has undone it when the disk is full
+                self._connection.execute("ROLLBACK")
             for action in self._on_rollback:
                 action()
             raise

@@ -14,6 +14,7 @@ from emulator_steps import ALICE, BOB, FILES, FOLDER, Raw
 
 from drive_emulator import DriveEmulator, EmulatorError
 from drive_emulator.blobs import INLINE_LIMIT
+from drive_emulator.storage import Database
 
 UPLOAD = f"/upload{FILES}?uploadType=multipart&fields=id,sha256Checksum"
 MULTIPART = {"Content-Type": "multipart/related; boundary=b"}
@@ -138,6 +139,20 @@ def test_a_kill_in_the_middle_of_writes_loses_nothing_acknowledged(tmp_path: Pat
         alice.close()
         blobs = {path.name for path in (tmp_path / "blobs").iterdir()}
         assert len(blobs) == sum(file.size is not None and file.size > 64 * 1024 for file in stored.values())
+
+
+def test_a_full_disk_is_told_and_what_was_read_meanwhile_forgotten(tmp_path: Path) -> None:
+    database = Database(tmp_path / "drive.sqlite3")
+    forgotten: list[str] = []
+    database.on_rollback(lambda: forgotten.append("read"))
+    database.execute("PRAGMA max_page_count = 1")  # the pages that there are
+
+    with pytest.raises(sqlite3.OperationalError, match="full"), database.transaction():
+        database.execute("INSERT INTO blob VALUES ('db:x', ?)", bytes(INLINE_LIMIT))
+
+    assert forgotten == ["read"]
+    assert database.rows("SELECT * FROM blob") == []
+    database.close()
 
 
 def test_two_emulators_do_not_share_a_directory(tmp_path: Path) -> None:
