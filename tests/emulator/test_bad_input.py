@@ -114,6 +114,7 @@ def state(emulator: DriveEmulator) -> list[Any]:
 )
 @example("POST", "/emulator/advance", "x", [], {}, b'{"seconds": 1e300}')
 @example("POST", "/emulator/seed", "x", [], {}, b'{"seed": 1e400}')
+@example("POST", "/emulator/seed", "x", [], {}, b'{"seed": 1%s}' % (b"0" * 400))
 @example("GET", f"{FILES}/{{id}}", "%ED%A0%80", [], {}, None)
 @example("POST", "/emulator/faults", "x", [], {"X-HTTP-Method-Override": "GET"}, b"{}")
 @example("POST", FILES, "x", [], {}, b'{"name": "\\ud800"}')

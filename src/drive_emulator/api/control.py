@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
@@ -198,7 +197,7 @@ def _text(body: Any, name: str, default: str) -> str:
 
 def _number(body: Any, name: str) -> float:
     value = body.get(name) if isinstance(body, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:  # nor infinite, nor NaN
         raise invalid(name, f"{name} must be a number.")
     return value
 
