@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes
 
 import pytest
-from emulator_steps import ALICE, BOB, FILES, FOLDER, Raw
+from emulator_steps import ALICE, BOB, FILES, FOLDER, Raw, create
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -182,6 +182,14 @@ def test_what_is_no_http_gets_a_google_shaped_400(emulator: DriveEmulator, junk:
 @pytest.mark.parametrize("verb", ["PUT", "DELETE", "POST"])
 def test_a_known_path_with_another_verb_is_404(raw: Callable[..., Raw], verb: str) -> None:
     assert raw()(verb, "/drive/v3/about").status == 404
+
+
+def test_what_is_not_served_is_told_from_what_is_not_there(alice: Any, raw: Callable[..., Raw]) -> None:
+    file = create(alice, "x")
+    answer = raw()("GET", f"{FILES}/{file}/comments?fields=*")
+
+    assert (answer.status, answer.reason) == (404, "notFound")
+    assert answer.json["error"]["message"] == f"Not Found: the emulator does not serve GET {FILES}/{file}/comments"
 
 
 def test_the_control_plane_is_off_unless_asked_for() -> None:

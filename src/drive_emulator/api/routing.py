@@ -54,4 +54,4 @@ class Router:
             pairs = list(zip(pattern, parts, strict=True))
             if all(part if name[:1] == "{" else name == part for name, part in pairs):
                 return endpoint, {name[1:-1]: part for name, part in pairs if name[:1] == "{"}
-        raise ApiError(404, "notFound", "Not Found")
+        raise ApiError(404, "notFound", f"Not Found: the emulator does not serve {verb[:20]} {path[:200]}")
