@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from httptools import HttpParserUpgrade, HttpRequestParser
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -252,12 +253,53 @@ class _Server(uvicorn.Server):
         self.request_exit()
 
 
+class _Parser(HttpRequestParser):
+    """Goes on in HTTP/1.1 with a request that would rather have another protocol, as Java's clients would.
+
+    httptools takes what follows the head for that protocol, so that the request would have no body.
+    """
+
+    def __init__(self, protocol: _Protocol) -> None:
+        super().__init__(protocol)
+        self._protocol = protocol
+        with suppress(AttributeError):  # as uvicorn does, whose httptools may be older than 0.6.3
+            self.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def feed_data(self, data: Any) -> None:
+        try:
+            super().feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            if not self._protocol.asks_for_more:
+                raise
+            self.feed_data(self._protocol.plain_head() + data[upgrade.args[0] :])
+
+
 class _Protocol(HttpToolsProtocol):
     """Lets faults reach the connection, and answers what is no HTTP as Google does."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.parser = _Parser(self)
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.asks_for_more = False
         self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]
+
+    def on_headers_complete(self) -> None:
+        self.asks_for_more = self.parser.should_upgrade() and any(name == b"upgrade" for name, _ in self.headers)
+        if not self.asks_for_more:
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self.asks_for_more:
+            super().on_message_complete()
+
+    def plain_head(self) -> bytes:
+        """Return the head of the request without its wish for another protocol."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        fields = [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([b"%s %s HTTP/%s" % (method, self.url, version), *fields, b"", b""])
 
     def send_400_response(self, msg: str) -> None:
         body = json.dumps(bad_body(msg).body()).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -108,6 +109,27 @@ def test_a_body_of_unknown_length_is_the_whole_upload(raw, headers: dict[str, st
 @pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}" * 1000)[:-9]], ids=["no gzip", "cut off"])
 def test_a_body_that_is_no_gzip_is_refused(raw, body: bytes) -> None:
     assert raw(ALICE)("POST", FILES, body, {"Content-Encoding": "gzip"}).status == 400
+
+
+@pytest.mark.parametrize("wish", ["HTTP2-Settings\r\nUpgrade: h2c", "Upgrade\r\nUpgrade: TLS/1.2"], ids=["h2c", "TLS"])
+@pytest.mark.parametrize("cut", [0, 2, 21], ids=["at once", "within the body", "before the body"])
+def test_who_would_rather_speak_another_protocol_is_answered_in_this_one(
+    emulator: DriveEmulator, wish: str, cut: int
+) -> None:
+    """Java's own HTTP client asks for HTTP/2 so, and Apache's for TLS."""
+    body = json.dumps({"name": "from Java"})
+    head = (
+        f"POST {FILES} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ALICE}\r\nConnection: Upgrade, {wish}\r\n"
+    )
+    sent = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    with socket.create_connection(("127.0.0.1", emulator.port), timeout=30) as connection:
+        connection.sendall(sent[: len(sent) - cut])
+        connection.sendall(sent[len(sent) - cut :])
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answers = b"".join(iter(lambda: connection.recv(65_536), b""))
+
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert [file.name for file in emulator.files()] == ["from Java"]
 
 
 def test_the_newer_upload_protocol_of_ruby_s_client(raw) -> None:
