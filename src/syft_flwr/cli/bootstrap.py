@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from syft_flwr.cli.output import count, errors_end_the_command, say
+from syft_flwr.cli.output import count, say
 from syft_flwr.cli.run import ProjectArgument
 
 
@@ -17,9 +17,8 @@ def bootstrap(
     app_name: Annotated[str | None, typer.Option(help="Name on the wire; by default the project's.")] = None,
 ) -> None:
     """Write who takes part into a Flower project's pyproject.toml; the rest of it stays as it is."""
-    with errors_end_the_command():
-        from syft_flwr.flower.bootstrap import bootstrap as write
+    from syft_flwr.flower.bootstrap import bootstrap as write
 
-        path = write(project, aggregator, datasite, app_name=app_name)
-        say(f"{path}: [tool.syft_flwr] names {aggregator} and {count(len(datasite), 'data owner')}")
-        say(f"Now everybody runs: syft-flwr run {project}")
+    path = write(project, aggregator, datasite, app_name=app_name)
+    say(f"{path}: [tool.syft_flwr] names {aggregator} and {count(len(datasite), 'data owner')}")
+    say(f"Now everybody runs: syft-flwr run {project}")

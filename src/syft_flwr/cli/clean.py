@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import YesOption
-from syft_flwr.cli.output import errors_end_the_command, say
+from syft_flwr.cli.output import say
 
 if TYPE_CHECKING:
     from syft_flwr.ports import DriveGateway
@@ -33,27 +33,26 @@ def clean(
     yes: YesOption = False,
 ) -> None:
     """Show, and then remove: the state of emulators that are gone; with --drive old messages, with --runs old runs."""
-    with errors_end_the_command():
-        from syft_flwr.cli.account import account_of, connected
-        from syft_flwr.settings import parse_duration, state_root
+    from syft_flwr.cli.account import account_of, connected
+    from syft_flwr.settings import parse_duration, state_root
 
-        age = parse_duration(older_than, "--older-than")
-        files: list[DriveFile] = []
-        directories = list(abandoned(state_root()))
-        _remove(directories, yes)
-        places = [] if runs is None else list(old_runs(runs, time.time() - age))
-        _remove(places, yes)
-        if drive:
-            with connected(account_of(email)) as gateway:
-                gateway.about()  # tells what time it is at Drive, too
-                files = list(old_messages(gateway, gateway.server_time() - age))
+    age = parse_duration(older_than, "--older-than")
+    files: list[DriveFile] = []
+    directories = list(abandoned(state_root()))
+    _remove(directories, yes)
+    places = [] if runs is None else list(old_runs(runs, time.time() - age))
+    _remove(places, yes)
+    if drive:
+        with connected(account_of(email)) as gateway:
+            gateway.about()  # tells what time it is at Drive, too
+            files = list(old_messages(gateway, gateway.server_time() - age))
+            for file in files:
+                say(f"{file.name}: a message file in Drive, of {file.created_time}")
+            if files and _agreed(len(files), yes):
                 for file in files:
-                    say(f"{file.name}: a message file in Drive, of {file.created_time}")
-                if files and _agreed(len(files), yes):
-                    for file in files:
-                        gateway.delete(file.id)
-        if not (directories or places or files):
-            say("nothing to remove")
+                    gateway.delete(file.id)
+    if not (directories or places or files):
+        say("nothing to remove")
 
 
 def abandoned(root: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ import typer
 
 from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.options import EmailOption, YesOption
-from syft_flwr.cli.output import advice_for_silence, describe, errors_end_the_command, say, told_if_slow
+from syft_flwr.cli.output import advice_for_silence, describe, say, told_if_slow
 
 if TYPE_CHECKING:
     from syft_flwr.cli.findings import Examination, Finding
@@ -42,26 +42,25 @@ def doctor(  # noqa: PLR0917 - typer passes options by name
     if probe:
         _probe(email, other, as_json=as_json, yes=yes)
         return
-    with errors_end_the_command():
-        from syft_flwr.cli.account import account_of
+    from syft_flwr.cli.account import account_of
 
-        steps: list[dict[str, str]] = []
-        for step, finding in examine(account_of(email), read_only=read_only):
-            found = {"standing": finding.standing, "found": finding.found, "advice": finding.advice}
-            steps.append({"step": step, **found})
-            if not as_json:
-                say(f"{_MARKS[finding.standing]} {step}: {finding.found}")
-                if finding.advice:
-                    say(f"    → {finding.advice}")
-        healthy = not any(step["standing"] == "failed" for step in steps)
-        if as_json:
-            typer.echo(json.dumps({"healthy": healthy, "steps": steps}, ensure_ascii=False))
-        if not healthy:
-            raise typer.Exit(1)
+    steps: list[dict[str, str]] = []
+    for step, finding in examine(account_of(email), read_only=read_only):
+        found = {"standing": finding.standing, "found": finding.found, "advice": finding.advice}
+        steps.append({"step": step, **found})
+        if not as_json:
+            say(f"{_MARKS[finding.standing]} {step}: {finding.found}")
+            if finding.advice:
+                say(f"    → {finding.advice}")
+    healthy = not any(step["standing"] == "failed" for step in steps)
+    if as_json:
+        typer.echo(json.dumps({"healthy": healthy, "steps": steps}, ensure_ascii=False))
+    if not healthy:
+        raise typer.Exit(1)
 
 
 def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) -> None:
-    with errors_end_the_command(), ExitStack() as stack:
+    with ExitStack() as stack:
         from syft_flwr.addresses import same_address
         from syft_flwr.cli.account import account_of, connected
         from syft_flwr.cli.probe import COST, probe

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from syft_flwr.cli.output import errors_end_the_command, say
+from syft_flwr.cli.output import say
 
 
 def edit_recording(
@@ -31,10 +31,9 @@ def edit_recording(
         raise typer.BadParameter(f"{wrong} is not NAME=FILE", param_hint="--body")
     if len({name for name, _, _ in named}) < len(named):
         raise typer.BadParameter("a name stands there twice", param_hint="--body")
-    with errors_end_the_command():
-        from syft_flwr.recording.edit import replace_bodies
-        from syft_flwr.recording.reader import read_recording
+    from syft_flwr.recording.edit import replace_bodies
+    from syft_flwr.recording.reader import read_recording
 
-        bodies = {name: Path(file).read_bytes() for name, _, file in named}
-        names = replace_bodies(read_recording(recording), bodies, out)
+    bodies = {name: Path(file).read_bytes() for name, _, file in named}
+    names = replace_bodies(read_recording(recording), bodies, out)
     say(f"{out}: another body in {', '.join(names)}", err=True)

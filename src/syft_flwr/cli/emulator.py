@@ -7,8 +7,6 @@ import shutil
 
 import typer
 
-from syft_flwr.cli.output import errors_end_the_command
-
 
 def emulator(context: typer.Context) -> None:
     """Serve a local Google Drive: the v3 API for any number of accounts, until Ctrl-C or SIGTERM.
@@ -19,8 +17,7 @@ def emulator(context: typer.Context) -> None:
 
     code = main(context.args, program=context.command_path)
     if code == 0:
-        with errors_end_the_command():
-            _forget(context.args)
+        _forget(context.args)
     raise typer.Exit(code)
 
 

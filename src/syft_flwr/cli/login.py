@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import errors_end_the_command, say
+from syft_flwr.cli.output import say
 
 
 def login(
@@ -36,30 +36,28 @@ def login(
         raise typer.BadParameter(
             "name the OAuth client file that the Cloud console let you download", param_hint="FILE"
         )
-    with errors_end_the_command():
-        from syft_flwr.drive.login import log_in
-        from syft_flwr.settings import load_email, load_endpoint
+    from syft_flwr.drive.login import log_in
+    from syft_flwr.settings import load_email, load_endpoint
 
-        endpoint, address = load_endpoint(), load_email(email)
-        if file is not None and not check:
-            address = log_in(file, endpoint, address, ask=_ask if no_browser else None)
-            say(f"{address} is logged in")
-            return
-        _check(address)
+    endpoint, address = load_endpoint(), load_email(email)
+    if file is not None and not check:
+        address = log_in(file, endpoint, address, ask=_ask if no_browser else None)
+        say(f"{address} is logged in")
+        return
+    _check(address)
 
 
 def logout(
     email: EmailOption = None,
 ) -> None:
     """Revoke an account's token and remove it from this machine."""
-    with errors_end_the_command():
-        from syft_flwr.cli.account import required_email
-        from syft_flwr.drive.login import log_out
-        from syft_flwr.settings import load_endpoint
+    from syft_flwr.cli.account import required_email
+    from syft_flwr.drive.login import log_out
+    from syft_flwr.settings import load_endpoint
 
-        address = required_email(email)
-        log_out(load_endpoint(), address)
-        say(f"{address} is logged out")
+    address = required_email(email)
+    log_out(load_endpoint(), address)
+    say(f"{address} is logged out")
 
 
 def _ask(address: str) -> str:

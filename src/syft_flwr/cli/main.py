@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from typing import Annotated
 
@@ -22,6 +22,7 @@ from syft_flwr.cli.emulator import emulator
 from syft_flwr.cli.ending import call
 from syft_flwr.cli.limits import LimitedCommand
 from syft_flwr.cli.login import login, logout
+from syft_flwr.cli.output import errors_end_the_command
 from syft_flwr.cli.peers import peers
 from syft_flwr.cli.plain_help import PlainCommand, PlainHelp
 from syft_flwr.cli.quota import quota
@@ -45,7 +46,14 @@ class LogFormat(StrEnum):
 
 
 class Commands(PlainHelp, TyperGroup):
-    """Takes ``-v`` and ``-vv`` also behind a command's name, where people put them; ``--json`` goes for logs, too."""
+    """Takes ``-v`` and ``-vv`` also behind a command's name, where people put them; ``--json`` goes for logs, too.
+
+    The outermost group ends all commands alike when there is an error or a signal.
+    """
+
+    def invoke(self, ctx: click.Context) -> object:
+        with nullcontext() if ctx.parent else errors_end_the_command():
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)

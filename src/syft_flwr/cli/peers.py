@@ -11,7 +11,7 @@ import typer
 from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.limits import LimitedCommand
 from syft_flwr.cli.options import EmailOption, YesOption
-from syft_flwr.cli.output import errors_end_the_command, say
+from syft_flwr.cli.output import say
 
 if TYPE_CHECKING:
     from syft_flwr.drive.peers import Inbox
@@ -41,21 +41,20 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """List the peers, and whether both sides can write."""
-    with errors_end_the_command():
-        from syft_flwr.cli.account import account_of, connected
-        from syft_flwr.drive.peers import find_peers
+    from syft_flwr.cli.account import account_of, connected
+    from syft_flwr.drive.peers import find_peers
 
-        with connected(account_of(email)) as gateway:
-            found = find_peers(gateway, gateway.about().email)
-        if as_json:
-            typer.echo(json.dumps([asdict(peer) for peer in found]))
-            return
-        for peer in found:
-            say(peer.email)
-            for inbox in peer.inboxes:
-                say(f"  {_words(inbox)}")
-        if not found:
-            say("no inbox with anybody; the first message makes them, or: syft-flwr peers add PEER --app APP")
+    with connected(account_of(email)) as gateway:
+        found = find_peers(gateway, gateway.about().email)
+    if as_json:
+        typer.echo(json.dumps([asdict(peer) for peer in found]))
+        return
+    for peer in found:
+        say(peer.email)
+        for inbox in peer.inboxes:
+            say(f"  {_words(inbox)}")
+    if not found:
+        say("no inbox with anybody; the first message makes them, or: syft-flwr peers add PEER --app APP")
 
 
 @peers.command(cls=LimitedCommand)
@@ -66,19 +65,18 @@ def add(
     email: EmailOption = None,
 ) -> None:
     """Make the inboxes with a peer, in both directions, and share them; those that are there stay."""
-    with errors_end_the_command():
-        from syft_flwr.runtime import DriveRuntime
-        from syft_flwr.runtime.handle import engine_of
-        from syft_flwr.wire import inbox_path
+    from syft_flwr.runtime import DriveRuntime
+    from syft_flwr.runtime.handle import engine_of
+    from syft_flwr.wire import inbox_path
 
-        me, peer = _parties(email, peer)
-        paths = [inbox_path(*parties, app, endpoint) for parties in ((me, peer), (peer, me))]
-        with DriveRuntime.open(me) as runtime:
-            engine = engine_of(runtime)
-            engine.follower.identify()
-            engine.parts.inboxes.ensure(paths, peer=peer)
-        tell_spending(me, runtime.meter.snapshot().to_json())
-        say(f"{me} and {peer} have inboxes for {app}")
+    me, peer = _parties(email, peer)
+    paths = [inbox_path(*parties, app, endpoint) for parties in ((me, peer), (peer, me))]
+    with DriveRuntime.open(me) as runtime:
+        engine = engine_of(runtime)
+        engine.follower.identify()
+        engine.parts.inboxes.ensure(paths, peer=peer)
+    tell_spending(me, runtime.meter.snapshot().to_json())
+    say(f"{me} and {peer} have inboxes for {app}")
 
 
 @peers.command(cls=LimitedCommand)
@@ -88,30 +86,27 @@ def remove(
     yes: YesOption = False,
 ) -> None:
     """Delete this account's inboxes with a peer, and what is in them; the peer's own stay with the peer."""
-    with errors_end_the_command():
-        from syft_flwr.addresses import same_address
-        from syft_flwr.cli.account import account_of, connected
-        from syft_flwr.drive.peers import find_peers
-        from syft_flwr.errors import ConfigurationError
-        from syft_flwr.suggestions import near_match
+    from syft_flwr.addresses import same_address
+    from syft_flwr.cli.account import account_of, connected
+    from syft_flwr.drive.peers import find_peers
+    from syft_flwr.errors import ConfigurationError
+    from syft_flwr.suggestions import near_match
 
-        me, peer = _parties(email, peer)
-        with connected(account_of(me)) as gateway:
-            known = find_peers(gateway, gateway.about().email)
-            found = next((each for each in known if same_address(each.email, peer)), None)
-            if found is None:
-                raise ConfigurationError(
-                    f"there is no inbox with {peer}{near_match(peer, [each.email for each in known])}"
-                )
-            for inbox in found.inboxes:
-                left = "is a stranger's" if inbox.is_foreign else f"belongs to {peer}"
-                say(f"{inbox.name}: {'is deleted' if inbox.is_mine else f'{left}, and stays'}")
-            mine = [inbox for inbox in found.inboxes if inbox.is_mine]
-            if mine and not yes and not typer.confirm("Delete, with all messages in them?", err=True):
-                raise ConfigurationError("nothing was deleted")
-            for inbox in mine:
-                gateway.delete(inbox.id)
-        say(f"{len(mine)} deleted")
+    me, peer = _parties(email, peer)
+    with connected(account_of(me)) as gateway:
+        known = find_peers(gateway, gateway.about().email)
+        found = next((each for each in known if same_address(each.email, peer)), None)
+        if found is None:
+            raise ConfigurationError(f"there is no inbox with {peer}{near_match(peer, [each.email for each in known])}")
+        for inbox in found.inboxes:
+            left = "is a stranger's" if inbox.is_foreign else f"belongs to {peer}"
+            say(f"{inbox.name}: {'is deleted' if inbox.is_mine else f'{left}, and stays'}")
+        mine = [inbox for inbox in found.inboxes if inbox.is_mine]
+        if mine and not yes and not typer.confirm("Delete, with all messages in them?", err=True):
+            raise ConfigurationError("nothing was deleted")
+        for inbox in mine:
+            gateway.delete(inbox.id)
+    say(f"{len(mine)} deleted")
 
 
 def _parties(email: str | None, peer: str) -> tuple[str, str]:

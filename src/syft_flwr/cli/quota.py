@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import errors_end_the_command
 
 if TYPE_CHECKING:
     from syft_flwr.drive.spending import Spending
@@ -22,19 +21,18 @@ def quota(
 
     Asks no Drive: it reads what the account's processes on this machine have noted.
     """
-    with errors_end_the_command():
-        from syft_flwr.cli.account import required_email
-        from syft_flwr.drive.spending import read_spending
-        from syft_flwr.runtime.sharing import state_directory
-        from syft_flwr.settings import load_endpoint, state_root
+    from syft_flwr.cli.account import required_email
+    from syft_flwr.drive.spending import read_spending
+    from syft_flwr.runtime.sharing import state_directory
+    from syft_flwr.settings import load_endpoint, state_root
 
-        address = required_email(email)
-        spending = read_spending(state_directory(state_root(), address, load_endpoint().url) / "budget")
-        if as_json:
-            typer.echo(json.dumps({"account": address, **spending.to_json()}))
-            return
-        for line in _lines(address, spending):
-            typer.echo(line)
+    address = required_email(email)
+    spending = read_spending(state_directory(state_root(), address, load_endpoint().url) / "budget")
+    if as_json:
+        typer.echo(json.dumps({"account": address, **spending.to_json()}))
+        return
+    for line in _lines(address, spending):
+        typer.echo(line)
 
 
 def _lines(address: str, spending: Spending) -> list[str]:

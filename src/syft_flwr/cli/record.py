@@ -11,7 +11,7 @@ import typer
 
 from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
-from syft_flwr.cli.output import errors_end_the_command, say
+from syft_flwr.cli.output import say
 from syft_flwr.cli.watch import source
 
 if TYPE_CHECKING:
@@ -57,10 +57,9 @@ def record(  # noqa: PLR0917 - typer passes options by name
     works, it follows the feed. At its end it says what it has and what it lacks. Recording takes nothing away.
     """
     if repair:
-        with errors_end_the_command():
-            from syft_flwr.recording.reader import repair as repair_recording
+        from syft_flwr.recording.reader import repair as repair_recording
 
-            say(f"{out}: lost: {repair_recording(out)}")
+        say(f"{out}: lost: {repair_recording(out)}")
         return
     if message is not None:
         if redact:
@@ -69,7 +68,7 @@ def record(  # noqa: PLR0917 - typer passes options by name
             )
         _record_message(message, email, out)
         return
-    with errors_end_the_command(), ExitStack() as stack:
+    with ExitStack() as stack:
         from syft_flwr.errors import RecordingError
 
         limit = None if seconds is None else _seconds(seconds)
@@ -236,18 +235,17 @@ def whole_id(directory: Path, beginning: str) -> str:
 
 
 def _record_message(future_id: str, email: str | None, out: Path) -> None:
-    with errors_end_the_command():
-        from syft_flwr.cli.account import account_of, connected
-        from syft_flwr.cli.record_message import record_message
-        from syft_flwr.errors import InvalidNameError
-        from syft_flwr.wire import is_future_id
+    from syft_flwr.cli.account import account_of, connected
+    from syft_flwr.cli.record_message import record_message
+    from syft_flwr.errors import InvalidNameError
+    from syft_flwr.wire import is_future_id
 
-        account = account_of(email)
-        future_id = whole_id(account.directory, future_id)
-        if not is_future_id(future_id):
-            raise InvalidNameError(
-                f"{future_id!r} is no message's ID, which looks like 3f1c8e52-0d5e-4c1b-9a53-6a2d7e90b1f4"
-            )
-        with connected(account) as gateway:
-            names = record_message(gateway, account.email, future_id, out, state=account.directory)
+    account = account_of(email)
+    future_id = whole_id(account.directory, future_id)
+    if not is_future_id(future_id):
+        raise InvalidNameError(
+            f"{future_id!r} is no message's ID, which looks like 3f1c8e52-0d5e-4c1b-9a53-6a2d7e90b1f4"
+        )
+    with connected(account) as gateway:
+        names = record_message(gateway, account.email, future_id, out, state=account.directory)
     say(f"{out}: {', '.join(names)}", err=True)

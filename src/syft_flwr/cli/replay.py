@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from syft_flwr.cli.lines import AppOption, CountOption, EndpointOption, JsonOption, SenderOption, printed_once
-from syft_flwr.cli.output import errors_end_the_command, say
+from syft_flwr.cli.output import say
 from syft_flwr.cli.stream import EventPrinter, KindOption
 
 
@@ -63,11 +63,7 @@ def replay(  # noqa: PLR0917 - typer passes options by name
 
     if speed is not None and speed <= 0:
         raise typer.BadParameter("must be positive", param_hint="--speed")
-    with (
-        errors_end_the_command(),
-        printed_once(),
-        open_replay(recording, speed=speed, allow_cut_off=allow_cut_off) as feed,
-    ):
+    with printed_once(), open_replay(recording, speed=speed, allow_cut_off=allow_cut_off) as feed:
         if not feed.recording.ended:
             say("the recording has no end: it is still being written, or its recorder was killed", err=True)
         printer = EventPrinter(
@@ -90,15 +86,14 @@ def _cut(recording: Path, only: str | None, out: Path | None, *, allow_cut_off: 
 
     if only is None or out is None:
         raise typer.BadParameter("--only ID and --out FILE go together")
-    with errors_end_the_command():
-        lines = cut(read_recording(recording, allow_cut_off=allow_cut_off), only, out)
+    lines = cut(read_recording(recording, allow_cut_off=allow_cut_off), only, out)
     say(f"{out}: {lines} lines", err=True)
 
 
 def _compare(path: Path, handler: str | None, *, compare: bool, allow_cut_off: bool) -> None:
     if not compare:
         raise typer.BadParameter("it goes with --compare", param_hint="--handler")
-    with errors_end_the_command(), printed_once():
+    with printed_once():
         from syft_flwr.recording.reader import read_recording
         from syft_flwr.testing.regression import compare as compare_recording
 

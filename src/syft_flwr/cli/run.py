@@ -15,7 +15,7 @@ import typer
 
 from syft_flwr.cli.limits import limit_as_the_project_says
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
-from syft_flwr.cli.output import errors_end_the_command, fail
+from syft_flwr.cli.output import fail
 
 if TYPE_CHECKING:
     from syft_flwr.flower.progress import Progress
@@ -100,7 +100,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
     events_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Take part in a federation: as its aggregator or as a data owner, as the account's address says."""
-    with errors_end_the_command(), _reporting(events_fd, as_json) as progress:
+    with _reporting(events_fd, as_json) as progress:
         from syft_flwr.cli.account import required_email
         from syft_flwr.cli.consent import Consent
         from syft_flwr.errors import ConfigurationError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from syft_flwr.cli.output import count, duration, errors_end_the_command, say
+from syft_flwr.cli.output import count, duration, say
 from syft_flwr.cli.plain_help import PlainCommand
 
 if TYPE_CHECKING:
@@ -34,66 +34,62 @@ _RUNS = Path("runs")
 @runs.command("list", cls=PlainCommand)
 def list_runs(directory: DirOption = _RUNS, as_json: JsonOption = False) -> None:
     """List runs, the latest first, and how they stand."""
-    with errors_end_the_command():
-        from syft_flwr.flower.runs import find
+    from syft_flwr.flower.runs import find
 
-        found = find(directory)
-        if as_json:
-            typer.echo(json.dumps([run.to_json() for run in found], default=str))
-            return
-        for run in found:
-            say(_line(run))
-        if not found:
-            say(f"no runs in {directory}")
+    found = find(directory)
+    if as_json:
+        typer.echo(json.dumps([run.to_json() for run in found], default=str))
+        return
+    for run in found:
+        say(_line(run))
+    if not found:
+        say(f"no runs in {directory}")
 
 
 @runs.command(cls=PlainCommand)
 def show(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOption = False) -> None:
     """Show how a run stands: its round, its metrics, and what each data owner does since when."""
-    with errors_end_the_command():
-        from syft_flwr.flower.runs import choose
+    from syft_flwr.flower.runs import choose
 
-        status = choose(directory, run)
-        if as_json:
-            typer.echo(json.dumps(status.to_json(), default=str))
-            return
-        from rich.console import Console
+    status = choose(directory, run)
+    if as_json:
+        typer.echo(json.dumps(status.to_json(), default=str))
+        return
+    from rich.console import Console
 
-        from syft_flwr.cli.view import metrics_table
+    from syft_flwr.cli.view import metrics_table
 
-        say(_line(status))
-        if status.error:
-            say(f"error: {status.error}")
-        for words in _owners(status, time.time()):
-            say(f"  {words}")
-        if status.rounds:
-            Console(highlight=False, soft_wrap=True).print(metrics_table(status.to_json()["rounds"]))
+    say(_line(status))
+    if status.error:
+        say(f"error: {status.error}")
+    for words in _owners(status, time.time()):
+        say(f"  {words}")
+    if status.rounds:
+        Console(highlight=False, soft_wrap=True).print(metrics_table(status.to_json()["rounds"]))
 
 
 @runs.command(cls=PlainCommand)
 def log(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOption = False) -> None:
     """Print what happened in a run; with --json all events, one on a line."""
-    with errors_end_the_command():
-        from syft_flwr.cli.view import event_line
-        from syft_flwr.flower.runs import choose, events
+    from syft_flwr.cli.view import event_line
+    from syft_flwr.flower.runs import choose, events
 
-        for event, fields in events(choose(directory, run).directory):
-            if as_json:
-                typer.echo(json.dumps({"event": event, **fields}))
-            elif line := event_line(event, fields):
-                say(f"{time.strftime('%F %T', time.localtime(fields['time']))} {line}")
+    for event, fields in events(choose(directory, run).directory):
+        if as_json:
+            typer.echo(json.dumps({"event": event, **fields}))
+        elif line := event_line(event, fields):
+            say(f"{time.strftime('%F %T', time.localtime(fields['time']))} {line}")
 
 
 @runs.command(cls=PlainCommand)
 def stop(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOption = False) -> None:
     """Stop a run, as Ctrl-C does: its data owners are told, and what there is of its result is saved."""
-    with errors_end_the_command():
-        from syft_flwr.flower import runs as known
+    from syft_flwr.flower import runs as known
 
-        status = known.choose(directory, run)
-        known.stop(status)
-        told = {"run_id": status.record.run_id, "pid": status.record.pid, "directory": str(status.directory)}
-        typer.echo(json.dumps(told) if as_json else f"run {told['run_id']} (process {told['pid']}) is told to end")
+    status = known.choose(directory, run)
+    known.stop(status)
+    told = {"run_id": status.record.run_id, "pid": status.record.pid, "directory": str(status.directory)}
+    typer.echo(json.dumps(told) if as_json else f"run {told['run_id']} (process {told['pid']}) is told to end")
 
 
 def _line(run: RunStatus) -> str:

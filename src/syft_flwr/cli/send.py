@@ -10,7 +10,7 @@ import typer
 
 from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import errors_end_the_command, fail, say
+from syft_flwr.cli.output import fail, say
 from syft_flwr.printable import printable
 
 _LONGEST_LINE = 10_000
@@ -27,31 +27,30 @@ def send(  # noqa: PLR0917 - typer passes options by name
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the reply.")] = 120.0,
 ) -> None:
     """Send one request, and write the reply to standard output; without one in time the request is withdrawn."""
-    with errors_end_the_command():
-        from syft_flwr.cli.account import required_email
-        from syft_flwr.rpc import P2PFileRpc
-        from syft_flwr.wire import inbox_path
+    from syft_flwr.cli.account import required_email
+    from syft_flwr.rpc import P2PFileRpc
+    from syft_flwr.wire import inbox_path
 
-        me = required_email(email)
-        inbox_path(me, recipient, app, endpoint)  # a name that can't be is told before anything else
-        if file is None and sys.stdin.isatty():
-            say("the body is read from here; Ctrl-D ends it", err=True)
-        with P2PFileRpc(me, app) as rpc:
-            meter = rpc.runtime.meter
-            body = sys.stdin.buffer.read() if file is None else file.read_bytes()
-            future_id = rpc.send(recipient, app, endpoint, body)
-            say(f"sent {len(body)} bytes, waiting for {recipient} (at most {timeout:g} s)", err=True)
-            try:
-                reply = rpc.wait([future_id], timeout)
-            finally:
-                rpc.delete_future(future_id)
-        tell_spending(me, meter.snapshot().to_json())
-        if future_id not in reply:
-            fail(
-                f"{recipient} did not answer within {timeout:g} s, and the request is withdrawn; ask whether they run, "
-                "or wait longer with --timeout"
-            )
-        _write(reply[future_id])
+    me = required_email(email)
+    inbox_path(me, recipient, app, endpoint)  # a name that can't be is told before anything else
+    if file is None and sys.stdin.isatty():
+        say("the body is read from here; Ctrl-D ends it", err=True)
+    with P2PFileRpc(me, app) as rpc:
+        meter = rpc.runtime.meter
+        body = sys.stdin.buffer.read() if file is None else file.read_bytes()
+        future_id = rpc.send(recipient, app, endpoint, body)
+        say(f"sent {len(body)} bytes, waiting for {recipient} (at most {timeout:g} s)", err=True)
+        try:
+            reply = rpc.wait([future_id], timeout)
+        finally:
+            rpc.delete_future(future_id)
+    tell_spending(me, meter.snapshot().to_json())
+    if future_id not in reply:
+        fail(
+            f"{recipient} did not answer within {timeout:g} s, and the request is withdrawn; ask whether they run, "
+            "or wait longer with --timeout"
+        )
+    _write(reply[future_id])
 
 
 def _write(reply: bytes) -> None:

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from syft_flwr.cli.output import errors_end_the_command
 from syft_flwr.cli.run import ProjectArgument, RoundsOption, RunConfigOption, default_directory
 
 
@@ -36,35 +35,34 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
         raise typer.BadParameter(
             f"there are only {datasites} data owners; see --datasites", param_hint="--min-available"
         )
-    with errors_end_the_command():
-        from syft_flwr.cli.view import View
-        from syft_flwr.errors import ConfigurationError
-        from syft_flwr.flower.progress import JsonLines
-        from syft_flwr.flower.project import FlowerProject
-        from syft_flwr.flower.report import report_of
-        from syft_flwr.flower.simulation import Simulation, SimulationPlan
+    from syft_flwr.cli.view import View
+    from syft_flwr.errors import ConfigurationError
+    from syft_flwr.flower.progress import JsonLines
+    from syft_flwr.flower.project import FlowerProject
+    from syft_flwr.flower.report import report_of
+    from syft_flwr.flower.simulation import Simulation, SimulationPlan
 
-        flower = FlowerProject.load(project)
-        if data is not None and data.resolve().is_relative_to(flower.directory.resolve()):
-            raise ConfigurationError(f"--data {data} is in the project, whose code would change; choose another place")
-        flower.overrides(run_config or [], rounds)  # a mistake ends it here, before anything starts
-        plan = SimulationPlan(
-            project=flower.directory,
-            out=(out or default_directory(flower.app_name)).absolute(),
-            owners=datasites,
-            port=port,
-            data=data,
-            run_options=_options(run_config, rounds),
-            aggregator_options=_aggregator_options(checkpoints, min_available),
-            poll_interval=poll_interval,
-        )
-        if as_json:
-            with report_of(plan.out, report), Simulation(plan, JsonLines(sys.stderr)) as simulation:
-                typer.echo(json.dumps(simulation.run()))
-            return
-        with report_of(plan.out, report), View() as view, Simulation(plan, view) as simulation:
-            result = simulation.run()
-        view.summary(result)
+    flower = FlowerProject.load(project)
+    if data is not None and data.resolve().is_relative_to(flower.directory.resolve()):
+        raise ConfigurationError(f"--data {data} is in the project, whose code would change; choose another place")
+    flower.overrides(run_config or [], rounds)  # a mistake ends it here, before anything starts
+    plan = SimulationPlan(
+        project=flower.directory,
+        out=(out or default_directory(flower.app_name)).absolute(),
+        owners=datasites,
+        port=port,
+        data=data,
+        run_options=_options(run_config, rounds),
+        aggregator_options=_aggregator_options(checkpoints, min_available),
+        poll_interval=poll_interval,
+    )
+    if as_json:
+        with report_of(plan.out, report), Simulation(plan, JsonLines(sys.stderr)) as simulation:
+            typer.echo(json.dumps(simulation.run()))
+        return
+    with report_of(plan.out, report), View() as view, Simulation(plan, view) as simulation:
+        result = simulation.run()
+    view.summary(result)
 
 
 def _options(run_config: list[str] | None, rounds: int | None) -> tuple[str, ...]:

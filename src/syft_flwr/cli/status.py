@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import count, duration, errors_end_the_command, say
+from syft_flwr.cli.output import count, duration, say
 
 if TYPE_CHECKING:
     from syft_flwr.cli.account_state import AccountState
@@ -23,27 +23,26 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object on stdout; times are Unix seconds.")] = False,
 ) -> None:
     """Tell how an account stands: what it has read, what waits, what it may spend. Drive is not asked."""
-    with errors_end_the_command():
-        from syft_flwr.cli.account import account_of
-        from syft_flwr.cli.account_state import read_state
-        from syft_flwr.drive.spending import read_spending
+    from syft_flwr.cli.account import account_of
+    from syft_flwr.cli.account_state import read_state
+    from syft_flwr.drive.spending import read_spending
 
-        exam = account_of(email)
-        state = read_state(exam.directory)
-        spending = read_spending(exam.directory / "budget")
-        settings = exam.settings
-        if as_json:
-            account = {"email": exam.email, "drive": exam.endpoint.url, "directory": str(exam.directory)}
-            limits = {
-                "poll_interval": settings.poll_interval,
-                "quota_units_per_minute": settings.quota_units_per_minute,
-                "quota_units_per_day": settings.quota_units_per_day,
-            }
-            typer.echo(json.dumps({**account, **asdict(state), **limits, "spending": spending.to_json()}))
-            return
-        say(f"{exam.email} on {exam.endpoint.url}")
-        for name, words in [*lines(exam, state, time.time()), *_pace(spending)]:
-            say(f"  {name:<12}{words}", indent=14)
+    exam = account_of(email)
+    state = read_state(exam.directory)
+    spending = read_spending(exam.directory / "budget")
+    settings = exam.settings
+    if as_json:
+        account = {"email": exam.email, "drive": exam.endpoint.url, "directory": str(exam.directory)}
+        limits = {
+            "poll_interval": settings.poll_interval,
+            "quota_units_per_minute": settings.quota_units_per_minute,
+            "quota_units_per_day": settings.quota_units_per_day,
+        }
+        typer.echo(json.dumps({**account, **asdict(state), **limits, "spending": spending.to_json()}))
+        return
+    say(f"{exam.email} on {exam.endpoint.url}")
+    for name, words in [*lines(exam, state, time.time()), *_pace(spending)]:
+        say(f"  {name:<12}{words}", indent=14)
 
 
 def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str, str]]:

@@ -27,7 +27,7 @@ from syft_flwr.cli.lines import (
     write_at_once,
 )
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
-from syft_flwr.cli.output import errors_end_the_command, say
+from syft_flwr.cli.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -79,7 +79,7 @@ def watch(  # noqa: PLR0917 - typer passes options by name
     the feed, which shows what is there and not what happened. Watching takes nothing away.
     """
     ended = threading.Event()
-    with errors_end_the_command(), printed_once(), ExitStack() as stack:
+    with printed_once(), ExitStack() as stack:
         from syft_flwr.cli.account import account_of
         from syft_flwr.runtime import DriveRuntime
         from syft_flwr.runtime.onlooker import Onlooker
