@@ -1,10 +1,18 @@
-"""Where the process of a command begins: Ctrl-C is answered in one line before anything else is imported."""
+"""Where the process of a command begins and ends; imports nothing that takes time.
+
+So Ctrl-C is answered in one line before anything else is imported.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+from collections.abc import Callable
 
-from syft_flwr.cli.ending import call, end_at_once
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+_SECONDS_TO_END = 5.0
 
 
 def main() -> None:
@@ -15,3 +23,21 @@ def main() -> None:
     from syft_flwr.cli.main import app
 
     call(app)
+
+
+def call(app: Callable[..., None]) -> None:
+    """Run the command line; what a ServerApp has left open, threads or exit hooks, keeps its process no longer."""
+    try:
+        app(prog_name="syft-flwr")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        timer = threading.Timer(_SECONDS_TO_END, lambda: os._exit(code))  # all of ours is closed and flushed
+        timer.daemon = True
+        timer.start()
+        raise
+
+
+def end_at_once(*_: object) -> None:
+    """Handle a signal by ending the process now, with one line."""
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)

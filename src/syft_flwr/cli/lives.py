@@ -17,8 +17,10 @@ from syft_flwr.state.events import FEED, Happened
 _REMEMBERED = 20_000
 _SHORT = 8
 """Characters of an ID that a terminal shows."""
-_ENDS = {"replied", "answered", "rejected", "withdrawn", "consumed", "unsent"}
-_TELLING = {"seen", "waiting", "admitted", "handled", "sent", *_ENDS}
+_TELLING = {
+    *("seen", "waiting", "admitted", "handled", "sent", "rejected"),
+    *("replied", "answered", "withdrawn", "consumed", "unsent"),
+}
 
 
 @dataclass(slots=True)
@@ -40,7 +42,6 @@ class Life:
     size: int | None = None
     steps: list[str] = field(default_factory=list)
     whats: set[str] = field(default_factory=set)
-    reply_size: int | None = None
     is_over: bool = False
     app: str = ""
     endpoint: str = ""
@@ -82,7 +83,7 @@ class Lives:
         life.changed = event.at
         life.whats.add(event.what)
         _describe(life, event.what, fields)
-        _STEPS[event.what](life, fields)
+        _tell(life, event.what, fields)
         if life.is_over:
             del self.open[future_id]
             self._over[future_id] = None
@@ -119,77 +120,48 @@ def _describe(life: Life, what: str, fields: Mapping[str, Any]) -> None:
         life.size = fields["size"]
 
 
-def _seen(life: Life, _: Mapping[str, Any]) -> None:
-    life.steps = ["seen", *life.steps]
-
-
-def _waiting(life: Life, _: Mapping[str, Any]) -> None:
-    life.steps = ["seen", "waits"]
-
-
-def _admitted(life: Life, _: Mapping[str, Any]) -> None:
-    life.steps = ["seen", "taken"]
+def _tell(life: Life, what: str, fields: Mapping[str, Any]) -> None:
+    """Put in words what became of a life."""
+    match what:
+        case "seen":
+            life.steps = ["seen", *life.steps]
+        case "waiting":
+            life.steps = ["seen", "waits"]
+        case "admitted":
+            life.steps = ["seen", "taken"]
+        case "sent":
+            life.steps.append("sent")
+        case "handled":
+            _handled(life, fields)
+        case "rejected":
+            life.steps.append(f"rejected: {fields['reason']}")
+            # What a process refuses in the midst of its work is answered, and goes on.
+            life.is_over = "admitted" not in life.whats
+        case _:
+            life.steps.append(_end(life, what, fields))
+            life.is_over = True
 
 
 def _handled(life: Life, fields: Mapping[str, Any]) -> None:
     verb = "failed" if fields["is_error"] else "handled"
     took = "" if fields["seconds"] is None else f" in {_seconds(fields['seconds'])}"
     again = f" (attempt {fields['attempts']})" if fields["attempts"] > 1 else ""
-    life.steps = [*(["seen"] if "seen" in life.steps else []), *_refused(life), f"{verb}{took}{again}"]
-    life.reply_size = fields["reply_size"]
-    if life.reply_size is None and not fields["is_error"]:
+    rejections = [step for step in life.steps if step.startswith("rejected")]
+    life.steps = [*(["seen"] if "seen" in life.steps else []), *rejections, f"{verb}{took}{again}"]
+    if fields["reply_size"] is None and not fields["is_error"]:
         life.steps.append("no reply")
         life.is_over = True
 
 
-def _replied(life: Life, fields: Mapping[str, Any]) -> None:
-    size = fields["reply_size"]
-    life.steps.append("replied" if size is None else f"replied, {human_size(size)}")
-    life.is_over = True
-
-
-def _answered(life: Life, fields: Mapping[str, Any]) -> None:
-    error = " with an error" if fields.get("is_error") else ""
-    after = f" after {_seconds(life.changed - life.began)}" if "sent" in life.whats else ""
-    life.steps.append(f"answered{error}{after}, {human_size(fields['size'])}")
-    life.is_over = True
-
-
-def _rejected(life: Life, fields: Mapping[str, Any]) -> None:
-    life.steps.append(f"rejected: {fields['reason']}")
-    # What a process refuses in the midst of its work is answered, and goes on.
-    life.is_over = "admitted" not in life.whats
-
-
-def _refused(life: Life) -> list[str]:
-    return [step for step in life.steps if step.startswith("rejected")]
-
-
-def _end(word: str) -> Any:
-    def end(life: Life, _: Mapping[str, Any]) -> None:
-        life.steps.append(word)
-        life.is_over = True
-
-    return end
-
-
-def _sent(life: Life, _: Mapping[str, Any]) -> None:
-    life.steps.append("sent")
-
-
-_STEPS = {
-    "seen": _seen,
-    "waiting": _waiting,
-    "admitted": _admitted,
-    "handled": _handled,
-    "replied": _replied,
-    "answered": _answered,
-    "rejected": _rejected,
-    "withdrawn": _end("withdrawn"),
-    "consumed": _end("acknowledged"),
-    "sent": _sent,
-    "unsent": _end("could not be sent"),
-}
+def _end(life: Life, what: str, fields: Mapping[str, Any]) -> str:
+    if what == "replied":
+        size = fields["reply_size"]
+        return "replied" if size is None else f"replied, {human_size(size)}"
+    if what == "answered":
+        error = " with an error" if fields.get("is_error") else ""
+        after = f" after {_seconds(life.changed - life.began)}" if "sent" in life.whats else ""
+        return f"answered{error}{after}, {human_size(fields['size'])}"
+    return {"consumed": "acknowledged", "unsent": "could not be sent"}.get(what, what)
 
 
 def _seconds(seconds: float) -> str:

@@ -19,7 +19,7 @@ from syft_flwr.cli.clean import clean
 from syft_flwr.cli.doctor import doctor
 from syft_flwr.cli.edit_recording import edit_recording
 from syft_flwr.cli.emulator import emulator
-from syft_flwr.cli.ending import call
+from syft_flwr.cli.entry import call
 from syft_flwr.cli.limits import LimitedCommand
 from syft_flwr.cli.login import login, logout
 from syft_flwr.cli.output import errors_end_the_command

@@ -19,7 +19,7 @@ from typing import NoReturn
 import click
 import typer
 
-from syft_flwr.cli.ending import INTERRUPTED, end_at_once
+from syft_flwr.cli.entry import INTERRUPTED, end_at_once
 
 _SLOW = 3.0
 _TRACEBACKS_AT = 2
