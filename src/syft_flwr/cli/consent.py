@@ -8,9 +8,9 @@ from urllib.parse import quote
 import typer
 
 from syft_flwr.errors import ConfigurationError
-from syft_flwr.flower.consent import Approvals, Config, ConsentRequest, matches, override_lines
+from syft_flwr.flower.consent import Approvals, ConsentRequest, matches, override_lines
 from syft_flwr.flower.parties import Parties
-from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.project import Config, ConfigValue, FlowerProject
 from syft_flwr.flower.roles import account_directory
 from syft_flwr.flower.transport import ENDPOINT, wire_app_name
 from syft_flwr.printable import printable
@@ -88,7 +88,7 @@ class Consent:
         self._approvals.approve(request)
 
 
-def _toml(value: bool | float | str) -> str:
+def _toml(value: ConfigValue) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, Metadata, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -54,6 +54,8 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supercore.version import package_version
 from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
 
+T = TypeVar("T")
+
 FLWR_VERSION: str = package_version
 AGGREGATOR_NODE_ID = 1
 """The SuperLink's own node ID, the source of every instruction."""
@@ -80,10 +82,24 @@ def load_client_app(reference: str, project_dir: Path) -> ClientApp:
         LoadClientAppError: The reference names no ClientApp.
         Exception: Whatever the project's module raises when imported.
     """
-    app = load_app(reference, LoadClientAppError, project_dir)
-    if not isinstance(app, ClientApp):
-        raise LoadClientAppError(f"{reference} is no ClientApp but a {type(app).__name__}")
+    return _load(reference, project_dir, ClientApp, LoadClientAppError)
+
+
+def load_server_app(reference: str, project_dir: Path) -> ServerApp:
+    """Import a project's ServerApp; raises likewise, or LoadServerAppError."""
+    return _load(reference, project_dir, ServerApp, LoadServerAppError)
+
+
+def _load(reference: str, project_dir: Path, kind: type[T], error: type[Exception]) -> T:
+    app = load_app(reference, error, project_dir)
+    if not isinstance(app, kind):
+        raise error(f"{reference} is no {kind.__name__} but a {type(app).__name__}")
     return app
+
+
+def set_message_id(message: Message, message_id: str) -> None:
+    """Give a message its ID, which Flower leaves to the Grid; its metadata have no setter."""
+    message.metadata.__dict__["_message_id"] = message_id
 
 
 def message_without_content(message: Message) -> Message:
@@ -114,27 +130,14 @@ def unknown_message_reply(run_id: int, message_id: str) -> Message:
     )
 
 
-def error_in_place_of(reply: Message, code: int, reason: str) -> Message:
-    """Return an Error reply with the metadata of a reply."""
-    return _make_message(reply.metadata, error=Error(code=code, reason=reason))
+def refused(reply: Message, flaw: str) -> Message:
+    """Return an Error in the place of a reply that the strategy does not get."""
+    return _make_message(reply.metadata, error=Error(ErrorCode.UNKNOWN, f"the reply was refused: {flaw}"))
 
 
 def _make_message(metadata: Metadata, content: RecordDict | None = None, error: Error | None = None) -> Message:
     # Flower's own way of giving metadata; it is not in the declared signatures.
     return Message(metadata=metadata, content=content, error=error)  # type: ignore[call-overload,no-any-return]
-
-
-def load_server_app(reference: str, project_dir: Path) -> ServerApp:
-    """Import a project's ServerApp.
-
-    Raises:
-        LoadServerAppError: The reference names no ServerApp.
-        Exception: Whatever the project's module raises when imported.
-    """
-    app = load_app(reference, LoadServerAppError, project_dir)
-    if not isinstance(app, ServerApp):
-        raise LoadServerAppError(f"{reference} is no ServerApp but a {type(app).__name__}")
-    return app
 
 
 def context_to_bytes(context: Context) -> bytes:

@@ -27,7 +27,7 @@ from syft_flwr.flower._compat import (
 from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.outage import Journal
 from syft_flwr.flower.progress import Fanout, Progress, silent
-from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.project import Config, FlowerProject
 from syft_flwr.flower.recorder import Recorder
 from syft_flwr.flower.resumption import Resumption
 from syft_flwr.flower.runs import RunRecord
@@ -49,7 +49,7 @@ class RunPlan:
     """
 
     datasites: tuple[str, ...]
-    overrides: Mapping[str, bool | float | int | str]
+    overrides: Config
     out: Path
     min_available: int | None = None
     patience: float = 43_200.0

@@ -19,7 +19,7 @@ from typing import Protocol, Self
 from syft_flwr.errors import FlowerError, RuntimeClosedError
 from syft_flwr.flower import app_process, preload
 from syft_flwr.flower.app_start import App, fork_app, start_app_in
-from syft_flwr.flower.codec import decode
+from syft_flwr.flower.codec import decode, joined
 from syft_flwr.flower.job import AppSpec, JobFiles, Outcome, Task, run_client_app
 from syft_flwr.flower.sandbox import Sandbox
 from syft_flwr.private import make_private_directory
@@ -66,7 +66,7 @@ class InProcessApps:
 
     def run(self, task: Task, timeout: float) -> Outcome:  # noqa: ARG002 - can't be interrupted
         with self._lock:
-            message, _ = decode(b"".join(p if isinstance(p, bytes) else p.read_bytes() for p in task.message))
+            message, _ = decode(joined(task.message))
             result = run_client_app(self._spec, message, task.context, task.stamp)
             return Outcome(b"".join(result.reply), result.context, result.error)
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, MsgspecError
+from msgspec.json import Decoder
 
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import (
@@ -35,13 +37,14 @@ from syft_flwr.printable import printable, printable_error
 
 _STAMP_FIELD = 45_100
 _CONTENT_FIELD = 2  # of Message
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
-_MOST_RECORDS = 10_000
-_LARGEST_OBJECT = 2**40  # bytes
-_LATEST = 1e11  # Unix seconds: some thousand years hence
-_LARGEST = 1.7e308
-_LONGEST_VALUE = 10_000  # characters of a text in the run config
+_Time = Annotated[float, Meta(gt=-1e11, lt=1e11)]
+"""Unix seconds, to some thousand years hence."""
+_ConfigValue = (
+    bool
+    | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+    | Annotated[float, Meta(ge=-1.7e308, le=1.7e308)]
+    | Annotated[str, Meta(max_length=10_000)]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,51 +54,42 @@ class ObjectReference:
     ``sha256`` (hex) and ``size`` (bytes) are those of the serialized record, which is the file's content.
     """
 
-    index: int
-    sha256: str
-    size: int
-    file_id: str
-
-    @classmethod
-    def read(cls, raw: object) -> ObjectReference:
-        """Read what a peer has written.
-
-        Raises:
-            FlowerError: It is no reference.
-        """
-        if not isinstance(raw, dict):
-            raise FlowerError("the message's stamp has a bad reference to an object")
-        index, size, sha256, file_id = (raw.get(name) for name in ("index", "size", "sha256", "file_id"))
-        numbers = type(index) is type(size) is int and 0 <= index < _MOST_RECORDS and 0 < size <= _LARGEST_OBJECT
-        if not (numbers and _SHA256.fullmatch(str(sha256)) and _FILE_ID.fullmatch(str(file_id))):
-            raise FlowerError("the message's stamp has a bad reference to an object")
-        return cls(int(index or 0), str(sha256), int(size or 0), str(file_id))
+    index: Annotated[int, Meta(ge=0, lt=10_000)]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    size: Annotated[int, Meta(gt=0, le=2**40)]
+    file_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,200}\Z")]
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What the two sides tell each other beside the Flower message. Times are Unix seconds of the writer's clock."""
+    """What the two sides tell each other beside the Flower message. Times are Unix seconds of the writer's clock.
+
+    The types say what is taken from a peer; what a field does not allow makes a message none.
+    """
 
     flwr: str = ""
     """Version of flwr."""
     project: str = ""
     """Hash of the project that the writer runs."""
-    run_started: float = 0.0
+    run_started: _Time = 0.0
     """When the run started: tells a newer run of an aggregator from an older one. Requests only."""
-    run_config: Mapping[str, bool | float | int | str] = field(default_factory=dict)
+    run_config: Mapping[str, _ConfigValue] = field(default_factory=dict)
     """The aggregator's overrides of the project's run config. Requests only."""
-    seen: float = 0.0
+    seen: _Time = 0.0
     """When the data owner took the request up. Replies only, as are the next two."""
-    started: float = 0.0
+    started: _Time = 0.0
     """When its app started."""
-    finished: float = 0.0
+    finished: _Time = 0.0
     """When its app was done."""
-    can: Sequence[str] = ()
+    can: tuple[str, ...] = ()
     """What the data owner can do beyond the wire of existing participants. Answers to greetings only."""
     objects: Sequence[ObjectReference] = ()
     """The records that are not in the message itself. Requests only."""
     lacks_objects: bool = False
     """Whether the data owner could not get those. Replies only."""
+
+
+_STAMPS = Decoder(Stamp)
 
 
 def encode(message: Message, stamp: Stamp | None = None) -> bytes:
@@ -142,6 +136,11 @@ def splice(body: bytes, objects: Mapping[int, Path]) -> list[bytes | Path]:
     size = sum(len(part) if isinstance(part, bytes) else part.stat().st_size for part in records)
     rest = b"".join(field.whole for field in fields if field.number not in (_CONTENT_FIELD, _STAMP_FIELD))
     return [rest, write_head(_CONTENT_FIELD, size), *records]
+
+
+def joined(pieces: Iterable[bytes | Path]) -> bytes:
+    """Return the bytes of pieces, some of which are in files."""
+    return b"".join(piece if isinstance(piece, bytes) else piece.read_bytes() for piece in pieces)
 
 
 def decode(body: bytes) -> tuple[Message, Stamp]:
@@ -224,41 +223,12 @@ def _decode_stamp(proto: Any) -> Stamp:
     payload = next((bytes(f.data) for f in UnknownFieldSet(proto) if f.field_number == _STAMP_FIELD), None)
     if payload is None:
         return Stamp()
-    raw = json.loads(payload)
-    if not isinstance(raw, dict):
-        raise FlowerError("the message's stamp is no JSON object")
-    known = {name: value for name, value in raw.items() if name in _KINDS}
-    stamp = Stamp(**{name: _checked(name, value, _KINDS[name]) for name, value in known.items()})
+    try:
+        stamp = _STAMPS.decode(payload)
+    except MsgspecError as error:  # such as: Expected `str`, got `int` - at `$.flwr`
+        flaw, _, place = str(error).partition(" - at `$.")
+        raise FlowerError(f"the message's stamp has a bad {place.rstrip('`') or 'form'}: {flaw}") from error
     if len({reference.index for reference in stamp.objects}) != len(stamp.objects):
         raise FlowerError("the message's stamp has two objects in one place")
-    return stamp
-
-
-def _checked(name: str, value: Any, kind: type) -> Any:
-    """Return a field of a stamp; texts of the writer's are data.
-
-    Raises:
-        FlowerError: It is of another kind, or absurd.
-    """
-    if kind is str and isinstance(value, str):
-        return printable(value)
-    if name == "can" and isinstance(value, list):
-        return tuple(map(printable, value))
-    if name == "objects" and isinstance(value, list):
-        return tuple(map(ObjectReference.read, value))
-    if kind is bool and isinstance(value, bool):
-        return value
-    if kind is float and isinstance(value, int | float) and abs(value) < _LATEST:
-        return float(value)
-    if kind is dict and isinstance(value, dict) and all(map(_is_plain, value.values())):
-        return value
-    raise FlowerError(f"the message's stamp has a bad {name}")
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, str):
-        return len(value) <= _LONGEST_VALUE
-    return isinstance(value, bool | int | float) and -_LARGEST <= value <= _LARGEST
-
-
-_KINDS = {each.name: type(getattr(Stamp(), each.name)) for each in fields(Stamp)}
+    flwr, project, *can = map(printable, (stamp.flwr, stamp.project, *stamp.can))
+    return replace(stamp, flwr=flwr, project=project, can=tuple(can))

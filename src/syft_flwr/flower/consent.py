@@ -15,11 +15,9 @@ from typing import Any
 
 from syft_flwr.addresses import fold_address
 from syft_flwr.errors import ConfigurationError, StateError
-from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.project import Config, FlowerProject
 from syft_flwr.printable import printable
 from syft_flwr.private import make_private_directory, open_private, write_private
-
-Config = Mapping[str, bool | float | int | str]
 
 _HASH = re.compile("[0-9a-fA-F]{64}")
 

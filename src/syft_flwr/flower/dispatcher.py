@@ -22,6 +22,7 @@ from syft_flwr.flower._compat import (
     RecordDict,
     message_without_content,
     recorddict_to_proto,
+    set_message_id,
 )
 from syft_flwr.flower.codec import ObjectReference, Stamp, encode, encode_stamp, round_of
 from syft_flwr.flower.instructions import Instructions
@@ -138,7 +139,8 @@ class Dispatcher:
             raise ValueError("an instruction must have content")
 
     def _prepare(self, message: Message) -> Pending:
-        message.metadata.__dict__["_message_id"] = message_id = self._identify(message)
+        message_id = self._identify(message)
+        set_message_id(message, message_id)
         node = message.metadata.dst_node_id
         asked = outline(message.content)
         head = message_without_content(message)

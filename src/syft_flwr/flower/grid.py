@@ -30,6 +30,7 @@ from syft_flwr.flower.outage import Journal, PatientRpc
 from syft_flwr.flower.outbox import Outbox
 from syft_flwr.flower.presence import Presence, Reminder
 from syft_flwr.flower.progress import Progress, silent
+from syft_flwr.flower.project import Config
 from syft_flwr.flower.pulse import SILENCE, Pulse
 from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply, reply_event
 from syft_flwr.flower.transport import Rpc
@@ -56,7 +57,7 @@ class FlowerGrid(Grid):
         datasites: Sequence[str],
         *,
         project_hash: str = "",
-        run_config: Mapping[str, bool | float | int | str] | None = None,
+        run_config: Config | None = None,
         run_started: float | None = None,
         earlier: Mapping[str, str] | None = None,
         silence: float = SILENCE,

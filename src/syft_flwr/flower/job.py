@@ -24,6 +24,7 @@ from syft_flwr.flower._compat import (
     context_from_bytes,
     context_to_bytes,
     load_client_app,
+    set_message_id,
     set_task_identity,
 )
 from syft_flwr.flower.codec import Stamp, decode_file, encode_pieces
@@ -157,7 +158,7 @@ def run_client_app(spec: AppSpec, message: Message, context_bytes: bytes, stamp:
     started = time.time()
     reply = _call(spec, message, context)
     stamp = replace(stamp, started=started, finished=time.time())
-    reply.metadata.__dict__["_message_id"] = secrets.token_hex(32)
+    set_message_id(reply, secrets.token_hex(32))
     error = (reply.error.reason or "unknown error") if reply.has_error() else ""
     try:
         return AppResult(encode_pieces(reply, stamp), context_to_bytes(context), error)
@@ -201,7 +202,7 @@ def _read_result(path: Path) -> bytes:
 def failure_reply(message: Message, code: int, reason: str) -> Message:
     """Build the Error reply to a message."""
     reply = Message(Error(code=code, reason=reason), reply_to=message)
-    reply.metadata.__dict__["_message_id"] = secrets.token_hex(32)
+    set_message_id(reply, secrets.token_hex(32))
     return reply
 
 

@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from syft_flwr.flower._compat import (
     context_from_bytes,
     context_to_bytes,
     crash_code,
+    set_message_id,
 )
 from syft_flwr.flower.admission import Action, Situation, decide, run_tag
 from syft_flwr.flower.app_host import AppHost
@@ -29,14 +30,13 @@ from syft_flwr.flower.codec import ObjectReference, Stamp, decode_head, encode, 
 from syft_flwr.flower.job import Outcome, Task, failure_reply
 from syft_flwr.flower.node import node_id
 from syft_flwr.flower.progress import Progress, silent
+from syft_flwr.flower.project import Config
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import DISPOSABLE, ENDPOINT, OBJECTS, PRESENCE, PRESENCE_ENDPOINT, Events
 from syft_flwr.models import Message as WireMessage
 from syft_flwr.printable import printable
 
 logger = logging.getLogger(__name__)
-
-Config = Mapping[str, bool | float | int | str]
 
 _CLOCK_TOLERANCE = 5.0
 
@@ -282,7 +282,7 @@ def _same(value: object, other: object) -> bool:
 
 def _acknowledge(message: Message) -> Message:
     reply = Message(RecordDict(), reply_to=message)
-    reply.metadata.__dict__["_message_id"] = message.metadata.message_id
+    set_message_id(reply, message.metadata.message_id)
     return reply
 
 

@@ -22,7 +22,9 @@ ROUNDS_KEY = "num-server-rounds"
 
 _SETTING = re.compile(r"""(\S+?)=('[^']*'|"(?:[^"\\]|\\.)*"|\S+)""")  # as in flwr.common.config, and escaped quotes
 
-RunConfig = Mapping[str, bool | float | int | str]
+ConfigValue = bool | float | int | str
+Config = Mapping[str, ConfigValue]
+"""A run config or a node config, flat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class FlowerProject:
     version: str
     server_app: str
     client_app: str
-    run_config: RunConfig = field(default_factory=dict)
+    run_config: Config = field(default_factory=dict)
     app_name: str = ""
     aggregator: str = ""
     datasites: tuple[str, ...] = ()
@@ -76,7 +78,7 @@ class FlowerProject:
             written=_directories(own.get("written", []), directory),
         )
 
-    def overrides(self, arguments: Sequence[str], rounds: int | None = None) -> dict[str, bool | float | int | str]:
+    def overrides(self, arguments: Sequence[str], rounds: int | None = None) -> dict[str, ConfigValue]:
         """Read overrides of the run config, in Flower's own syntax (``'lr=0.1 name="x"'`` or a TOML file).
 
         Args:
@@ -145,13 +147,13 @@ def _naming(directory: Path) -> Iterator[None]:
         raise FlowerError(f"{directory} is no Flower project: {_one_line(error)}") from error
 
 
-def parse_config(arguments: Sequence[str], option: str) -> dict[str, bool | float | int | str]:
+def parse_config(arguments: Sequence[str], option: str) -> dict[str, ConfigValue]:
     """Read settings in Flower's own syntax: ``'lr=0.1 name="x"'``, or the name of a TOML file.
 
     Raises:
         FlowerError: The syntax is wrong; the message names the option.
     """
-    settings: dict[str, bool | float | int | str] = {}
+    settings: dict[str, ConfigValue] = {}
     for text in arguments:
         if text.endswith(".toml"):
             settings |= _read_config(text, option)
@@ -164,7 +166,7 @@ def parse_config(arguments: Sequence[str], option: str) -> dict[str, bool | floa
     return settings
 
 
-def _read_config(path: str, option: str) -> dict[str, bool | float | int | str]:
+def _read_config(path: str, option: str) -> dict[str, ConfigValue]:
     try:
         return dict(parse_config_args([path]))
     except FileNotFoundError as error:
@@ -173,14 +175,14 @@ def _read_config(path: str, option: str) -> dict[str, bool | float | int | str]:
         raise FlowerError(f"{option} can't be read: {_one_line(error)}") from error
 
 
-def _read_value(key: str, text: str, option: str) -> bool | float | int | str:
+def _read_value(key: str, text: str, option: str) -> ConfigValue:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError as error:
         raise FlowerError(
             f"{option} can't be read at {key}={text}: a text needs quotes, within those of the shell ({error})"
         ) from error
-    if not isinstance(value, bool | float | int | str):
+    if not isinstance(value, ConfigValue):
         raise FlowerError(f"{option} can't be read: {key} must be a boolean, a number or a text")
     return value
 

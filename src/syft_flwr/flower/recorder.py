@@ -19,15 +19,14 @@ from syft_flwr.flower._compat import (
     ArrayRecord,
     ConfigRecord,
     DefaultWorkflow,
-    ErrorCode,
     FedAvg,
     LegacyServer,
     Message,
     RecordDict,
     SecAggPlusWorkflow,
     Strategy,
-    error_in_place_of,
     patched,
+    refused,
 )
 from syft_flwr.flower.checkpoints import Arrays, Checkpoints, RoundState, from_record, save_arrays
 from syft_flwr.flower.file_array import park
@@ -272,9 +271,7 @@ class Recorder:
 
 
 def _error_for(reply: Message, flaw: str) -> Message:
-    return (
-        error_in_place_of(reply, ErrorCode.UNKNOWN, f"the reply was refused: {flaw}") if reply.has_content() else reply
-    )
+    return refused(reply, flaw) if reply.has_content() else reply
 
 
 def required_nodes(strategy: Any) -> int:

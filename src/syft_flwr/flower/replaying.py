@@ -21,10 +21,10 @@ import numpy as np
 from syft_flwr.errors import ConfigurationError, FlowerError
 from syft_flwr.flower._compat import ArrayRecord, Message
 from syft_flwr.flower.aggregator import Aggregation, RunPlan
-from syft_flwr.flower.codec import decode, decode_head, splice
+from syft_flwr.flower.codec import decode, decode_head, joined, splice
 from syft_flwr.flower.links import DriveEvents
-from syft_flwr.flower.owner import Config, DataOwner, OwnerConfig
-from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.owner import DataOwner, OwnerConfig
+from syft_flwr.flower.project import Config, FlowerProject
 from syft_flwr.flower.project_files import read_files
 from syft_flwr.flower.recorded_rpc import REQUEST, RESPONSE, RecordedRpc
 from syft_flwr.flower.roles import OwnerPlan, app_host
@@ -191,7 +191,7 @@ def _whole(body: bytes, objects: Mapping[str, Path]) -> Message:
     """Read a message with the records that lie in files of their own."""
     _, stamp = decode_head(body)
     pieces = splice(body, {each.index: objects[each.sha256] for each in stamp.objects}) if stamp.objects else [body]
-    return decode(b"".join(each if isinstance(each, bytes) else each.read_bytes() for each in pieces))[0]
+    return decode(joined(pieces))[0]
 
 
 @contextmanager

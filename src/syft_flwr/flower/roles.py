@@ -22,7 +22,7 @@ from syft_flwr.flower.links import Link, Polling
 from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.parties import Parties
 from syft_flwr.flower.progress import Fanout, Progress
-from syft_flwr.flower.project import FlowerProject
+from syft_flwr.flower.project import Config, FlowerProject
 from syft_flwr.flower.project_files import FilesRead, hash_of, read_files
 from syft_flwr.flower.resumption import resume
 from syft_flwr.flower.run_store import RunStore
@@ -32,8 +32,6 @@ from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_private_directory
 from syft_flwr.runtime.sharing import state_directory
 from syft_flwr.settings import load_endpoint, state_root
-
-Config = Mapping[str, bool | float | int | str]
 
 _LONGEST_WAIT = 60.0
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.lib import format as npy
 
-from syft_flwr.flower._compat import Array, ErrorCode, Message, RecordDict, error_in_place_of
+from syft_flwr.flower._compat import Array, Message, RecordDict, refused
 from syft_flwr.flower.file_array import FileArray
 from syft_flwr.printable import printable, printable_error
 
@@ -112,7 +112,7 @@ def sift(
             flaw = f"its {weight} is {bad}, and must be a positive number"
         if flaw:
             refuse(reply, flaw)
-        kept.append(error_in_place_of(reply, ErrorCode.UNKNOWN, f"the reply was refused: {flaw}") if flaw else reply)
+        kept.append(refused(reply, flaw) if flaw else reply)
     return kept
 
 

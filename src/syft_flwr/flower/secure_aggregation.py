@@ -18,7 +18,6 @@ from typing import Any
 from syft_flwr.flower._compat import (
     SECAGG_RECORD,
     Array,
-    ErrorCode,
     Message,
     RecordDict,
     SecAggKey,
@@ -26,7 +25,7 @@ from syft_flwr.flower._compat import (
     bytes_to_private_key,
     bytes_to_public_key,
     combine_shares,
-    error_in_place_of,
+    refused,
 )
 from syft_flwr.flower.screening import Shape, flaw_in_array, read_header
 
@@ -88,10 +87,7 @@ class _CheckedGrid:
         if self._stage in (SecAggStage.SETUP, SecAggStage.SHARE_KEYS) and len(good) - len(flaws) < len(asked):
             raise _HaltedError("not every data owner has dealt shares of its secrets")
         return [
-            error_in_place_of(reply, ErrorCode.UNKNOWN, f"the reply was refused: {flaws[reply.metadata.src_node_id]}")
-            if reply.metadata.src_node_id in flaws
-            else reply
-            for reply in replies
+            refused(reply, flaws[node]) if (node := reply.metadata.src_node_id) in flaws else reply for reply in replies
         ]
 
     def _flaws(self, asked: Mapping[int, RecordDict], replies: Mapping[int, RecordDict]) -> dict[int, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from syft_flwr.errors import SyftFlwrError
 from syft_flwr.exchange.disposables import LARGE
 from syft_flwr.flower._compat import ArrayRecord, Message
-from syft_flwr.flower.codec import ObjectReference, splice
+from syft_flwr.flower.codec import ObjectReference, joined, splice
 from syft_flwr.flower.content import write_record
 from syft_flwr.flower.file_array import FileArray
 from syft_flwr.flower.transport import Disposable
@@ -132,7 +132,7 @@ class SharedArrays:
                 return None
             body, records = self._headers.pop(message_id)
             pieces = splice(body, {index: self._objects[sha256].path for index, sha256 in records.items()})
-            return b"".join(piece if isinstance(piece, bytes) else piece.read_bytes() for piece in pieces)
+            return joined(pieces)
 
     def release(self, message_id: str) -> None:
         """Note that a message needs no object any more."""
