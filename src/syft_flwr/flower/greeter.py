@@ -50,10 +50,9 @@ class Greeter:
         progress: Progress,
         *,
         project_hash: str = "",
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._project_hash = project_hash
-        self._clock = clock
+        self._clock = time.monotonic
         self._rpc = rpc
         self._nodes = nodes
         self._presence = presence
@@ -133,7 +132,6 @@ class Greeter:
 
     def _take(self, node: int, future_id: str) -> None:
         """Take an owner's answer; one that can't be had is this owner's failure, and the owner is greeted again."""
-        failure = ""
         try:
             body = self._rpc.get_response(future_id)
             if body is None:  # Drive can't be reached at the moment
@@ -141,13 +139,10 @@ class Greeter:
             self._welcome(node, body)
         except DriveError as error:
             failure = f"its answer can't be had: {printable_error(error)}"
-        with self._lock:
-            self._waiting.pop(future_id, None)
-            if failure:
-                self._due[node] = (time.monotonic() + _LONGEST_PAUSE, _LONGEST_PAUSE)
-        if failure:
+            with self._lock:
+                self._due[node] = (self._clock() + _LONGEST_PAUSE, _LONGEST_PAUSE)
             self._presence.unreachable(node, failure)
-        self._rpc.delete_future(future_id)
+        self._forget(future_id)
 
     def _replace_stale(self) -> None:
         """Withdraw greetings that nobody has answered for long, and greet anew."""

@@ -201,11 +201,9 @@ class Recorder:
         return start
 
     def _watch_strategy(self, strategy: Any, rounds: int) -> None:
-        configure, aggregate, evaluate = (
-            strategy.configure_train,
-            strategy.aggregate_train,
-            strategy.aggregate_evaluate,
-        )
+        configure = strategy.configure_train
+        aggregate = self._without_culprit(strategy, strategy.aggregate_train)
+        evaluate = self._without_culprit(strategy, strategy.aggregate_evaluate)
 
         @functools.wraps(configure)
         def configure_train(server_round: int, *args: Any, **kwargs: Any) -> Any:
@@ -215,13 +213,8 @@ class Recorder:
             return configure(server_round, *args, **kwargs)
 
         @functools.wraps(aggregate)
-        def aggregate_train(server_round: int, replies: Iterable[Message], *args: Any, **kwargs: Any) -> Any:
-            def again(replies: Sequence[Message]) -> Any:
-                return aggregate(server_round, replies, *args, **kwargs)
-
-            arrays, metrics = without_culprit(
-                strategy, again, list(replies), stand_in=_error_for, refuse=self._refuse_reply
-            )
+        def aggregate_train(server_round: int, *args: Any, **kwargs: Any) -> Any:
+            arrays, metrics = aggregate(server_round, *args, **kwargs)
             self.note(server_round, "train", metrics)
             if arrays is not None:
                 park(arrays, self._spool)
@@ -229,11 +222,8 @@ class Recorder:
             return arrays, metrics
 
         @functools.wraps(evaluate)
-        def aggregate_evaluate(server_round: int, replies: Iterable[Message], *args: Any, **kwargs: Any) -> Any:
-            def again(replies: Sequence[Message]) -> Any:
-                return evaluate(server_round, replies, *args, **kwargs)
-
-            metrics = without_culprit(strategy, again, list(replies), stand_in=_error_for, refuse=self._refuse_reply)
+        def aggregate_evaluate(server_round: int, *args: Any, **kwargs: Any) -> Any:
+            metrics = evaluate(server_round, *args, **kwargs)
             self.note(server_round, "evaluate", metrics)
             self._keep_evaluation(server_round)
             return metrics
@@ -241,6 +231,16 @@ class Recorder:
         strategy.configure_train = configure_train
         strategy.aggregate_train = aggregate_train
         strategy.aggregate_evaluate = aggregate_evaluate
+
+    def _without_culprit(self, strategy: Any, aggregate: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(aggregate)
+        def call(server_round: int, replies: Iterable[Message], *args: Any, **kwargs: Any) -> Any:
+            def again(kept: Sequence[Message]) -> Any:
+                return aggregate(server_round, kept, *args, **kwargs)
+
+            return without_culprit(strategy, again, list(replies), stand_in=_error_for, refuse=self._refuse_reply)
+
+        return call
 
     def _wrap_check(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """Let a strategy that averages replies have those only that go together; it would raise for all."""
