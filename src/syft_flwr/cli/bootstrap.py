@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from syft_flwr.cli.options import ProjectArgument
 from syft_flwr.cli.output import count, say
-from syft_flwr.cli.run import ProjectArgument
 
 
 def bootstrap(

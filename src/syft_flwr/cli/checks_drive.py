@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from syft_flwr.addresses import same_address
-from syft_flwr.cli.account import gateway_of
-from syft_flwr.cli.findings import Examination, Finding, failed, ok, warning
+from syft_flwr.cli.account import Account, gateway_of
+from syft_flwr.cli.findings import Finding, failed, ok, warning
 from syft_flwr.cli.output import advice_for_silence, duration
 from syft_flwr.drive.gateway import HttpDriveGateway
 from syft_flwr.drive.peers import find_peers
@@ -25,31 +25,32 @@ _FEED_PAUSE = 1.0
 _NAME = "syft-flwr doctor"
 
 
-def check_drive(exam: Examination) -> Finding:
+def check_drive(account: Account) -> Finding:
     """See whether Drive answers, and accepts the token."""
-    gateway = gateway_of(exam)
-    exam.close.append(gateway.close)
+    gateway = gateway_of(account)
+    account.close.append(gateway.close)
     try:
-        exam.address = gateway.about().email
+        account.address = gateway.about().email
     except DriveUnavailableError as error:
-        return failed(f"{exam.endpoint.url} does not answer: {error}", advice_for_silence())
-    exam.gateway = gateway
-    return ok(f"{exam.endpoint.url} answers")
+        return failed(f"{account.endpoint.url} does not answer: {error}", advice_for_silence())
+    account.gateway = gateway
+    return ok(f"{account.endpoint.url} answers")
 
 
-def check_identity(exam: Examination) -> Finding:
+def check_identity(account: Account) -> Finding:
     """See whether the credentials are the account's own."""
-    if same_address(exam.address, exam.email):
-        return ok(f"Drive knows this account as {exam.address}")
+    if same_address(account.address, account.email):
+        return ok(f"Drive knows this account as {account.address}")
     return failed(
-        f"these credentials are {exam.address}'s, not {exam.email}'s",
-        f"log in as the other one: syft-flwr login CLIENT_FILE --email {exam.email}; or use --email {exam.address}",
+        f"these credentials are {account.address}'s, not {account.email}'s",
+        f"log in as the other one: syft-flwr login CLIENT_FILE --email {account.email}; or use "
+        f"--email {account.address}",
     )
 
 
-def check_storage(exam: Examination) -> Finding:
+def check_storage(account: Account) -> Finding:
     """See whether the account can store files at all, and how much more."""
-    used, limit = exam.gateway.storage()
+    used, limit = account.gateway.storage()
     if limit is None:
         return ok(f"{used / 1024**3:.1f} GB used, without a limit")
     if limit == 0:
@@ -63,9 +64,9 @@ def check_storage(exam: Examination) -> Finding:
     return ok(found)
 
 
-def check_clock(exam: Examination) -> Finding:
+def check_clock(account: Account) -> Finding:
     """Compare this machine's clock with Drive's."""
-    ahead = time.time() - exam.gateway.server_time()
+    ahead = time.time() - account.gateway.server_time()
     if abs(ahead) < _CLOCK_ROUNDING:
         return ok("as Drive's, to the second")
     found = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} Drive's"
@@ -75,9 +76,9 @@ def check_clock(exam: Examination) -> Finding:
     return warning(found, advice) if abs(ahead) > _CLOCK_WARNING else ok(found)
 
 
-def check_round_trip(exam: Examination) -> Finding:
+def check_round_trip(account: Account) -> Finding:
     """Upload a file into a folder of the account's own, see it in the feed, download it, and delete both."""
-    gateway, content = exam.gateway, _NAME.encode()
+    gateway, content = account.gateway, _NAME.encode()
     before = gateway.meter.snapshot().units
     token = gateway.get_start_page_token()
     folder_id, file_id = gateway.generate_ids(2)
@@ -117,9 +118,9 @@ def wait_for_change(gateway: HttpDriveGateway, token: str, file_id: str) -> tupl
             time.sleep(_FEED_PAUSE)
 
 
-def check_peers(exam: Examination) -> Finding:
+def check_peers(account: Account) -> Finding:
     """See whether both sides can write into the inboxes; those of strangers don't count."""
-    everybody = find_peers(exam.gateway, exam.address)
+    everybody = find_peers(account.gateway, account.address)
     peers = [peer for peer in everybody if not all(inbox.is_foreign for inbox in peer.inboxes)]
     if not peers:
         return ok("no inbox with anybody yet: they are made with the first message")

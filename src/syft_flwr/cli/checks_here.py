@@ -10,8 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 
+from syft_flwr.cli.account import Account
 from syft_flwr.cli.account_state import age, read_state
-from syft_flwr.cli.findings import Examination, Finding, failed, ok, warning
+from syft_flwr.cli.findings import Finding, failed, ok, warning
 from syft_flwr.cli.output import count, duration
 from syft_flwr.drive.auth import DRIVE_SCOPE, find_source, load_credentials
 from syft_flwr.drive.mapping import TransportErrors
@@ -28,7 +29,7 @@ _GOOGLES_MINUTE, _GOOGLES_DAY = 1_000_000, 400_000_000
 """Units that Google gives a project a minute, and a day before charges apply."""
 
 
-def check_versions(_: Examination) -> Finding:
+def check_versions(_: Account) -> Finding:
     """Tell the versions of what matters."""
     found = [f"Python {python_version()}"]
     for package in _PACKAGES:
@@ -39,21 +40,21 @@ def check_versions(_: Examination) -> Finding:
     return ok(", ".join(found))
 
 
-def check_state_directory(exam: Examination) -> Finding:
+def check_state_directory(account: Account) -> Finding:
     """See whether state can be kept: there is a place, it is ours, it can be written to, it has room."""
-    place = next(each for each in (exam.directory, *exam.directory.parents) if each.exists())
+    place = next(each for each in (account.directory, *account.directory.parents) if each.exists())
     elsewhere = f"name another directory in {STATE_VARIABLE}"
     if not place.is_dir():
         return failed(f"{place} is a file, where a directory must be", f"remove it, or {elsewhere}")
-    if place == exam.directory and place.stat().st_uid != os.geteuid():
+    if place == account.directory and place.stat().st_uid != os.geteuid():
         return failed(f"{place} belongs to another user", f"run as that user, or {elsewhere}")
     if not os.access(place, os.W_OK | os.X_OK):
         return failed(f"{place} can't be written to", f"allow it: chmod u+wx {place}; or {elsewhere}")
     if (free := shutil.disk_usage(place).free) < _LEAST_SPACE:
         return failed(f"only {free // 1024**2} MB are left on the disk of {place}", f"make room, or {elsewhere}")
     if (kind := file_system_of(place)) in _NETWORK:
-        return warning(f"{exam.directory} is on a network file system ({kind}), whose locks may fail", elsewhere)
-    return ok(f"{exam.directory}, {free // 1024**3} GB free")
+        return warning(f"{account.directory} is on a network file system ({kind}), whose locks may fail", elsewhere)
+    return ok(f"{account.directory}, {free // 1024**3} GB free")
 
 
 def file_system_of(path: Path) -> str:
@@ -66,28 +67,29 @@ def file_system_of(path: Path) -> str:
     return max(holding, key=lambda fields: len(fields[1]))[2] if holding else ""
 
 
-def check_credentials(exam: Examination) -> Finding:
+def check_credentials(account: Account) -> Finding:
     """Load the credentials that come first."""
-    source = find_source(exam.endpoint, exam.email)
-    exam.credentials = load_credentials(exam.endpoint, exam.email)
-    robot = getattr(exam.credentials, "service_account_email", None)
-    acting = f"; the service account {robot} acts for {exam.email}" if getattr(exam.credentials, "_subject", "") else ""
-    return ok(f"{source.words}{acting}")
+    source = find_source(account.endpoint, account.email)
+    account.credentials = load_credentials(account.endpoint, account.email)
+    if not getattr(account.credentials, "_subject", ""):
+        return ok(source.words)
+    robot = getattr(account.credentials, "service_account_email", None)
+    return ok(f"{source.words}; the service account {robot} acts for {account.email}")
 
 
-def check_refresh(exam: Examination) -> Finding:
+def check_refresh(account: Account) -> Finding:
     """Ask for a new access token, as happens once an hour."""
-    if getattr(exam.credentials, "refresh_token", "") is None:
+    if getattr(account.credentials, "refresh_token", "") is None:
         return ok("not needed: the token does not expire")
-    transport = Transport(threading.Event(), timeout=_TIMEOUT, is_local=exam.endpoint.is_emulator)
+    transport = Transport(threading.Event(), timeout=_TIMEOUT, is_local=account.endpoint.is_emulator)
     with TransportErrors("refresh"), closing(transport):
-        exam.credentials.refresh(TokenRequest(transport))
+        account.credentials.refresh(TokenRequest(transport))
     return ok("Google gives a new access token")
 
 
-def check_scopes(exam: Examination) -> Finding:
+def check_scopes(account: Account) -> Finding:
     """See whether the token is for the whole of Drive."""
-    granted = getattr(exam.credentials, "granted_scopes", None) or exam.credentials.scopes
+    granted = getattr(account.credentials, "granted_scopes", None) or account.credentials.scopes
     if not granted:
         return ok("not told by the token; Drive's answers will show")
     scopes = granted.split() if isinstance(granted, str) else list(granted)
@@ -98,13 +100,13 @@ def check_scopes(exam: Examination) -> Finding:
     )
     return failed(
         f"the token is for {', '.join(scopes)}, not for {DRIVE_SCOPE}",
-        f"{blind}Log in again and tick the box for Drive: syft-flwr login CLIENT_FILE --email {exam.email}",
+        f"{blind}Log in again and tick the box for Drive: syft-flwr login CLIENT_FILE --email {account.email}",
     )
 
 
-def check_messages(exam: Examination) -> Finding:
+def check_messages(account: Account) -> Finding:
     """See whether messages wait that nobody takes, or requests that nobody answers."""
-    state = read_state(exam.directory)
+    state = read_state(account.directory)
     found = (
         f"{count(state.pending, 'request')} to handle, {count(state.spooled, 'answer')} to send, "
         f"{count(state.awaited, 'request')} without an answer, {count(state.answered, 'answer')} not taken"
@@ -113,7 +115,7 @@ def check_messages(exam: Examination) -> Finding:
         who = "no process of the account runs" if state.processes == 0 else "no running process handles them"
         return warning(
             f"{found}; the oldest has waited for {duration(waited)}, and {who}",
-            f"start what answers: syft-flwr run PROJECT --email {exam.email}; see what waits: syft-flwr watch",
+            f"start what answers: syft-flwr run PROJECT --email {account.email}; see what waits: syft-flwr watch",
         )
     if (waited := age(state.oldest_awaited_at)) is not None and waited > _STUCK_AFTER:
         return warning(
@@ -123,9 +125,9 @@ def check_messages(exam: Examination) -> Finding:
     return ok(found)
 
 
-def check_quota(exam: Examination) -> Finding:
+def check_quota(account: Account) -> Finding:
     """Set the account's own limits beside Google's."""
-    minute, day = exam.settings.quota_units_per_minute, exam.settings.quota_units_per_day
+    minute, day = account.settings.quota_units_per_minute, account.settings.quota_units_per_day
     limits = [f"{limit:,} units a {period}" for limit, period in ((minute, "minute"), (day, "day")) if limit]
     own = f"a budget of {' and '.join(limits)}" if limits else "no budget"
     found = f"{own}; Google gives a project {_GOOGLES_MINUTE:,} a minute, and {_GOOGLES_DAY:,} a day before charges"

@@ -12,10 +12,12 @@ import typer
 
 from syft_flwr.cli.options import YesOption
 from syft_flwr.cli.output import say
+from syft_flwr.resources import DriveFile
+from syft_flwr.settings import parse_duration, state_root
+from syft_flwr.wire import message_kind, timestamp
 
 if TYPE_CHECKING:
     from syft_flwr.ports import DriveGateway
-    from syft_flwr.resources import DriveFile
 
 
 def clean(
@@ -34,7 +36,6 @@ def clean(
 ) -> None:
     """Show, and then remove: the state of emulators that are gone; with --drive old messages, with --runs old runs."""
     from syft_flwr.cli.account import account_of, connected
-    from syft_flwr.settings import parse_duration, state_root
 
     age = parse_duration(older_than, "--older-than")
     files: list[DriveFile] = []
@@ -81,7 +82,6 @@ def old_runs(directory: Path, before: float) -> Iterator[Path]:
 def old_messages(gateway: DriveGateway, before: float) -> Iterator[DriveFile]:
     """Yield the message files of the account's own that were created before a Unix time."""
     from syft_flwr.drive.query import quote
-    from syft_flwr.wire import message_kind, timestamp
 
     query = f"'me' in owners and trashed = false and createdTime < {quote(timestamp(before))}"
     for file in gateway.list_files(query, oldest_first=True):

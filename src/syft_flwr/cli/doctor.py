@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syft_flwr.addresses import same_address
 from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.options import EmailOption, YesOption
 from syft_flwr.cli.output import advice_for_silence, describe, say, told_if_slow
+from syft_flwr.errors import ConfigurationError, DriveUnavailableError, SyftFlwrError
 
 if TYPE_CHECKING:
-    from syft_flwr.cli.findings import Examination, Finding
+    from syft_flwr.cli.account import Account
+    from syft_flwr.cli.findings import Finding
 
 _TELL_MORE = "syft-flwr doctor -vv tells more"
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
@@ -61,21 +64,19 @@ def doctor(  # noqa: PLR0917 - typer passes options by name
 
 def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) -> None:
     with ExitStack() as stack:
-        from syft_flwr.addresses import same_address
         from syft_flwr.cli.account import account_of, connected
         from syft_flwr.cli.probe import COST, probe
         from syft_flwr.drive.habits import Habits
-        from syft_flwr.errors import ConfigurationError
 
-        exams = [account_of(email), *([] if other is None else [account_of(other)])]
-        if other is not None and same_address(exams[0].email, other):
+        accounts = [account_of(email), *([] if other is None else [account_of(other)])]
+        if other is not None and same_address(accounts[0].email, other):
             raise ConfigurationError(f"{other} is this account itself; --with names another one")
         gateways = []
-        for exam in exams:
-            gateways.append(stack.enter_context(connected(exam)))
-            if not same_address(address := gateways[-1].about().email, exam.email):
-                raise ConfigurationError(f"these credentials are {address}'s, not {exam.email}'s")
-        names = " and ".join(exam.email for exam in exams)
+        for account in accounts:
+            gateways.append(stack.enter_context(connected(account)))
+            if not same_address(address := gateways[-1].about().email, account.email):
+                raise ConfigurationError(f"these credentials are {address}'s, not {account.email}'s")
+        names = " and ".join(account.email for account in accounts)
         question = f"Write some files into the Drive of {names}, delete them again, and spend up to {COST:,} units?"
         if not yes and not typer.confirm(question, err=True):
             raise ConfigurationError("nothing was asked")
@@ -86,28 +87,28 @@ def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) ->
             learned |= answer.learned
             if not as_json:
                 say(f"{answer.question} {answer.answer}")
-        for exam in exams:
-            habits = Habits.read(exam.directory).learned(learned)
-            habits.keep(exam.directory)
+        for account in accounts:
+            habits = Habits.read(account.directory).learned(learned)
+            habits.keep(account.directory)
             if not as_json:
                 kept = "; ".join(habits.in_words()) or "Drive behaves as is believed without a probe"
-                say(f"kept for {exam.email}, in processes from now on: {kept}")
+                say(f"kept for {account.email}, in processes from now on: {kept}")
         if as_json:
             typer.echo(json.dumps(answers))
 
 
-def examine(exam: Examination, *, read_only: bool = False) -> Iterator[tuple[str, Finding]]:
+def examine(account: Account, *, read_only: bool = False) -> Iterator[tuple[str, Finding]]:
     """Yield each step's name and finding as soon as it is known; what needs a step that failed is skipped.
 
     Args:
-        exam: The account.
+        account: The account.
         read_only: Leaves out the step that writes into Drive.
     """
     from syft_flwr.cli import checks_drive, checks_here
     from syft_flwr.cli.findings import Finding
 
     # Each step with those that must have gone well before it.
-    steps: list[tuple[str, Callable[[Examination], Finding], tuple[str, ...]]] = [
+    steps: list[tuple[str, Callable[[Account], Finding], tuple[str, ...]]] = [
         ("versions", checks_here.check_versions, ()),
         ("state directory", checks_here.check_state_directory, ()),
         ("credentials", checks_here.check_credentials, ()),
@@ -128,24 +129,23 @@ def examine(exam: Examination, *, read_only: bool = False) -> Iterator[tuple[str
             if read_only and step == "round trip":
                 continue
             missing = [need for need in needs if need not in well]
-            finding = Finding("skipped", f"needs {missing[0]}") if missing else _carried_out(step, check, exam)
+            finding = Finding("skipped", f"needs {missing[0]}") if missing else _carried_out(step, check, account)
             if finding.standing in ("ok", "warning"):
                 well.add(step)
             yield step, finding
     finally:
-        for close in exam.close:
+        for close in account.close:
             close()
-        if exam.gateway is not None:
-            tell_spending(exam.email, exam.gateway.meter.snapshot().to_json())
+        if account.gateway is not None:
+            tell_spending(account.email, account.gateway.meter.snapshot().to_json())
 
 
-def _carried_out(step: str, check: Callable[[Examination], Finding], exam: Examination) -> Finding:
+def _carried_out(step: str, check: Callable[[Account], Finding], account: Account) -> Finding:
     from syft_flwr.cli.findings import failed
-    from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 
     try:
         with told_if_slow(step):
-            return check(exam)
+            return check(account)
     except DriveUnavailableError as error:
         return failed(str(error), advice_for_silence())
     except SyftFlwrError as error:  # what it says tells what to do as well

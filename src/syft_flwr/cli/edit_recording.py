@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from syft_flwr.cli.options import RecordingArgument
 from syft_flwr.cli.output import say
 
 
 def edit_recording(
-    recording: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="The recorded feed.", show_default=False)
-    ],
+    recording: RecordingArgument,
     body: Annotated[
         list[str],
         typer.Option(

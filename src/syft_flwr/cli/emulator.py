@@ -7,6 +7,8 @@ import shutil
 
 import typer
 
+from syft_flwr.settings import state_root
+
 
 def emulator(context: typer.Context) -> None:
     """Serve a local Google Drive: the v3 API for any number of accounts, until Ctrl-C or SIGTERM.
@@ -30,7 +32,6 @@ def _forget(arguments: list[str]) -> None:
     if options.data is None and options.port:  # state on a port that was free for once is found by clean
         from syft_flwr.cli.clean import abandoned
         from syft_flwr.runtime.sharing import emulator_root
-        from syft_flwr.settings import state_root
 
         here = emulator_root(state_root(), f"http://{options.host}:{options.port}")
         for directory in abandoned(state_root()):

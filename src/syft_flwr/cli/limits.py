@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperOption
 
 from syft_flwr.cli.plain_help import PlainCommand
+from syft_flwr.errors import ConfigurationError
 from syft_flwr.settings import DAY_VARIABLE, MINUTE_VARIABLE
 
 
@@ -54,7 +55,6 @@ def limit_as_the_project_says(directory: Path) -> None:
     Raises:
         ConfigurationError: One is no whole number of units.
     """
-    from syft_flwr.errors import ConfigurationError
     from syft_flwr.project_table import load_project
 
     table = load_project(directory)

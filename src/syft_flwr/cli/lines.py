@@ -1,4 +1,4 @@
-"""What the commands that print a line for each thing have in common: options, filters, and an end."""
+"""What the commands that print a line for each thing have in common: filters, and an end."""
 
 from __future__ import annotations
 
@@ -7,20 +7,12 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from syft_flwr.addresses import fold_address
 
 _GOES_ON = 600.0
 """Seconds within which the same failure at the same place is one that goes on."""
-
-AppOption = Annotated[list[str] | None, typer.Option("--app", help="Only of this app; repeat it.")]
-EndpointOption = Annotated[list[str] | None, typer.Option("--endpoint", help="Only of this endpoint; repeat it.")]
-SenderOption = Annotated[list[str] | None, typer.Option("--sender", help="Only from this sender; repeat it.")]
-CountOption = Annotated[int | None, typer.Option(min=1, help="End after so many lines.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="A JSON object a line.")]
 
 
 @contextmanager

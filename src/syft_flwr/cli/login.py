@@ -9,6 +9,8 @@ import typer
 
 from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import say
+from syft_flwr.errors import CredentialsError, SyftFlwrError
+from syft_flwr.settings import load_email, load_endpoint
 
 
 def login(
@@ -37,7 +39,6 @@ def login(
             "name the OAuth client file that the Cloud console let you download", param_hint="FILE"
         )
     from syft_flwr.drive.login import log_in
-    from syft_flwr.settings import load_email, load_endpoint
 
     endpoint, address = load_endpoint(), load_email(email)
     if file is not None and not check:
@@ -53,7 +54,6 @@ def logout(
     """Revoke an account's token and remove it from this machine."""
     from syft_flwr.cli.account import required_email
     from syft_flwr.drive.login import log_out
-    from syft_flwr.settings import load_endpoint
 
     address = required_email(email)
     log_out(load_endpoint(), address)
@@ -70,8 +70,6 @@ def _ask(address: str) -> str:
 def _check(address: str | None) -> None:
     from syft_flwr.drive.login import check
     from syft_flwr.drive.tokens import logged_in
-    from syft_flwr.errors import CredentialsError, SyftFlwrError
-    from syft_flwr.settings import load_endpoint
 
     endpoint = load_endpoint()
     accounts = [address] if address else logged_in(endpoint)

@@ -20,6 +20,9 @@ import click
 import typer
 
 from syft_flwr.cli.entry import INTERRUPTED, end_at_once
+from syft_flwr.errors import DriveUnavailableError, SyftFlwrError, TerminatedError
+from syft_flwr.printable import printable
+from syft_flwr.settings import EMULATOR_VARIABLE, LOG_FORMAT_VARIABLE, load_endpoint
 
 _SLOW = 3.0
 _TRACEBACKS_AT = 2
@@ -53,7 +56,6 @@ def folded(text: str, width: int, indent: int = 4) -> str:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print an error and end the command."""
-    from syft_flwr.settings import LOG_FORMAT_VARIABLE
 
     if os.environ.get(LOG_FORMAT_VARIABLE) == "json":
         typer.echo(json.dumps({"event": "error", "time": time.time(), "message": message}), err=True)
@@ -83,8 +85,6 @@ def errors_end_the_command() -> Iterator[None]:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
-        from syft_flwr.printable import printable
-
         if verbosity() >= _TRACEBACKS_AT:
             traceback.print_exc()
         fail(printable(describe(error), 20_000))
@@ -114,7 +114,6 @@ def verbosity() -> int:
 
 def advice_for_silence() -> str:
     """Return what to do when Drive does not answer."""
-    from syft_flwr.settings import EMULATOR_VARIABLE, load_endpoint
 
     endpoint = load_endpoint()
     if not endpoint.is_emulator:
@@ -127,7 +126,6 @@ def advice_for_silence() -> str:
 
 
 def _interrupt(number: int, *_: object) -> None:
-    from syft_flwr.errors import TerminatedError
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, end_at_once)
@@ -136,7 +134,6 @@ def _interrupt(number: int, *_: object) -> None:
 
 def describe(error: Exception) -> str:
     """Say an error on one line, with what to do about it."""
-    from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 
     if isinstance(error, DriveUnavailableError):
         return f"{error}; {advice_for_silence()}"

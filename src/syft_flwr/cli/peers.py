@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from syft_flwr.addresses import same_address
 from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.limits import LimitedCommand
 from syft_flwr.cli.options import EmailOption, YesOption
 from syft_flwr.cli.output import say
+from syft_flwr.errors import ConfigurationError
+from syft_flwr.suggestions import near_match
+from syft_flwr.wire import inbox_path, validate_address
 
 if TYPE_CHECKING:
     from syft_flwr.drive.peers import Inbox
@@ -67,7 +71,6 @@ def add(
     """Make the inboxes with a peer, in both directions, and share them; those that are there stay."""
     from syft_flwr.runtime import DriveRuntime
     from syft_flwr.runtime.handle import engine_of
-    from syft_flwr.wire import inbox_path
 
     me, peer = _parties(email, peer)
     paths = [inbox_path(*parties, app, endpoint) for parties in ((me, peer), (peer, me))]
@@ -86,11 +89,8 @@ def remove(
     yes: YesOption = False,
 ) -> None:
     """Delete this account's inboxes with a peer, and what is in them; the peer's own stay with the peer."""
-    from syft_flwr.addresses import same_address
     from syft_flwr.cli.account import account_of, connected
     from syft_flwr.drive.peers import find_peers
-    from syft_flwr.errors import ConfigurationError
-    from syft_flwr.suggestions import near_match
 
     me, peer = _parties(email, peer)
     with connected(account_of(me)) as gateway:
@@ -116,10 +116,7 @@ def _parties(email: str | None, peer: str) -> tuple[str, str]:
         ConfigurationError: No account is named, or the peer is the account itself.
         InvalidNameError: One is no address.
     """
-    from syft_flwr.addresses import same_address
     from syft_flwr.cli.account import required_email
-    from syft_flwr.errors import ConfigurationError
-    from syft_flwr.wire import validate_address
 
     me, peer = required_email(email), validate_address(peer)
     if same_address(me, peer):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption
+from syft_flwr.settings import load_endpoint, state_root
 
 if TYPE_CHECKING:
     from syft_flwr.drive.spending import Spending
@@ -24,7 +25,6 @@ def quota(
     from syft_flwr.cli.account import required_email
     from syft_flwr.drive.spending import read_spending
     from syft_flwr.runtime.sharing import state_directory
-    from syft_flwr.settings import load_endpoint, state_root
 
     address = required_email(email)
     spending = read_spending(state_directory(state_root(), address, load_endpoint().url) / "budget")

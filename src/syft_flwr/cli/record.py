@@ -13,6 +13,9 @@ from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import say
 from syft_flwr.cli.watch import source
+from syft_flwr.errors import InvalidNameError, RecordingError
+from syft_flwr.settings import parse_duration
+from syft_flwr.wire import is_future_id
 
 if TYPE_CHECKING:
     from syft_flwr.runtime import DriveRuntime
@@ -69,8 +72,6 @@ def record(  # noqa: PLR0917 - typer passes options by name
         _record_message(message, email, out)
         return
     with ExitStack() as stack:
-        from syft_flwr.errors import RecordingError
-
         limit = None if seconds is None else _seconds(seconds)
         recording = AccountRecording(email, out, poll_interval, bodies=bodies, redact=redact, until=until)
         stack.callback(recording.close)
@@ -84,7 +85,6 @@ def record(  # noqa: PLR0917 - typer passes options by name
 
 
 def _seconds(text: str) -> float:
-    from syft_flwr.settings import parse_duration
 
     return parse_duration(text if text[-1:].isalpha() else f"{text}s", "--for")
 
@@ -112,9 +112,9 @@ class AccountRecording:
         from syft_flwr.runtime.onlooker import Onlooker
         from syft_flwr.runtime.taps import Tap
 
-        exam = account_of(email)
+        account = account_of(email)
         self._email, self._out, self._poll_interval, self._bodies, self._until = (
-            exam.email,
+            account.email,
             out,
             poll_interval,
             bodies,
@@ -122,17 +122,17 @@ class AccountRecording:
         )
         self.lost: list[str] = []
         self._ended = threading.Event()
-        self._gap = _gap_before(out, exam.directory)
+        self._gap = _gap_before(out, account.directory)
         self._stack = ExitStack()
         try:
-            tap = Tap(exam.directory, bodies=bodies)
+            tap = Tap(account.directory, bodies=bodies)
             self._stack.callback(tap.close)
-            start = known_here(exam.directory)
+            start = known_here(account.directory)
             number = start.pop("events", None)
             self._recorder = Recorder(
                 out,
                 None,
-                account=exam.email,
+                account=account.email,
                 start=start,
                 clock=SystemClock(),
                 bodies=bodies,
@@ -140,9 +140,9 @@ class AccountRecording:
                 report=self._failed,
             )
             self._stack.callback(self._recorder.close)
-            self._log = LogRecorder(self._recorder, exam.directory, tap, start, bodies=bodies)
+            self._log = LogRecorder(self._recorder, account.directory, tap, start, bodies=bodies)
             self._onlooker = Onlooker(
-                exam.directory,
+                account.directory,
                 open_feed=self._open_feed,
                 on_event=self._take,
                 on_source=self._tell_source,
@@ -237,8 +237,6 @@ def whole_id(directory: Path, beginning: str) -> str:
 def _record_message(future_id: str, email: str | None, out: Path) -> None:
     from syft_flwr.cli.account import account_of, connected
     from syft_flwr.cli.record_message import record_message
-    from syft_flwr.errors import InvalidNameError
-    from syft_flwr.wire import is_future_id
 
     account = account_of(email)
     future_id = whole_id(account.directory, future_id)

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from syft_flwr.cli.lines import AppOption, CountOption, EndpointOption, JsonOption, SenderOption, printed_once
+from syft_flwr.cli.lines import printed_once
+from syft_flwr.cli.options import AppOption, CountOption, EndpointOption, RecordingArgument, SenderOption
 from syft_flwr.cli.output import say
 from syft_flwr.cli.stream import EventPrinter, KindOption
+from syft_flwr.errors import ConfigurationError
 
 
 def replay(  # noqa: PLR0917 - typer passes options by name
-    recording: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="The recorded feed.", show_default=False)
-    ],
+    recording: RecordingArgument,
     speed: Annotated[
         float | None, typer.Option(help="So many times as fast as it was; by default as fast as it can be read.")
     ] = None,
@@ -26,7 +26,7 @@ def replay(  # noqa: PLR0917 - typer passes options by name
     sender: SenderOption = None,
     kind: KindOption = None,
     count: CountOption = None,
-    as_json: JsonOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
     allow_cut_off: Annotated[
         bool, typer.Option("--allow-cut-off", help="Leave out a last line that is not whole.")
     ] = False,
@@ -110,7 +110,6 @@ def _compare(path: Path, handler: str | None, *, compare: bool, allow_cut_off: b
 
 def _loaded(name: str) -> Any:
     """Import a handler from the working directory, or from what is installed."""
-    from syft_flwr.errors import ConfigurationError
     from syft_flwr.events import P2PFileEvents
 
     module, _, attribute = name.partition(":")

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.limits import limit_as_the_project_says
-from syft_flwr.cli.options import EmailOption, PollIntervalOption
+from syft_flwr.cli.options import EmailOption, PollIntervalOption, ProjectArgument, RoundsOption, RunConfigOption
 from syft_flwr.cli.output import fail
+from syft_flwr.errors import ConfigurationError
+from syft_flwr.settings import OUTPUT_VARIABLE
 
 if TYPE_CHECKING:
     from syft_flwr.flower.progress import Progress
@@ -24,15 +26,6 @@ if TYPE_CHECKING:
 
 _LEFT_OVER = 75
 """Exit code, as of sysexits.h: to be tried again."""
-
-ProjectArgument = Annotated[
-    Path, typer.Argument(help="Directory of a Flower project (with a pyproject.toml).", show_default=False)
-]
-RunConfigOption = Annotated[
-    list[str] | None,
-    typer.Option("--run-config", "-c", help="Overrides of the run config: 'key=value key2=\"text\"'.", metavar="TEXT"),
-]
-RoundsOption = Annotated[int | None, typer.Option(min=1, help="Rounds, as the run-config key num-server-rounds.")]
 
 
 def run(  # noqa: PLR0917 - typer passes options by name
@@ -103,7 +96,6 @@ def run(  # noqa: PLR0917 - typer passes options by name
     with _reporting(events_fd, as_json) as progress:
         from syft_flwr.cli.account import required_email
         from syft_flwr.cli.consent import Consent
-        from syft_flwr.errors import ConfigurationError
         from syft_flwr.flower.aggregator import RunPlan
         from syft_flwr.flower.links import Polling
         from syft_flwr.flower.logs import adapt_flowers_lines
@@ -111,7 +103,6 @@ def run(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.flower.project import FlowerProject, parse_config
         from syft_flwr.flower.report import report_of
         from syft_flwr.flower.roles import OwnerPlan, Serving, interrupted_run, run_aggregator, run_owner
-        from syft_flwr.settings import OUTPUT_VARIABLE
 
         adapt_flowers_lines()
         flower = FlowerProject.load(project)
@@ -171,14 +162,12 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
     Raises:
         ConfigurationError: One of them is set.
     """
-    from syft_flwr.errors import ConfigurationError
 
     if given := [name for name, value in options.items() if value]:
         raise ConfigurationError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}")
 
 
 def _sandbox(project: FlowerProject, wanted: bool, readable: list[Path], in_process: bool) -> Sandbox | None:
-    from syft_flwr.errors import ConfigurationError
     from syft_flwr.flower.sandbox import Sandbox
 
     if not wanted:

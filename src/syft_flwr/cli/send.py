@@ -12,6 +12,7 @@ from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import fail, say
 from syft_flwr.printable import printable
+from syft_flwr.wire import inbox_path
 
 _LONGEST_LINE = 10_000
 
@@ -29,7 +30,6 @@ def send(  # noqa: PLR0917 - typer passes options by name
     """Send one request, and write the reply to standard output; without one in time the request is withdrawn."""
     from syft_flwr.cli.account import required_email
     from syft_flwr.rpc import P2PFileRpc
-    from syft_flwr.wire import inbox_path
 
     me = required_email(email)
     inbox_path(me, recipient, app, endpoint)  # a name that can't be is told before anything else

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from syft_flwr.cli.run import ProjectArgument, RoundsOption, RunConfigOption, default_directory
+from syft_flwr.cli.options import ProjectArgument, RoundsOption, RunConfigOption
+from syft_flwr.cli.run import default_directory
+from syft_flwr.errors import ConfigurationError
 
 
 def simulate(  # noqa: PLR0917 - typer passes options by name
@@ -36,7 +38,6 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
             f"there are only {datasites} data owners; see --datasites", param_hint="--min-available"
         )
     from syft_flwr.cli.view import View
-    from syft_flwr.errors import ConfigurationError
     from syft_flwr.flower.progress import JsonLines
     from syft_flwr.flower.project import FlowerProject
     from syft_flwr.flower.report import report_of

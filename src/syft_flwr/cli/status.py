@@ -13,8 +13,8 @@ from syft_flwr.cli.options import EmailOption
 from syft_flwr.cli.output import count, duration, say
 
 if TYPE_CHECKING:
+    from syft_flwr.cli.account import Account
     from syft_flwr.cli.account_state import AccountState
-    from syft_flwr.cli.findings import Examination
     from syft_flwr.drive.spending import Spending
 
 
@@ -27,49 +27,47 @@ def status(
     from syft_flwr.cli.account_state import read_state
     from syft_flwr.drive.spending import read_spending
 
-    exam = account_of(email)
-    state = read_state(exam.directory)
-    spending = read_spending(exam.directory / "budget")
-    settings = exam.settings
+    account = account_of(email)
+    state = read_state(account.directory)
+    spending = read_spending(account.directory / "budget")
+    settings = account.settings
     if as_json:
-        account = {"email": exam.email, "drive": exam.endpoint.url, "directory": str(exam.directory)}
+        told = {"email": account.email, "drive": account.endpoint.url, "directory": str(account.directory)}
         limits = {
             "poll_interval": settings.poll_interval,
             "quota_units_per_minute": settings.quota_units_per_minute,
             "quota_units_per_day": settings.quota_units_per_day,
         }
-        typer.echo(json.dumps({**account, **asdict(state), **limits, "spending": spending.to_json()}))
+        typer.echo(json.dumps({**told, **asdict(state), **limits, "spending": spending.to_json()}))
         return
-    say(f"{exam.email} on {exam.endpoint.url}")
-    for name, words in [*lines(exam, state, time.time()), *_pace(spending)]:
+    say(f"{account.email} on {account.endpoint.url}")
+    for name, words in [*lines(account, state, time.time()), *_pace(spending)]:
         say(f"  {name:<12}{words}", indent=14)
 
 
-def lines(exam: Examination, state: AccountState, now: float) -> list[tuple[str, str]]:
+def lines(account: Account, state: AccountState, now: float) -> list[tuple[str, str]]:
     """Return names and words of what there is to tell."""
     from syft_flwr.drive.habits import Habits
 
+    settings = account.settings
     limits = [
         f"{limit:,} a {period}"
-        for limit, period in (
-            (exam.settings.quota_units_per_minute, "minute"),
-            (exam.settings.quota_units_per_day, "day"),
-        )
+        for limit, period in ((settings.quota_units_per_minute, "minute"), (settings.quota_units_per_day, "day"))
         if limit is not None
     ]
     spent = "nothing is counted" if state.budget_units is None else f"{state.budget_units:,} on {state.budget_day}"
     return [
-        ("state", f"{exam.directory}, open in {count(state.processes, 'process')}"),
+        ("state", f"{account.directory}, open in {count(state.processes, 'process')}"),
         ("feed", _since(state.cursor_at, now, "page token stored", "no page token yet")),
         ("sweep", _since(state.swept_at, now, "the last one began", "none yet") + _found(state.swept_found)),
         ("handled", _handled(state, now)),
-        ("polls", f"every {exam.settings.poll_interval:g} s while messages flow, unless a process was told otherwise"),
+        ("polls", f"every {settings.poll_interval:g} s while messages flow, unless a process was told otherwise"),
         ("waiting", f"{count(state.pending, 'request')}{_oldest(state.oldest_pending_at, now)}"),
         ("to send", count(state.spooled, "answer")),
         ("sent", f"{count(state.awaited, 'request')} without an answer{_oldest(state.oldest_awaited_at, now)}"),
         ("answered", f"{count(state.answered, 'answer')} not taken yet"),
         ("last hour", _lately(state, now)),
-        *([("probe", "; ".join(found))] if (found := Habits.read(exam.directory).in_words()) else []),
+        *([("probe", "; ".join(found))] if (found := Habits.read(account.directory).in_words()) else []),
         ("units", f"{spent} (Pacific time); budget: {' and '.join(limits) or 'none'}"),
     ]
 

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from syft_flwr.cli.bill import tell_spending
-from syft_flwr.cli.lines import (
+from syft_flwr.cli.lines import Failures, Filter, Lines, printed_once, write_at_once
+from syft_flwr.cli.options import (
     AppOption,
     CountOption,
+    EmailOption,
     EndpointOption,
-    Failures,
-    Filter,
-    Lines,
+    PollIntervalOption,
     SenderOption,
-    printed_once,
-    write_at_once,
 )
-from syft_flwr.cli.options import EmailOption, PollIntervalOption
 from syft_flwr.cli.output import say
+from syft_flwr.errors import ConfigurationError
+from syft_flwr.printable import printable_data
+from syft_flwr.settings import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -84,16 +84,16 @@ def watch(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.runtime import DriveRuntime
         from syft_flwr.runtime.onlooker import Onlooker
 
-        exam = account_of(email)
+        account = account_of(email)
         printer = LifePrinter(
             apps=app, endpoints=endpoint, senders=sender, kinds=kind, count=count, as_json=as_json, on_end=ended.set
         )
         onlooker = Onlooker(
-            exam.directory,
-            open_feed=lambda: DriveRuntime.observe(exam.email, poll_interval=poll_interval),
+            account.directory,
+            open_feed=lambda: DriveRuntime.observe(account.email, poll_interval=poll_interval),
             on_event=printer.take,
             on_past=printer.remember,
-            on_source=lambda processes: say(source(exam.email, processes), err=True),
+            on_source=lambda processes: say(source(account.email, processes), err=True),
             on_gap=lambda rows: say(gap(rows), err=True),
             on_look=printer.look,
             since=None if since is None else begin_of(since),
@@ -102,7 +102,7 @@ def watch(  # noqa: PLR0917 - typer passes options by name
         with suppress(KeyboardInterrupt), printer:
             onlooker.begin()
             onlooker.run(ended)
-        tell_spending(exam.email, onlooker.bill)
+        tell_spending(account.email, onlooker.bill)
 
 
 def source(email: str, processes: int) -> str:
@@ -123,8 +123,6 @@ def gap(rows: int) -> str:
 
 def begin_of(since: str) -> float:
     """Return the Unix time that ``--since`` means."""
-    from syft_flwr.errors import ConfigurationError
-    from syft_flwr.settings import parse_duration
 
     try:
         begin = datetime.fromisoformat(since).timestamp()
@@ -192,7 +190,6 @@ class LifePrinter:
     def take(self, event: Happened) -> None:
         """Take what happens."""
         from syft_flwr.cli.lives import other_line, to_json
-        from syft_flwr.printable import printable_data
 
         taken = self._lives.take(event)
         if self._as_json:
