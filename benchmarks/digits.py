@@ -23,8 +23,8 @@ from benchmarks.simulate import DIGITS, phases
 from drive_emulator import DriveEmulator
 from syft_flwr.flower.aggregator import Aggregation, RunPlan
 from syft_flwr.flower.app_host import ForkedApps
+from syft_flwr.flower.connection import DriveConnection, Polling
 from syft_flwr.flower.job import AppSpec
-from syft_flwr.flower.links import Link, Polling
 from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.run_store import RunStore
@@ -86,7 +86,7 @@ def train(kind: str, drive: DriveEmulator, federation: Federation) -> tuple[dict
 
 def _rpc(stack: ExitStack, kind: str, drive: DriveEmulator, app: str, interval: float) -> Rpc:
     if kind == "feed":
-        return stack.enter_context(Link(AGGREGATOR, Polling(interval))).rpc(app)
+        return stack.enter_context(DriveConnection(AGGREGATOR, Polling(interval))).rpc(app)
     rpc = FlowerListingRpc(drive.host, AGGREGATOR, interval)
     stack.callback(rpc.close)
     return rpc
@@ -94,7 +94,7 @@ def _rpc(stack: ExitStack, kind: str, drive: DriveEmulator, app: str, interval: 
 
 def _events(stack: ExitStack, kind: str, drive: DriveEmulator, email: str, *, app: str, interval: float) -> Events:
     if kind == "feed":
-        return stack.enter_context(Link(email, Polling(interval))).events(app, AGGREGATOR)
+        return stack.enter_context(DriveConnection(email, Polling(interval))).events(app, AGGREGATOR)
     events = FlowerListingEvents(drive.host, wire_app_name(app), email, AGGREGATOR, interval)
     stack.callback(events.close)
     return events

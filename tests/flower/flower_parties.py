@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from syft_flwr.flower import leash
+from syft_flwr.flower import die_with_parent
 
 AGGREGATOR = "agg@example.com"
 
@@ -21,8 +21,8 @@ class Party:
     """A participant under way, with its events as they come."""
 
     def __init__(self, project: Path, email: str, owners: list[str], host: str, state: Path, *options: str) -> None:
-        # On a leash: a test run that is killed at its time limit leaves nobody behind.
-        command = [sys.executable, leash.__file__, str(os.getpid())]
+        # So a test run that is killed at its time limit leaves nobody behind.
+        command = [sys.executable, die_with_parent.__file__, str(os.getpid())]
         command += [sys.executable, "-m", "syft_flwr.cli.main", "run", str(project), "--json"]
         command += ["--poll-interval", "0.1", "--max-poll-interval", "0.4"]
         command += ["--aggregator", AGGREGATOR, *(option for owner in owners for option in ("--datasite", owner))]

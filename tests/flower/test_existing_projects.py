@@ -17,7 +17,7 @@ from flower_federation import APPS, zoo_project
 import syft_flwr
 from syft_flwr.config import load_flwr_pyproject
 from syft_flwr.errors import ConfigurationError, FlowerError
-from syft_flwr.flower import leash
+from syft_flwr.flower import die_with_parent
 from syft_flwr.run import syftbox_run_flwr_client, syftbox_run_flwr_server
 from syft_flwr.strategy import save_safetensors
 from syft_flwr.testing import DriveEmulator
@@ -78,7 +78,7 @@ def test_a_main_py_trains_two_owners_and_saves_its_models(job: Path, datasets: d
                 "SYFT_FLWR_STATE_DIR": str(tmp_path / "state"),
                 "SYFT_FLWR_POLL_INTERVAL": "0.1",
             }
-            command = [sys.executable, leash.__file__, str(os.getpid()), sys.executable, str(job / "main.py")]
+            command = [sys.executable, die_with_parent.__file__, str(os.getpid()), sys.executable, str(job / "main.py")]
             with (tmp_path / f"{email}.log").open("wb") as log:
                 started.append(subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log))
         codes = [process.wait(90) for process in started]

@@ -12,8 +12,8 @@ from flower_parties import AGGREGATOR, parties
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from syft_flwr.flower._compat import Run, set_task_identity
+from syft_flwr.flower.connection import DriveConnection, Polling
 from syft_flwr.flower.grid import FlowerGrid
-from syft_flwr.flower.links import Link, Polling
 from syft_flwr.flower.node import Nodes, node_id
 from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.presence import Presence
@@ -145,7 +145,7 @@ def test_an_owner_says_that_it_is_there_while_its_app_works(
         owners = [start(owner) for owner in OWNERS]
         for owner in owners:
             owner.wait_for("working", group="2")
-        with Link(AGGREGATOR, Polling(0.1, 0.4)) as link:
+        with DriveConnection(AGGREGATOR, Polling(0.1, 0.4)) as link:
             rpc = link.rpc("zoo")
             asked = rpc.send(OWNERS[0], wire_app_name("zoo"), PRESENCE_ENDPOINT, b"?")
             assert rpc.answered([asked], 30.0)

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from syft_flwr.drive.budget_file import read_budget
@@ -109,7 +108,6 @@ def _budget(path: Path) -> tuple[str | None, int | None]:
     return day, units
 
 
-def age(since: float | None, now: float | None = None) -> float | None:
+def age(since: float | None) -> float | None:
     """Return the seconds since a time, never less than none."""
-    now = datetime.now(UTC).timestamp() if now is None else now
-    return None if since is None else max(0.0, now - since)
+    return None if since is None else max(0.0, time.time() - since)

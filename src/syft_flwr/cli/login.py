@@ -40,12 +40,11 @@ def login(
         )
     from syft_flwr.drive.login import log_in
 
-    endpoint, address = load_endpoint(), load_email(email)
-    if file is not None and not check:
-        address = log_in(file, endpoint, address, ask=_ask if no_browser else None)
+    if file is None or check:
+        _check(load_email(email))
+    else:
+        address = log_in(file, load_endpoint(), load_email(email), ask=_ask if no_browser else None)
         say(f"{address} is logged in")
-        return
-    _check(address)
 
 
 def logout(

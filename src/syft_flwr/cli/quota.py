@@ -50,12 +50,9 @@ def _lines(address: str, spending: Spending) -> list[str]:
         if rows:
             lines.append(f"  {title}")
             width = max(map(len, rows))
-            lines += [f"    {name:<{width}}  {units:>10,}" for name, units in sorted(rows.items(), key=_most_first)]
+            most_first = sorted(rows.items(), key=lambda row: (-row[1], row[0]))
+            lines += [f"    {name:<{width}}  {units:>10,}" for name, units in most_first]
     if spending.days:
         lines.append("  before")
         lines += [f"    {date}  {units:>10,}" for date, units in sorted(spending.days.items(), reverse=True)[:7]]
     return lines
-
-
-def _most_first(row: tuple[str, int]) -> tuple[int, str]:
-    return -row[1], row[0]

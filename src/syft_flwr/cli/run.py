@@ -97,7 +97,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.cli.account import required_email
         from syft_flwr.cli.consent import Consent
         from syft_flwr.flower.aggregator import RunPlan
-        from syft_flwr.flower.links import Polling
+        from syft_flwr.flower.connection import Polling
         from syft_flwr.flower.logs import adapt_flowers_lines
         from syft_flwr.flower.parties import Parties
         from syft_flwr.flower.project import FlowerProject, parse_config

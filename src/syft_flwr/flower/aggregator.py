@@ -30,8 +30,8 @@ from syft_flwr.flower.progress import Fanout, Progress, silent
 from syft_flwr.flower.project import Config, FlowerProject
 from syft_flwr.flower.recorder import Recorder
 from syft_flwr.flower.resumption import Resumption
+from syft_flwr.flower.run_counts import RunCounts
 from syft_flwr.flower.runs import RunRecord
-from syft_flwr.flower.tally import Tally
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.printable import text_of
 from syft_flwr.private import make_directories, write_private
@@ -97,8 +97,8 @@ class Aggregation:
         """
         self._project = project
         self._plan = plan
-        self._tally = Tally()
-        self._progress = Fanout(self._tally, progress)
+        self._counts = RunCounts()
+        self._progress = Fanout(self._counts, progress)
         self._resumption = resumption
         self._recorder = Recorder(
             self._progress,
@@ -159,7 +159,7 @@ class Aggregation:
             self._gather(grid)
             self._progress("run_started", run_id=str(self.run_id))
             self._run_app(app, grid, Context(self.run_id, AGGREGATOR_NODE_ID, {}, RecordDict(), run_config))
-            for kind, reasons in self._tally.failed_types().items():
+            for kind, reasons in self._counts.failed_types().items():
                 self._progress("failed", type=kind, reasons=reasons)
             ending = "the run is complete"
         except TerminatedError:
@@ -176,7 +176,7 @@ class Aggregation:
 
     def recall(self, event: str, fields: Mapping[str, Any]) -> None:
         """Count an event of the process that had this run in hand before."""
-        self._tally(event, **{name: value for name, value in fields.items() if name != "time"})
+        self._counts(event, **{name: value for name, value in fields.items() if name != "time"})
 
     def _record(self) -> RunRecord:
         project, plan = self._project, self._plan
@@ -201,9 +201,9 @@ class Aggregation:
             "flwr": FLWR_VERSION,
             "owners": list(self._plan.datasites),
             "rounds": self._recorder.rounds(),
-            "failures": self._tally.failed_types(),
-            "traffic": self._tally.rounds,
-            "timeline": self._tally.timeline,
+            "failures": self._counts.failed_types(),
+            "traffic": self._counts.rounds,
+            "timeline": self._counts.timeline,
             "last_seen": self._last_seen,
         }
 

@@ -124,13 +124,7 @@ class Presence:
                 self.remind(waited, count, "the run starts when they are here")
 
     def remind(self, waited: float, needed: int | None, why: str) -> None:
-        """Tell who is awaited.
-
-        Args:
-            waited: For how many seconds.
-            needed: How many owners there must be, if that is known.
-            why: What they are awaited for.
-        """
+        """Tell who is awaited, for how many seconds so far, how many there must be if that is known, and why."""
         missing = self.missing()
         seen = {self._nodes.email(node): self.last_seen(node) for node in self._nodes}
         self._progress(

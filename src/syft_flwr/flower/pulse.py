@@ -12,7 +12,7 @@ from syft_flwr.errors import SyftFlwrError
 from syft_flwr.flower.node import Nodes
 from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.presence import Presence
-from syft_flwr.flower.transport import PRESENCE, PRESENCE_ENDPOINT, wire_app_name
+from syft_flwr.flower.transport import DISPOSABLE, PRESENCE, PRESENCE_ENDPOINT, wire_app_name
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ class Pulse:
     An owner answers on an endpoint of its own, while its app works. A question costs two small files, some 150 units of
     each side. There is one at a time for each owner that is awaited and silent; a run in which replies come has none.
     Owners of other versions, and those that come now and then only, are not asked.
+
+    After ``silence`` seconds without a word an owner is asked; after twice as long without an answer, ``lose`` is told
+    its node, and why it counts as away.
     """
 
     def __init__(
@@ -46,17 +49,6 @@ class Pulse:
         silence: float = SILENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Connect the parts.
-
-        Args:
-            rpc: The transport.
-            app_name: The project's name.
-            nodes: The data owners.
-            presence: Is told of answers.
-            lose: Is told of a node that has not answered for twice the silence, and why it counts as away.
-            silence: Seconds without a word after which an owner is asked.
-            clock: Seconds that pass evenly.
-        """
         self._rpc = rpc
         self._app = wire_app_name(app_name)
         self._nodes = nodes
@@ -94,7 +86,7 @@ class Pulse:
         return left
 
     def _ask(self, node: int, now: float, disposable: str) -> None:
-        can_dispose = disposable if self._nodes.can(node, "disposable") else ""
+        can_dispose = disposable if self._nodes.can(node, DISPOSABLE) else ""
         try:
             future_id = self._rpc.send(
                 self._nodes.email(node), self._app, PRESENCE_ENDPOINT, b"?", 0.0, disposable=can_dispose

@@ -46,7 +46,8 @@ class RecordedRpc:
         self.objects: dict[str, Path] = {}
         self._replies = dict(_replies(recording))
         self._like: defaultdict[tuple[int, str, str], deque[str]] = defaultdict(deque)
-        emails = {node_id(email): email for email in _participants(recording)}
+        participants = {owner for file in _files(recording) for owner in file.owners if owner}
+        emails = {node_id(email): email for email in participants}
         for upload in recorded_uploads(recording):
             if upload.name.endswith(REQUEST):
                 self._take(upload.name.removesuffix(REQUEST), upload.body, emails)
@@ -143,10 +144,6 @@ def _files(recording: Recording) -> Iterator[DriveFile]:
             yield from entry.value
         elif entry.kind == "get" and entry.raw["file"] is not None:
             yield entry.raw["file"]
-
-
-def _participants(recording: Recording) -> set[str]:
-    return {owner for file in _files(recording) for owner in file.owners if owner}
 
 
 def _replies(recording: Recording) -> Iterator[tuple[str, bytes]]:

@@ -32,8 +32,8 @@ from syft_flwr.flower.checkpoints import Arrays, Checkpoints, RoundState, from_r
 from syft_flwr.flower.file_array import park
 from syft_flwr.flower.legacy_recorder import LegacyRecorder
 from syft_flwr.flower.plain_state import StrategyState, freeze
-from syft_flwr.flower.playback import CONFIGS, Playback
 from syft_flwr.flower.progress import Progress, silent
+from syft_flwr.flower.resumption import CONFIGS, Playback
 from syft_flwr.flower.screening import Outline, outline, sift, without_culprit
 from syft_flwr.flower.secure_aggregation import guarded
 from syft_flwr.printable import printable_data

@@ -22,7 +22,7 @@ from syft_flwr.errors import ConfigurationError, FlowerError
 from syft_flwr.flower._compat import ArrayRecord, Message
 from syft_flwr.flower.aggregator import Aggregation, RunPlan
 from syft_flwr.flower.codec import decode, decode_head, joined, splice
-from syft_flwr.flower.links import DriveEvents
+from syft_flwr.flower.connection import DriveEvents
 from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.project import Config, FlowerProject
 from syft_flwr.flower.project_files import read_files

@@ -16,9 +16,9 @@ from urllib.parse import quote
 from syft_flwr.errors import ConfigurationError, FlowerError
 from syft_flwr.flower.aggregator import Aggregation, RunPlan
 from syft_flwr.flower.app_host import AppHost, ForkedApps, InProcessApps
+from syft_flwr.flower.connection import DriveConnection, Polling
 from syft_flwr.flower.job import AppSpec
 from syft_flwr.flower.journal import RunJournal
-from syft_flwr.flower.links import Link, Polling
 from syft_flwr.flower.owner import DataOwner, OwnerConfig
 from syft_flwr.flower.parties import Parties
 from syft_flwr.flower.progress import Fanout, Progress
@@ -69,17 +69,18 @@ def run_aggregator(
         aggregation = Aggregation(project, plan, Fanout(note, progress), spool=directory, resumption=resumption)
         for event, fields in earlier:
             aggregation.recall(event, fields)
-        return _aggregate(aggregation, Link(parties.aggregator, polling), project.app_name, journal, progress)
+        connection = DriveConnection(parties.aggregator, polling)
+        return _aggregate(aggregation, connection, project.app_name, journal, progress)
 
 
 def _aggregate(
-    aggregation: Aggregation, link: Link, app_name: str, journal: RunJournal, progress: Progress
+    aggregation: Aggregation, connection: DriveConnection, app_name: str, journal: RunJournal, progress: Progress
 ) -> dict[str, Any]:
-    account, out = link.email, aggregation.out
+    account, out = connection.email, aggregation.out
     failure = ""
     try:
-        with link:
-            rpc = link.rpc(app_name)
+        with connection:
+            rpc = connection.rpc(app_name)
             _clean_up_after(journal, aggregation.taken_over, rpc, progress)
             if aggregation.taken_over is None:
                 journal.begin(aggregation.run_id, out.absolute())
@@ -93,7 +94,7 @@ def _aggregate(
         failure = str(error) or ("interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__)
         raise
     finally:
-        bill = link.bill()
+        bill = connection.bill()
         progress("bill", account=account, **bill)
         extra = {"bill": {account: bill}, "error": failure}
         result, arrays = aggregation.save(extra)
@@ -184,16 +185,16 @@ def run_owner(
     )
     with _alone(directory, f"{email} and the project {project.name}"):
         apps = app_host(project, plan, files, directory)
-        link: Link | None = None
+        connection: DriveConnection | None = None
         try:
-            link = Link(email, polling)
-            with link:
+            connection = DriveConnection(email, polling)
+            with connection:
                 if not plan.serving.once:  # else the next visit comes anyway
-                    link.connect(progress)
-                events = link.events(project.app_name, parties.aggregator)
+                    connection.connect(progress)
+                events = connection.events(project.app_name, parties.aggregator)
                 activity = Activity(progress)
                 owner = DataOwner(
-                    config, events, apps, RunStore(directory), drive_time=link.drive_time, progress=activity
+                    config, events, apps, RunStore(directory), drive_time=connection.drive_time, progress=activity
                 )
                 if plan.serving.once:
                     return owner.run_once(plan.serving.at_most)
@@ -201,10 +202,10 @@ def run_owner(
                     owner.run_forever()
                 return True
         finally:
-            # The link first: the reply of an app that is ended here would not be the app's.
+            # The connection first: the reply of an app that is ended here would not be the app's.
             apps.close()
-            if link is not None:
-                progress("bill", account=email, **link.bill())
+            if connection is not None:
+                progress("bill", account=email, **connection.bill())
 
 
 class Activity:

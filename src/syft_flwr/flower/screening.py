@@ -58,10 +58,8 @@ def flaw_in(content: RecordDict, asked: Outline) -> str:
         for key, array in record.items():
             if flaw := flaw_in_array(key, array):
                 return f"its array {printable(f'{name}/{key}', 80)} {flaw}"
-    for metrics in content.metric_records.values():
-        for key in ("num-examples", "num_examples"):
-            if key in metrics and not _is_weight(metrics[key]):
-                return f"its {key} is {printable(metrics[key], 40)}, and must be a positive number"
+    if flaw := _flaw_in_weights(content, "num-examples", "num_examples"):
+        return flaw
     return next((flaw for name in asked if name in _LEGACY and (flaw := _legacy_flaw(content, name, asked[name]))), "")
 
 
@@ -108,8 +106,8 @@ def sift(
         flaw = ""
         if structure is not None and structure != common:
             flaw = "its records do not go together with those of the other data owners"
-        elif structure is not None and (bad := _bad_weight(reply.content, weight)) is not None:
-            flaw = f"its {weight} is {bad}, and must be a positive number"
+        elif structure is not None:
+            flaw = _flaw_in_weights(reply.content, weight)
         if flaw:
             refuse(reply, flaw)
         kept.append(refused(reply, flaw) if flaw else reply)
@@ -176,11 +174,12 @@ def _structure(content: RecordDict, with_arrays: bool) -> tuple[Any, ...]:
     return (arrays if with_arrays else (), metrics)
 
 
-def _bad_weight(content: RecordDict, weight: str) -> str | None:
+def _flaw_in_weights(content: RecordDict, *keys: str) -> str:
     for metrics in content.metric_records.values():
-        if weight in metrics and not _is_weight(metrics[weight]):
-            return printable(metrics[weight], 40)
-    return None
+        for key in keys:
+            if key in metrics and not _is_weight(metrics[key]):
+                return f"its {key} is {printable(metrics[key], 40)}, and must be a positive number"
+    return ""
 
 
 def _is_weight(value: object) -> bool:

@@ -41,8 +41,9 @@ class Digests:
 
     def of(self, name: str, record: ArrayRecord) -> tuple[str, int]:
         held = [array if isinstance(array, FileArray) else array.data for array in record.values()]
-        parts = zip(record.items(), held, strict=True)
-        identity = (name, tuple((key, id(data), *_shape(array)) for (key, array), data in parts))
+        arrays = zip(record.items(), held, strict=True)
+        parts = ((key, id(data), array.dtype, tuple(array.shape), array.stype) for (key, array), data in arrays)
+        identity = (name, tuple(parts))
         with self._lock:
             if identity not in self._known:
                 digest, size = hashlib.sha256(), 0
@@ -179,7 +180,3 @@ class SharedArrays:
 def _rides_in_the_feed(name: str, record: ArrayRecord, size: int) -> bool:
     """Tell whether a record is so small that it needs no file of its own."""
     return size <= LARGEST and bool(to_properties(b"".join(write_record(name, record))))
-
-
-def _shape(array: object) -> tuple[object, ...]:
-    return getattr(array, "dtype", ""), tuple(getattr(array, "shape", ())), getattr(array, "stype", "")

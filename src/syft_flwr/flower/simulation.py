@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 AGGREGATOR = "aggregator@example.com"
 
 _OUTPUT = "output"
-_LEASH = Path(__file__).with_name("leash.py")
+_DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 _START_TIMEOUT = 60.0
 _LEAVE_TIMEOUT = 15.0
 _TERM_TIMEOUT = 5.0
@@ -106,7 +106,7 @@ class Simulation:
             self._start_member(email, host, [*parties, "--auto-approve", "--node-config", partition], data)
         options = [*parties, *self._plan.aggregator_options, "--out", str(self._plan.out)]
         self._start_member(AGGREGATOR, host, options, {})
-        self._attend()
+        self._pass_events_on()
         return self._conclude(time.monotonic() - started)
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ class Simulation:
                 self._events.put((email, json.loads(line)))
         self._events.put((email, None))
 
-    def _attend(self) -> None:
+    def _pass_events_on(self) -> None:
         """Pass events on until everybody has left; a death that was not announced ends it all."""
         here = {*self._members, _OUTPUT}
         end: float | None = None
@@ -273,7 +273,7 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a command of ours that can't outlive this process, in a session of its own: Ctrl-C is for this one."""
     ours = {key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE}
-    command = [sys.executable, "-S", "-E", str(_LEASH), str(os.getpid())]
+    command = [sys.executable, "-S", "-E", str(_DIE_WITH_PARENT), str(os.getpid())]
     command += [sys.executable, "-P", "-m", "syft_flwr.cli.main", *arguments]
     logger.debug("starting %s", shlex.join(arguments))
     with create_private(log, append=True) as errors:

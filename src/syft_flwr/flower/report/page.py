@@ -102,13 +102,10 @@ def _metrics(record: Record) -> Iterator[Element]:
         if chart is None:
             continue
         holes = gaps(series)
-        note = (
-            f"Can't be drawn: the values of {'round' if len(holes) == 1 else 'rounds'} {_listed(holes)}."
-            if holes
-            else None
-        )
+        what = f"Can't be drawn: the values of {'round' if len(holes) == 1 else 'rounds'} {_listed(holes)}."
+        note = tag("p", what, class_="note") if holes else None
         caption = tag("figcaption", tag("b", name), tag("span", PHASES[phase], class_=f"phase {phase}"))
-        cards.append(tag("figure", caption, chart, tag("p", note, class_="note") if note else None, class_="card"))
+        cards.append(tag("figure", caption, chart, note, class_="card"))
     yield tag(
         "section", tag("h2", "Metrics"), tag("div", *cards, class_="cards") if cards else None, metrics_table(record)
     )

@@ -34,7 +34,7 @@ class Polling:
     longest: float | None = None
 
 
-class Link:
+class DriveConnection:
     """One account's connection to Drive, for as long as a run lasts. A context manager."""
 
     def __init__(self, email: str, polling: Polling | None = None) -> None:
@@ -55,7 +55,7 @@ class Link:
         self._watcher: threading.Thread | None = None
 
     def rpc(self, app_name: str) -> Rpc:
-        """Return the requesting side; closed with the link."""
+        """Return the requesting side; closed with the connection."""
         self._rpc = _DriveRpc(
             self._runtime,
             wire_app_name(app_name),
@@ -105,7 +105,7 @@ class Link:
         return self._runtime.drive_time()
 
     def bill(self) -> dict[str, Any]:
-        """Return calls and quota units so far, by method; also after the link was closed."""
+        """Return calls and quota units so far, by method; also after the connection was closed."""
         return self._runtime.meter.snapshot().to_json()  # type: ignore[no-any-return]
 
     def close(self) -> None:

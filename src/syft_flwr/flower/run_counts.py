@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 
-class Tally:
+class RunCounts:
     """Listens to the Grid's events. Thread-safe."""
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Starts a program that the kernel kills when its parent dies, also by ``kill -9``: ``leash.py PARENT_PID PROGRAM …``.
+"""Starts a program that the kernel kills when its parent dies, also by ``kill -9``.
 
-Run as a script, without imports of this package, so that it costs some milliseconds. Linux only; elsewhere the program
-just starts.
+Run as a script, ``die_with_parent.py PARENT_PID PROGRAM …``, without imports of this package, so that it costs some
+milliseconds. Linux only; elsewhere the program just starts.
 """
 
 import ctypes
