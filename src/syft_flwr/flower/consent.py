@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
+
+from msgspec import convert
 
 from syft_flwr.addresses import fold_address
 from syft_flwr.errors import ConfigurationError, StateError
@@ -56,14 +57,24 @@ def override_lines(project: FlowerProject, config: Config) -> list[str]:
     ]
 
 
+class _Approval(TypedDict):
+    """The changes of the run config that an aggregator may make, and when it was approved last (Unix seconds)."""
+
+    overrides: list[Config]
+    at: NotRequired[float]
+
+
+_ByHash = dict[str, dict[str, _Approval]]
+"""Approvals by the project's hash and the aggregator's address."""
+
+
 class Approvals:
     """Approved hashes and run configs, in a file for this user's eyes only. An approval is for one aggregator."""
 
     def __init__(self, path: Path) -> None:
         """Name the file; its directory must be of its own.
 
-        Raises:
-            StateError: The file or its directory is somebody else's, or open to others.
+        Every use raises StateError if the file or its directory is somebody else's, or open to others.
         """
         self._path = path
 
@@ -73,16 +84,15 @@ class Approvals:
     def approve(self, request: ConsentRequest) -> None:
         """Write an approval down."""
         approvals = self._read()
-        entry = approvals.setdefault(request.code_hash, {}).setdefault(
-            fold_address(request.aggregator), {"overrides": []}
-        )
+        by_aggregator = approvals.setdefault(request.code_hash, {})
+        entry = by_aggregator.setdefault(fold_address(request.aggregator), {"overrides": []})
         entry["at"] = time.time()
         self._write(approvals)
 
     def covers_overrides(self, request: ConsentRequest, config: Config) -> bool:
         """Tell whether these changes of the run config were approved, for this state of the project."""
-        entry = self._read().get(request.code_hash, {}).get(fold_address(request.aggregator), {})
-        return any(_canonical(config) == _canonical(approved) for approved in entry.get("overrides", []))
+        entry = self._read().get(request.code_hash, {}).get(fold_address(request.aggregator))
+        return entry is not None and any(_canonical(config) == _canonical(each) for each in entry["overrides"])
 
     def approve_overrides(self, request: ConsentRequest, config: Config) -> None:
         """Write down that an aggregator may change the run config so."""
@@ -92,21 +102,18 @@ class Approvals:
             approvals[request.code_hash][fold_address(request.aggregator)]["overrides"].append(dict(config))
             self._write(approvals)
 
-    def _write(self, approvals: Mapping[str, Any]) -> None:
+    def _write(self, approvals: _ByHash) -> None:
         make_private_directory(self._path.parent)
         write_private(self._path, json.dumps(approvals, indent=2).encode())
 
-    def _read(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def _read(self) -> _ByHash:
         try:
             with open_private(self._path) as file:
-                approvals: Any = json.loads(file.read())
+                return convert(json.loads(file.read()), _ByHash)
         except FileNotFoundError:
             return {}
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # msgspec's errors are such
             raise StateError(f"{self._path} is damaged ({error}); delete it and approve again") from error
-        if not _is_sound(approvals):
-            raise StateError(f"{self._path} is damaged; delete it and approve again")
-        return approvals  # type: ignore[no-any-return]  # checked above
 
 
 def matches(request: ConsentRequest, given: str) -> bool:
@@ -125,11 +132,3 @@ def matches(request: ConsentRequest, given: str) -> bool:
 
 def _canonical(config: Config) -> str:
     return json.dumps(dict(config), sort_keys=True)
-
-
-def _is_sound(approvals: object) -> bool:
-    return isinstance(approvals, dict) and all(
-        isinstance(aggregators, dict)
-        and all(isinstance(e, dict) and isinstance(e.get("overrides"), list) for e in aggregators.values())
-        for aggregators in approvals.values()
-    )
