@@ -113,13 +113,8 @@ class AccountRecording:
         from syft_flwr.runtime.taps import Tap
 
         account = account_of(email)
-        self._email, self._out, self._poll_interval, self._bodies, self._until = (
-            account.email,
-            out,
-            poll_interval,
-            bodies,
-            until,
-        )
+        self._email, self._out = account.email, out
+        self._poll_interval, self._bodies, self._until = poll_interval, bodies, until
         self.lost: list[str] = []
         self._ended = threading.Event()
         self._gap = _gap_before(out, account.directory)

@@ -117,7 +117,6 @@ def source(email: str, processes: int) -> str:
 
 
 def gap(rows: int) -> str:
-    """Say that something is missing."""
     return f"{rows} rows of the event log were given up before they were read: what they told is missing here"
 
 
@@ -188,7 +187,6 @@ class LifePrinter:
         self._lives.take(event)
 
     def take(self, event: Happened) -> None:
-        """Take what happens."""
         from syft_flwr.cli.lives import other_line, to_json
 
         taken = self._lives.take(event)

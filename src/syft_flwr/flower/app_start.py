@@ -140,7 +140,6 @@ class _Sandboxed:
 
 
 def start_app_in(sandbox: Sandbox, spec: AppSpec, job: JobFiles) -> App:
-    """Start a process in a sandbox."""
     orders, theirs = Pipe()
     with theirs:
         command = [sys.executable, "-P", "-m", app_process.__name__, str(theirs.fileno())]

@@ -93,7 +93,6 @@ _STAMPS = Decoder(Stamp)
 
 
 def encode(message: Message, stamp: Stamp | None = None) -> bytes:
-    """Return a message as bytes."""
     return b"".join(encode_pieces(message, stamp))
 
 

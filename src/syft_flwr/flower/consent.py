@@ -82,7 +82,6 @@ class Approvals:
         return fold_address(request.aggregator) in self._read().get(request.code_hash, {})
 
     def approve(self, request: ConsentRequest) -> None:
-        """Write an approval down."""
         approvals = self._read()
         by_aggregator = approvals.setdefault(request.code_hash, {})
         entry = by_aggregator.setdefault(fold_address(request.aggregator), {"overrides": []})

@@ -67,7 +67,7 @@ class Dispatcher:
         """Send instructions, several at once, and wait until they are in Drive, no longer than until ``until``."""
         self._instructions.delete_answered()
         self._digests.clear()
-        batch = self._outbox.batch(until)
+        batch = Batch(self._outbox, until)
         if self._shared is not None:
             self._shared.begin_batch(lambda: self._outbox.disposable(self._run_id()))
         try:
@@ -92,7 +92,7 @@ class Dispatcher:
 
     def send_greetings(self, messages: Iterable[Message]) -> list[Pending]:
         """Send messages that belong to no batch and whose answers somebody else awaits; try once."""
-        batch = self._outbox.batch(0.0)
+        batch = Batch(self._outbox, 0.0)
         self._fill(batch, messages)
         return batch.sent()
 
@@ -102,7 +102,7 @@ class Dispatcher:
         if body is None:
             return False
         logger.warning("%s could not get the arrays that all share; it is sent its own", pending.email)
-        again = self._outbox.send(math.inf, pending, body + encode_stamp(self._stamp))
+        again = self._outbox.send(pending, body + encode_stamp(self._stamp), math.inf)
         self._instructions.delete(pending.future_id)
         self._instructions.add([again])
         return True

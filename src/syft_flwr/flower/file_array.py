@@ -48,17 +48,18 @@ class FileArray(Array):
 
     def __init__(self, like: Array, file: DataFile, offset: int, size: int) -> None:
         """Take type and shape from an array without data; Array's own constructor wants the data."""
-        self.__dict__.update(dtype=like.dtype, shape=like.shape, stype=like.stype)
-        self.__dict__.update(_file=file, _offset=offset, _size=size)
+        self.dtype, self.shape, self.stype = like.dtype, like.shape, like.stype
+        self._file, self._offset, self._size = file, offset, size
+        self._data: bytes | None = None
+        """What the app has put in place of the file's data."""
 
     @property
     def data(self) -> bytes:
-        if "_data" in self.__dict__:
-            return bytes(self.__dict__["_data"])
-        size = int(self.__dict__["_size"])
-        data = os.pread(self.__dict__["_file"].fileno(), size, self.__dict__["_offset"])
-        while len(data) < size:  # one call reads 2 GiB at most
-            piece = os.pread(self.__dict__["_file"].fileno(), size - len(data), self.__dict__["_offset"] + len(data))
+        if self._data is not None:
+            return self._data
+        data = os.pread(self._file.fileno(), self._size, self._offset)
+        while len(data) < self._size:  # one call reads 2 GiB at most
+            piece = os.pread(self._file.fileno(), self._size - len(data), self._offset + len(data))
             if not piece:
                 raise OSError("the file of an array is shorter than it was")
             data += piece
@@ -66,18 +67,18 @@ class FileArray(Array):
 
     @data.setter
     def data(self, value: bytes) -> None:
-        self.__dict__["_data"] = value
+        self._data = value
 
     def head(self, size: int) -> bytes:
         """Return the first bytes of the data."""
-        if "_data" in self.__dict__:
-            return bytes(self.__dict__["_data"][:size])
-        return os.pread(self.__dict__["_file"].fileno(), min(size, self.size), self.__dict__["_offset"])
+        if self._data is not None:
+            return self._data[:size]
+        return os.pread(self._file.fileno(), min(size, self._size), self._offset)
 
     @property
     def size(self) -> int:
         """Size of the data in bytes."""
-        return len(self.__dict__["_data"]) if "_data" in self.__dict__ else int(self.__dict__["_size"])
+        return self._size if self._data is None else len(self._data)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Array):

@@ -102,7 +102,6 @@ class JobFiles:
         return self.directory / "results"
 
     def write(self, task: Task) -> None:
-        """Write down a job."""
         with (self.directory / "message").open("wb") as file:
             for piece in task.message:
                 if isinstance(piece, bytes):

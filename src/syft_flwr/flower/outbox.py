@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,12 +47,11 @@ class Outbox:
         for disposable in disposables.values():
             disposable.dispose()
 
-    def batch(self, until: float = math.inf) -> Batch:
-        """Begin a batch whose messages may wait for Drive until ``until`` (Unix seconds), but not beyond their ttl."""
-        return Batch(functools.partial(self.send, until))
+    def send(self, pending: Pending, body: bytes, until: float) -> Pending:
+        """Send one message, which may wait for Drive until ``until`` (Unix seconds), but not beyond its ttl.
 
-    def send(self, until: float, pending: Pending, body: bytes) -> Pending:
-        """Send one message; what became of it is in the result."""
+        What became of it is in the result.
+        """
         disposable = self._disposable_for(pending, len(body))
         try:
             future_id = self._rpc.send(
@@ -78,12 +75,13 @@ class Outbox:
 class Batch:
     """Messages that are being sent; leaving the context waits until they are.
 
-    Bodies are built one by one, and only so many are in memory at once.
+    Bodies are built one by one, and only so many are in memory at once. See :meth:`Outbox.send` for ``until``.
     """
 
-    def __init__(self, send: Callable[[Pending, bytes], Pending]) -> None:
+    def __init__(self, outbox: Outbox, until: float) -> None:
         self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="flower-send")
-        self._send = send
+        self._outbox = outbox
+        self._until = until
         self._results: list[Future[Pending] | Pending] = []
         self._in_flight = 0
         self._changed = threading.Condition()
@@ -102,7 +100,7 @@ class Batch:
         with self._changed:
             self._changed.wait_for(lambda: not self._in_flight or self._in_flight + weight <= _BYTES_IN_FLIGHT)
             self._in_flight += weight
-        future = self._pool.submit(self._send, pending, encode())
+        future = self._pool.submit(self._outbox.send, pending, encode(), self._until)
         future.add_done_callback(lambda _: self._landed(weight))
         self._results.append(future)
 

@@ -86,8 +86,7 @@ class RecordedRpc:
         del timeout
         return {future_id for future_id in future_ids if future_id in self._replies}
 
-    def delete_future(self, future_id: str) -> None:
-        """Do nothing."""
+    def delete_future(self, future_id: str) -> None: ...
 
     def disposable(self, name: str) -> RecordedRpc:
         del name
@@ -98,14 +97,11 @@ class RecordedRpc:
         self._keep(content.read_bytes())
         return f"replayed-{name}"
 
-    def reused(self, size: int) -> None:
-        """Do nothing."""
+    def reused(self, size: int) -> None: ...
 
-    def withdraw(self, file_id: str) -> None:
-        """Do nothing."""
+    def withdraw(self, file_id: str) -> None: ...
 
-    def dispose(self) -> None:
-        """Do nothing."""
+    def dispose(self) -> None: ...
 
     def is_of_the_system(self, future_id: str) -> bool:
         """Tell whether a recorded message was this package's own: who is there, and that the run is over."""
