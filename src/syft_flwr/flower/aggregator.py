@@ -86,14 +86,9 @@ class Aggregation:
         spool: Path | None = None,
         resumption: Resumption | None = None,
     ) -> None:
-        """Prepare a run; nothing of the project is executed yet.
+        """Prepare a run, or go on with the one of ``resumption``; nothing of the project is executed yet.
 
-        Args:
-            project: What to run.
-            plan: How to run it.
-            progress: Gets the events of the run.
-            spool: Directory for large arrays that are not in use, by default the system's for temporary files.
-            resumption: The run to go on with, in place of a new one.
+        ``spool`` is for large arrays that are not in use, by default the system's directory for temporary files.
         """
         self._project = project
         self._plan = plan

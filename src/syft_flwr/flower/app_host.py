@@ -40,11 +40,7 @@ class AppHost(Protocol):
         """
 
     def run(self, task: Task, timeout: float) -> Outcome:
-        """Run the app.
-
-        Args:
-            task: The message.
-            timeout: Seconds after which the reply is of no use any more.
+        """Run the app on a message whose reply is of no use after ``timeout`` seconds.
 
         Raises:
             RuntimeClosedError: The host was closed meanwhile; the message is to be handled another time.
@@ -84,10 +80,7 @@ class ForkedApps:
     def __init__(self, spec: AppSpec, work_directory: Path, sandbox: Sandbox | None = None) -> None:
         """Start the first process, and the server that forks it unless it is in a sandbox.
 
-        Args:
-            spec: The app; imported only in processes of its own.
-            work_directory: Gets a subdirectory per message, deleted afterwards.
-            sandbox: What the processes are started in.
+        ``work_directory`` gets a subdirectory per message, deleted afterwards.
 
         Raises:
             ConfigurationError: The sandbox can't be made here.

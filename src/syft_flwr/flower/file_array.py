@@ -98,12 +98,7 @@ FileArray.__qualname__ = Array.__qualname__
 
 
 def park(record: ArrayRecord, directory: Path | None) -> None:
-    """Put the data of a large record's arrays into a file; the record holds the same arrays afterwards.
-
-    Args:
-        record: Changed in place; a small one is left alone.
-        directory: Where the file goes, which has no name; by default where temporary files go.
-    """
+    """Put the data of a large record's arrays into a file without a name; the record holds the same arrays then."""
     if sum(len(array.data) for array in record.values() if not isinstance(array, FileArray)) < LARGE:
         return
     file = SharedFile(directory)

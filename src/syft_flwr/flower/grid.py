@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -35,8 +34,6 @@ from syft_flwr.flower.pulse import SILENCE, Pulse
 from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply, reply_event
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.printable import printable_error
-
-logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 5.0  # seconds; every wait looks at ttl and timeout again after this
 _FIRST_REMINDER = 30.0  # seconds

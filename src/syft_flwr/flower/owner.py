@@ -83,7 +83,7 @@ class DataOwner:
             apps: Runs the app.
             store: Keeps Contexts.
             drive_time: Drive's clock (Unix seconds), which also dates the messages: participants' clocks differ.
-            progress: Gets ``ready``, ``working``, ``done``, ``ignored`` and ``stopped`` events.
+            progress: Gets ``ready``, ``working``, ``done``, ``ignored``, ``overrides`` and ``stopped`` events.
         """
         self._config = config
         self._node = node_id(config.email)

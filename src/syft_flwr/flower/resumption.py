@@ -79,12 +79,9 @@ class Playback:
         self._path = arrays
 
     def apply(self, strategy: Strategy, call: dict[str, Any], inner: StrategyState) -> None:
-        """Prepare a strategy that is about to start.
+        """Prepare a strategy that is about to start: its methods, its attributes, and the arguments of its ``start``.
 
-        Args:
-            strategy: Its methods are replaced; rounds that are not over go on to the originals.
-            call: The arguments of its ``start``, changed in place.
-            inner: Its attributes, which become those after the checkpoint.
+        All are changed in place. Rounds that are not over go on to the strategy's own methods.
         """
         content, arrays = self.state.content, self.state.arrays
         inner.restore(content["strategy"], arrays)

@@ -150,11 +150,7 @@ def find(directory: Path) -> list[RunStatus]:
 
 
 def choose(directory: Path, name: str) -> RunStatus:
-    """Return how a run stands that is named by its directory, or by its ID's beginning, or the latest.
-
-    Args:
-        directory: Has the directories of runs.
-        name: Which one; empty for the latest.
+    """Return how a run in a directory stands: named by its own directory, or its ID's beginning, or the latest.
 
     Raises:
         ConfigurationError: There is none, or there are several.

@@ -83,13 +83,7 @@ class Sandbox:
         return cls(program, project, tuple(named), tuple(_writable(project, name) for name in written))
 
     def command(self, job: Path, results: Path, command: Sequence[str]) -> list[str]:
-        """Return the command that runs another one in the sandbox.
-
-        Args:
-            job: The directory that is read for the job.
-            results: The directory in it that is written.
-            command: What to run.
-        """
+        """Return the command that runs another one in the sandbox, where ``job`` is read and ``results`` written."""
         options = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
         for kind, path in self._mounts(job, results):
             options += [kind, str(path)] if kind in ("--tmpfs", "--proc", "--dev") else [kind, str(path), str(path)]

@@ -82,14 +82,8 @@ def sift(
     """Put an Error in place of each reply that does not go together with most of the others.
 
     Flower's strategies average records of one structure only, and raise if there are two. Where as many replies have
-    one structure as another, that of the instruction counts.
-
-    Args:
-        replies: Those of a round.
-        with_arrays: Whether their arrays are averaged, too.
-        weight: The metric that weighs them.
-        asked: The instruction's arrays.
-        refuse: Is told each refused reply and why.
+    one structure as another, that of the instruction, ``asked``, counts. ``weight`` is the metric that weighs the
+    replies of a round, and ``refuse`` is told of each that is refused, and why.
     """
     structures = [_structure(reply.content, with_arrays) if reply.has_content() else None for reply in replies]
     wanted = {tuple(sorted(record.items(), key=repr)) for record in asked.values()}

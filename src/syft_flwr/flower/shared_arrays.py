@@ -72,12 +72,7 @@ class SharedArrays:
 
     Identical records are found by their SHA-256, so it does not matter which strategy sends them, or in which round. An
     object is kept for the batch after the one that used it last: what is evaluated in one round is what the next one
-    trains.
-
-    Args:
-        directory: For copies of what is in Drive.
-        readers: Addresses of the data owners.
-        digests: Of the records that are sent.
+    trains. What is in Drive for the ``readers``, the data owners' addresses, has a copy in ``directory``.
     """
 
     def __init__(self, directory: Path, readers: Collection[str], digests: Digests) -> None:
@@ -105,10 +100,7 @@ class SharedArrays:
     def leave_out(self, message: Message, following: Message | None, disposable: Disposable) -> list[ObjectReference]:
         """Return references to those records of a message that need not be in it, and put these into Drive.
 
-        Args:
-            message: What is to be sent.
-            following: The message after it: what both have is worth sharing.
-            disposable: Where to publish.
+        What the message that follows has as well is worth sharing.
         """
         references: list[ObjectReference] = []
         with self._lock:
