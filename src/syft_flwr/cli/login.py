@@ -47,9 +47,7 @@ def login(
         say(f"{address} is logged in")
 
 
-def logout(
-    email: EmailOption = None,
-) -> None:
+def logout(email: EmailOption = None) -> None:
     """Revoke an account's token and remove it from this machine."""
     from syft_flwr.cli.account import required_email
     from syft_flwr.drive.login import log_out

@@ -40,10 +40,7 @@ def main(context: typer.Context, email: EmailOption = None, as_json: JsonOption 
 
 
 @peers.command("list", cls=LimitedCommand)
-def show(
-    email: EmailOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def show(email: EmailOption = None, as_json: JsonOption = False) -> None:
     """List the peers, and whether both sides can write."""
     from syft_flwr.cli.account import account_of, connected
     from syft_flwr.drive.peers import find_peers
@@ -83,11 +80,7 @@ def add(
 
 
 @peers.command(cls=LimitedCommand)
-def remove(
-    peer: PeerArgument,
-    email: EmailOption = None,
-    yes: YesOption = False,
-) -> None:
+def remove(peer: PeerArgument, email: EmailOption = None, yes: YesOption = False) -> None:
     """Delete this account's inboxes with a peer, and what is in them; the peer's own stay with the peer."""
     from syft_flwr.cli.account import account_of, connected
     from syft_flwr.drive.peers import find_peers

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from rich.box import SIMPLE_HEAD
@@ -72,9 +71,7 @@ class View:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._live.stop()
 
     def summary(self, result: Mapping[str, Any]) -> None:
@@ -109,11 +106,8 @@ class Board:
             elif event == "working":
                 self._owners[owner] = (f"{fields['type']} …", "")
             elif event == "done":
-                took = f"{fields['seconds']:.2f} s"
-                self._owners[owner] = (
-                    f"{fields['type']} failed" if fields["error"] else f"{fields['type']} done",
-                    took,
-                )
+                end = "failed" if fields["error"] else "done"
+                self._owners[owner] = (f"{fields['type']} {end}", f"{fields['seconds']:.2f} s")
             elif event == "stopped":
                 self._owners[owner] = ("left", "")
 
@@ -127,15 +121,7 @@ class Board:
 
 def metrics_table(rounds: list[Mapping[str, Any]]) -> Table:
     """Return the metrics of each round as a table."""
-    columns = list(
-        dict.fromkeys(
-            (phase, name)
-            for row in rounds
-            for phase in _PHASES
-            if isinstance(row.get(phase), dict)
-            for name in row[phase]
-        )
-    )
+    columns = list(dict.fromkeys((phase, name) for row in rounds for phase in _PHASES for name in row.get(phase, ())))
     table = Table(title="Metrics per round", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("round", justify="right")
     for phase, name in columns:

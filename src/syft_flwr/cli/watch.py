@@ -16,14 +16,7 @@ import typer
 
 from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.lines import Failures, Filter, Lines, printed_once, write_at_once
-from syft_flwr.cli.options import (
-    AppOption,
-    CountOption,
-    EmailOption,
-    EndpointOption,
-    PollIntervalOption,
-    SenderOption,
-)
+from syft_flwr.cli.options import AppOption, CountOption, EmailOption, EndpointOption, PollIntervalOption, SenderOption
 from syft_flwr.cli.output import say
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.printable import printable_data
