@@ -73,17 +73,20 @@ class RunJournal:
             self._file.truncate(0)
         self._write(run=str(run_id), out=str(out))
 
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        """Note those of a run's events that the next run needs."""
+        if event == "round":
+            self.round(int(fields["round"]))
+        elif event == "sent" and fields["future"]:
+            self._write(message=fields["message"], future=fields["future"])
+        elif event == "dismissed":
+            self._write(dismissed=True)
+
     def round(self, number: int) -> None:
         self._write(round=number)
 
     def sent(self, future_id: str) -> None:
         self._write(sent=future_id)
-
-    def message(self, message_id: str, future_id: str) -> None:
-        self._write(message=message_id, future=future_id)
-
-    def dismissed(self) -> None:
-        self._write(dismissed=True)
 
     def gone(self, future_id: str) -> None:
         self._write(gone=future_id)

@@ -52,21 +52,12 @@ def run_aggregator(
     with ExitStack() as stack:
         stack.enter_context(_alone(directory, f"{parties.aggregator} and the project {project.name}"))
         journal = stack.enter_context(RunJournal(directory / "journal"))
-
-        def note(event: str, /, **fields: Any) -> None:
-            if event == "round":
-                journal.round(int(fields["round"]))
-            elif event == "sent" and fields["future"]:
-                journal.message(fields["message"], fields["future"])
-            elif event == "dismissed":
-                journal.dismissed()
-
         resumption = None
         if plan.resume:
             resumption = resume(journal.earlier(), project.code_hash(), plan.datasites, plan.overrides)
         earlier = list(events(plan.out)) if plan.resume else []
         progress = Fanout(stack.enter_context(event_log(plan.out)), progress)
-        aggregation = Aggregation(project, plan, Fanout(note, progress), spool=directory, resumption=resumption)
+        aggregation = Aggregation(project, plan, Fanout(journal, progress), spool=directory, resumption=resumption)
         for event, fields in earlier:
             aggregation.recall(event, fields)
         connection = DriveConnection(parties.aggregator, polling)

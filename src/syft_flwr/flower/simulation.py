@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -137,14 +138,9 @@ class Simulation:
         self._emulator = process = _spawn(command, log, stdout=subprocess.PIPE)
         assert process.stdout is not None  # noqa: S101 - asked for above
         with process.stdout as stdout:
-            ready = queue.Queue[bytes](1)
-            reader = threading.Thread(target=lambda: ready.put(stdout.readline()), name="drive-ready", daemon=True)
-            reader.start()
-            try:
-                line = ready.get(timeout=_START_TIMEOUT)
-            except queue.Empty:
-                raise FlowerError(f"the local Drive did not start within {_START_TIMEOUT:.0f} s; see {log}") from None
-            reader.join()
+            if not wait([stdout.fileno()], _START_TIMEOUT):
+                raise FlowerError(f"the local Drive did not start within {_START_TIMEOUT:.0f} s; see {log}")
+            line = stdout.readline()
         try:
             return str(json.loads(line)["host"])
         except (ValueError, KeyError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -92,6 +93,12 @@ def float_text(value: float) -> str:
     if value == 0 or 1e-4 <= abs(value) < 1e6:
         return f"{value:,.4f}"
     return f"{value:.4g}"
+
+
+def listed(things: Sequence[object], most: int) -> str:
+    """Write the first things, and how many more there are."""
+    text = ", ".join(map(str, things[:most]))
+    return text if len(things) <= most else f"{text} and {len(things) - most} more"
 
 
 def bytes_text(count: float) -> str:

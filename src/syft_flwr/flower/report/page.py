@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 from syft_flwr.drive.budget import GOOGLE_PER_DAY
 from syft_flwr.flower.report.charts import KEYS, gaps, line_chart, traffic_chart
-from syft_flwr.flower.report.figures import bytes_text, float_text, number, seconds_text
+from syft_flwr.flower.report.figures import bytes_text, float_text, listed, number, seconds_text
 from syft_flwr.flower.report.markup import clean, tag, to_html
 from syft_flwr.flower.report.record import PHASES, Record
 from syft_flwr.flower.report.tables import bill_table, errors_table, metrics_table, owners_table, traffic_table
@@ -102,7 +102,7 @@ def _metrics(record: Record) -> Iterator[Element]:
         if chart is None:
             continue
         holes = gaps(series)
-        what = f"Can't be drawn: the values of {'round' if len(holes) == 1 else 'rounds'} {_listed(holes)}."
+        what = f"Can't be drawn: the values of {'round' if len(holes) == 1 else 'rounds'} {listed(holes, 10)}."
         note = tag("p", what, class_="note") if holes else None
         caption = tag("figcaption", tag("b", name), tag("span", PHASES[phase], class_=f"phase {phase}"))
         cards.append(tag("figure", caption, chart, note, class_="card"))
@@ -183,8 +183,3 @@ def _shared(bill: Mapping[str, Any]) -> str:
         size = sum(int(row.get("savings", {}).get(objects, {}).get("bytes", 0)) for row in bill.values())
         told += f", {objects} {bytes_text(size)} of {what}" if size else ""
     return told
-
-
-def _listed(rounds: list[int]) -> str:
-    text = ", ".join(map(str, rounds[:10]))
-    return text if len(rounds) <= 10 else f"{text} and {len(rounds) - 10} more"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from syft_flwr.flower.report.figures import NOTHING, bytes_text, seconds_text, value_text
+from syft_flwr.flower.report.figures import NOTHING, bytes_text, listed, seconds_text, value_text
 from syft_flwr.flower.report.markup import Node, tag
 from syft_flwr.flower.report.record import PHASES, Record, Span, Step, Task
 from syft_flwr.flower.report.timeline import round_name
@@ -69,7 +69,7 @@ def errors_table(tasks: Iterable[Task]) -> Element:
             seen.setdefault((task.owner, task.kind, task.error), []).append(round_name(task.group))
     body = []
     for (owner, kind, error), groups in list(seen.items())[:_MOST_ERRORS]:
-        cells = [tag("td", text, class_="text") for text in (kind, _places(groups))]
+        cells = [tag("td", text, class_="text") for text in (kind, listed(groups, 5))]
         body.append(tag("tr", tag("th", owner, scope="row"), *cells, tag("td", _error(error), class_="text reason")))
     if len(seen) > _MOST_ERRORS:
         rest = tag("td", f"and {len(seen) - _MOST_ERRORS} more, in result.json", colspan=4, class_="text")
@@ -119,11 +119,6 @@ def _traffic(row: Mapping[str, int]) -> list[str]:
 
 def _mean(spans: Sequence[Span]) -> str:
     return seconds_text(sum(span.end - span.start for span in spans) / len(spans)) if spans else NOTHING
-
-
-def _places(groups: Sequence[str]) -> str:
-    text = ", ".join(groups[:5])
-    return text if len(groups) <= 5 else f"{text} and {len(groups) - 5} more"
 
 
 def _error(error: str) -> Node:

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 from syft_flwr.flower.report.figures import Scale, bytes_text, seconds_text
 from syft_flwr.flower.report.markup import tag, titled
-from syft_flwr.flower.report.record import Record, Span, Step, Task
+from syft_flwr.flower.report.record import Record, Step, Task
 
 _ROUNDS_PER_PANEL = 10
 _MOST_PANELS = 10
@@ -161,12 +161,9 @@ def _axis(x: Scale, bottom: float, unit: str) -> Iterator[Element]:
 
 def _tooltip(task: Task) -> str:
     parts = [f"{task.owner}: {task.kind}, {round_name(task.group)}, {bytes_text(task.size)} received"]
-    parts += [f"{_STEPS[span.step]}: {seconds_text(span.end - span.start)}" for span in _told(task)]
+    told = [span for span in task.spans if span.step != "queued" or span.end - span.start >= 0.01]
+    parts += [f"{_STEPS[span.step]}: {seconds_text(span.end - span.start)}" for span in told]
     return "\n".join([*parts, *([f"error: {task.error}"] if task.error else [])])
-
-
-def _told(task: Task) -> list[Span]:
-    return [span for span in task.spans if span.step != "queued" or span.end - span.start >= 0.01]
 
 
 def short_names(owners: Sequence[str], longest: int) -> dict[str, str]:
