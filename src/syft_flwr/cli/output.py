@@ -56,7 +56,6 @@ def folded(text: str, width: int, indent: int = 4) -> str:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print an error and end the command."""
-
     if os.environ.get(LOG_FORMAT_VARIABLE) == "json":
         typer.echo(json.dumps({"event": "error", "time": time.time(), "message": message}), err=True)
     else:
@@ -114,7 +113,6 @@ def verbosity() -> int:
 
 def advice_for_silence() -> str:
     """Return what to do when Drive does not answer."""
-
     endpoint = load_endpoint()
     if not endpoint.is_emulator:
         return "look whether this machine reaches the network; a proxy is named in HTTPS_PROXY"
@@ -126,7 +124,6 @@ def advice_for_silence() -> str:
 
 
 def _interrupt(number: int, *_: object) -> None:
-
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, end_at_once)
     raise TerminatedError if number == signal.SIGTERM else KeyboardInterrupt
@@ -134,7 +131,6 @@ def _interrupt(number: int, *_: object) -> None:
 
 def describe(error: Exception) -> str:
     """Say an error on one line, with what to do about it."""
-
     if isinstance(error, DriveUnavailableError):
         return f"{error}; {advice_for_silence()}"
     if isinstance(error, SyftFlwrError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,10 +71,8 @@ def record(  # noqa: PLR0917 - typer passes options by name
             )
         _record_message(message, email, out)
         return
-    with ExitStack() as stack:
-        limit = None if seconds is None else _seconds(seconds)
-        recording = AccountRecording(email, out, poll_interval, bodies=bodies, redact=redact, until=until)
-        stack.callback(recording.close)
+    limit = None if seconds is None else _seconds(seconds)
+    with closing(AccountRecording(email, out, poll_interval, bodies=bodies, redact=redact, until=until)) as recording:
         with suppress(KeyboardInterrupt):
             recording.run(limit)
         recording.end()
@@ -85,7 +83,6 @@ def record(  # noqa: PLR0917 - typer passes options by name
 
 
 def _seconds(text: str) -> float:
-
     return parse_duration(text if text[-1:].isalpha() else f"{text}s", "--for")
 
 
@@ -118,10 +115,8 @@ class AccountRecording:
         self.lost: list[str] = []
         self._ended = threading.Event()
         self._gap = _gap_before(out, account.directory)
-        self._stack = ExitStack()
-        try:
-            tap = Tap(account.directory, bodies=bodies)
-            self._stack.callback(tap.close)
+        with ExitStack() as stack:
+            tap = stack.enter_context(closing(Tap(account.directory, bodies=bodies)))
             start = known_here(account.directory)
             number = start.pop("events", None)
             self._recorder = Recorder(
@@ -134,7 +129,7 @@ class AccountRecording:
                 redact=redact,
                 report=self._failed,
             )
-            self._stack.callback(self._recorder.close)
+            stack.callback(self._recorder.close)
             self._log = LogRecorder(self._recorder, account.directory, tap, start, bodies=bodies)
             self._onlooker = Onlooker(
                 account.directory,
@@ -144,11 +139,9 @@ class AccountRecording:
                 on_gap=self._log.lost,
                 on_look=self._log.collect,
             )
-            self._stack.callback(self._onlooker.close)
+            stack.callback(self._onlooker.close)
             self._onlooker.begin(number)
-        except BaseException:
-            self._stack.close()
-            raise
+            self._stack = stack.pop_all()
 
     def run(self, seconds: float | None) -> None:
         """Record until Ctrl-C, or what the options say.

@@ -162,7 +162,6 @@ def _refuse(options: Mapping[str, object], why: str) -> None:
     Raises:
         ConfigurationError: One of them is set.
     """
-
     if given := [name for name, value in options.items() if value]:
         raise ConfigurationError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}")
 

@@ -115,7 +115,6 @@ def gap(rows: int) -> str:
 
 def begin_of(since: str) -> float:
     """Return the Unix time that ``--since`` means."""
-
     try:
         begin = datetime.fromisoformat(since).timestamp()
     except ValueError:
