@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from reactivex import Subject
 
-from syft_flwr.cli.stream import EventPrinter
+from syft_flwr.cli.replay import EventPrinter
 from syft_flwr.errors import DriveUnavailableError
 from syft_flwr.models import FeedError
 
