@@ -114,10 +114,10 @@ def run(  # noqa: PLR0917 - typer passes options by name
         if parties.role_of(address) == "owner":
             others: dict[str, object] = {"--out": out, "--report": report, "--min-available": min_available}
             _refuse({**others, "--resume": resume}, f"for the aggregator, and {address} is a data owner")
-            walls = _sandbox(flower, sandbox, sandbox_read or [], in_process)
+            app_sandbox = _sandbox(flower, sandbox, sandbox_read or [], in_process)
             own_config = parse_config(node_config or [], "--node-config")
             approved = parse_config(approve_config or [], "--approve-config")
-            consent = Consent(flower, parties, address, auto_approve=auto_approve, sandboxed=walls is not None)
+            consent = Consent(flower, parties, address, auto_approve=auto_approve, sandboxed=app_sandbox is not None)
             consent.ask(approve, approved)
             owner = OwnerPlan(
                 code_hash=consent.code_hash,
@@ -125,7 +125,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
                 node_config=own_config,
                 run_overrides=overrides,
                 in_process=in_process,
-                sandbox=walls,
+                sandbox=app_sandbox,
                 share_errors=share_errors,
                 serving=Serving(once, until_idle, max_runtime),
             )

@@ -45,6 +45,7 @@ _ConfigValue = (
     | Annotated[float, Meta(ge=-1.7e308, le=1.7e308)]
     | Annotated[str, Meta(max_length=10_000)]
 )
+"""Finite numbers, whole ones of the 64 bits that Flower sends, and texts of a length that a configuration has."""
 
 
 @dataclass(frozen=True, slots=True)
