@@ -98,7 +98,10 @@ FileArray.__qualname__ = Array.__qualname__
 
 
 def park(record: ArrayRecord, directory: Path | None) -> None:
-    """Put the data of a large record's arrays into a file without a name; the record holds the same arrays then."""
+    """Put the data of a large record's arrays into a file without a name, by default where temporary files go.
+
+    The record holds the same arrays afterwards; a small one is left alone.
+    """
     if sum(len(array.data) for array in record.values() if not isinstance(array, FileArray)) < LARGE:
         return
     file = SharedFile(directory)
