@@ -10,8 +10,8 @@ from syft_flwr.testing import DriveEmulator, ManualClock, MemoryDrive
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many tests run at once: three for two processors, since a third of their time goes by in waiting."""
-    return len(os.sched_getaffinity(0)) * 3 // 2 or 1
+    """Return how many tests run at once: two for each processor, since much of their time goes by in waiting."""
+    return len(os.sched_getaffinity(0)) * 2
 
 
 def pytest_report_header() -> str | None:
