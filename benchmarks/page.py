@@ -25,8 +25,8 @@ DAY, MINUTE = 400_000_000, 1_000_000
 def block(found: dict[str, Any]) -> str:
     result = Result(**{name: found[name] for name in FIELDS})
     facts = f"{found['commit']}, Python {found['python']}, {found['cores']} cores, load {found['load']}"
-    command = re.sub(r" --out \S+", "", found["command"])
-    made = f"`python -m benchmarks {command}` ({facts}):"
+    command = " ".join(["python -m benchmarks", *re.sub(r"--out \S+", "", found["command"]).split()])
+    made = f"`{command}` ({facts}):"
     drawing = [f"![{result.title}: {result.drawn}]({result.name}.svg)", ""] if result.drawn else []
     return "\n".join([f"<!-- {result.name} -->", made, "", result.to_markdown(), "", *drawing, "<!-- end -->"])
 
