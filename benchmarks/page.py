@@ -48,7 +48,8 @@ def main(results: Path) -> None:
     lines = [json.loads(line) for line in (results / "results.jsonl").read_text().splitlines()]
     newest = {line["name"]: line for line in lines}
     blocks = {name: block(line) for name, line in newest.items()}
-    blocks["day-of-owners"] = day_of_owners(newest["idle"])
+    if "idle" in newest:
+        blocks["day-of-owners"] = day_of_owners(newest["idle"])
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(BLOCK.sub(lambda match: blocks.get(match[1], match[0]), text), encoding="utf-8")
     for name in BLOCK.findall(text):
