@@ -15,7 +15,6 @@ from syft_flwr.flower.codec import Stamp, decode_head, round_of
 from syft_flwr.flower.node import node_id
 from syft_flwr.recording.reader import Recording
 from syft_flwr.replay.recorded_drive import recorded_uploads
-from syft_flwr.resources import DriveFile
 
 REQUEST, RESPONSE = ".request", ".response"
 
@@ -46,7 +45,7 @@ class RecordedRpc:
         self.objects: dict[str, Path] = {}
         self._replies = dict(_replies(recording))
         self._like: defaultdict[tuple[int, str, str], deque[str]] = defaultdict(deque)
-        participants = {owner for file in _files(recording) for owner in file.owners if owner}
+        participants = {owner for file in recording.files() for owner in file.owners if owner}
         emails = {node_id(email): email for email in participants}
         for upload in recorded_uploads(recording):
             if upload.name.endswith(REQUEST):
@@ -132,19 +131,9 @@ def _described(message: Message) -> str:
     return f"{message.metadata.message_type}{f' of round {number}' if number else ''}"
 
 
-def _files(recording: Recording) -> Iterator[DriveFile]:
-    for entry in recording.entries:
-        if entry.kind == "poll":
-            yield from (change.file for page in entry.value for change in page.changes if change.file is not None)
-        elif entry.kind == "sweep":
-            yield from entry.value
-        elif entry.kind == "get" and entry.raw["file"] is not None:
-            yield entry.raw["file"]
-
-
 def _replies(recording: Recording) -> Iterator[tuple[str, bytes]]:
     """Yield future ID and body of each response that was downloaded."""
-    names = {file.id: file.name for file in _files(recording)}
+    names = {file.id: file.name for file in recording.files()}
     for entry in recording.entries:
         name = names.get(entry.value, "") if entry.kind == "download" else ""
         if name.endswith(RESPONSE) and entry.raw["sha256"] is not None:

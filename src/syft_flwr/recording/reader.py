@@ -66,6 +66,16 @@ class Recording:
         """Seconds from the header to the last line."""
         return self.entries[-1].at if self.entries else 0.0
 
+    def files(self) -> Iterator[DriveFile]:
+        """Yield the files that polls, sweeps and look-ups brought, in order; each as often as it was shown."""
+        for entry in self.entries:
+            if entry.kind == "poll":
+                yield from (change.file for page in entry.value for change in page.changes if change.file is not None)
+            elif entry.kind == "sweep":
+                yield from entry.value
+            elif entry.kind == "get" and entry.raw["file"] is not None:
+                yield entry.raw["file"]
+
     def body(self, sha256: str) -> Path:
         """Return where the content with this checksum lies, or would."""
         return bodies_directory(self.path) / sha256
@@ -290,7 +300,7 @@ def _check_files(recording: Recording) -> None:
     for entry, file_id, sha256 in _contents(recording):
         transferred.setdefault(file_id, (entry, set()))[1].add(sha256)
     shown: dict[str, set[str]] = {}
-    for file in _shown(recording):
+    for file in recording.files():
         if file.sha256 is not None and file.id in transferred:
             shown.setdefault(file.id, set()).add(file.sha256)
     for file_id, (entry, contents) in transferred.items():
@@ -300,16 +310,6 @@ def _check_files(recording: Recording) -> None:
                 "checksum: lines are mixed up, or changed by hand",
                 line=entry.line,
             )
-
-
-def _shown(recording: Recording) -> Iterator[DriveFile]:
-    for entry in recording.entries:
-        if entry.kind == "poll":
-            yield from (change.file for page in entry.value for change in page.changes if change.file is not None)
-        elif entry.kind == "sweep":
-            yield from entry.value
-        elif entry.kind == "get" and entry.raw["file"] is not None:
-            yield entry.raw["file"]
 
 
 def _check_bodies(recording: Recording) -> None:
