@@ -143,6 +143,18 @@ def test_a_strange_announcement_changes_nothing(opened, drive, clock, announced:
     assert answers.asked[-1] == b"still answered"
 
 
+def test_a_peer_that_announces_without_end_fills_no_memory(opened, drive, clock) -> None:
+    asker, owner, answers = begin(opened, drive, clock)
+    for number in range(1_100):
+        message = Message(
+            "request", ASKER, OWNER, "app", f"e{number}", "f", "id", "folder", 1, "", properties={"next": "x" * 20}
+        )
+        owner._engine.parts.announced.expect(message)
+    assert len(owner._engine.parts.announced._expected) == 1_000
+    exchange(asker, owner, clock, b"still answered")
+    assert answers.asked[-1] == b"still answered"
+
+
 def test_without_a_common_end_nothing_is_announced(opened, drive, clock) -> None:
     asker, owner, _ = begin(opened, drive, clock)
     asker.send([Request(OWNER, "app", "messages", b"ordinary")])

@@ -86,8 +86,9 @@ class Announced:
         if _ID.fullmatch(following):
             key = (message.kind, fold_address(message.sender), message.app, message.endpoint)
             with self._lock:
-                self._expected[key] = _Expected(following)
-                self._given_up.discard(key)
+                if key in self._expected or len(self._expected) + len(self._given_up) < _KEPT:
+                    self._expected[key] = _Expected(following)
+                    self._given_up.discard(key)
 
     def replied(self) -> None:
         """Note that a reply is in Drive: the next request of its conversation is likely to follow soon."""
