@@ -254,11 +254,12 @@ class Replay:
     def raise_errors(self, *, strict: bool = True) -> None:
         """Raise the first ``AssertionError`` that was contained, however long ago; or else the first error at all.
 
-        Raises:
-            RecordingError: It was closed before it was played at all, although somebody observes it or serves handlers.
-
         Args:
             strict: Whether errors other than assertions count.
+
+        Raises:
+            RecordingError: It was closed before it was played at all, although somebody observes it or serves handlers;
+                or, if ``strict``, requests came and none of the handlers was called.
         """
         self._raise_contained(strict=strict)
         if strict and self._idle is not None:
