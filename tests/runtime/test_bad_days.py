@@ -271,6 +271,33 @@ def test_what_was_written_into_the_trash_is_written_again_to_where_it_is_seen(
         assert ds.get_response(future) == b"2"
 
 
+class LostAnswers(MemoryGateway):
+    """A Drive whose answers to uploads are lost, for as many as are ``lost``, unless it refuses them."""
+
+    lost = 0
+
+    def upload(self, *arguments: Any, **options: Any) -> None:
+        super().upload(*arguments, **options)
+        if self.lost:
+            self.lost -= 1
+            raise DriveUnavailableError("the answer is lost")
+
+
+def test_what_is_written_again_out_of_the_trash_is_there_once_though_its_answer_is_lost(tmp_path) -> None:
+    clock = ManualClock(auto=True)
+    drive = MemoryDrive(clock)
+    drive.gateway(ME)
+    gateway = LostAnswers(drive, DS)
+    drive.gateway(DS)
+    with runtime_on(gateway, State(tmp_path), clock, DS, cleanup=False) as ds:
+        ds.send([Request(ME, "app", "messages", b"1")])
+        [root] = [folder for folder in drive.folders() if folder.name == wire.inbox_root_name(DS, ME)]
+        drive.trash(root.id)
+        gateway.lost = 1
+        [future] = ds.send([Request(ME, "app", "messages", b"2")])
+    assert [name for _, name, body in drive.files() if body == b"2"] == [f"{future}.request"]
+
+
 @pytest.mark.parametrize("action", ["trash", "rename", "remove"])
 def test_a_root_that_goes_away_is_told_to_who_has_written_to_it(drive, clock, tmp_path, action: str) -> None:
     with runtime_on(drive.gateway(DS), State(tmp_path), clock, DS, inline=True) as ds:

@@ -190,8 +190,10 @@ class Requester:
         try:
             folder = deliver(future.request_id)
         except ConflictError:  # the ID is another file's, or went with a folder into the trash
-            again = replace(future, request_id=self._parts.ids.take())
-            self._parts.ledger.futures.add([again])
+            again = self._parts.ledger.futures.get([future.future_id]).get(future.future_id, future)
+            if again.request_id == future.request_id:  # else an earlier attempt has come here, and its answer was lost
+                again = replace(future, request_id=self._parts.ids.take())
+                self._parts.ledger.futures.add([again])
             folder = deliver(again.request_id)
         if name_of_all:
             self._parts.disposables.used(name_of_all, folder)
