@@ -24,7 +24,7 @@ from syft_flwr.testing import DriveEmulator, ManualClock
 T = TypeVar("T")
 
 PARTIES = Parties("agg@example.com", ("do1@example.com", "do2@example.com"))
-PER_MINUTE, PER_DAY = 1_000, 50_000
+PER_DAY = 50_000
 EVERY = 300.0
 STEP = 5.0
 
@@ -51,7 +51,11 @@ def others() -> Others:
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("plain_environment")
-@pytest.mark.parametrize("rounds", [1, pytest.param(3, marks=pytest.mark.slow)], ids="{} rounds".format)
+@pytest.mark.parametrize(
+    ("rounds", "per_minute"),
+    [(1, 500), pytest.param(3, 1_000, marks=pytest.mark.slow)],
+    ids=["1 round, 500 units a minute", "3 rounds, 1,000 units a minute"],
+)
 def test_owners_that_come_every_five_minutes_complete_a_federation_within_their_budgets(
     *,
     others: Others,
@@ -60,9 +64,10 @@ def test_owners_that_come_every_five_minutes_complete_a_federation_within_their_
     clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
     rounds: int,
+    per_minute: int,
 ) -> None:
     monkeypatch.setenv("DRIVE_EMULATOR_HOST", drive_emulator.host)
-    monkeypatch.setenv("SYFT_FLWR_QUOTA_PER_MINUTE", str(PER_MINUTE))
+    monkeypatch.setenv("SYFT_FLWR_QUOTA_PER_MINUTE", str(per_minute))
     monkeypatch.setenv("SYFT_FLWR_QUOTA_PER_DAY", str(PER_DAY))
     monkeypatch.setattr(sharing, "SystemClock", lambda: clock)
     project = FlowerProject.load(zoo_project(tmp_path, "fedavg", "plain", rounds=rounds))
@@ -98,4 +103,4 @@ def test_owners_that_come_every_five_minutes_complete_a_federation_within_their_
     for email in (PARTIES.aggregator, *PARTIES.datasites):
         spending = read_spending(account_directory(email) / "budget")
         assert 0 < spent[email] <= PER_DAY / 2, "there is room for another federation"
-        assert (spending.per_minute, spending.per_day) == (PER_MINUTE, PER_DAY)
+        assert (spending.per_minute, spending.per_day) == (per_minute, PER_DAY)

@@ -260,3 +260,12 @@ def test_a_wait_returns_in_time_while_another_thread_s_poll_goes_on(open_here, c
     (future,) = runtime.send([HELLO])
     with engine_of(runtime).follower.held(), ThreadPoolExecutor(1) as waiter:
         assert not waiter.submit(runtime.wait, [future], timeout=0.5).result(30.0)
+
+
+@pytest.mark.parametrize("per_minute", [400, 850])
+def test_short_waits_get_through_a_sweep_of_several_lists(open_here, clock, per_minute) -> None:
+    requester = open_here(per_minute, poll_interval=0.2)
+    futures = requester.send([HELLO, HELLO._replace(endpoint="others"), HELLO._replace(app="another")])
+    while not (swept := engine_of(requester).parts.ledger.swept_at()) and clock.monotonic() < 300.0:
+        requester.wait(futures, timeout=0.5)
+    assert swept

@@ -6,6 +6,7 @@ import copy
 import os
 import pickle
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from syft_flwr.errors import (
     DamagedDownloadError,
     DriveUnavailableError,
     PartlySentError,
+    RateLimitedError,
     RuntimeClosedError,
     StateError,
     SyftFlwrError,
@@ -511,6 +513,52 @@ def test_a_list_of_grouped_parents_that_leaves_out_replies_runs_no_handler_again
             clock.advance(600.0)
             runtime.poll_once()
     assert len(handler.seen) == 3
+
+
+class Sparing(MemoryGateway):
+    """Answers one list, or page of one, each minute."""
+
+    asked_at = float("-inf")
+    lists = 0
+
+    def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
+        if self._drive.clock.monotonic() < self.asked_at + 60.0:
+            raise RateLimitedError("spent", retry_after=60.0)
+        self.asked_at = self._drive.clock.monotonic()
+        self.lists += 1
+        return super().list_files(query, oldest_first=oldest_first)
+
+
+@pytest.mark.parametrize("disk_is_full", [False, True])
+def test_a_full_sweep_goes_on_with_the_list_that_failed_unless_the_disk_did_not_take_what_was_listed(
+    drive, clock, tmp_path, monkeypatch: pytest.MonkeyPatch, disk_is_full: bool
+) -> None:
+    monkeypatch.setattr("syft_flwr.runtime.sweeps._PARENTS_PER_QUERY", 2)
+    drive.gateway(ME)
+    senders = [f"lab{number}@example.com" for number in range(5)]
+    for sender in senders:
+        ask(drive, clock, tmp_path, sender.encode(), sender=sender)
+    handler, gateway, take = Handler(), Sparing(drive, ME), Ledger.take
+    drive.hide = lambda account, file: account == ME  # and the feed is silent
+    full = [disk_is_full]
+
+    def take_if_there_is_room(ledger: Ledger, files: list[DriveFile], answers: Any) -> Any:
+        if full.pop() if full else False:
+            raise StateError("disk full")
+        return take(ledger, files, answers)
+
+    monkeypatch.setattr(Ledger, "take", take_if_there_is_room)
+    with runtime_on(gateway, State(tmp_path / ME), clock, ME, inline=True) as runtime:
+        serve(runtime, handler.route)
+        polls = 0
+        while not engine_of(runtime).parts.ledger.swept_at() and polls < 20:
+            polls += 1
+            with suppress(StateError):
+                runtime.poll_once()
+            clock.advance(61.0)
+        lists = 7  # folders, what is in two of them, own replies, the two again, the other three, what others own
+        assert gateway.lists == lists + (2 if disk_is_full else 0), "folders, and two of them, once more"
+    assert sorted(handler.seen) == sorted(map(str.encode, senders))
 
 
 def test_a_request_that_another_process_takes_at_the_last_moment_is_taken_over_when_that_dies(

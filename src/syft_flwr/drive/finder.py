@@ -46,12 +46,12 @@ class FolderFinder:
         """
         wanted = sorted({wire.RPC_FOLDER, *names})
         with self._lock:
-            if all(self._listed.get(name, float("-inf")) > since for name in wanted):
-                return
+            wanted = [name for name in wanted if self._listed.get(name, float("-inf")) <= since]
             now = self._clock.monotonic()
             for start in range(0, len(wanted), _NAMES_PER_QUERY):
-                self._list(wanted[start : start + _NAMES_PER_QUERY])
-            self._listed |= dict.fromkeys(wanted, now)
+                names = wanted[start : start + _NAMES_PER_QUERY]
+                self._list(names)
+                self._listed |= dict.fromkeys(names, now)
 
     def _list(self, names: Sequence[str]) -> None:
         written_by = wire.timestamp(self._gateway.server_time() - LIST_LAG)

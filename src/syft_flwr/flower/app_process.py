@@ -82,7 +82,8 @@ def libraries(project_dir: Path) -> list[str]:
     """Return the modules of fork-safe libraries that a project's files import; nothing is executed."""
     found: dict[str, None] = {}
     for path in sorted(path for path in project_files(project_dir) if path.suffix == ".py"):
-        with contextlib.suppress(SyntaxError, ValueError, OSError):  # told when the app is loaded, if it matters
+        # Told when the app is loaded, if it matters. SystemError: 3.11.7 raises it when two threads parse at once.
+        with contextlib.suppress(SyntaxError, ValueError, OSError, SystemError):
             for node in ast.walk(ast.parse(path.read_bytes())):
                 if isinstance(node, ast.Import):
                     found |= dict.fromkeys(alias.name for alias in node.names)

@@ -13,7 +13,7 @@ from syft_flwr.exchange.deletions import Deletions
 from syft_flwr.exchange.parts import Parts
 from syft_flwr.exchange.routes import Routes
 from syft_flwr.feed.schedule import SweepKind, SweepSchedule
-from syft_flwr.feed.sweep import Sweeper
+from syft_flwr.feed.sweep import FullSweep, Sweeper
 from syft_flwr.resources import DriveFile
 from syft_flwr.runtime.intake import Intake
 
@@ -54,13 +54,15 @@ class Sweeps:
         self._folders_version = -1
         self._swept_at: float | None = None
         """When the last sweep began, on Drive's clock."""
-        self._restarted_at: float | None = None
-        """When the feed was begun anew, monotonic, if no full sweep has followed yet."""
+        self._full: FullSweep | None = None
+        """The one that failed, and goes on with the next attempt."""
+        self._folders_since: float | None = None
+        """From when on (monotonic) a look for folders is good enough for the next one, if that was begun."""
 
     def token_restarted(self) -> None:
         """Look everywhere at once, and again shortly: the feed has a gap before the new token."""
-        self._restarted_at = self._parts.clock.monotonic()
-        self._schedule.token_restarted(self._restarted_at)
+        self._full, self._folders_since = None, self._parts.clock.monotonic()
+        self._schedule.token_restarted(self._folders_since)
 
     @property
     def has_begun(self) -> bool:
@@ -96,21 +98,20 @@ class Sweeps:
         """Sweep.
 
         Raises:
-            DriveError: What came before counts.
+            DriveError: What came before counts; a full one goes on with the list that failed.
         """
-        began = self._parts.gateway.server_time()
-        gone = False
+        began, gone = self._parts.gateway.server_time(), False
         if kind is SweepKind.FULL:
-            restarted = self._restarted_at
-            self._sweeper.find_folders(
-                self._names(), since=self._parts.clock.monotonic() if restarted is None else restarted
-            )
-            self._restarted_at = None
-            listed: set[str] = set()
-            new = self._intake.take(self._noting(self._sweeper.messages(self._parts.ledger.marks(), began), listed))
-            gone = self._deletions.confirm_gone(listed)
+            full, self._full = self._full or self._begin_full(began), None
+            try:
+                new = self._take(self._sweeper.messages(full))
+                gone = self._deletions.confirm_gone(full.listed)
+            except DriveError:  # what else there is may have kept from the journal what was listed
+                self._full = full
+                raise
+            began = full.began
         else:
-            new = self._intake.take(self._noting(self._sweeper.recent(self._since(kind), began), set()))
+            new = self._take(self._sweeper.recent(self._since(kind), began))
         overdue = wire.timestamp(began - _FEED_LAG)
         missed = 0 if self._swept_at is None else sum(created < overdue for created in new)
         if missed:
@@ -124,6 +125,13 @@ class Sweeps:
         if gone:
             self._deletions.run_soon()
 
+    def _begin_full(self, began: float) -> FullSweep:
+        if self._folders_since is None:
+            self._folders_since = self._parts.clock.monotonic()
+        self._sweeper.find_folders(self._names(), since=self._folders_since)
+        self._folders_since = None
+        return self._sweeper.begin(self._parts.ledger.marks(), began)
+
     def _since(self, kind: SweepKind) -> float:
         """Return the time (Drive's clock) from which on a sweep looks: two minutes before the last one, for lag."""
         last = self._swept_at or 0.0
@@ -134,13 +142,19 @@ class Sweeps:
         used |= {(future.app, future.endpoint) for future in self._parts.ledger.futures.all()}
         return {name for pair in used for name in pair}
 
-    def _noting(self, files: Iterable[DriveFile], ids: set[str]) -> Iterator[DriveFile]:
-        """Pass on what is listed, and note it; before the first request, look which have a reply, if need be."""
-        for file in files:
-            ids.add(file.id)
-            if wire.message_kind(file.name) == "request" and self._must_remember_for(file):
-                self._remember()
-            yield file
+    def _take(self, files: Iterable[DriveFile]) -> list[str]:
+        """Journal what is listed; before the first request, look which have a reply, if need be."""
+
+        def remembering() -> Iterator[DriveFile]:
+            for file in files:
+                if wire.message_kind(file.name) == "request" and self._must_remember_for(file):
+                    self._intake.must_remember = True  # should it fail, it comes first the next time
+                    self._remember()
+                yield file
+
+        if self._intake.must_remember:
+            self._remember()
+        return self._intake.take(remembering())
 
     def _must_remember_for(self, request: DriveFile) -> bool:
         if self._intake.remembers:
