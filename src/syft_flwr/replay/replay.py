@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 import tempfile
-import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
@@ -17,34 +13,20 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 from reactivex import Observable, abc
 from reactivex.scheduler import VirtualTimeScheduler
 
-from syft_flwr.clock import SystemClock
 from syft_flwr.errors import RecordingError
 from syft_flwr.exchange.waiting import Waiting
 from syft_flwr.models import FeedError, Message, Rejection
 from syft_flwr.recording.reader import Recording, read_recording
 from syft_flwr.replay.happenings import Happenings, ReplayEvent
+from syft_flwr.replay.playback import Playback
 from syft_flwr.replay.player import RecordingPlayer
 from syft_flwr.replay.recorded_drive import Upload, recorded_uploads
-from syft_flwr.replay.timeline import Place, Timeline
 from syft_flwr.resources import Change
 from syft_flwr.runtime.handle import DriveRuntime
 from syft_flwr.settings import load_settings
 
 if TYPE_CHECKING:
     from syft_flwr.flower.replaying import ServedProject
-
-
-@contextmanager
-def _frozen() -> Iterator[None]:
-    """Let the garbage collector not look, again and again, at what is there already: the whole recording."""
-    is_theirs = gc.get_freeze_count() > 0
-    if not is_theirs:
-        gc.freeze()
-    try:
-        yield
-    finally:
-        if not is_theirs:
-            gc.unfreeze()
 
 
 class Handlers(Protocol):
@@ -112,28 +94,16 @@ class Replay:
     ) -> None:
         """Put the parts together; :func:`replay` reads the recording for you."""
         self.recording = recording
-        self._speed = speed
         self._strict = strict
         self._told = False
-        self._serves = False
-        self._scheduler = scheduler or VirtualTimeScheduler()
-        self._began = self._scheduler.now
-        self._place = Place(recording.header.time, self._begin)
-        self._failure: RecordingError | None = None
-        self._unplayed: RecordingError | None = None
-        self._idle: RecordingError | None = None
         self._project: ServedProject | None = None
-        self._started = False
-        self._stopping = threading.Event()
-        self._over = threading.Event()
-        self._now: float | None = None
-        self._line = 1
-        self._at = 0.0
+        self._playback = Playback(recording, scheduler, speed)
         self._directory = Path(tempfile.mkdtemp(prefix="syft-flwr-replay-"))
         self._remove_directory = weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
         try:
             loaded = load_settings(**{"cleanup": False, **settings})
-            self._player = RecordingPlayer(recording, loaded, self._directory, self.time)
+            self._player = RecordingPlayer(recording, loaded, self._directory, self._playback.time)
+            self._playback.player = self._player
         except BaseException:
             self._remove_directory()
             raise
@@ -143,11 +113,11 @@ class Replay:
         self.responses: Observable[Message] = self.runtime.responses
         self.rejected: Observable[Rejection] = self.runtime.rejected
         self.errors: Observable[FeedError] = self.runtime.errors
-        self._happened = Happenings(self.runtime, where=lambda: (self._line, self._at))
+        self._happened = Happenings(self.runtime, where=lambda: (self._playback.line, self._playback.at))
         self._player.streams.contained = self._happened.contained
         self._player.streams.subscribed = self._happened.subscribed
         self.replies = self._happened.replies
-        if isinstance(self._scheduler, VirtualTimeScheduler):
+        if isinstance(self._playback.scheduler, VirtualTimeScheduler):
             self.start()
 
     @property
@@ -156,7 +126,7 @@ class Replay:
 
         One of real time is returned as it was passed.
         """
-        return cast(VirtualTimeScheduler, self._scheduler)
+        return cast(VirtualTimeScheduler, self._playback.scheduler)
 
     @property
     def account(self) -> str:
@@ -176,7 +146,7 @@ class Replay:
     @property
     def line(self) -> int:
         """The line of the recording at which it stands."""
-        return self._line
+        return self._playback.line
 
     def serve(self, handlers: Handlers) -> None:
         """Let the handlers that were registered with ``on_request`` answer the replayed requests.
@@ -184,9 +154,9 @@ class Replay:
         Raises:
             RecordingError: The feed has ended; no handler would be called.
         """
-        if self._over.is_set():
+        if self._playback.is_over:
             raise RecordingError(f"{self.recording.path} has been played to its end: serve before that")
-        self._happened.is_observed = self._serves = True
+        self._happened.is_served = True
         handlers.attach(self.runtime)
 
     def serve_project(self, directory: str | Path, **options: Any) -> ServedProject:
@@ -215,13 +185,7 @@ class Replay:
 
     def start(self) -> None:
         """Put the replay on its scheduler; idempotent. On a virtual one it is there from the beginning."""
-        if not self._started:
-            self._started = True
-            Timeline.on(self._scheduler).join(self._place)
-
-    def _begin(self, began: datetime) -> abc.DisposableBase:
-        self._began = began
-        return self._schedule(0)
+        self._playback.start()
 
     def run(self) -> Self:
         """Play to the end; blocks until then.
@@ -229,14 +193,7 @@ class Replay:
         Raises:
             RecordingError: A handler or pipeline asked for what is not in the recording; the replay ended there.
         """
-        if self._speed is not None:
-            self._play_in_real_time(self._speed)
-        elif isinstance(self._scheduler, VirtualTimeScheduler):
-            with _frozen():
-                VirtualTimeScheduler.start(self._scheduler)
-        else:
-            self.start()
-            SystemClock().wait(self._over, None)
+        self._playback.run()
         self.check()
         if self._project is not None:
             self._project.finish()
@@ -248,8 +205,8 @@ class Replay:
         Raises:
             RecordingError: As :meth:`run`.
         """
-        if self._failure is not None:
-            raise self._failure
+        if self._playback.failure is not None:
+            raise self._playback.failure
 
     def raise_errors(self, *, strict: bool = True) -> None:
         """Raise the first ``AssertionError`` that was contained, however long ago; or else the first error at all.
@@ -262,28 +219,26 @@ class Replay:
                 or, if ``strict``, requests came and none of the handlers was called.
         """
         self._raise_contained(strict=strict)
-        if strict and self._idle is not None:
-            raise self._idle
+        if strict and self._happened.idle is not None:
+            raise self._happened.idle
         if self._project is not None and self._project.differences:
             raise AssertionError("\n".join(self._project.differences))
 
     def stop(self) -> None:
         """Play no further entry; callable from anywhere, returns at once."""
-        self._stopping.set()
+        self._playback.stop()
 
     def close(self) -> None:
         """Stop playing and end the streams; idempotent."""
-        if self._happened.is_observed and not (self._has_begun or self._stopping.is_set()):
-            self._unplayed = RecordingError(f"{self.recording.path} was opened, observed and never played: call run()")
-        if self._serves and self._over.is_set():
-            self._serves = False
-            self._look_for_idle_handlers()
-        self._stopping.set()
+        if self._playback.was_left:
+            self._happened.left_unplayed(self.recording.path)
+        elif self._playback.is_over:
+            self._happened.ended(Waiting(self._player.engine.parts))
+        self._playback.stop()
         if self._project is not None:
             self._project.close()
         self._player.close()
-        self._over.set()
-        Timeline.on(self._scheduler).leave(self._place)
+        self._playback.close()
         self._remove_directory()
 
     def __enter__(self) -> Self:
@@ -296,70 +251,11 @@ class Replay:
         if kind is None and not self._told:
             self._raise_contained(strict=self._strict)
 
-    def _look_for_idle_handlers(self) -> None:
-        """Note that requests came and all of them wait: the handlers that are served are for another endpoint."""
-        waiting = list(Waiting(self._player.engine.parts))
-        if waiting and len(waiting) == self._happened.requests and not self._happened.is_judged:
-            places = ", ".join(sorted({f"{each.app}/{each.endpoint}" for each in waiting}))
-            self._idle = RecordingError(f"no handler that is served was called: requests wait for {places}")
-
-    @property
-    def _has_begun(self) -> bool:
-        if isinstance(self._scheduler, VirtualTimeScheduler) and not self._over.is_set():
-            return self._place.has_begun  # it is started from the beginning
-        return self._started or self._over.is_set()
-
     def _raise_contained(self, *, strict: bool) -> None:
-        error = self._unplayed or self._happened.first_assertion or (self._happened.first_error if strict else None)
+        error = self._happened.worst(strict=strict)
         if error is not None:
             self._told = True
             raise error
-
-    def _schedule(self, index: int) -> abc.DisposableBase:
-        """Play an entry at its time, and then schedule the next."""
-        entries = self.recording.entries
-
-        def play(_: abc.SchedulerBase, __: Any = None) -> None:
-            self._place.has_begun = True
-            if not self._stopping.is_set() and index < len(entries) and self._play(index):
-                self._schedule(index + 1)
-            else:
-                self._end()
-
-        at = entries[index].at if index < len(entries) else self._at
-        return self._scheduler.schedule_absolute(self._began + timedelta(seconds=at), play)
-
-    def _play_in_real_time(self, speed: float) -> None:
-        clock = SystemClock()
-        began = clock.monotonic()
-        for index, entry in enumerate(self.recording.entries):
-            left = began + entry.at / speed - clock.monotonic()
-            if self._stopping.wait(max(0.0, left)) or not self._play(index):
-                break
-        self._end()
-
-    def _end(self) -> None:
-        self._player.end()
-        self._over.set()
-        Timeline.on(self._scheduler).leave(self._place)
-
-    def _play(self, index: int) -> bool:
-        """Do what was done at an entry; return whether to go on."""
-        entry = self.recording.entries[index]
-        self._line, self._at = entry.line, entry.at
-        self._now = self.time()
-        try:
-            self._player.play(index)
-        except RecordingError as error:
-            self._failure = error
-            return False
-        except Exception as error:  # on a scheduler's thread nobody would hear of it
-            self._failure = RecordingError(f"line {self._line} can't be replayed: {error!r}", line=self._line)
-            self._failure.__cause__ = error
-            return False
-        finally:
-            self._now = None
-        return True
 
     # -- what happened ----------------------------------------------------------------------------------------
 
@@ -370,7 +266,4 @@ class Replay:
 
     def time(self) -> float:
         """Return the Unix time at which the feed was recorded, moved on by the scheduler."""
-        if self._now is not None:  # while an entry is played, time stands still
-            return self._now
-        elapsed = (self._scheduler.now - self._began).total_seconds() if self._started else 0.0
-        return self.recording.header.time + max(self._at, elapsed)
+        return self._playback.time()
