@@ -269,3 +269,14 @@ def test_short_waits_get_through_a_sweep_of_several_lists(open_here, clock, per_
     while not (swept := engine_of(requester).parts.ledger.swept_at()) and clock.monotonic() < 300.0:
         requester.wait(futures, timeout=0.5)
     assert swept
+
+
+def test_a_drain_returns_in_time_though_the_inboxes_of_its_senders_can_t_be_made(emulator, open_here, clock) -> None:
+    owner = open_here(email=PEER)
+    assert owner.drain(300.0)
+    senders = tuple(f"lab{number}@example.com" for number in range(9))
+    serve(owner, Route("app", "messages", lambda body, _: body), known_senders=senders)
+    began = clock.monotonic()
+    with emulator.fault("error", status=403, reason="rateLimitExceeded"):
+        assert not owner.drain(1.0)
+    assert clock.monotonic() - began <= 1.0 + 1e-6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextvars import copy_context
 
 from syft_flwr import wire
 from syft_flwr.addresses import same_address
@@ -35,13 +36,14 @@ class WantedInboxes:
                     self._wanted[sender].add(wire.inbox_path(sender, me, app, endpoint))
 
     def make(self) -> None:
-        """Make the inboxes of some senders at once."""
+        """Make the inboxes of some senders at once, within the time that the caller has."""
         now = self._parts.clock.monotonic()
         with self._lock:
             wanted = {sender: sorted(paths) for sender, paths in self._wanted.items() if paths}
         due = [sender for sender in wanted if self._failures.get(sender, (0, now))[1] <= now][:_INBOXES_PER_POLL]
-        for sender, error in zip(due, self._parts.pool.map(lambda s: self._make(s, wanted[s]), due), strict=True):
-            if error is None:
+        made = {s: self._parts.pool.submit(copy_context().run, self._make, s, wanted[s]) for s in due}
+        for sender, future in made.items():
+            if (error := future.result()) is None:
                 self._failures.pop(sender, None)
                 with self._lock:
                     self._wanted[sender].difference_update(wanted[sender])
