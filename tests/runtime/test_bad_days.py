@@ -20,6 +20,7 @@ from syft_flwr.errors import (
     DamagedDownloadError,
     DriveUnavailableError,
     PartlySentError,
+    PermissionDeniedError,
     RateLimitedError,
     RuntimeClosedError,
     StateError,
@@ -559,6 +560,34 @@ def test_a_full_sweep_goes_on_with_the_list_that_failed_unless_the_disk_did_not_
         lists = 7  # folders, what is in two of them, own replies, the two again, the other three, what others own
         assert gateway.lists == lists + (2 if disk_is_full else 0), "folders, and two of them, once more"
     assert sorted(handler.seen) == sorted(map(str.encode, senders))
+
+
+class Refusing(MemoryGateway):
+    """Does not tell of the files that are ``refused``."""
+
+    refused: frozenset[str] = frozenset()
+
+    def get_file(self, file_id: str, *, patient: bool = True) -> DriveFile:
+        if file_id in self.refused:
+            raise PermissionDeniedError("files.get: 403 domainPolicy")
+        return super().get_file(file_id, patient=patient)
+
+
+def test_full_sweeps_end_though_drive_does_not_tell_of_a_request_that_they_miss(drive, clock, tmp_path) -> None:
+    gateway = Refusing(drive, ME)
+    drive.gateway(ME)
+    ask(drive, clock, tmp_path, b"1")
+    with runtime_on(gateway, State(tmp_path / ME), clock, ME, inline=True) as runtime:
+        serve(runtime, Handler().route)
+        runtime.poll_once()
+        assert answers(drive) == [b"1"]
+        [request] = engine_of(runtime).parts.ledger.own.watched()
+        drive.trash(request)
+        gateway.refused = frozenset({request})
+        for _ in range(23 * 60):
+            clock.advance(60.0)
+            runtime.poll_once()
+        assert engine_of(runtime).parts.ledger.swept_at() > clock.time() - 7_200.0
 
 
 def test_a_request_that_another_process_takes_at_the_last_moment_is_taken_over_when_that_dies(

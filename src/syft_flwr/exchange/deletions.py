@@ -73,7 +73,7 @@ class Deletions:
     def confirm_gone(self, listed: Collection[str]) -> bool:
         """Ask about the peers' requests that a full sweep did not list; return whether any of them is gone.
 
-        A list's silence alone proves nothing, ``files.get`` does.
+        A list's silence alone proves nothing, ``files.get`` does. Where Drive does not tell, they count as there.
 
         Args:
             listed: File IDs that the sweep saw.
@@ -86,6 +86,9 @@ class Deletions:
             except NotFoundError:
                 self._parts.ledger.request_gone(file_id)
                 gone = True
+            except DriveError as error:  # the next full sweep asks again
+                _log.debug("can't tell whether request file %s is gone: %s", file_id, error)
+                break
         return gone
 
     def _delete_due(self) -> None:

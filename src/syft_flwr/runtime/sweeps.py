@@ -105,10 +105,10 @@ class Sweeps:
             full, self._full = self._full or self._begin_full(began), None
             try:
                 new = self._take(self._sweeper.messages(full))
-                gone = self._deletions.confirm_gone(full.listed)
             except DriveError:  # what else there is may have kept from the journal what was listed
                 self._full = full
                 raise
+            gone = self._deletions.confirm_gone(full.listed)
             began = full.began
         else:
             new = self._take(self._sweeper.recent(self._since(kind), began))
