@@ -37,6 +37,8 @@ class DriveGateway(Protocol):
     def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
         """List the files that match a ``q`` expression, following every page; without an order, Drive chooses one.
 
+        One that failed for a limit or an outage goes on with the page that failed when it is asked for again soon.
+
         Raises:
             NotFoundError: A parent that the query names is gone (while iterating).
         """

@@ -262,13 +262,32 @@ def test_a_wait_returns_in_time_while_another_thread_s_poll_goes_on(open_here, c
         assert not waiter.submit(runtime.wait, [future], timeout=0.5).result(30.0)
 
 
-@pytest.mark.parametrize("per_minute", [400, 850])
-def test_short_waits_get_through_a_sweep_of_several_lists(open_here, clock, per_minute) -> None:
+@pytest.mark.parametrize(("per_minute", "page_size"), [(400, 1_000), (850, 1_000), (400, 8)])
+def test_short_waits_get_through_a_sweep_of_several_lists_and_pages(
+    open_here, clock, monkeypatch: pytest.MonkeyPatch, per_minute, page_size
+) -> None:
+    monkeypatch.setattr("syft_flwr.drive.gateway._PAGE_SIZE", page_size)
     requester = open_here(per_minute, poll_interval=0.2)
     futures = requester.send([HELLO, HELLO._replace(endpoint="others"), HELLO._replace(app="another")])
-    while not (swept := engine_of(requester).parts.ledger.swept_at()) and clock.monotonic() < 300.0:
+    while not (swept := engine_of(requester).parts.ledger.swept_at()) and clock.monotonic() < 600.0:
         requester.wait(futures, timeout=0.5)
     assert swept
+
+
+def test_short_waits_get_through_a_sweep_of_what_is_recent(
+    emulator, open_here, clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requester, peer = open_here(400, poll_interval=0.2), open_here(email=PEER)
+    futures = requester.send([HELLO])
+    requester.drain(300.0)
+    peer.send([HELLO._replace(recipient=ME)] * 7)
+    monkeypatch.setattr("syft_flwr.drive.gateway._PAGE_SIZE", 4)
+    ledger = engine_of(requester).parts.ledger
+    swept, end = ledger.swept_at(), clock.monotonic() + 600.0
+    while ledger.swept_at() == swept and clock.monotonic() < end:
+        requester.wait(futures, timeout=0.5)
+        emulator.advance(0.5)
+    assert ledger.swept_at() > swept
 
 
 def test_a_drain_returns_in_time_though_the_inboxes_of_its_senders_can_t_be_made(emulator, open_here, clock) -> None:

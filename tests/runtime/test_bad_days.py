@@ -31,6 +31,7 @@ from syft_flwr.exchange.requester import Request
 from syft_flwr.exchange.routes import Route
 from syft_flwr.exchange.work import Work
 from syft_flwr.feed import reply_with
+from syft_flwr.feed.sweep import Sweeper
 from syft_flwr.models import Message, Rejection
 from syft_flwr.resources import Account, ChangePage, DriveFile, Unreadable
 from syft_flwr.rpc import P2PFileRpc
@@ -562,7 +563,45 @@ def test_a_full_sweep_goes_on_with_the_list_that_failed_unless_the_disk_did_not_
     assert sorted(handler.seen) == sorted(map(str.encode, senders))
 
 
-class Refusing(MemoryGateway):
+def test_replies_that_can_t_be_listed_are_asked_for_ever_more_seldom(drive, clock, tmp_path, monkeypatch) -> None:
+    ask(drive, clock, tmp_path, b"1")
+    asked: list[float] = []
+
+    def fail(_: Sweeper) -> Iterator[Any]:
+        asked.append(clock.monotonic())
+        raise DriveUnavailableError("files.list: 503")
+
+    monkeypatch.setattr(Sweeper, "own_replies", fail)
+    drive.gateway(ME)
+    with runtime_on(drive.gateway(ME), State(tmp_path), clock, ME, inline=True) as runtime:
+        for _ in range(300):
+            runtime.poll_once()
+            clock.advance(2.0)
+    assert 5 < len(asked) < 15
+
+
+def test_a_new_state_with_many_replies_asks_each_folder_for_them_once_however_few_lists_it_may_make(
+    drive, clock, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    senders = [f"lab{number}@example.com" for number in range(3)]
+    handler = Handler()
+    for sender in senders:
+        ask(drive, clock, tmp_path, b"old", sender=sender)
+    with runtime_on(drive.gateway(ME), State(tmp_path / "lost"), clock, ME, inline=True, cleanup=False) as runtime:
+        serve(runtime, handler.route)
+        runtime.poll_once()
+    ask(drive, clock, tmp_path, b"new")
+    monkeypatch.setattr("syft_flwr.feed.sweep._FEW", 3)  # the account has so many files that each folder is asked
+    gateway = Sparing(drive, ME)
+    with runtime_on(gateway, State(tmp_path / "new"), clock, ME, inline=True, cleanup=False) as runtime:
+        serve(runtime, handler.route)
+        for _ in range(30):
+            clock.advance(61.0)
+            runtime.poll_once()
+    assert handler.seen == [*[b"old"] * len(senders), b"new"]
+
+
+class Silent(MemoryGateway):
     """Does not tell of the files that are ``refused``."""
 
     refused: frozenset[str] = frozenset()
@@ -574,7 +613,7 @@ class Refusing(MemoryGateway):
 
 
 def test_full_sweeps_end_though_drive_does_not_tell_of_a_request_that_they_miss(drive, clock, tmp_path) -> None:
-    gateway = Refusing(drive, ME)
+    gateway = Silent(drive, ME)
     drive.gateway(ME)
     ask(drive, clock, tmp_path, b"1")
     with runtime_on(gateway, State(tmp_path / ME), clock, ME, inline=True) as runtime:

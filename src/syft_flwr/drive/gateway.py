@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -56,6 +57,19 @@ _MEDIA_TYPE = "application/octet-stream"
 _PAGE_SIZE = 1000
 _MAX_IDS = 1000
 _SHARE_LOCKS = 64
+_KEPT_FOR = 300.0
+"""Seconds for which the pages of a list that broke off are kept."""
+
+
+@dataclass(slots=True)
+class _Listed:
+    """The pages of a list that have come, for who asks for it again after a failure."""
+
+    files: list[DriveFile] = field(default_factory=list)
+    page_token: str | None = None
+    paging: Paging = field(default_factory=lambda: Paging("files.list"))
+    until: float = 0.0
+    """Monotonic time until which they are worth anything."""
 
 
 class HttpDriveGateway:
@@ -87,7 +101,7 @@ class HttpDriveGateway:
         patience: float = 64.0,
         budget: AccountBudget | None = None,
     ) -> None:
-        clock = clock or SystemClock()
+        self._clock = clock = clock or SystemClock()
         self.meter = meter or QuotaMeter()
         self._url = endpoint.url.rstrip("/")
         self._stopped = threading.Event()
@@ -104,6 +118,8 @@ class HttpDriveGateway:
         )
         self._about, self._changes, self._files, self._permissions = resources_of(self._url)
         self._budget = budget
+        self._broken_off: dict[tuple[str, str | None], _Listed] = {}
+        """Lists that failed, by query and order."""
         self._share_locks = tuple(threading.Lock() for _ in range(_SHARE_LOCKS))
 
     def about(self) -> Account:
@@ -155,16 +171,25 @@ class HttpDriveGateway:
         )
 
     def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
-        paging = Paging("files.list")
-        page_token: str | None = None
+        now, order = self._clock.monotonic(), "createdTime" if oldest_first else None
+        self._broken_off = {key: kept for key, kept in self._broken_off.items() if kept.until > now}
+        listed = self._broken_off.pop((query, order), None) or _Listed()
+        yield from listed.files
         while True:
-            files, page_token, is_complete = self._list_page(query, page_token, "createdTime" if oldest_first else None)
+            try:
+                files, page_token, is_complete = self._list_page(query, listed.page_token, order)
+            except (RateLimitedError, DriveUnavailableError):
+                listed.until = self._clock.monotonic() + _KEPT_FOR
+                self._broken_off[query, order] = listed
+                raise
             yield from files
             if not is_complete:
                 raise ListingError("files.list: Drive has not looked everywhere, or shows what can't be read")
             if page_token is None:
                 return
-            paging.advance(page_token, is_empty=not files)
+            listed.paging.advance(page_token, is_empty=not files)
+            listed.files += files
+            listed.page_token = page_token
 
     def get_file(self, file_id: str, *, patient: bool = True) -> DriveFile:
         return self._execute(

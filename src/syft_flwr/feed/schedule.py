@@ -153,10 +153,12 @@ class SweepSchedule:
         """Whether there are inboxes from which the feed has not delivered yet."""
         return bool(self._unproven)
 
+    def is_paused(self, now: float) -> bool:
+        """Tell whether one has failed so lately that nothing is to be listed yet."""
+        return now < self._not_before
+
     def due(self, now: float, *, wanted: bool = False) -> SweepKind | None:
         """Tell which sweep is due. ``wanted`` asks for one soon."""
-        if now < self._not_before:
-            return None
         self._full_next |= now >= self._full_at + _DAY
         waits_for_polls = self.pace.polls < self.pace.step and now < self._last + _DAY
         if (now >= self._next and not waits_for_polls) or (wanted and now >= self._last + _WANTED):

@@ -87,6 +87,10 @@ class Sweeper:
         """Folders of inboxes that are not what their names say, and whose files were listed once, to be refused."""
         self._asked_singly: set[str] = set()
         """Folders whose messages were listed by a query that named no other."""
+        self._replied_in: deque[Sequence[str]] = deque()
+        """Folders that are still to be asked for this account's own replies."""
+        self._own: list[DriveFile] = []
+        """What the others have shown."""
         self._has_few = True
         """Whether others have few files that this account can see."""
 
@@ -181,18 +185,22 @@ class Sweeper:
     def own_replies(self) -> Iterator[tuple[DriveFile, Location]]:
         """List this account's own replies, and where they lie: in every known inbox of somebody else.
 
-        One that is left out lets a handler run again, so no query names several folders (:meth:`messages`).
+        One that is left out lets a handler run again, so no query names several folders (:meth:`messages`). Where that
+        fails, to call it again goes on with the list that failed.
         """
         outgoing = {location.folder_id: location for location in self._index.endpoints(outgoing=True)}
         if not outgoing:
             return
         kind = f"{quote(self._me)} in owners and mimeType != {quote(FOLDER_MIME_TYPE)}"
-        files = list(islice(self._gateway.list_files(f"trashed = false and {kind}"), _FEW))
-        if len(files) == _FEW:
-            files = list(self._list_in(deque([one] for one in outgoing), kind, _is_in))
-        for file in files:
+        if not self._replied_in:
+            self._own = list(islice(self._gateway.list_files(f"trashed = false and {kind}"), _FEW))
+            if len(self._own) == _FEW:
+                self._replied_in.extend([folder] for folder in outgoing)
+        self._own.extend(self._list_in(self._replied_in, kind, _is_in))
+        for file in self._own:
             if file.parents and file.parents[0] in outgoing and wire.message_kind(file.name) == "response":
                 yield file, outgoing[file.parents[0]]
+        self._own = []
 
     def recent(self, since: float, until: float) -> Iterator[DriveFile]:
         """List what others created between two times (Unix seconds, Drive's clock), oldest first: a call or two."""

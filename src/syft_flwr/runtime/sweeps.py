@@ -56,12 +56,14 @@ class Sweeps:
         """When the last sweep began, on Drive's clock."""
         self._full: FullSweep | None = None
         """The one that failed, and goes on with the next attempt."""
+        self._recent_began: float | None = None
+        """When the one began (Drive's clock) that was to look at what is recent, and failed."""
         self._folders_since: float | None = None
         """From when on (monotonic) a look for folders is good enough for the next one, if that was begun."""
 
     def token_restarted(self) -> None:
         """Look everywhere at once, and again shortly: the feed has a gap before the new token."""
-        self._full, self._folders_since = None, self._parts.clock.monotonic()
+        self._full, self._recent_began, self._folders_since = None, None, self._parts.clock.monotonic()
         self._schedule.token_restarted(self._folders_since)
 
     @property
@@ -81,7 +83,10 @@ class Sweeps:
         if self._folders_version != self._parts.folders.version:
             self._folders_version = self._parts.folders.version
             self._schedule.roots_seen(self._parts.folders.inbox_roots(), self._parts.clock.monotonic())
-        kind = self._schedule.due(self._parts.clock.monotonic(), wanted=wanted or self._intake.wants_sweep)
+        now = self._parts.clock.monotonic()
+        if self._schedule.is_paused(now):
+            return False
+        kind = self._schedule.due(now, wanted=wanted or self._intake.wants_sweep)
         try:
             with in_turn():
                 if kind is not None:
@@ -98,7 +103,7 @@ class Sweeps:
         """Sweep.
 
         Raises:
-            DriveError: What came before counts; a full one goes on with the list that failed.
+            DriveError: What came before counts; to sweep again goes on with the list that failed.
         """
         began, gone = self._parts.gateway.server_time(), False
         if kind is SweepKind.FULL:
@@ -111,7 +116,9 @@ class Sweeps:
             gone = self._deletions.confirm_gone(full.listed)
             began = full.began
         else:
+            self._recent_began = began = self._recent_began or began
             new = self._take(self._sweeper.recent(self._since(kind), began))
+            self._recent_began = None
         overdue = wire.timestamp(began - _FEED_LAG)
         missed = 0 if self._swept_at is None else sum(created < overdue for created in new)
         if missed:
