@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import google.auth.exceptions
 import google.oauth2.credentials
 import pytest
 from scripted import ME, RESET, Answer, ScriptedServer, error
@@ -17,6 +18,7 @@ from scripted import ME, RESET, Answer, ScriptedServer, error
 from syft_flwr.drive.budget import AccountBudget
 from syft_flwr.drive.fields import CHANGE_FIELDS, FILE_FIELDS
 from syft_flwr.drive.gateway import HttpDriveGateway
+from syft_flwr.drive.spending import read_spending
 from syft_flwr.errors import (
     ConflictError,
     CredentialsError,
@@ -485,6 +487,25 @@ def test_the_budget_holds_calls_back(server: ScriptedServer, open_gateway: OpenG
         times.append(clock.monotonic())
     assert times == pytest.approx([0, 0, 15, 30, 45, 60, 75]), "two thirds of it, spread over the minute"
     assert gateway.meter.snapshot().stretched > 0
+
+
+@pytest.mark.parametrize("unreachable", ["Drive", "Google's login"])
+def test_calls_that_never_came_to_drive_are_not_on_the_day_s_bill(
+    server: ScriptedServer, open_gateway: OpenGateway, tmp_path: Path, unreachable: str
+) -> None:
+    class Offline(google.oauth2.credentials.Credentials):
+        def refresh(self, request: object) -> None:
+            raise google.auth.exceptions.TransportError("no route to host")
+
+    credentials = Offline(token=None, refresh_token="r") if unreachable == "Google's login" else None
+    gateway = open_gateway(credentials, budget=AccountBudget(per_day=1_000, path=tmp_path / "budget"))
+    if unreachable == "Drive":
+        server.close()
+    for _ in range(11):
+        with pytest.raises(DriveUnavailableError):
+            gateway.list_changes("7")
+    spending = read_spending(tmp_path / "budget", ManualClock())
+    assert (spending.today, sum(spending.methods.values()), sum(spending.processes.values())) == (0, 0, 0)
 
 
 def test_without_a_budget_nothing_waits(gateway: HttpDriveGateway) -> None:

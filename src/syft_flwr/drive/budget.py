@@ -137,17 +137,19 @@ class AccountBudget:
                 return wait
             second = str(int(now))
             state["minute"][second] = state["minute"].get(second, 0) + units
-            state["day"][1] += units
-            for table, key in (("methods", method), ("by", self._who)):
-                spent = state[table]
-                row = key if key in spent or len(spent) < _MOST_ROWS else _OTHERS
-                spent[row] = spent.get(row, 0) + units
+            self._bill(state, units, method)
             for saving, saved in self._saved.items():
                 state["saved"][saving] = state["saved"].get(saving, 0) + saved
             self._saved.clear()
             if resting:
                 state["rest"][1] -= units
             return wait
+
+    def give_back(self, units: int, *, clock: Clock, ahead: float | None, method: str = "") -> None:
+        """Take a call that never came to Drive off the day's bill; its minute is over soon, and keeps it."""
+        with self._state(clock, ahead) as (state, _, _):
+            if units <= state["methods"].get(method, 0):  # else the day is another one by now
+                self._bill(state, -units, method)
 
     def note_saving(self, saving: str, units: int) -> None:
         """Note units that were not needed, to be written down with the next call."""
@@ -159,6 +161,13 @@ class AccountBudget:
         with self._state(clock, ahead) as (state, now, time):
             others = [place for place in state["queue"] if not place[0].startswith(self._ticket)]
             return self._delay(state, units, resting=True, since=now, now=now, time=time, others=others)
+
+    def _bill(self, state: dict[str, Any], units: int, method: str) -> None:
+        state["day"][1] += units
+        for table, key in (("methods", method), ("by", self._who)):
+            spent = state[table]
+            row = key if key in spent or len(spent) < _MOST_ROWS else _OTHERS
+            spent[row] = spent.get(row, 0) + units
 
     def close(self) -> None:
         """Close the file; idempotent."""

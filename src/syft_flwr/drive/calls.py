@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from syft_flwr.drive.budget import GOOGLE_PER_MINUTE, AccountBudget, Wait
+from syft_flwr.drive.mapping import was_sent
 from syft_flwr.drive.pacing import WritePacer, deadline, longest_turn, next_delay, should_retry
 from syft_flwr.drive.quota import QuotaMeter, units_of
 from syft_flwr.drive.session import DriveSession
@@ -137,6 +138,11 @@ class CallGovernor:
             self._meter.book_throttle()
             if method in _WRITES:
                 self._pacer.throttled()
+            raise
+        except DriveUnavailableError as error:
+            if self._budget is not None and not was_sent(error):
+                units, ahead = units_of(method), self._session.ahead
+                self._budget.give_back(units, clock=self._clock, ahead=ahead, method=method)
             raise
         # The client library hands over an answer that is not JSON as text, hence the AttributeError.
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:

@@ -165,6 +165,12 @@ class TransportErrors:
             raise DriveUnavailableError(text, reason=reason) from error
 
 
+def was_sent(error: DriveError) -> bool:
+    """Tell whether a call that failed may have come to Drive: not so where no connection was made."""
+    cause = error.__cause__
+    return not (isinstance(cause, google.auth.exceptions.TransportError) or _refused_connection(cause) is not None)
+
+
 def parse_retry_after(value: str | None, date: str | None) -> float | None:
     """Read a ``Retry-After`` header as seconds, a day at most; a date in it counts from the answer's own ``Date``."""
     if not value:
@@ -241,14 +247,20 @@ def login_advice(refusal: str) -> str:
 
 def _in_words(error: BaseException) -> str:
     """Tell what a connection failed at: in short where none was made, else as the error says it."""
-    failure = error.args[0] if error.args else None
-    if not isinstance(failure, urllib3.exceptions.MaxRetryError):
+    failure = _refused_connection(error)
+    if failure is None:
         return f"{type(error).__name__}: {error}"
     cause: BaseException | None = failure.reason
     while cause is not None and not (isinstance(cause, OSError) and cause.strerror):
         cause = cause.__cause__ or cause.__context__
     reason = cause.strerror if isinstance(cause, OSError) else failure.reason
     return f"can't connect to {failure.pool.host}:{failure.pool.port}: {reason}"
+
+
+def _refused_connection(error: BaseException | None) -> urllib3.exceptions.MaxRetryError | None:
+    """Return what requests wraps where no connection was made; one that breaks later is told as such."""
+    failure = error.args[0] if error is not None and error.args else None
+    return failure if isinstance(failure, urllib3.exceptions.MaxRetryError) else None
 
 
 def oauth_code(*texts: object) -> str:
