@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,7 +43,8 @@ def test_the_system_clock_tells_the_machines_time():
     clock = SystemClock()
 
     assert time.time() <= clock.time() <= time.time()
-    assert time.monotonic() <= clock.monotonic() <= time.monotonic()
+    before = clock.monotonic()
+    assert before <= clock.monotonic()
 
 
 def test_the_system_clock_waits_for_an_event_or_a_timeout_of_any_length():
@@ -55,6 +57,24 @@ def test_the_system_clock_waits_for_an_event_or_a_timeout_of_any_length():
     event.set()
     assert clock.wait(event, None)
     assert clock.wait(event, 1e30)
+
+
+def test_the_time_for_which_the_machine_sleeps_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    awake, asleep, waits = 100.0, [0.0], []
+
+    class Sleeping(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            asleep[0] = 36_000.0
+            return False
+
+    monkeypatch.setattr(time, "monotonic", lambda: awake)
+    monkeypatch.setattr(time, "clock_gettime", lambda _: awake + asleep[0])
+    with ThreadPoolExecutor(1) as other:
+        assert not other.submit(SystemClock().wait, Sleeping(), 30_000.0).result(10.0)
+    assert SystemClock().monotonic() == awake + 36_000.0
+    assert len(waits) == 1
+    assert waits[0] <= 60.0, "the machine's sleep does not count for a wait of Python's"
 
 
 def test_a_manual_clock_moves_only_when_told():

@@ -16,6 +16,10 @@ SIGNAL_INTERVAL = 0.5
 The kernel may hand a Ctrl-C to any thread that happens to run. Python acts on it in the main thread, which does not
 wake up for it if it blocks without a timeout (https://docs.python.org/3/library/signal.html#signals-and-threads).
 """
+_SLEEP_INTERVAL = 60.0
+"""Seconds after which a wait looks whether the machine has slept, which does not count for Python's own waits."""
+_WITH_SLEEP: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux's clock that goes on while the machine sleeps; macOS's monotonic one does so."""
 
 
 class DriveClock:
@@ -39,19 +43,22 @@ class DriveClock:
 
 
 class SystemClock:
-    """A :class:`~syft_flwr.ports.Clock` that tells the machine's time; signals interrupt a wait of the main thread."""
+    """A :class:`~syft_flwr.ports.Clock` that tells the machine's time; signals interrupt a wait of the main thread.
+
+    The time for which the machine sleeps counts, since a budget's minute and day pass meanwhile.
+    """
 
     def time(self) -> float:
         return time.time()
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.clock_gettime(_WITH_SLEEP)
 
     def wait(self, event: threading.Event, timeout: float | None) -> bool:
-        if threading.current_thread() is not threading.main_thread():
-            return event.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
-        end = float("inf") if timeout is None else time.monotonic() + timeout
-        while not event.wait(max(0.0, min(SIGNAL_INTERVAL, end - time.monotonic()))):
-            if time.monotonic() >= end:
+        is_main = threading.current_thread() is threading.main_thread()
+        longest = SIGNAL_INTERVAL if is_main else _SLEEP_INTERVAL
+        end = float("inf") if timeout is None else self.monotonic() + timeout
+        while not event.wait(max(0.0, min(longest, end - self.monotonic()))):
+            if self.monotonic() >= end:
                 return False
         return True
