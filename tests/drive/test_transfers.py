@@ -141,6 +141,27 @@ def test_an_upload_with_three_breaks_goes_on_where_the_session_stands(
     assert [r.verb for r in server.requests].count("POST") == 1
 
 
+def test_an_upload_that_is_begun_again_after_an_outage_goes_on_where_the_session_stands(
+    server: ScriptedServer, open_gateway: OpenGateway, small_chunks: int
+) -> None:
+    gateway = open_gateway(patience=0.0)
+    server.script(opened(server), incomplete(small_chunks), RESET, RESET, incomplete(small_chunks))
+    for _ in range(2):
+        with pytest.raises(DriveUnavailableError):
+            gateway.upload("f", "n", "p", BIG)
+    server.script(incomplete(2 * small_chunks), created(len(BIG)))
+    gateway.upload("f", "n", "p", BIG)
+    assert ranges(server) == [
+        "bytes 0-2097151/5505024",
+        "bytes 2097152-4194303/5505024",
+        "bytes */5505024",
+        "bytes */5505024",
+        "bytes 2097152-4194303/5505024",
+        "bytes 4194304-5505023/5505024",
+    ]
+    assert [r.verb for r in server.requests].count("POST") == 1
+
+
 @pytest.mark.parametrize("trouble", [error(503, "backendError"), error(429, "rateLimitExceeded")])
 def test_trouble_in_mid_upload_is_asked_about_too(
     server: ScriptedServer, gateway: HttpDriveGateway, trouble: Answer

@@ -32,7 +32,7 @@ from syft_flwr.drive.paging import Paging
 from syft_flwr.drive.quota import QuotaMeter
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Transport
-from syft_flwr.drive.upload import Body, upload_resumable
+from syft_flwr.drive.upload import Body, UploadSession, upload_resumable
 from syft_flwr.errors import (
     ConflictError,
     DriveError,
@@ -120,6 +120,8 @@ class HttpDriveGateway:
         self._budget = budget
         self._broken_off: dict[tuple[str, str | None], _Listed] = {}
         """Lists that failed, by query and order."""
+        self._uploads: dict[str, UploadSession] = {}
+        """Uploads that failed, by what was to be made."""
         self._share_locks = tuple(threading.Lock() for _ in range(_SHARE_LOCKS))
 
     def about(self) -> Account:
@@ -357,7 +359,7 @@ class HttpDriveGateway:
         if body.size > MULTIPART_LIMIT:
             query = {"uploadType": "resumable", "supportsAllDrives": "true", "fields": UPLOAD_FIELDS}
             uri = f"{self._url}/upload/drive/v3/files?{urlencode(query)}"
-            return upload_resumable(self._governor, uri, metadata, body)
+            return upload_resumable(self._governor, uri, metadata, body, self._uploads)
         media = media_of(body.read(0, body.size), _MEDIA_TYPE)
         return self._execute(
             "files.create",

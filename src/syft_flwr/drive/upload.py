@@ -9,6 +9,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -16,12 +17,14 @@ from urllib.parse import urlsplit
 
 from syft_flwr.drive.answers import read_stored
 from syft_flwr.drive.calls import Attempt, CallGovernor
-from syft_flwr.errors import DriveError, DriveUnavailableError, TransferError
+from syft_flwr.errors import DriveError, DriveUnavailableError, RateLimitedError, TransferError
 
 CHUNK = 8 * 1024 * 1024
 """Bytes in one request: a multiple of 256 KiB, and what an upload holds in memory."""
 
 _MAX_SESSIONS = 3
+_KEPT = 100
+"""Sessions that failed and may go on; Drive keeps one for a week."""
 
 
 class Body:
@@ -46,29 +49,30 @@ class _SessionGoneError(Exception):
     """Drive has forgotten the upload session."""
 
 
-class _UploadSession:
+class UploadSession:
     """How far one upload session got."""
 
-    def __init__(self, uri: str, file_id: str, body: Body) -> None:
+    def __init__(self, uri: str, file_id: str) -> None:
         self._uri = uri
         self._file_id = file_id
-        self._body = body
         self._offset = 0
         self._in_doubt = False
+        self.takes_nothing = False
         self.stored: int | None = None
 
-    def step(self, attempt: Attempt) -> None:
+    def step(self, body: Body, attempt: Attempt) -> None:
         """Send the next chunk; after a failure, first ask what arrived of the last one."""
         if self._in_doubt:
-            self._put(attempt, b"", f"bytes */{self._body.size}")
+            self._put(attempt, b"", f"bytes */{body.size}")
             if self.stored is not None:
                 return
         start = self._offset
-        chunk = self._body.read(start, CHUNK)
+        chunk = body.read(start, CHUNK)
         self._in_doubt = True
         if chunk:
-            self._put(attempt, chunk, f"bytes {start}-{start + len(chunk) - 1}/{self._body.size}")
-        if self.stored is None and self._offset <= start:
+            self._put(attempt, chunk, f"bytes {start}-{start + len(chunk) - 1}/{body.size}")
+        self.takes_nothing = self.stored is None and self._offset <= start
+        if self.takes_nothing:
             raise DriveUnavailableError("files.create: Drive took nothing of the chunk, or does not finish the upload")
         self._in_doubt = False
 
@@ -88,7 +92,9 @@ class _UploadSession:
             self.stored = read_stored(json.loads(content), self._file_id)
 
 
-def upload_resumable(governor: CallGovernor, uri: str, metadata: Mapping[str, Any], body: Body) -> int:
+def upload_resumable(
+    governor: CallGovernor, uri: str, metadata: Mapping[str, Any], body: Body, broken_off: dict[str, UploadSession]
+) -> int:
     """Create a file from ``metadata``, which holds its reserved ID, and ``body``; return its size in Drive.
 
     Args:
@@ -96,19 +102,28 @@ def upload_resumable(governor: CallGovernor, uri: str, metadata: Mapping[str, An
         uri: The upload URL, with ``uploadType=resumable`` and the ``fields`` of the answer.
         metadata: The ``drive#file`` resource to create.
         body: Its content.
+        broken_off: Sessions that failed for a limit or an outage, by their files: the next attempt goes on with one.
 
     Raises:
         ConflictError: The file exists already: from an earlier attempt whose answer was lost, as a rule.
         TransferError: Drive gave up on several upload sessions.
     """
+    file = json.dumps([metadata, body.size])
     for _ in range(_MAX_SESSIONS):
-        uri_of_session = governor.run("files.create", _open(uri, metadata, body.size))
-        session = _UploadSession(uri_of_session, metadata["id"], body)
+        session = broken_off.pop(file, None)
+        if session is None:
+            session = UploadSession(governor.run("files.create", _open(uri, metadata, body.size)), metadata["id"])
         try:
             while session.stored is None:
-                governor.run("uploads.put", session.step)
+                governor.run("uploads.put", partial(session.step, body))
         except _SessionGoneError:
             continue
+        except (RateLimitedError, DriveUnavailableError):
+            if not session.takes_nothing:
+                broken_off[file] = session
+            if len(broken_off) > _KEPT:
+                del broken_off[next(iter(broken_off))]
+            raise
         return session.stored
     raise TransferError(f"Drive dropped {_MAX_SESSIONS} upload sessions in a row")
 
