@@ -302,6 +302,19 @@ def test_what_is_written_again_out_of_the_trash_is_there_once_though_its_answer_
     assert [name for _, name, body in drive.files() if body == b"2"] == [f"{future}.request"]
 
 
+def test_a_reply_whose_answer_is_lost_is_written_once(drive, clock, tmp_path) -> None:
+    drive.gateway(ME)
+    gateway, handler = LostAnswers(drive, ME), Handler()
+    with runtime_on(gateway, State(tmp_path / ME), clock, ME, inline=True) as runtime:
+        serve(runtime, handler.route)
+        ask(drive, clock, tmp_path, b"x")
+        gateway.lost = 2
+        for _ in range(4):
+            runtime.poll_once()
+            clock.advance(60.0)
+    assert (handler.seen, answers(drive), gateway.lost) == ([b"x"], [b"x"], 0)
+
+
 @pytest.mark.parametrize("action", ["trash", "rename", "remove"])
 def test_a_root_that_goes_away_is_told_to_who_has_written_to_it(drive, clock, tmp_path, action: str) -> None:
     with runtime_on(drive.gateway(DS), State(tmp_path), clock, DS, inline=True) as ds:

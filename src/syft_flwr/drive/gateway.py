@@ -32,6 +32,7 @@ from syft_flwr.drive.paging import Paging
 from syft_flwr.drive.quota import QuotaMeter
 from syft_flwr.drive.session import DriveSession
 from syft_flwr.drive.transport import Transport
+from syft_flwr.drive.unfinished import Unfinished
 from syft_flwr.drive.upload import Body, UploadSession, upload_resumable
 from syft_flwr.errors import (
     ConflictError,
@@ -57,19 +58,21 @@ _MEDIA_TYPE = "application/octet-stream"
 _PAGE_SIZE = 1000
 _MAX_IDS = 1000
 _SHARE_LOCKS = 64
-_KEPT_FOR = 300.0
+_LIST_KEPT_FOR = 300.0
 """Seconds for which the pages of a list that broke off are kept."""
+_MOST_KEPT = 10_000
+"""Files up to which they are."""
+_UPLOAD_KEPT_FOR = 86_400.0
+"""Seconds for which an upload that broke off may go on; Drive keeps one for a week."""
 
 
 @dataclass(slots=True)
 class _Listed:
-    """The pages of a list that have come, for who asks for it again after a failure."""
+    """The pages of a list that have come."""
 
     files: list[DriveFile] = field(default_factory=list)
     page_token: str | None = None
     paging: Paging = field(default_factory=lambda: Paging("files.list"))
-    until: float = 0.0
-    """Monotonic time until which they are worth anything."""
 
 
 class HttpDriveGateway:
@@ -101,7 +104,7 @@ class HttpDriveGateway:
         patience: float = 64.0,
         budget: AccountBudget | None = None,
     ) -> None:
-        self._clock = clock = clock or SystemClock()
+        clock = clock or SystemClock()
         self.meter = meter or QuotaMeter()
         self._url = endpoint.url.rstrip("/")
         self._stopped = threading.Event()
@@ -118,10 +121,8 @@ class HttpDriveGateway:
         )
         self._about, self._changes, self._files, self._permissions = resources_of(self._url)
         self._budget = budget
-        self._broken_off: dict[tuple[str, str | None], _Listed] = {}
-        """Lists that failed, by query and order."""
-        self._uploads: dict[str, UploadSession] = {}
-        """Uploads that failed, by what was to be made."""
+        self._lists: Unfinished[tuple[str, str | None], _Listed] = Unfinished(clock, keep_for=_LIST_KEPT_FOR)
+        self._uploads: Unfinished[str, UploadSession] = Unfinished(clock, keep_for=_UPLOAD_KEPT_FOR)
         self._share_locks = tuple(threading.Lock() for _ in range(_SHARE_LOCKS))
 
     def about(self) -> Account:
@@ -173,16 +174,15 @@ class HttpDriveGateway:
         )
 
     def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
-        now, order = self._clock.monotonic(), "createdTime" if oldest_first else None
-        self._broken_off = {key: kept for key, kept in self._broken_off.items() if kept.until > now}
-        listed = self._broken_off.pop((query, order), None) or _Listed()
+        order = "createdTime" if oldest_first else None
+        listed = self._lists.take((query, order)) or _Listed()
         yield from listed.files
         while True:
             try:
                 files, page_token, is_complete = self._list_page(query, listed.page_token, order)
             except (RateLimitedError, DriveUnavailableError):
-                listed.until = self._clock.monotonic() + _KEPT_FOR
-                self._broken_off[query, order] = listed
+                if len(listed.files) < _MOST_KEPT:
+                    self._lists.keep((query, order), listed)
                 raise
             yield from files
             if not is_complete:
@@ -190,8 +190,9 @@ class HttpDriveGateway:
             if page_token is None:
                 return
             listed.paging.advance(page_token, is_empty=not files)
-            listed.files += files
             listed.page_token = page_token
+            if len(listed.files) < _MOST_KEPT:
+                listed.files += files
 
     def get_file(self, file_id: str, *, patient: bool = True) -> DriveFile:
         return self._execute(

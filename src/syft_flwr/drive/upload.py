@@ -17,14 +17,13 @@ from urllib.parse import urlsplit
 
 from syft_flwr.drive.answers import read_stored
 from syft_flwr.drive.calls import Attempt, CallGovernor
+from syft_flwr.drive.unfinished import Unfinished
 from syft_flwr.errors import DriveError, DriveUnavailableError, RateLimitedError, TransferError
 
 CHUNK = 8 * 1024 * 1024
 """Bytes in one request: a multiple of 256 KiB, and what an upload holds in memory."""
 
 _MAX_SESSIONS = 3
-_KEPT = 100
-"""Sessions that failed and may go on; Drive keeps one for a week."""
 
 
 class Body:
@@ -93,7 +92,11 @@ class UploadSession:
 
 
 def upload_resumable(
-    governor: CallGovernor, uri: str, metadata: Mapping[str, Any], body: Body, broken_off: dict[str, UploadSession]
+    governor: CallGovernor,
+    uri: str,
+    metadata: Mapping[str, Any],
+    body: Body,
+    unfinished: Unfinished[str, UploadSession],
 ) -> int:
     """Create a file from ``metadata``, which holds its reserved ID, and ``body``; return its size in Drive.
 
@@ -102,7 +105,7 @@ def upload_resumable(
         uri: The upload URL, with ``uploadType=resumable`` and the ``fields`` of the answer.
         metadata: The ``drive#file`` resource to create.
         body: Its content.
-        broken_off: Sessions that failed for a limit or an outage, by their files: the next attempt goes on with one.
+        unfinished: Sessions that failed for a limit or an outage, by their files: the next attempt goes on with one.
 
     Raises:
         ConflictError: The file exists already: from an earlier attempt whose answer was lost, as a rule.
@@ -110,7 +113,7 @@ def upload_resumable(
     """
     file = json.dumps([metadata, body.size])
     for _ in range(_MAX_SESSIONS):
-        session = broken_off.pop(file, None)
+        session = unfinished.take(file)
         if session is None:
             session = UploadSession(governor.run("files.create", _open(uri, metadata, body.size)), metadata["id"])
         try:
@@ -120,9 +123,7 @@ def upload_resumable(
             continue
         except (RateLimitedError, DriveUnavailableError):
             if not session.takes_nothing:
-                broken_off[file] = session
-            if len(broken_off) > _KEPT:
-                del broken_off[next(iter(broken_off))]
+                unfinished.keep(file, session)
             raise
         return session.stored
     raise TransferError(f"Drive dropped {_MAX_SESSIONS} upload sessions in a row")
