@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from syft_flwr.clock import SystemClock
 from syft_flwr.errors import DamagedDownloadError, DriveError, NotFoundError
 from syft_flwr.models import Message as WireMessage
+from syft_flwr.ports import Clock
 
 
 @dataclass
@@ -72,7 +74,8 @@ class FakeDrive:
 
 
 class FakeRpc:
-    def __init__(self, drive: FakeDrive, sender: str) -> None:
+    def __init__(self, drive: FakeDrive, sender: str, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
         self._drive = drive
         self._sender = sender
 

@@ -18,6 +18,7 @@ from syft_flwr.flower.codec import Stamp, decode, encode
 from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.node import Nodes, node_id
 from syft_flwr.flower.presence import Presence, Reminder
+from syft_flwr.testing import ManualClock
 
 OWNERS = ["do1@example.com", "do2@example.com", "do3@example.com"]
 RUN = 2**63 + 11  # run IDs are unsigned
@@ -380,19 +381,24 @@ def test_an_outage_of_the_aggregators_own_network_is_not_told_as_the_owners(
     assert len(events.named("outage")) >= 1
 
 
-def test_a_greeting_that_nobody_answers_is_replaced_after_pauses_that_grow(grid: FlowerGrid, drive: FakeDrive) -> None:
-    now = [0.0]
-    grid._greeter._clock = lambda: now[0]
+def test_a_greeting_that_nobody_answers_is_replaced_after_pauses_that_grow(
+    drive: FakeDrive, clock: ManualClock
+) -> None:
+    set_task_identity(RUN, 1)
+    grid = FlowerGrid(FakeRpc(drive, "agg@example.com", clock), "digits", OWNERS)
+    grid.set_run(Run.create_empty(RUN))
     grid.greet()
     found = [drive.wait_for_request(OWNERS[0])]
     for pause in (600.0, 1200.0):
-        now[0] += pause - 1.0
+        until(lambda: len(grid._greeter._waiting) == len(OWNERS))
+        clock.advance(pause - 1.0)
         assert drive.inbox(OWNERS[0]) == []
-        now[0] += 1.0
+        clock.advance(1.0)
         found.append(drive.wait_for_request(OWNERS[0]))
         assert found[-2].future_id in drive.deleted
     drive.answer(found[-1].future_id, b"here")
     until(lambda: OWNERS[0] not in grid.presence.missing())
+    grid.close()
 
 
 def test_owners_that_have_another_state_of_the_project_are_named(drive: FakeDrive, events: Events) -> None:
@@ -418,19 +424,19 @@ def test_a_strategy_that_wants_more_owners_than_there_are_is_told_of_at_once(gri
     assert events.named("short") == [{"required": 5, "owners": 3}]
 
 
-def test_a_wait_is_told_with_who_is_missing_and_why_after_pauses_that_grow() -> None:
-    now, events = [0.0], Events()
-    presence = Presence(Nodes(OWNERS), events, lambda: now[0])
-    reminder = Reminder(5.0, lambda: now[0])
+def test_a_wait_is_told_with_who_is_missing_and_why_after_pauses_that_grow(clock: ManualClock) -> None:
+    events = Events()
+    presence = Presence(Nodes(OWNERS), clock, events)
+    reminder = Reminder(5.0, clock)
     told = []
-    for second in range(700):
-        now[0] = float(second)
+    for _ in range(700):
         if (waited := reminder.due()) is not None:
             told.append(waited)
+        clock.advance(1.0)
     assert told == [5.0, 15.0, 35.0, 75.0, 155.0, 315.0, 615.0]
     presence.arrived(node_id(OWNERS[0]))
     presence.unreachable(node_id(OWNERS[1]), "no such account")
-    now[0] += 60
+    clock.advance(60.0)
     presence.remind(60.0, 3, "the run starts when they are here")
     (waiting,) = events.named("waiting")
     assert waiting["present"] == OWNERS[:1]

@@ -10,8 +10,8 @@ from flower_fakes import Events
 from flower_federation import zoo_project
 from flower_parties import AGGREGATOR, parties
 
-from syft_flwr.flower.roles import Activity, Serving, limited
-from syft_flwr.testing import DriveEmulator
+from syft_flwr.flower.serving import Serving, ServingLimits
+from syft_flwr.testing import DriveEmulator, ManualClock
 
 OWNERS = ["do1@example.com", "do2@example.com"]
 
@@ -33,22 +33,35 @@ def test_owners_that_come_now_and_then_complete_a_federation(tmp_path: Path) -> 
     assert not result["failures"]
 
 
-@pytest.mark.parametrize("serving", [Serving(idle=0.05), Serving(at_most=0.05), Serving(idle=60.0, at_most=0.05)])
-def test_an_owner_stops_when_it_is_idle_or_time_is_up(serving: Serving) -> None:
+@pytest.mark.parametrize("serving", [Serving(idle=50.0), Serving(at_most=50.0), Serving(idle=600.0, at_most=50.0)])
+def test_an_owner_stops_when_it_is_idle_or_time_is_up(serving: Serving, clock: ManualClock) -> None:
     stopped = threading.Event()
-    with limited(serving, Activity(Events()), stopped.set):
+    with ServingLimits(serving, Events(), clock).enforced(stopped.set):
+        clock.await_waiters(1)
+        clock.advance(49.0)
+        assert not stopped.is_set()
+        clock.advance(1.0)
         assert stopped.wait(10)
 
 
-def test_an_owner_is_not_idle_while_its_app_runs() -> None:
-    activity = Activity(Events())
-    activity("working", owner="a")
-    assert activity.idle() == 0.0
-    activity("done", owner="a")
-    assert activity.idle() >= 0.0
+def test_an_owner_is_not_idle_while_its_app_runs(clock: ManualClock) -> None:
+    limits = ServingLimits(Serving(idle=50.0), Events(), clock)
+    limits("working", owner="a")
+    clock.advance(1000.0)
+    assert limits.left() == 50.0
+    limits("done", owner="a")
+    clock.advance(30.0)
+    assert limits.left() == 20.0
 
 
-def test_without_limits_nothing_watches() -> None:
+def test_time_that_is_up_ends_an_owner_whose_app_runs(clock: ManualClock) -> None:
+    limits = ServingLimits(Serving(idle=50.0, at_most=100.0), Events(), clock)
+    limits("working", owner="a")
+    clock.advance(80.0)
+    assert limits.left() == 20.0
+
+
+def test_without_limits_nothing_watches(clock: ManualClock) -> None:
     before = threading.active_count()
-    with limited(Serving(), Activity(Events()), lambda: None):
+    with ServingLimits(Serving(), Events(), clock).enforced(lambda: None):
         assert threading.active_count() == before

@@ -19,7 +19,7 @@ from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.presence import Presence
 from syft_flwr.flower.pulse import Pulse
 from syft_flwr.flower.transport import PRESENCE, PRESENCE_ENDPOINT, wire_app_name
-from syft_flwr.testing import DriveEmulator
+from syft_flwr.testing import DriveEmulator, ManualClock
 
 OWNERS = ["do1@example.com", "do2@example.com"]
 FIRST, SECOND = map(node_id, OWNERS)
@@ -29,20 +29,18 @@ class Watched:
     """A pulse with a clock of its own; both owners are there."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.clock = ManualClock()
         self.drive, self.events = FakeDrive(), Events()
         self.nodes = Nodes(OWNERS)
-        self.presence = Presence(self.nodes, self.events, lambda: self.now)
-        self.rpc = PatientRpc(FakeRpc(self.drive, "agg@example.com"), self.events)
-        self.pulse = Pulse(
-            self.rpc, "app", self.nodes, self.presence, self.presence.lost, silence=300.0, clock=lambda: self.now
-        )
+        self.presence = Presence(self.nodes, self.clock, self.events)
+        self.rpc = PatientRpc(FakeRpc(self.drive, "agg@example.com", self.clock), self.events)
+        self.pulse = Pulse(self.rpc, "app", self.nodes, self.presence, self.presence.lost, silence=300.0)
         for node in self.nodes:
             self.nodes.learn(node, [PRESENCE])
             self.presence.arrived(node)
 
     def at(self, now: float, *awaited: int) -> list[int]:
-        self.now = now
+        self.clock.advance(now - self.clock.monotonic())
         self.pulse.look(awaited, "1")
         return self.presence.node_ids()
 

@@ -102,7 +102,8 @@ def run(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.flower.parties import Parties
         from syft_flwr.flower.project import FlowerProject, parse_config
         from syft_flwr.flower.report import report_of
-        from syft_flwr.flower.roles import OwnerPlan, Serving, interrupted_run, run_aggregator, run_owner
+        from syft_flwr.flower.roles import OwnerPlan, interrupted_run, run_aggregator, run_owner
+        from syft_flwr.flower.serving import Serving
 
         adapt_flowers_lines()
         flower = FlowerProject.load(project)

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from syft_flwr.clock import SystemClock
 from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.flower.outage import Outages
@@ -50,6 +49,8 @@ class DriveConnection:
         self._runtime = DriveRuntime.open(
             email, poll_interval=self._interval, max_poll_interval=self._longest, max_message_size=_LARGEST_MODEL
         )
+        self.clock = engine_of(self._runtime).parts.clock
+        """The engine's; its time of day is Drive's."""
         self._rpc: P2PFileRpc | None = None
         self._closing = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -82,7 +83,7 @@ class DriveConnection:
         Raises:
             DriveError: It refuses, and no retry will help.
         """
-        outages = Outages(progress)
+        outages = Outages(progress, self.clock)
         self._wait_for_drive(outages, engine_of(self._runtime).follower.identify)
         self._runtime.errors.subscribe(lambda failure: self._note(failure, outages))
 
@@ -97,12 +98,8 @@ class DriveConnection:
 
     def _wait_for_drive(self, outages: Outages, ask: Callable[[], object]) -> None:
         while not outages.attempt(lambda: bool(ask() or True), False):
-            if SystemClock().wait(self._closing, self._longest):
+            if self.clock.wait(self._closing, self._longest):
                 return
-
-    def drive_time(self) -> float:
-        """Return Drive's clock, Unix seconds."""
-        return self._runtime.drive_time()
 
     def bill(self) -> dict[str, Any]:
         """Return calls and quota units so far, by method; also after the connection was closed."""
@@ -142,6 +139,7 @@ class _DriveRpc(P2PFileRpc):
 
     def __init__(self, runtime: DriveRuntime, app: str, email: str, **options: Any) -> None:
         super().__init__(email, app, **options)
+        self.clock = engine_of(runtime).parts.clock
         self.disposable = runtime.disposable
         self._is_down = threading.Event()
         self.runtime.errors.subscribe(self._note)

@@ -144,7 +144,8 @@ class Dispatcher:
         node = message.metadata.dst_node_id
         asked = outline(message.content)
         head = message_without_content(message)
-        pending = Pending(message_id, head, "", round_of(message), 0, time.time(), asked=asked)
+        expires_at = self._outbox.clock.time() + message.metadata.ttl
+        pending = Pending(message_id, head, "", round_of(message), 0, time.time(), expires_at, asked=asked)
         if node in self._nodes:
             return replace(pending, email=self._nodes.email(node))
         return replace(pending, email=f"node {node}", failure=f"no data owner of this run has the node ID {node}")

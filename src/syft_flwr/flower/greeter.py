@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from syft_flwr.printable import printable, printable_error
 
 logger = logging.getLogger(__name__)
 
-_STEP = 0.5  # seconds of a wait, after which the thread looks whether it is to end
+_STEP = 0.5  # seconds of a wait for answers, after which the thread looks whether somebody is to be greeted
 _PAUSE = 5.0  # seconds after a failure, at first
 _LONGEST_PAUSE = 300.0
 _PATIENCE = 600.0  # seconds until a greeting that nobody answers is replaced, at first
@@ -52,7 +51,7 @@ class Greeter:
         project_hash: str = "",
     ) -> None:
         self._project_hash = project_hash
-        self._clock = time.monotonic
+        self._clock = rpc.clock
         self._rpc = rpc
         self._nodes = nodes
         self._presence = presence
@@ -91,31 +90,36 @@ class Greeter:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            with self._lock:
-                now = self._clock()
-                due = {node: pause for node, (at, pause) in self._due.items() if at <= now}
-                waiting = dict(self._waiting)
-                if not waiting and not self._due:
-                    self._greeted.clear()
             try:
-                if due:
-                    self._send_to(due)
-                    continue
-                if not waiting:
-                    self._greeted.wait(_STEP if self._due else None)
-                    self._closing.wait(_STEP if self._due else 0.0)
-                    continue
-                for future_id in self._rpc.answered(list(waiting), _STEP):
-                    self._take(waiting[future_id].node, future_id)
-                self._replace_stale()
+                pause = self._look()
             except SyftFlwrError as error:
                 logger.warning("can't look for data owners at the moment: %s", error)
-                self._closing.wait(_PAUSE)
+                pause = _PAUSE
+            self._clock.wait(self._greeted, pause)
+            self._greeted.clear()
+
+    def _look(self) -> float | None:
+        """Greet those who are due, and take the answers of others; return the seconds until there is more to do."""
+        with self._lock:
+            now = self._clock.monotonic()
+            due = {node: pause for node, (at, pause) in self._due.items() if at <= now}
+        if due:
+            self._send_to(due)
+        with self._lock:
+            waiting = dict(self._waiting)
+            times = [at for at, _ in self._due.values()]
+        if not waiting:
+            return max(0.0, min(times) - self._clock.monotonic()) if times else None
+        for future_id in self._rpc.answered(list(waiting), _STEP):
+            self._take(waiting[future_id].node, future_id)
+        self._replace_stale()
+        return 0.0
 
     def _send_to(self, due: Mapping[int, float]) -> None:
         """Greet nodes; those that can't be reached are greeted again after a pause, which grows."""
-        now, content = self._clock(), RecordDict({"config": ConfigRecord({"action": "hello"})})
+        content = RecordDict({"config": ConfigRecord({"action": "hello"})})
         sent = self._send(Message(content, node, SYSTEM_MESSAGE, group_id="hello") for node in due)
+        now = self._clock.monotonic()
         with self._lock:
             for pending in sent:
                 pause = due[pending.node]
@@ -140,13 +144,13 @@ class Greeter:
         except DriveError as error:
             failure = f"its answer can't be had: {printable_error(error)}"
             with self._lock:
-                self._due[node] = (self._clock() + _LONGEST_PAUSE, _LONGEST_PAUSE)
+                self._due[node] = (self._clock.monotonic() + _LONGEST_PAUSE, _LONGEST_PAUSE)
             self._presence.unreachable(node, failure)
         self._forget(future_id)
 
     def _replace_stale(self) -> None:
         """Withdraw greetings that nobody has answered for long, and greet anew."""
-        now = self._clock()
+        now = self._clock.monotonic()
         with self._lock:
             stale = {future: greeting.node for future, greeting in self._waiting.items() if greeting.until <= now}
         for future_id in stale:

@@ -79,7 +79,8 @@ class FlowerGrid(Grid):
                 and ``outage_over`` events.
         """
         self.nodes = Nodes(datasites)
-        self.presence = Presence(self.nodes, progress)
+        self.presence = Presence(self.nodes, rpc.clock, progress)
+        self._clock = rpc.clock
         self._rpc = PatientRpc(rpc, progress, journal)
         self._progress = progress
         self._spool = spool
@@ -143,7 +144,7 @@ class FlowerGrid(Grid):
     def get_node_ids(self) -> Iterable[int]:
         """Return the nodes that are there, from memory: strategies ask every second while they wait."""
         nodes = self.presence.node_ids()
-        self._asking = asking = self._asking or Reminder(_LONGEST_WAIT)
+        self._asking = asking = self._asking or Reminder(_LONGEST_WAIT, self._clock)
         if (waited := asking.due()) is not None and (self._required is None or len(nodes) < self._required):
             self.presence.remind(waited, self._required, "the ServerApp waits for them")
         return nodes
@@ -193,13 +194,13 @@ class FlowerGrid(Grid):
         Returns:
             Replies and Error replies, in the order in which the data owners were named.
         """
-        end = None if timeout is None else time.monotonic() + timeout
-        sent = self._push(messages, math.inf if timeout is None else time.time() + timeout)
+        end = None if timeout is None else self._clock.monotonic() + timeout
+        sent = self._push(messages, math.inf if timeout is None else self._clock.time() + timeout)
         waiting = {pending.message_id: pending for pending in sent}
         replies: dict[str, Message] = {}
-        reminder = Reminder(_FIRST_REMINDER)
+        reminder = Reminder(_FIRST_REMINDER, self._clock)
         while waiting:
-            left = None if end is None else end - time.monotonic()
+            left = None if end is None else end - self._clock.monotonic()
             for message_id, reply in self._collect(waiting, left):
                 replies[message_id] = reply
                 del waiting[message_id]
@@ -233,13 +234,14 @@ class FlowerGrid(Grid):
         waiting = {
             p.future_id: p
             for p in self._push(
-                (Message(content, node, SYSTEM_MESSAGE, group_id="final") for node in self.nodes), time.time() + timeout
+                (Message(content, node, SYSTEM_MESSAGE, group_id="final") for node in self.nodes),
+                self._clock.time() + timeout,
             )
             if p.future_id
         }
         awaited = {future for future, pending in waiting.items() if pending.node in there}
-        end = time.monotonic() + timeout
-        while awaited and (left := end - time.monotonic()) > 0:
+        end = self._clock.monotonic() + timeout
+        while awaited and (left := end - self._clock.monotonic()) > 0:
             for future_id in self._rpc.answered(awaited, min(left, _LONGEST_WAIT)):
                 awaited.discard(future_id)
                 self._forget(waiting.pop(future_id))
@@ -262,14 +264,14 @@ class FlowerGrid(Grid):
         if not waiting:
             return
         some = next(iter(waiting))
-        left = min(pending.expires_at for pending in waiting) - time.time()
+        left = min(pending.expires_at for pending in waiting) - self._clock.time()
         self._progress(
             "awaiting",
             owners={pending.email: self.presence.last_seen(pending.node) for pending in waiting},
             type=some.instruction.metadata.message_type,
             group=some.group,
             seconds=waited,
-            left=left if end is None else min(left, end - time.monotonic()),
+            left=left if end is None else min(left, end - self._clock.monotonic()),
         )
 
     def _push(self, messages: Iterable[Message], until: float = math.inf) -> list[Pending]:
@@ -282,7 +284,7 @@ class FlowerGrid(Grid):
         futures = [p.future_id for p in current if p.future_id]
         answered: set[str] = set()
         if len(futures) == len(waiting):
-            patience = min(self._longest_wait, min(p.expires_at for p in current) - time.time())
+            patience = min(self._longest_wait, min(p.expires_at for p in current) - self._clock.time())
             answered = self._rpc.answered(futures, max(0.0, patience if left is None else min(patience, left)))
         found: list[tuple[str, Message]] = []
         for pending in current:
@@ -303,7 +305,7 @@ class FlowerGrid(Grid):
 
     def _settle(self, pending: Pending, body: bytes | None) -> Message | None:
         """Return the reply to an instruction, if it has one by now, and forget the instruction."""
-        now = time.time()
+        now = self._clock.time()
         stamp = Stamp()
         if body is not None:
             received = len(body)
@@ -319,7 +321,7 @@ class FlowerGrid(Grid):
         else:
             return None
         self._forget(pending, keep=body is not None)
-        self._progress("reply", **reply_event(pending, reply, stamp, received, now))
+        self._progress("reply", **reply_event(pending, reply, stamp, received, time.time()))
         return reply
 
     def _give_up(self, pending: Pending) -> None:

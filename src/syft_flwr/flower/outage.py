@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection
 from typing import Protocol, TypeVar
 
-from syft_flwr.clock import SystemClock
 from syft_flwr.errors import DriveError, DriveUnavailableError, RateLimitedError
 from syft_flwr.flower.progress import Progress
 from syft_flwr.flower.transport import Disposable, Rpc
+from syft_flwr.ports import Clock
 
 T = TypeVar("T")
 
@@ -20,8 +19,9 @@ _PAUSE = 5.0  # seconds between attempts; each has retries of its own
 class Outages:
     """Tells ``outage`` (reason) and ``outage_over`` (seconds). Thread-safe."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, clock: Clock) -> None:
         self._progress = progress
+        self._clock = clock
         self._lock = threading.Lock()
         self._since: float | None = None
 
@@ -40,7 +40,7 @@ class Outages:
         with self._lock:
             if self._since is not None:
                 return False
-            self._since = time.monotonic()
+            self._since = self._clock.monotonic()
         self._progress("outage", reason=str(error))
         return True
 
@@ -53,7 +53,7 @@ class Outages:
         with self._lock:
             since, self._since = self._since, None
         if since is not None:
-            self._progress("outage_over", seconds=time.monotonic() - since)
+            self._progress("outage_over", seconds=self._clock.monotonic() - since)
 
 
 class Journal(Protocol):
@@ -69,9 +69,10 @@ class PatientRpc:
 
     def __init__(self, rpc: Rpc, progress: Progress, journal: Journal | None = None) -> None:
         """Take a transport, and what is to know which requests are in Drive."""
+        self.clock = rpc.clock
         self._rpc = rpc
         self._journal = journal
-        self._outages = Outages(progress)
+        self._outages = Outages(progress, rpc.clock)
         self._closing = threading.Event()
 
     @property
@@ -86,7 +87,7 @@ class PatientRpc:
     def send(
         self, to_email: str, app_name: str, endpoint: str, body: bytes, until: float, *, disposable: str = ""
     ) -> str:
-        """Send a request; try again until ``until`` (Unix seconds).
+        """Send a request; try again until ``until`` (Unix seconds, by the transport's clock).
 
         Raises:
             DriveError: Drive refused, or could not be reached so long.
@@ -97,7 +98,7 @@ class PatientRpc:
             except (DriveUnavailableError, RateLimitedError) as error:
                 self._outages.began(error)
                 pause = max(_PAUSE, error.retry_after or 0.0)
-                if self._closing.is_set() or time.time() + pause > until:
+                if self._closing.is_set() or self.clock.time() + pause > until:
                     raise
                 self._pause(pause)
             else:
@@ -115,11 +116,11 @@ class PatientRpc:
         return self._outages.attempt(lambda: self._rpc.get_response(future_id), None)
 
     def answered(self, future_ids: Collection[str], timeout: float) -> set[str]:
-        end = time.monotonic() + timeout
+        end = self.clock.monotonic() + timeout
         none: set[str] = set()
         answered = self._outages.attempt(lambda: self._rpc.answered(future_ids, timeout), none)
         if answered is none:
-            self._pause(min(_PAUSE, end - time.monotonic()))
+            self._pause(min(_PAUSE, end - self.clock.monotonic()))
         return answered
 
     def delete_future(self, future_id: str) -> None:
@@ -131,4 +132,4 @@ class PatientRpc:
         return self._rpc.disposable(name)
 
     def _pause(self, seconds: float) -> None:
-        SystemClock().wait(self._closing, max(0.0, seconds))
+        self.clock.wait(self._closing, max(0.0, seconds))

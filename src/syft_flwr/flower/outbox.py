@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Self
 
-from syft_flwr.errors import DriveUnavailableError, SyftFlwrError
+from syft_flwr.errors import DriveUnavailableError, RateLimitedError, SyftFlwrError
 from syft_flwr.exchange.disposables import LARGE
 from syft_flwr.flower._compat import SYSTEM_MESSAGE
 from syft_flwr.flower.node import Nodes
@@ -27,6 +27,7 @@ class Outbox:
     """Sends the messages of a batch in parallel. Thread-safe; batches are independent of each other."""
 
     def __init__(self, rpc: PatientRpc, app_name: str, nodes: Nodes) -> None:
+        self.clock = rpc.clock
         self._rpc = rpc
         self._app = wire_app_name(app_name)
         self._nodes = nodes
@@ -48,7 +49,7 @@ class Outbox:
             disposable.dispose()
 
     def send(self, pending: Pending, body: bytes, until: float) -> Pending:
-        """Send one message, which may wait for Drive until ``until`` (Unix seconds), but not beyond its ttl.
+        """Send one message, waiting for Drive until ``until`` (see :meth:`PatientRpc.send`), but not beyond its ttl.
 
         What became of it is in the result.
         """
@@ -60,7 +61,8 @@ class Outbox:
         except (SyftFlwrError, OSError) as error:
             logger.warning("message to %s could not be sent: %s", pending.email, error)
             reason = f"the message to {pending.email} could not be sent: {error}"
-            return replace(pending, failure=reason, outage=isinstance(error, DriveUnavailableError))
+            is_outage = isinstance(error, DriveUnavailableError | RateLimitedError)
+            return replace(pending, failure=reason, outage=is_outage)
         return replace(pending, future_id=future_id, size=len(body))
 
     def _disposable_for(self, pending: Pending, size: int) -> str:

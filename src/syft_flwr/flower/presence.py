@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 from syft_flwr.flower.node import Nodes
 from syft_flwr.flower.progress import Progress, silent
+from syft_flwr.ports import Clock
 
 _LONGEST_SILENCE = 300.0
 
@@ -20,15 +20,15 @@ _LONGEST_SILENCE = 300.0
 class Reminder:
     """Says when a wait is worth a word: after ``first`` seconds, then after pauses that double, at most 5 minutes."""
 
-    def __init__(self, first: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, first: float, clock: Clock) -> None:
         self._clock = clock
-        self._since = clock()
+        self._since = clock.monotonic()
         self._pause = first
         self._due = self._since + first
 
     def due(self) -> float | None:
         """Return the seconds waited so far if it is time for a word."""
-        now = self._clock()
+        now = self._clock.monotonic()
         if now < self._due:
             return None
         self._pause = min(2 * self._pause, _LONGEST_SILENCE)
@@ -39,46 +39,47 @@ class Reminder:
 class Presence:
     """Who is there. Thread-safe; answers from memory."""
 
-    def __init__(self, nodes: Nodes, progress: Progress = silent, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, nodes: Nodes, clock: Clock, progress: Progress = silent) -> None:
         self._nodes = nodes
         self._progress = progress
         self._clock = clock
         self._present: set[int] = set()
         self._seen: dict[int, float] = {}
         self._reasons: dict[int, str] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
 
     def node_ids(self) -> list[int]:
         """Return the nodes that are there, in the order in which the owners were named."""
-        with self._changed:
+        with self._lock:
             return [node for node in self._nodes if node in self._present]
 
     def missing(self) -> dict[str, str]:
         """Return the addresses of the owners that are not there, each with why."""
-        with self._changed:
+        with self._lock:
             absent = [node for node in self._nodes if node not in self._present]
             return {self._nodes.email(n): self._reasons.get(n, "has not answered the greeting") for n in absent}
 
     def last_seen(self, node: int) -> float | None:
         """Return the seconds since a node's last sign of life; ``None`` if it has given none."""
-        with self._changed:
-            return self._clock() - self._seen[node] if node in self._seen else None
+        with self._lock:
+            return self._clock.monotonic() - self._seen[node] if node in self._seen else None
 
     def arrived(self, node: int) -> None:
         """Note that a node gave a sign of life."""
-        with self._changed:
-            self._seen[node] = self._clock()
+        with self._lock:
+            self._seen[node] = self._clock.monotonic()
             self._reasons.pop(node, None)
             if node in self._present:
                 return
             self._present.add(node)
-            self._changed.notify_all()
+            self._changed.set()
         self._progress("owner", owner=self._nodes.email(node), state="present")
 
     def unreachable(self, node: int, reason: str) -> None:
         """Note that a node could not be greeted; told once for each reason."""
         reason = f"can't be reached: {reason}"
-        with self._changed:
+        with self._lock:
             known, self._reasons[node] = self._reasons.get(node), reason
         if known != reason:
             self._progress("owner", owner=self._nodes.email(node), state="unreachable", reason=reason)
@@ -91,12 +92,12 @@ class Presence:
 
     def lost(self, node: int, reason: str = "did not answer in time") -> bool:
         """Note that a node is not there any more; return whether it was before."""
-        with self._changed:
+        with self._lock:
             if node not in self._present:
                 return False
             self._present.remove(node)
             self._reasons[node] = reason
-            self._changed.notify_all()
+            self._changed.set()
         self._progress("owner", owner=self._nodes.email(node), state="away", reason=reason)
         return True
 
@@ -111,15 +112,15 @@ class Presence:
         Returns:
             Whether they came.
         """
-        end = self._clock() + timeout
+        end = self._clock.monotonic() + timeout
         reminder = Reminder(first, self._clock)
         while True:
-            with self._changed:
-                left = end - self._clock()
-                if self._changed.wait_for(lambda: len(self._present) >= count, max(0.0, min(left, first))):
-                    return True
-            if left <= 0:
+            self._changed.clear()
+            if len(self.node_ids()) >= count:
+                return True
+            if (left := end - self._clock.monotonic()) <= 0:
                 return False
+            self._clock.wait(self._changed, min(left, first))
             if (waited := reminder.due()) is not None:
                 self.remind(waited, count, "the run starts when they are here")
 

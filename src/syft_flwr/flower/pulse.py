@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -47,7 +46,6 @@ class Pulse:
         lose: Callable[[int, str], None],
         *,
         silence: float = SILENCE,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rpc = rpc
         self._app = wire_app_name(app_name)
@@ -55,7 +53,6 @@ class Pulse:
         self._presence = presence
         self._lose = lose
         self._silence = silence
-        self._clock = clock
         self._lock = threading.Lock()
         self._awaited: dict[int, float] = {}
         self._questions: dict[int, _Question] = {}
@@ -68,7 +65,7 @@ class Pulse:
         if not self._lock.acquire(blocking=False):
             return
         try:
-            now = self._clock()
+            now = self._rpc.clock.monotonic()
             self._awaited = {node: self._awaited.get(node, now) for node in awaited}
             self._take_answers(now)
             for node, since in self._awaited.items():

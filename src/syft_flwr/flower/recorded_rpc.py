@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from syft_flwr.clock import SystemClock
 from syft_flwr.errors import DriveError, FlowerError
 from syft_flwr.flower._compat import SYSTEM_MESSAGE, Message, ProtoMessage, ProtoMetadata
 from syft_flwr.flower.codec import Stamp, decode_head, round_of
@@ -35,6 +36,7 @@ class RecordedRpc:
     """
 
     def __init__(self, recording: Recording, directory: Path) -> None:
+        self.clock = SystemClock()
         self._directory = directory
         self._lock = threading.Lock()
         self.heads: dict[str, tuple[Message, Stamp]] = {}

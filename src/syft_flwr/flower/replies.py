@@ -22,10 +22,10 @@ _LONGEST_REASON = 4_000
 class Pending:
     """An instruction under way.
 
-    ``instruction`` is without content. ``expires_at`` is Unix seconds of this clock, which also wrote ``created_at``,
-    so clocks of other participants do not matter. ``future_id`` is empty when sending failed;
-    ``failure`` then says why, and ``outage`` whether it was for want of Drive. ``asked`` is what replies are compared
-    with.
+    ``instruction`` is without content. ``sent_at`` is Unix seconds of this machine's clock, for the record;
+    ``expires_at`` is by the transport's, which for all participants is Drive's. ``future_id`` is empty when sending
+    failed; ``failure`` then says why, and ``outage`` whether it was for want of Drive. ``asked`` is what replies are
+    compared with.
     """
 
     message_id: str
@@ -34,6 +34,7 @@ class Pending:
     group: str
     size: int
     sent_at: float
+    expires_at: float
     future_id: str = ""
     failure: str = ""
     outage: bool = False
@@ -42,10 +43,6 @@ class Pending:
     @property
     def node(self) -> int:
         return self.instruction.metadata.dst_node_id
-
-    @property
-    def expires_at(self) -> float:
-        return self.instruction.metadata.created_at + self.instruction.metadata.ttl
 
 
 def read_reply(pending: Pending, body: bytes, now: float, spool: Path | None = None) -> tuple[Message, Stamp]:

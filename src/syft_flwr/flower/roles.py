@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -28,12 +26,11 @@ from syft_flwr.flower.resumption import resume
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.runs import event_log, events
 from syft_flwr.flower.sandbox import Sandbox
+from syft_flwr.flower.serving import Serving, ServingLimits
 from syft_flwr.flower.transport import Rpc
 from syft_flwr.private import make_private_directory
 from syft_flwr.runtime.sharing import state_directory
 from syft_flwr.settings import load_endpoint, state_root
-
-_LONGEST_WAIT = 60.0
 
 
 def run_aggregator(
@@ -114,19 +111,6 @@ def _clean_up_after(journal: RunJournal, taken_over: Mapping[str, str] | None, r
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
-    """For how long a data owner serves: by default until the run is over.
-
-    ``once`` answers what waits. ``idle`` ends it after so many seconds without a message, ``at_most`` after so many
-    seconds in any case.
-    """
-
-    once: bool = False
-    idle: float | None = None
-    at_most: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class OwnerPlan:
     """How a data owner serves a project.
 
@@ -141,7 +125,7 @@ class OwnerPlan:
     in_process: bool = False
     sandbox: Sandbox | None = None
     share_errors: bool = False
-    serving: Serving = Serving()
+    serving: Serving = field(default_factory=Serving)
 
 
 def run_owner(
@@ -183,13 +167,13 @@ def run_owner(
                 if not plan.serving.once:  # else the next visit comes anyway
                     connection.connect(progress)
                 events = connection.events(project.app_name, parties.aggregator)
-                activity = Activity(progress)
+                limits = ServingLimits(plan.serving, progress, connection.clock)
                 owner = DataOwner(
-                    config, events, apps, RunStore(directory), drive_time=connection.drive_time, progress=activity
+                    config, events, apps, RunStore(directory), drive_time=connection.clock.time, progress=limits
                 )
                 if plan.serving.once:
                     return owner.run_once(plan.serving.at_most)
-                with limited(plan.serving, activity, events.stop):
+                with limits.enforced(events.stop):
                     owner.run_forever()
                 return True
         finally:
@@ -197,51 +181,6 @@ def run_owner(
             apps.close()
             if connection is not None:
                 progress("bill", account=email, **connection.bill())
-
-
-class Activity:
-    """Passes progress on, and knows since when nothing has been going on."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._working = 0
-        self._since = time.monotonic()
-
-    def __call__(self, event: str, /, **fields: Any) -> None:
-        self._working += {"working": 1, "done": -1}.get(event, 0)
-        self._since = time.monotonic()
-        self._progress(event, **fields)
-
-    def idle(self) -> float:
-        """Return the seconds since the last event; 0 while the app runs."""
-        return 0.0 if self._working else time.monotonic() - self._since
-
-
-@contextmanager
-def limited(serving: Serving, activity: Activity, stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` when there was nothing to do for too long, or time is up, while the block runs."""
-    if serving.idle is None and serving.at_most is None:
-        yield
-        return
-    over, began = threading.Event(), time.monotonic()
-
-    def watch() -> None:
-        while True:
-            idle = float("inf") if serving.idle is None else serving.idle - activity.idle()
-            left = float("inf") if serving.at_most is None else began + serving.at_most - time.monotonic()
-            if min(idle, left) <= 0:
-                stop()
-                return
-            if over.wait(min(idle, left, _LONGEST_WAIT)):
-                return
-
-    thread = threading.Thread(target=watch, name="flower-owner-limits", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def app_directory(project: FlowerProject, email: str) -> Path:

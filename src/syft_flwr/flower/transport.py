@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from syft_flwr.models import Message
+from syft_flwr.ports import Clock
 
 ENDPOINT = "messages"
 
@@ -44,6 +45,10 @@ class Disposable(Protocol):
 
 class Rpc(Protocol):
     """Sends requests and brings replies, whose senders it has checked. Thread-safe."""
+
+    @property
+    def clock(self) -> Clock:
+        """What all that waits for messages measures time with."""
 
     def send(
         self, to_email: str, app_name: str, endpoint: str, body: bytes, encrypt: bool = False, *, disposable: str = ""
