@@ -7,9 +7,9 @@ import time
 import numpy as np
 
 from syft_flwr.flower._compat import Array, ArrayRecord, Message, MetricRecord, RecordDict, set_task_identity
+from syft_flwr.flower.array_forms import outline
 from syft_flwr.flower.node import node_id
 from syft_flwr.flower.replies import Pending
-from syft_flwr.flower.screening import outline
 
 OWNER = "do1@example.com"
 OTHER = "do2@example.com"
@@ -33,7 +33,8 @@ def instruction(content: RecordDict | None = None, owner: str = OWNER, kind: str
 def pending(content: RecordDict | None = None) -> Pending:
     """Return an instruction that waits for its reply."""
     sent = instruction(content)
-    return Pending(sent.metadata.message_id, sent, OWNER, "1", 0, time.time(), "future", asked=outline(sent.content))
+    now, asked = time.time(), outline(sent.content)
+    return Pending(sent.metadata.message_id, sent, OWNER, "1", 0, now, now + sent.metadata.ttl, "future", asked=asked)
 
 
 def trained(**metrics: float) -> RecordDict:

@@ -190,7 +190,7 @@ def test_the_aggregator_learns_at_the_greeting_what_was_not_approved(tmp_path: P
     drive, events = FakeDrive(), Events()
     owner = Owner(tmp_path, run_config={"epsilon": 1.0}, lets_override=lambda _: False)
     set_task_identity(7, 1)
-    grid = FlowerGrid(FakeRpc(drive, AGGREGATOR), "x", [OWNER], run_config={"epsilon": 999.0}, progress=events)
+    grid = FlowerGrid(FakeRpc(drive, AGGREGATOR), "x", [OWNER], Stamp(run_config={"epsilon": 999.0}), progress=events)
     grid.set_run(Run.create_empty(7))
     grid.greet()
     letter = drive.wait_for_request(OWNER)

@@ -46,6 +46,7 @@ from syft_flwr.flower.protobuf import write_field
 from syft_flwr.flower.recorder import Recorder
 from syft_flwr.flower.replies import Pending, read_reply
 from syft_flwr.flower.screening import sift
+from syft_flwr.flower.strategy_recorder import StrategyRecorder
 
 DEEP = b"[" * 200_000
 
@@ -388,7 +389,7 @@ def test_a_strategy_that_reads_bytes_goes_on_without_the_owner_whose_bytes_it_ca
         for raw, sent in zip((tree(1.0), rubbish, tree(2.0)), (instruction() for _ in range(3)), strict=True)
     ]
     with recorder.watching(on_refused=lambda node, why: refused.append((node, why))):
-        recorder._watch_strategy(strategy, 3)
+        StrategyRecorder(recorder, None)._watch(strategy, 3)
         arrays, _ = strategy.aggregate_train(round_number, replies)
     booster = xgboost.Booster()
     booster.load_model(bytearray(arrays["0"].numpy().tobytes()))
@@ -430,7 +431,8 @@ def test_a_run_of_secure_aggregation_comes_to_its_end_whatever_one_owner_answers
 
 def test_first_parameters_that_are_none_are_the_owners_error_and_another_is_asked() -> None:
     asked = instruction(RecordDict({"getparametersins.config": ConfigRecord()}), kind="get_parameters")
-    sent = Pending(asked.metadata.message_id, asked, OWNER, "0", 0, time.time(), "future")
+    now = time.time()
+    sent = Pending(asked.metadata.message_id, asked, OWNER, "0", 0, now, now + asked.metadata.ttl, "future")
     for content in (RecordDict(), trained()):
         reply, _ = read_reply(sent, encode(Message(content, reply_to=asked)), 0.0)
         assert reply.has_error()
@@ -457,7 +459,7 @@ def test_what_a_strategy_raises_over_no_single_reply_is_raised() -> None:
             raise ZeroDivisionError("its own fault")
 
     strategy, recorder = Broken(), Recorder()
-    recorder._watch_strategy(strategy, 3)
+    StrategyRecorder(recorder, None)._watch(strategy, 3)
     with pytest.raises(ZeroDivisionError):
         strategy.aggregate_train(1, [instruction(content_of(instruction())) for _ in range(3)])
 

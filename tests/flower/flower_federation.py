@@ -11,7 +11,8 @@ from flower_fakes import Events, FakeDrive, FakeEvents, FakeRpc
 from syft_flwr.flower.aggregator import Aggregation, RunPlan
 from syft_flwr.flower.app_host import ForkedApps
 from syft_flwr.flower.job import AppSpec
-from syft_flwr.flower.owner import DataOwner, OwnerConfig
+from syft_flwr.flower.owner import DataOwner
+from syft_flwr.flower.owner_config import OwnerConfig
 from syft_flwr.flower.project import FlowerProject
 from syft_flwr.flower.run_store import RunStore
 

@@ -129,13 +129,15 @@ def test_an_app_that_fails_everywhere_is_told_with_its_reason_and_the_run_ends_a
     assert "second line" not in failed["reasons"]["do1@example.com"]
 
 
+@pytest.mark.parametrize("server", ["twice", "again"], ids=["two strategies", "one strategy twice"])
 def test_strategies_that_one_app_starts_one_after_the_other_are_kept_apart(
-    federation: Federate, tmp_path: Path, progress: Events
+    federation: Federate, tmp_path: Path, progress: Events, server: str
 ) -> None:
-    rounds = run(federation, tmp_path, progress, "twice", "plain")
+    rounds = run(federation, tmp_path, progress, server, "plain")
     assert [(row.get("start", 1), row["round"]) for row in rounds] == [(1, 1), (2, 1)]
     kept = sorted(path.name for path in (tmp_path / "out" / "checkpoints").glob("*.npz"))
     assert kept == ["round-1.npz", "start-2-round-1.npz"]
+    assert len(progress.named("checkpoint")) == 2
 
 
 def test_only_the_last_three_checkpoints_are_kept(federation: Federate, tmp_path: Path, progress: Events) -> None:

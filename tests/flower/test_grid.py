@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -355,6 +357,25 @@ def test_an_outage_beyond_the_ttl_is_an_error_reply(flaky: tuple[FlowerGrid, Fla
     assert reply.error.code in (ErrorCode.NODE_UNAVAILABLE, ErrorCode.MESSAGE_UNAVAILABLE)
 
 
+def test_ctrl_c_ends_a_send_that_waits_for_drive(
+    flaky: tuple[FlowerGrid, FlakyRpc], events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid, rpc = flaky
+    monkeypatch.setattr(outage, "_PAUSE", 3600.0)
+    rpc.left = 10**9
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    presser = threading.Thread(
+        target=lambda: until(lambda: events.named("outage")) and os.kill(os.getpid(), signal.SIGINT)
+    )
+    presser.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            grid.push_messages([train(OWNERS[0])])
+    finally:
+        presser.join()
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_greeting_that_could_not_be_sent_is_sent_again(
     flaky: tuple[FlowerGrid, FlakyRpc], drive: FakeDrive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,7 +424,7 @@ def test_a_greeting_that_nobody_answers_is_replaced_after_pauses_that_grow(
 
 def test_owners_that_have_another_state_of_the_project_are_named(drive: FakeDrive, events: Events) -> None:
     set_task_identity(RUN, 1)
-    grid = FlowerGrid(FakeRpc(drive, "agg@example.com"), "digits", OWNERS, project_hash="aa" * 32, progress=events)
+    grid = FlowerGrid(FakeRpc(drive, "agg@example.com"), "digits", OWNERS, Stamp(project="aa" * 32), progress=events)
     grid.set_run(Run.create_empty(RUN))
     grid.greet()
     for owner, project in zip(OWNERS, ("aa" * 32, "bb" * 32, ""), strict=True):
@@ -445,6 +466,6 @@ def test_a_wait_is_told_with_who_is_missing_and_why_after_pauses_that_grow(clock
         OWNERS[2]: "has not answered the greeting",
     }
     assert presence.last_seen(node_id(OWNERS[0])) == 60.0
-    presence.lost(node_id(OWNERS[0]))
+    presence.lost(node_id(OWNERS[0]), "did not answer in time")
     presence.remind(70.0, 3, "the run starts when they are here")
     assert [event["last_seen"] for event in events.named("waiting")] == [{}, {OWNERS[0]: 60.0}]

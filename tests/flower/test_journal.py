@@ -17,7 +17,7 @@ def test_a_killed_run_leaves_a_journal_of_what_is_under_way(tmp_path: Path) -> N
         journal.begin(77, tmp_path)
         rpc = PatientRpc(FakeRpc(drive, "agg@example.com"), silent, journal)
         first, second = (rpc.send("do1@example.com", "flwr/x", "messages", b"body", 0.0) for _ in range(2))
-        journal.round(2)
+        journal("round", round=2)
         rpc.delete_future(first)
     with (tmp_path / "journal").open("a") as file:
         file.write('{"sent": "cut o')
@@ -25,6 +25,10 @@ def test_a_killed_run_leaves_a_journal_of_what_is_under_way(tmp_path: Path) -> N
         earlier = journal.earlier()
         assert earlier is not None
         assert (earlier.run_id, earlier.round, earlier.ended, earlier.futures) == ("77", 2, False, (second,))
+        journal("round", round=3)
+        earlier = journal.earlier()
+        assert earlier is not None
+        assert earlier.round == 3, "what was cut off takes nothing along"
 
 
 def test_the_next_run_withdraws_what_is_left_and_says_so(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from syft_flwr.flower._compat import context_from_bytes, context_to_bytes, set_t
 from syft_flwr.flower.codec import Stamp, decode, encode
 from syft_flwr.flower.job import Outcome, Task
 from syft_flwr.flower.node import node_id
-from syft_flwr.flower.owner import DataOwner, OwnerConfig
+from syft_flwr.flower.owner import DataOwner
+from syft_flwr.flower.owner_config import OwnerConfig
 from syft_flwr.flower.run_store import RunStore
 
 ME = "do1@example.com"

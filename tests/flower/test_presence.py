@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import pytest
-from flower_fakes import Events, FakeDrive, FakeRpc, until
+from flower_fakes import Events, FakeDrive, FakeRpc
 from flower_federation import zoo_project
 from flower_parties import AGGREGATOR, parties
-from flwr.app import ConfigRecord, Message, RecordDict
 
-from syft_flwr.flower._compat import Run, set_task_identity
 from syft_flwr.flower.connection import DriveConnection, Polling
-from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.node import Nodes, node_id
 from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.presence import Presence
@@ -34,7 +30,7 @@ class Watched:
         self.nodes = Nodes(OWNERS)
         self.presence = Presence(self.nodes, self.clock, self.events)
         self.rpc = PatientRpc(FakeRpc(self.drive, "agg@example.com", self.clock), self.events)
-        self.pulse = Pulse(self.rpc, "app", self.nodes, self.presence, self.presence.lost, silence=300.0)
+        self.pulse = Pulse(self.rpc, "app", self.nodes, self.presence, self.presence.lost)
         for node in self.nodes:
             self.nodes.learn(node, [PRESENCE])
             self.presence.arrived(node)
@@ -107,26 +103,6 @@ def test_an_outage_of_the_aggregators_own_network_makes_nobody_absent(
     monkeypatch.setattr(PatientRpc, "is_down", False)
     assert watched.at(5500.0, FIRST) == [FIRST, SECOND]
     assert watched.at(5600.0, FIRST) == [SECOND]
-
-
-def test_a_silent_owner_leaves_get_node_ids_while_a_strategy_waits_for_it() -> None:
-    drive, run = FakeDrive(), 7
-    set_task_identity(run, 1)
-    grid = FlowerGrid(FakeRpc(drive, "agg@example.com"), "app", OWNERS, silence=0.05)
-    grid.set_run(Run.create_empty(run))
-    grid.nodes.learn(FIRST, [PRESENCE])
-    grid.presence.arrived(FIRST)
-    message = Message(RecordDict({"config": ConfigRecord({"value": 1})}), FIRST, "train")
-    waiting = threading.Thread(target=lambda: grid.send_and_receive([message], timeout=60.0))
-    waiting.start()
-    until(lambda: list(grid.get_node_ids()) == [], 30.0)
-    letters = drive.inbox(OWNERS[0])
-    assert [letter.endpoint for letter in letters][:2] == ["messages", "presence"]
-    assert waiting.is_alive()
-    drive.answer(letters[0].future_id, b"")
-    waiting.join(30)
-    assert list(grid.get_node_ids()) == [FIRST]
-    grid.close()
 
 
 def test_an_owner_says_that_it_is_there_while_its_app_works(

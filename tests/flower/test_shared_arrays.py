@@ -15,12 +15,15 @@ from flwr.supercore.run import Run
 
 from syft_flwr.errors import DriveUnavailableError, FlowerError
 from syft_flwr.exchange.disposables import LARGE
+from syft_flwr.flower import file_array
 from syft_flwr.flower._compat import set_task_identity
 from syft_flwr.flower.codec import ObjectReference, Stamp, decode, encode, encode_stamp
+from syft_flwr.flower.file_array import FileArray
 from syft_flwr.flower.grid import FlowerGrid
 from syft_flwr.flower.job import Outcome, Task
 from syft_flwr.flower.node import node_id
-from syft_flwr.flower.owner import DataOwner, OwnerConfig
+from syft_flwr.flower.owner import DataOwner
+from syft_flwr.flower.owner_config import OwnerConfig
 from syft_flwr.flower.run_store import RunStore
 
 AGGREGATOR, OWNERS = "agg@example.com", ["do1@example.com", "do2@example.com", "do3@example.com"]
@@ -224,3 +227,21 @@ def test_two_objects_in_one_place_are_refused() -> None:
     body = encode(Message(RecordDict(), node_id(OWNERS[0]), "train"), Stamp(objects=(reference, reference)))
     with pytest.raises(FlowerError, match="two objects"):
         decode(body)
+
+
+def test_arrays_that_lie_in_a_file_are_read_once_to_be_known_and_once_to_be_uploaded(
+    make, drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation = make()
+    record = ArrayRecord({"w": Array(MODEL)})
+    monkeypatch.setattr(file_array, "LARGE", 1)
+    file_array.park(record, federation.spool)
+    reads = []
+    data = FileArray.data
+    counting = property(lambda array: reads.append(array) or data.__get__(array))
+    monkeypatch.setattr(FileArray, "data", counting)
+    messages = [Message(RecordDict({"arrays": record}), node_id(owner), "train") for owner in OWNERS]
+    assert not [reply.error.reason for reply in federation.grid.send_and_receive(messages) if reply.has_error()]
+    assert len(drive.objects) == 1
+    ours = [array for array in reads if array is record["w"]]
+    assert len(ours) == 2

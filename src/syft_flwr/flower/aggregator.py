@@ -24,8 +24,9 @@ from syft_flwr.flower._compat import (
     load_server_app,
     set_task_identity,
 )
+from syft_flwr.flower.codec import Stamp
 from syft_flwr.flower.grid import FlowerGrid
-from syft_flwr.flower.outage import Journal
+from syft_flwr.flower.journal import RunJournal
 from syft_flwr.flower.progress import Fanout, Progress, silent
 from syft_flwr.flower.project import Config, FlowerProject
 from syft_flwr.flower.recorder import Recorder
@@ -113,7 +114,7 @@ class Aggregation:
         """Futures of the messages under way when the run was interrupted, by message ID; ``None`` for a new run."""
         return None if self._resumption is None else self._resumption.messages
 
-    def run(self, rpc: Rpc, journal: Journal | None = None) -> None:
+    def run(self, rpc: Rpc, journal: RunJournal | None = None) -> None:
         """Run the ServerApp to its end; a journal is told of each request that is sent or deleted.
 
         Raises:
@@ -126,9 +127,7 @@ class Aggregation:
             rpc,
             project.app_name,
             plan.datasites,
-            project_hash=self._hash,
-            run_config=plan.overrides,
-            run_started=self._started,
+            Stamp(FLWR_VERSION, self._hash, self._started, plan.overrides),
             earlier=self.taken_over,
             progress=self._progress,
             spool=self._spool,
@@ -242,9 +241,7 @@ class Aggregation:
     def _dismiss(self, grid: FlowerGrid, reason: str) -> None:
         self._last_seen = grid.presence.last_seen_at()
         self._progress("dismissed", reason=reason)
-        started = time.monotonic()
         silent_owners = grid.stop_owners(reason, self._plan.farewell)
         if silent_owners:
             logger.warning("no answer to the stop message yet from %s", ", ".join(silent_owners))
-        logger.debug("the owners were dismissed in %.1f s", time.monotonic() - started)
         grid.close()

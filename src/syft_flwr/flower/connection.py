@@ -17,7 +17,7 @@ from syft_flwr.models import FeedError
 from syft_flwr.rpc import P2PFileRpc
 from syft_flwr.runtime import DriveRuntime
 from syft_flwr.runtime.handle import engine_of
-from syft_flwr.settings import load_settings
+from syft_flwr.settings import SettingsDict, load_settings
 
 _LONGEST_PAUSE = 15.0
 _LARGEST_MODEL = 2 * 1024**3
@@ -44,11 +44,11 @@ class DriveConnection:
         """
         polling = polling or Polling()
         self.email = email
-        self._interval = load_settings(poll_interval=polling.interval).poll_interval
-        self._longest = polling.longest or max(_LONGEST_PAUSE, self._interval)
-        self._runtime = DriveRuntime.open(
-            email, poll_interval=self._interval, max_poll_interval=self._longest, max_message_size=_LARGEST_MODEL
-        )
+        interval = load_settings(poll_interval=polling.interval).poll_interval
+        self._longest = polling.longest or max(_LONGEST_PAUSE, interval)
+        self._polling: SettingsDict = {"poll_interval": interval, "max_poll_interval": self._longest}
+        settings: SettingsDict = {**self._polling, "max_message_size": _LARGEST_MODEL}
+        self._runtime = DriveRuntime.open(email, **settings)
         self.clock = engine_of(self._runtime).parts.clock
         """The engine's; its time of day is Drive's."""
         self._rpc: P2PFileRpc | None = None
@@ -57,25 +57,13 @@ class DriveConnection:
 
     def rpc(self, app_name: str) -> Rpc:
         """Return the requesting side; closed with the connection."""
-        self._rpc = _DriveRpc(
-            self._runtime,
-            wire_app_name(app_name),
-            self.email,
-            poll_interval=self._interval,
-            max_poll_interval=self._longest,
-        )
+        self._rpc = _DriveRpc(self._runtime, wire_app_name(app_name), self.email, **self._polling)
         return self._rpc
 
     def events(self, app_name: str, aggregator: str) -> Events:
         """Return the answering side, for requests of the aggregator only."""
-        return DriveEvents(
-            self._runtime,
-            wire_app_name(app_name),
-            self.email,
-            poll_interval=self._interval,
-            allowed_senders=[aggregator],
-            max_poll_interval=self._longest,
-        )
+        app = wire_app_name(app_name)
+        return DriveEvents(self._runtime, app, self.email, **self._polling, allowed_senders=[aggregator])
 
     def connect(self, progress: Progress) -> None:
         """Wait until Drive answers, and tell of outages from now on.

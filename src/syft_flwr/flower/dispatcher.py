@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +24,13 @@ from syft_flwr.flower._compat import (
     recorddict_to_proto,
     set_message_id,
 )
+from syft_flwr.flower.array_forms import outline, size_of
 from syft_flwr.flower.codec import ObjectReference, Stamp, encode, encode_stamp, round_of
 from syft_flwr.flower.instructions import Instructions
 from syft_flwr.flower.node import Nodes
 from syft_flwr.flower.outbox import Batch, Outbox
 from syft_flwr.flower.progress import Progress
 from syft_flwr.flower.replies import Pending
-from syft_flwr.flower.screening import outline
 from syft_flwr.flower.shared_arrays import Digests, SharedArrays
 from syft_flwr.flower.transport import OBJECTS
 
@@ -49,7 +49,6 @@ class Dispatcher:
         progress: Progress,
         *,
         run_id: Callable[[], int],
-        datasites: Sequence[str],
         spool: Path | None,
     ) -> None:
         self._outbox = outbox
@@ -59,7 +58,9 @@ class Dispatcher:
         self._progress = progress
         self._run_id = run_id
         self._digests = Digests()
-        self._shared = None if spool is None else SharedArrays(spool, datasites, self._digests)
+        self._shared = (
+            None if spool is None else SharedArrays(spool, [nodes.email(node) for node in nodes], self._digests)
+        )
         self._alike = Counter[bytes]()
         self._lock = threading.Lock()
 
@@ -144,7 +145,7 @@ class Dispatcher:
         node = message.metadata.dst_node_id
         asked = outline(message.content)
         head = message_without_content(message)
-        expires_at = self._outbox.clock.time() + message.metadata.ttl
+        expires_at = self._outbox.rpc.clock.time() + message.metadata.ttl
         pending = Pending(message_id, head, "", round_of(message), 0, time.time(), expires_at, asked=asked)
         if node in self._nodes:
             return replace(pending, email=self._nodes.email(node))
@@ -199,5 +200,5 @@ def _with_next(messages: Iterable[Message]) -> Iterator[tuple[Message, Message |
 
 def _size(message: Message) -> int:
     return sum(
-        len(value.data) for record in message.content.values() for value in record.values() if isinstance(value, Array)
+        size_of(value) for record in message.content.values() for value in record.values() if isinstance(value, Array)
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from syft_flwr.errors import DriveError, SyftFlwrError
 from syft_flwr.flower._compat import FLWR_VERSION, SYSTEM_MESSAGE, ConfigRecord, Message, RecordDict
@@ -25,12 +24,6 @@ _LONGEST_PAUSE = 300.0
 _PATIENCE = 600.0  # seconds until a greeting that nobody answers is replaced, at first
 _LONGEST_PATIENCE = 6 * 3600.0  # within its ttl
 _JOIN = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Greeting:
-    node: int
-    until: float
 
 
 class Greeter:
@@ -59,7 +52,7 @@ class Greeter:
         self._progress = progress
         self._lock = threading.Lock()
         self._due: dict[int, tuple[float, float]] = {}  # node -> when it is to be greeted, and the pause before
-        self._waiting: dict[str, _Greeting] = {}  # future ID -> what nobody has answered
+        self._waiting: dict[str, tuple[int, float]] = {}  # future ID -> node, and when the greeting is replaced
         self._patience: dict[int, float] = {}
         self._greeted = threading.Event()
         self._closing = threading.Event()
@@ -75,6 +68,11 @@ class Greeter:
                 self._thread = threading.Thread(target=self._run, name="flower-greeter", daemon=True)
                 self._thread.start()
         self._greeted.set()
+
+    def lose(self, node: int, reason: str = "did not answer in time") -> None:
+        """Note that a node is not there any more, and ask it to come back."""
+        if node in self._nodes and self._presence.lost(node, reason):
+            self.greet([node])
 
     def close(self) -> list[str]:
         """End the thread; return the futures of greetings that nobody answered. Idempotent."""
@@ -111,7 +109,7 @@ class Greeter:
         if not waiting:
             return max(0.0, min(times) - self._clock.monotonic()) if times else None
         for future_id in self._rpc.answered(list(waiting), _STEP):
-            self._take(waiting[future_id].node, future_id)
+            self._take(waiting[future_id][0], future_id)
         self._replace_stale()
         return 0.0
 
@@ -129,7 +127,7 @@ class Greeter:
                     self._due.pop(pending.node, None)
                     patience = self._patience.get(pending.node, _PATIENCE)
                     self._patience[pending.node] = min(2 * patience, _LONGEST_PATIENCE)
-                    self._waiting[pending.future_id] = _Greeting(pending.node, now + patience)
+                    self._waiting[pending.future_id] = pending.node, now + patience
         for pending in sent:
             if pending.failure and not pending.outage:  # or it would be the owner's fault that we have no network
                 self._presence.unreachable(pending.node, pending.failure)
@@ -152,7 +150,7 @@ class Greeter:
         """Withdraw greetings that nobody has answered for long, and greet anew."""
         now = self._clock.monotonic()
         with self._lock:
-            stale = {future: greeting.node for future, greeting in self._waiting.items() if greeting.until <= now}
+            stale = {future: node for future, (node, until) in self._waiting.items() if until <= now}
         for future_id in stale:
             self._forget(future_id)
         if stale:

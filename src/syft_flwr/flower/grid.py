@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from syft_flwr.errors import DriveError
 from syft_flwr.flower._compat import (
     FLWR_VERSION,
     SYSTEM_MESSAGE,
     ConfigRecord,
-    ErrorCode,
     Grid,
     Message,
     RecordDict,
@@ -21,19 +18,19 @@ from syft_flwr.flower._compat import (
     unknown_message_reply,
 )
 from syft_flwr.flower.codec import Stamp
+from syft_flwr.flower.collector import Collector
 from syft_flwr.flower.dispatcher import Dispatcher
 from syft_flwr.flower.greeter import Greeter
 from syft_flwr.flower.instructions import Instructions
+from syft_flwr.flower.journal import RunJournal
 from syft_flwr.flower.node import Nodes
-from syft_flwr.flower.outage import Journal, PatientRpc
+from syft_flwr.flower.outage import PatientRpc
 from syft_flwr.flower.outbox import Outbox
 from syft_flwr.flower.presence import Presence, Reminder
 from syft_flwr.flower.progress import Progress, silent
-from syft_flwr.flower.project import Config
-from syft_flwr.flower.pulse import SILENCE, Pulse
-from syft_flwr.flower.replies import Pending, error_reply, expired_reply, read_reply, reply_event
+from syft_flwr.flower.pulse import Pulse
+from syft_flwr.flower.replies import Pending
 from syft_flwr.flower.transport import Rpc
-from syft_flwr.printable import printable_error
 
 _LONGEST_WAIT = 5.0  # seconds; every wait looks at ttl and timeout again after this
 _FIRST_REMINDER = 30.0  # seconds
@@ -52,15 +49,12 @@ class FlowerGrid(Grid):
         rpc: Rpc,
         app_name: str,
         datasites: Sequence[str],
+        stamp: Stamp | None = None,
         *,
-        project_hash: str = "",
-        run_config: Config | None = None,
-        run_started: float | None = None,
         earlier: Mapping[str, str] | None = None,
-        silence: float = SILENCE,
         progress: Progress = silent,
         spool: Path | None = None,
-        journal: Journal | None = None,
+        journal: RunJournal | None = None,
     ) -> None:
         """Connect a transport and the data owners.
 
@@ -68,11 +62,8 @@ class FlowerGrid(Grid):
             rpc: The aggregator's transport; closed by whoever opened it.
             app_name: The project's name, without the ``flwr/`` of the wire.
             datasites: Addresses of the data owners.
-            project_hash: Tells owners which state of the project the aggregator runs.
-            run_config: The aggregator's overrides of the run config, for the owners.
-            run_started: Unix seconds, if the run goes on that another process started.
+            stamp: What the owners are told beside the messages; by default of a run that starts now.
             earlier: Futures of messages that were under way then, by message ID.
-            silence: Seconds without a word from an owner whose reply is awaited, after which it is asked for one.
             spool: Directory for the arrays of large replies, while a strategy keeps them; by default the system's.
             journal: Is told of each request that is sent or deleted.
             progress: Gets ``sent``, ``reply``, ``late``, ``owner``, ``short``, ``waiting``, ``awaiting``, ``outage``
@@ -83,16 +74,10 @@ class FlowerGrid(Grid):
         self._clock = rpc.clock
         self._rpc = PatientRpc(rpc, progress, journal)
         self._progress = progress
-        self._spool = spool
         self._required: int | None = None
         self._asking: Reminder | None = None
         self._run: Run | None = None
-        stamp = Stamp(
-            flwr=FLWR_VERSION,
-            project=project_hash,
-            run_started=time.time() if run_started is None else run_started,
-            run_config=dict(run_config or {}),
-        )
+        stamp = stamp or Stamp(FLWR_VERSION, run_started=time.time())
         self._instructions = Instructions(self._rpc, earlier or {})
         self._dispatcher = Dispatcher(
             Outbox(self._rpc, app_name, self.nodes),
@@ -101,7 +86,6 @@ class FlowerGrid(Grid):
             stamp,
             progress,
             run_id=lambda: self.run.run_id,
-            datasites=datasites,
             spool=spool,
         )
         self._greeter = Greeter(
@@ -110,10 +94,18 @@ class FlowerGrid(Grid):
             self.presence,
             self._dispatcher.send_greetings,
             progress,
-            project_hash=project_hash,
+            project_hash=stamp.project,
         )
-        self._longest_wait = min(_LONGEST_WAIT, silence)
-        self._pulse = Pulse(self._rpc, app_name, self.nodes, self.presence, self._lose, silence=silence)
+        self._collector = Collector(
+            self._rpc,
+            self._instructions,
+            self._dispatcher,
+            presence=self.presence,
+            lose=self._greeter.lose,
+            progress=progress,
+            spool=spool,
+        )
+        self._pulse = Pulse(self._rpc, app_name, self.nodes, self.presence, self._greeter.lose)
 
     def set_run(self, run: Run) -> None:
         if not isinstance(run, Run):
@@ -179,7 +171,7 @@ class FlowerGrid(Grid):
             if (pending := self._instructions.get(message_id)) is None:
                 replies.append(unknown_message_reply(self.run.run_id, message_id))
                 continue
-            if (reply := self._fetch(pending) if pending.future_id else self._settle(pending, None)) is not None:
+            if (reply := self._collector.fetch(pending)) is not None:
                 replies.append(reply)
         return replies
 
@@ -201,16 +193,17 @@ class FlowerGrid(Grid):
         reminder = Reminder(_FIRST_REMINDER, self._clock)
         while waiting:
             left = None if end is None else end - self._clock.monotonic()
-            for message_id, reply in self._collect(waiting, left):
+            for message_id, reply in self._collector.collect(waiting, left):
                 replies[message_id] = reply
                 del waiting[message_id]
             if left is not None and left <= 0:
                 break
             self._look_after_owners()
             if (waited := reminder.due()) is not None:
-                self._remind(waiting.values(), waited, end)
+                left = None if end is None else end - self._clock.monotonic()
+                self._collector.remind(waiting.values(), waited, left)
         for pending in waiting.values():
-            self._give_up(pending)
+            self._collector.give_up(pending)
         # Sorting is stable: several messages to one node keep their order.
         answered = sorted((p for p in sent if p.message_id in replies), key=lambda p: self.nodes.position(p.node))
         return [replies[pending.message_id] for pending in answered]
@@ -244,7 +237,7 @@ class FlowerGrid(Grid):
         while awaited and (left := end - self._clock.monotonic()) > 0:
             for future_id in self._rpc.answered(awaited, min(left, _LONGEST_WAIT)):
                 awaited.discard(future_id)
-                self._forget(waiting.pop(future_id))
+                self._collector.forget(waiting.pop(future_id))
         for pending in waiting.values():
             self._instructions.leave(pending)
         return [waiting[future_id].email for future_id in awaited]
@@ -259,84 +252,9 @@ class FlowerGrid(Grid):
         self._rpc.close()
         return self._greeter.close() + self._pulse.close()
 
-    def _remind(self, waiting: Collection[Pending], waited: float, end: float | None) -> None:
-        """Tell whose replies are awaited."""
-        if not waiting:
-            return
-        some = next(iter(waiting))
-        left = min(pending.expires_at for pending in waiting) - self._clock.time()
-        self._progress(
-            "awaiting",
-            owners={pending.email: self.presence.last_seen(pending.node) for pending in waiting},
-            type=some.instruction.metadata.message_type,
-            group=some.group,
-            seconds=waited,
-            left=left if end is None else min(left, end - self._clock.monotonic()),
-        )
-
     def _push(self, messages: Iterable[Message], until: float = math.inf) -> list[Pending]:
         self._asking = None
         return self._dispatcher.send(messages, until)
 
-    def _collect(self, waiting: Mapping[str, Pending], left: float | None) -> list[tuple[str, Message]]:
-        """Wait a while for the first replies; return them, and the Error replies of what expired meanwhile."""
-        current = self._instructions.latest(waiting.values())
-        futures = [p.future_id for p in current if p.future_id]
-        answered: set[str] = set()
-        if len(futures) == len(waiting):
-            patience = min(self._longest_wait, min(p.expires_at for p in current) - self._clock.time())
-            answered = self._rpc.answered(futures, max(0.0, patience if left is None else min(patience, left)))
-        found: list[tuple[str, Message]] = []
-        for pending in current:
-            # One by one: of several large replies, only one is in memory as bytes and as a message at once.
-            reply = self._fetch(pending) if pending.future_id in answered else self._settle(pending, None)
-            if reply is not None:
-                found.append((pending.message_id, reply))
-        return found
-
-    def _fetch(self, pending: Pending) -> Message | None:
-        """Return the reply to an instruction if there is one; one that can't be had is an Error reply of its owner."""
-        try:
-            body = self._rpc.get_response(pending.future_id)
-        except DriveError as error:
-            reason = f"the reply of {pending.email} can't be had: {printable_error(error)}"
-            return self._settle(replace(pending, failure=reason), None)
-        return self._settle(pending, body)
-
-    def _settle(self, pending: Pending, body: bytes | None) -> Message | None:
-        """Return the reply to an instruction, if it has one by now, and forget the instruction."""
-        now = self._clock.time()
-        stamp = Stamp()
-        if body is not None:
-            received = len(body)
-            reply, stamp = read_reply(pending, body, now, self._spool)
-            self.presence.arrived(pending.node)
-            if stamp.lacks_objects and reply.has_error() and self._dispatcher.send_whole(pending):
-                return None
-        elif pending.failure:
-            received, reply = 0, error_reply(pending, ErrorCode.NODE_UNAVAILABLE, pending.failure, now)
-        elif now >= pending.expires_at:
-            received, reply = 0, expired_reply(pending, now)
-            self._lose(pending.node)
-        else:
-            return None
-        self._forget(pending, keep=body is not None)
-        self._progress("reply", **reply_event(pending, reply, stamp, received, time.time()))
-        return reply
-
-    def _give_up(self, pending: Pending) -> None:
-        kind = pending.instruction.metadata.message_type
-        self._progress("late", owner=pending.email, type=kind, group=pending.group)
-        self._forget(pending)
-        self._lose(pending.node)
-
-    def _lose(self, node: int, reason: str = "did not answer in time") -> None:
-        if node in self.nodes and self.presence.lost(node, reason):
-            self._greeter.greet([node])
-
     def _look_after_owners(self) -> None:
         self._pulse.look(self._instructions.nodes_at_work(), str(self.run.run_id))
-
-    def _forget(self, pending: Pending, *, keep: bool = False) -> None:
-        self._dispatcher.release(pending)
-        self._instructions.forget(pending, keep=keep)

@@ -47,6 +47,7 @@ class RunJournal:
         run: dict[str, Any] = {}
         number, ended, dismissed = 0, False, False
         futures, messages = dict[str, None](), dict[str, str]()
+        line = "\n"
         for line in self._file:
             try:
                 entry = json.loads(line)
@@ -62,6 +63,8 @@ class RunJournal:
             if "message" in entry:
                 messages[entry["message"]] = entry["future"]
             futures.pop(entry.get("gone", ""), None)
+        if not line.endswith("\n"):
+            self._file.write("\n")  # or the next entry would be a part of it
         if not run:
             return None
         messages = {message: future for message, future in messages.items() if future in futures}
@@ -76,14 +79,11 @@ class RunJournal:
     def __call__(self, event: str, /, **fields: Any) -> None:
         """Note those of a run's events that the next run needs."""
         if event == "round":
-            self.round(int(fields["round"]))
+            self._write(round=int(fields["round"]))
         elif event == "sent" and fields["future"]:
             self._write(message=fields["message"], future=fields["future"])
         elif event == "dismissed":
             self._write(dismissed=True)
-
-    def round(self, number: int) -> None:
-        self._write(round=number)
 
     def sent(self, future_id: str) -> None:
         self._write(sent=future_id)

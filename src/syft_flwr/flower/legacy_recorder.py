@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,8 @@ class LegacyRecorder:
                 result = evaluate_round(server_round=server_round, timeout=timeout)
                 if result is not None:
                     loss, metrics, _ = result
-                    self._record.note(server_round, "evaluate", _with_loss(loss, metrics))
+                    told = {} if loss is None else {"loss": loss}
+                    self._record.note(server_round, "evaluate", told | dict(metrics))
                 return result
 
             server.fit_round, server.evaluate_round = watched_fit, watched_evaluate
@@ -149,7 +150,3 @@ class LegacyRecorder:
 
 def _from_parameters(parameters: Any) -> Arrays:
     return ((str(place), array) for place, array in enumerate(parameters_to_ndarrays(parameters)))
-
-
-def _with_loss(loss: float | None, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return ({} if loss is None else {"loss": loss}) | dict(metrics)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from syft_flwr.errors import DriveError, DriveUnavailableError, RateLimitedError
+from syft_flwr.flower.journal import RunJournal
 from syft_flwr.flower.progress import Progress
 from syft_flwr.flower.transport import Disposable, Rpc
 from syft_flwr.ports import Clock
@@ -56,18 +57,10 @@ class Outages:
             self._progress("outage_over", seconds=self._clock.monotonic() - since)
 
 
-class Journal(Protocol):
-    """Notes what is under way; :class:`syft_flwr.flower.journal.RunJournal`."""
-
-    def sent(self, future_id: str) -> None: ...
-
-    def gone(self, future_id: str) -> None: ...
-
-
 class PatientRpc:
     """A transport that waits outages out: what can't be asked at the moment has no answer yet."""
 
-    def __init__(self, rpc: Rpc, progress: Progress, journal: Journal | None = None) -> None:
+    def __init__(self, rpc: Rpc, progress: Progress, journal: RunJournal | None = None) -> None:
         """Take a transport, and what is to know which requests are in Drive."""
         self.clock = rpc.clock
         self._rpc = rpc
@@ -80,8 +73,13 @@ class PatientRpc:
         """Whether Drive could not be reached the last time."""
         return self._outages.is_on
 
+    def interrupt(self) -> None:
+        """Make sends that wait for Drive fail; later ones wait again."""
+        interrupted, self._closing = self._closing, threading.Event()
+        interrupted.set()
+
     def close(self) -> None:
-        """Make sends that wait for Drive fail."""
+        """Make all sends fail instead of waiting for Drive."""
         self._closing.set()
 
     def send(
@@ -92,15 +90,16 @@ class PatientRpc:
         Raises:
             DriveError: Drive refused, or could not be reached so long.
         """
+        interrupted = self._closing
         while True:
             try:
                 future_id = self._rpc.send(to_email, app_name, endpoint, body, disposable=disposable)
             except (DriveUnavailableError, RateLimitedError) as error:
                 self._outages.began(error)
                 pause = max(_PAUSE, error.retry_after or 0.0)
-                if self._closing.is_set() or self.clock.time() + pause > until:
+                if interrupted.is_set() or self.clock.time() + pause > until:
                     raise
-                self._pause(pause)
+                self.clock.wait(interrupted, pause)
             else:
                 self._outages.ended()
                 if self._journal is not None:
@@ -120,7 +119,7 @@ class PatientRpc:
         none: set[str] = set()
         answered = self._outages.attempt(lambda: self._rpc.answered(future_ids, timeout), none)
         if answered is none:
-            self._pause(min(_PAUSE, end - self.clock.monotonic()))
+            self.clock.wait(self._closing, max(0.0, min(_PAUSE, end - self.clock.monotonic())))
         return answered
 
     def delete_future(self, future_id: str) -> None:
@@ -130,6 +129,3 @@ class PatientRpc:
 
     def disposable(self, name: str) -> Disposable:
         return self._rpc.disposable(name)
-
-    def _pause(self, seconds: float) -> None:
-        self.clock.wait(self._closing, max(0.0, seconds))

@@ -27,8 +27,7 @@ class Outbox:
     """Sends the messages of a batch in parallel. Thread-safe; batches are independent of each other."""
 
     def __init__(self, rpc: PatientRpc, app_name: str, nodes: Nodes) -> None:
-        self.clock = rpc.clock
-        self._rpc = rpc
+        self.rpc = rpc
         self._app = wire_app_name(app_name)
         self._nodes = nodes
         self._lock = threading.Lock()
@@ -38,7 +37,7 @@ class Outbox:
         """Return what holds all that is written for one run alone."""
         with self._lock:
             if run_id not in self._disposables:
-                self._disposables[run_id] = self._rpc.disposable(str(run_id))
+                self._disposables[run_id] = self.rpc.disposable(str(run_id))
             return self._disposables[run_id]
 
     def dispose(self) -> None:
@@ -55,7 +54,7 @@ class Outbox:
         """
         disposable = self._disposable_for(pending, len(body))
         try:
-            future_id = self._rpc.send(
+            future_id = self.rpc.send(
                 pending.email, self._app, ENDPOINT, body, min(until, pending.expires_at), disposable=disposable
             )
         except (SyftFlwrError, OSError) as error:
@@ -91,8 +90,14 @@ class Batch:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self._pool.shutdown(wait=True)
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        try:
+            if kind is not None and not issubclass(kind, Exception):
+                self._outbox.rpc.interrupt()
+            self._pool.shutdown(wait=True)
+        except BaseException:  # Ctrl-C: they could wait for as long as their messages live
+            self._outbox.rpc.interrupt()
+            raise
 
     def add(self, pending: Pending, encode: Callable[[], bytes], weight: int) -> None:
         """Send a message of about ``weight`` bytes, unless it has failed or is under way; wait for room in flight."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
-from syft_flwr.errors import FlowerError, SyftFlwrError
+from syft_flwr.errors import SyftFlwrError
 from syft_flwr.flower._compat import (
     FLWR_VERSION,
     Context,
@@ -26,11 +23,12 @@ from syft_flwr.flower._compat import (
 )
 from syft_flwr.flower.admission import Action, Situation, decide, run_tag
 from syft_flwr.flower.app_host import AppHost
-from syft_flwr.flower.codec import ObjectReference, Stamp, decode_head, encode, redate, round_of, splice
+from syft_flwr.flower.codec import Stamp, decode_head, encode, redate, round_of, splice
 from syft_flwr.flower.job import Outcome, Task, failure_reply
 from syft_flwr.flower.node import node_id
+from syft_flwr.flower.object_cache import ObjectCache
+from syft_flwr.flower.owner_config import OwnerConfig
 from syft_flwr.flower.progress import Progress, silent
-from syft_flwr.flower.project import Config
 from syft_flwr.flower.run_store import RunStore
 from syft_flwr.flower.transport import DISPOSABLE, ENDPOINT, OBJECTS, PRESENCE, PRESENCE_ENDPOINT, Events
 from syft_flwr.models import Message as WireMessage
@@ -39,24 +37,6 @@ from syft_flwr.printable import printable
 logger = logging.getLogger(__name__)
 
 _CLOCK_TOLERANCE = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class OwnerConfig:
-    """Who this data owner is and what its app gets.
-
-    ``node_config`` is this owner's own, ``run_config`` the project's. ``run_overrides`` are this owner's changes of
-    it; they win over the aggregator's, of which only those take effect that ``lets_override`` lets pass. ``stays`` is
-    whether it is there all the time, and not now and then only.
-    """
-
-    email: str
-    node_config: Config = field(default_factory=dict)
-    run_config: Config = field(default_factory=dict)
-    run_overrides: Config = field(default_factory=dict)
-    project_hash: str = ""
-    stays: bool = True
-    lets_override: Callable[[Config], bool] = lambda _: True
 
 
 class DataOwner:
@@ -97,8 +77,7 @@ class DataOwner:
         if self._run is not None and self._run.started > self._started:  # of an aggregator whose clock was ahead
             self._run = replace(self._run, started=self._started)
         self._warned: set[str] = set()
-        self._objects: set[str] = set()
-        """SHA-256 of those that the last message named."""
+        self._objects = ObjectCache(store, events)
         self._overrides: dict[str, bool] = {}
         events.on_request(ENDPOINT, self.handle, with_message=True)
         events.on_request(PRESENCE_ENDPOINT, lambda _body, _wire: b"here", with_message=True)
@@ -158,7 +137,7 @@ class DataOwner:
             body = redate(body, seen - age)
         own = self._stamp(seen)
         try:
-            pieces = splice(body, self._fetch(metadata.run_id, stamp.objects)) if stamp.objects else [body]
+            pieces = splice(body, self._objects.fetch(metadata.run_id, stamp.objects)) if stamp.objects else [body]
         except (SyftFlwrError, OSError) as error:
             reason = f"the arrays of the message can't be had: {error}"
             self._ignore(message, reason)
@@ -179,28 +158,6 @@ class DataOwner:
         size, seconds = len(outcome.reply), finished - started
         self._progress("done", **labels, seconds=seconds, error=outcome.error, bytes=size)
         return outcome.reply
-
-    def _fetch(self, run_id: int, references: Sequence[ObjectReference]) -> dict[int, Path]:
-        """Return the files of objects by their places; those of the message before are there already."""
-        objects = self._store.objects(run_id)
-        paths = {reference.index: objects / reference.sha256 for reference in references}
-        missing = sum(each.size for each in references if not paths[each.index].exists())
-        if missing > (free := shutil.disk_usage(objects).free):
-            raise FlowerError(f"they take {missing:,} bytes, and {free:,} are free on the disk of {objects}")
-        for reference in references:
-            path = paths[reference.index]
-            if _is_intact(path, reference):
-                self._events.kept(reference.size)
-            else:
-                partial = path.with_suffix(".partial")
-                self._events.fetch(reference.file_id, partial, size=reference.size, sha256=reference.sha256)
-                partial.replace(path)
-        kept = {path.name for path in paths.values()}
-        for path in objects.iterdir():
-            if path.name not in kept | self._objects:
-                path.unlink(missing_ok=True)
-        self._objects = kept
-        return paths
 
     def _serve(self, message: Message, stamp: Stamp, situation: Situation) -> None:
         """Take a message's run as the one that is served."""
@@ -235,13 +192,11 @@ class DataOwner:
         """Return the run's Context: its state from disk, its configuration as it is now."""
         saved = self._store.context(run_id)
         state = RecordDict() if saved is None else context_from_bytes(saved).state
-        config = dict(self._config.run_config)
-        if unknown := set(stamp.run_config) - set(config):
+        if unknown := set(stamp.run_config) - set(self._config.run_config):
             self._warn(
                 f"run-config keys that only the aggregator's project has: {printable(', '.join(sorted(unknown)))}"
             )
-        config |= {key: value for key, value in stamp.run_config.items() if key in config}
-        config |= self._config.run_overrides
+        config = self._config.merged(stamp.run_config)
         return context_to_bytes(Context(run_id, self._node, dict(self._config.node_config), state, config))
 
     def _stamp(self, seen: float) -> Stamp:
@@ -249,15 +204,12 @@ class DataOwner:
 
     def _not_approved(self, stamp: Stamp) -> str:
         """Return those of the aggregator's changes of the run config that would take effect and may not, as text."""
-        ours = self._config
-        config = {key: value for key, value in stamp.run_config.items() if key in ours.run_config}
-        config = {k: v for k, v in config.items() if k not in ours.run_overrides and not _same(v, ours.run_config[k])}
-        if not config:
+        if not (config := self._config.changes(stamp.run_config)):
             return ""
         text = json.dumps(config, sort_keys=True)
         if text not in self._overrides:
-            self._progress("overrides", owner=ours.email, run_config=config)
-            self._overrides[text] = ours.lets_override(config)
+            self._progress("overrides", owner=self._config.email, run_config=config)
+            self._overrides[text] = self._config.lets_override(config)
         return "" if self._overrides[text] else text
 
     def _refuse(self, message: Message, reason: str, seen: float) -> bytes:
@@ -276,10 +228,6 @@ class DataOwner:
             logger.warning("%s", text)
 
 
-def _same(value: object, other: object) -> bool:
-    return type(value) is type(other) and value == other
-
-
 def _acknowledge(message: Message) -> Message:
     reply = Message(RecordDict(), reply_to=message)
     set_message_id(reply, message.metadata.message_id)
@@ -291,11 +239,3 @@ def _written_at(wire: WireMessage, message: Message) -> float:
     if not wire.created_time:
         return message.metadata.created_at
     return datetime.fromisoformat(wire.created_time).timestamp()
-
-
-def _is_intact(path: Path, reference: ObjectReference) -> bool:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == reference.sha256
-    except FileNotFoundError:
-        return False

@@ -14,6 +14,7 @@ from syft_flwr.flower.node import Nodes
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.ports import Clock
 
+_FIRST_WORD = 5.0  # seconds before a wait is told; the pauses between further words grow
 _LONGEST_SILENCE = 300.0
 
 
@@ -90,7 +91,7 @@ class Presence:
         ago = {self._nodes.email(node): self.last_seen(node) for node in self._nodes}
         return {email: None if seconds is None else now - seconds for email, seconds in ago.items()}
 
-    def lost(self, node: int, reason: str = "did not answer in time") -> bool:
+    def lost(self, node: int, reason: str) -> bool:
         """Note that a node is not there any more; return whether it was before."""
         with self._lock:
             if node not in self._present:
@@ -101,38 +102,37 @@ class Presence:
         self._progress("owner", owner=self._nodes.email(node), state="away", reason=reason)
         return True
 
-    def wait_for(self, count: int, timeout: float, *, first: float = 5.0) -> bool:
+    def wait_for(self, count: int, timeout: float) -> bool:
         """Wait until ``count`` nodes are there.
 
         Args:
             count: How many nodes must be there.
             timeout: Seconds to wait at most.
-            first: Seconds before the first ``waiting`` event; the pauses between further ones grow.
 
         Returns:
             Whether they came.
         """
         end = self._clock.monotonic() + timeout
-        reminder = Reminder(first, self._clock)
+        reminder = Reminder(_FIRST_WORD, self._clock)
         while True:
             self._changed.clear()
             if len(self.node_ids()) >= count:
                 return True
             if (left := end - self._clock.monotonic()) <= 0:
                 return False
-            self._clock.wait(self._changed, min(left, first))
+            self._clock.wait(self._changed, min(left, _FIRST_WORD))
             if (waited := reminder.due()) is not None:
                 self.remind(waited, count, "the run starts when they are here")
 
     def remind(self, waited: float, needed: int | None, why: str) -> None:
         """Tell who is awaited, for how many seconds so far, how many there must be if that is known, and why."""
         missing = self.missing()
-        seen = {self._nodes.email(node): self.last_seen(node) for node in self._nodes}
+        seen = [(self._nodes.email(node), self.last_seen(node)) for node in self._nodes]
         self._progress(
             "waiting",
             present=[self._nodes.email(n) for n in self.node_ids()],
             missing=missing,
-            last_seen={email: seen[email] for email in missing if seen[email] is not None},
+            last_seen={email: ago for email, ago in seen if email in missing and ago is not None},
             needed=needed,
             seconds=waited,
             why=why,

@@ -15,7 +15,7 @@ from syft_flwr.flower.transport import DISPOSABLE, PRESENCE, PRESENCE_ENDPOINT, 
 
 logger = logging.getLogger(__name__)
 
-SILENCE = 300.0
+_SILENCE = 300.0
 """Seconds without a word from an owner whose reply is awaited, after which it is asked."""
 
 
@@ -33,7 +33,7 @@ class Pulse:
     each side. There is one at a time for each owner that is awaited and silent; a run in which replies come has none.
     Owners of other versions, and those that come now and then only, are not asked.
 
-    After ``silence`` seconds without a word an owner is asked; after twice as long without an answer, ``lose`` is told
+    After five minutes without a word an owner is asked; after twice as long without an answer, ``lose`` is told
     its node, and why it counts as away.
     """
 
@@ -44,15 +44,12 @@ class Pulse:
         nodes: Nodes,
         presence: Presence,
         lose: Callable[[int, str], None],
-        *,
-        silence: float = SILENCE,
     ) -> None:
         self._rpc = rpc
         self._app = wire_app_name(app_name)
         self._nodes = nodes
         self._presence = presence
         self._lose = lose
-        self._silence = silence
         self._lock = threading.Lock()
         self._awaited: dict[int, float] = {}
         self._questions: dict[int, _Question] = {}
@@ -71,7 +68,7 @@ class Pulse:
             for node, since in self._awaited.items():
                 seen = self._presence.last_seen(node)
                 silent = min(now - since, float("inf") if seen is None else seen)
-                if silent >= self._silence and node not in self._questions and self._nodes.can(node, PRESENCE):
+                if silent >= _SILENCE and node not in self._questions and self._nodes.can(node, PRESENCE):
                     self._ask(node, now, disposable)
         finally:
             self._lock.release()
@@ -103,6 +100,6 @@ class Pulse:
         for node, question in self._questions.items():
             if self._rpc.is_down:
                 question.asked = now  # its answer could not come
-            elif not question.told and now - question.asked >= 2 * self._silence:
+            elif not question.told and now - question.asked >= 2 * _SILENCE:
                 question.told = True
                 self._lose(node, "gives no sign of life")

@@ -69,7 +69,8 @@ class RecordedRpc:
         with self._lock:
             like = self._like[_kind(message)]
             if not like:
-                self.unknown.append(f"{_described(message)} to {to_email}")
+                of_round = f" of round {number}" if (number := round_of(message)) else ""
+                self.unknown.append(f"{message.metadata.message_type}{of_round} to {to_email}")
                 raise DriveError("nothing like it was sent when the run was recorded")
             future_id = like.popleft()
             self.sent[future_id] = body
@@ -126,11 +127,6 @@ class RecordedRpc:
 
 def _kind(message: Message) -> tuple[int, str, str]:
     return message.metadata.dst_node_id, message.metadata.message_type, round_of(message)
-
-
-def _described(message: Message) -> str:
-    number = round_of(message)
-    return f"{message.metadata.message_type}{f' of round {number}' if number else ''}"
 
 
 def _replies(recording: Recording) -> Iterator[tuple[str, bytes]]:

@@ -7,8 +7,7 @@ entry points are wrapped while the app runs; what they are given and return stay
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,26 +15,21 @@ from typing import Any
 import numpy as np
 
 from syft_flwr.flower._compat import (
-    ArrayRecord,
     ConfigRecord,
     DefaultWorkflow,
     FedAvg,
     LegacyServer,
-    Message,
-    RecordDict,
     SecAggPlusWorkflow,
     Strategy,
     patched,
-    refused,
 )
-from syft_flwr.flower.checkpoints import Arrays, Checkpoints, RoundState, from_record, save_arrays
-from syft_flwr.flower.file_array import park
+from syft_flwr.flower.checkpoints import Arrays, Checkpoints, RoundState, save_arrays
 from syft_flwr.flower.legacy_recorder import LegacyRecorder
 from syft_flwr.flower.plain_state import StrategyState, freeze
 from syft_flwr.flower.progress import Progress, silent
 from syft_flwr.flower.resumption import CONFIGS, Playback
-from syft_flwr.flower.screening import Outline, outline, sift, without_culprit
 from syft_flwr.flower.secure_aggregation import guarded
+from syft_flwr.flower.strategy_recorder import StrategyRecorder
 from syft_flwr.printable import printable_data
 
 
@@ -64,7 +58,6 @@ class Recorder:
         self._arrays: Callable[[], Arrays] = lambda: iter(())
         self._on_strategy: Callable[[int], None] = lambda _: None
         self._on_refused: Callable[[int, str], None] = lambda _node, _flaw: None
-        self._asked: Outline = {}
         self._progress = progress
         self._checkpoints = None if checkpoints is None else Checkpoints(checkpoints)
         self._saved = 0
@@ -101,12 +94,12 @@ class Recorder:
         """
         self._on_strategy = on_strategy
         self._on_refused = on_refused
-        legacy = LegacyRecorder(self)
+        strategies, legacy = StrategyRecorder(self, self._spool), LegacyRecorder(self)
         with ExitStack() as stack:
-            stack.enter_context(patched(Strategy, "start", self._wrap_start))
+            stack.enter_context(patched(Strategy, "start", strategies.wrap_start))
             stack.enter_context(patched(LegacyServer, "fit", legacy.wrap_fit))
             stack.enter_context(patched(LegacyServer, "_get_initial_parameters", legacy.wrap_initial))
-            stack.enter_context(patched(FedAvg, "_check_and_log_replies", self._wrap_check))
+            stack.enter_context(patched(FedAvg, "_check_and_log_replies", strategies.wrap_check))
             stack.enter_context(patched(DefaultWorkflow, "__call__", legacy.wrap_workflow))
             stack.enter_context(patched(SecAggPlusWorkflow, "__call__", functools.partial(guarded, refuse=self.refuse)))
             yield
@@ -137,9 +130,6 @@ class Recorder:
         """Note that the strategy does not get a node's reply."""
         self._on_refused(node, flaw)
 
-    def _refuse_reply(self, reply: Message, flaw: str) -> None:
-        self.refuse(reply.metadata.src_node_id, flaw)
-
     def keep(self, number: int, arrays: Callable[[], Arrays]) -> None:
         self._arrays = arrays
         if self._playback is not None and self._playback.state.trained(number):
@@ -150,14 +140,14 @@ class Recorder:
             self._saved = number
             self._progress("checkpoint", round=number, path=str(path))
 
-    def _keep_evaluation(self, number: int) -> None:
+    def keep_evaluation(self, number: int) -> None:
         """Note that a round is over, if there are arrays of it."""
         if self._checkpoints is None or self._state is None or number != self._saved:
             return
         if self._playback is None or not self._playback.state.over(number):
             self._checkpoints.note(self._state(number, True))
 
-    def _follow(self, strategy: Strategy, call: dict[str, Any]) -> None:
+    def follow(self, strategy: Strategy, call: dict[str, Any]) -> None:
         """Keep the strategy's state with its checkpoints from now on; of a second strategy's start there is none."""
         self._state = None
         if self._start > 1:
@@ -180,98 +170,6 @@ class Recorder:
             return RoundState(number, evaluated, metrics, content, arrays, obstacle)
 
         self._state = state
-
-    def _wrap_start(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        signature = inspect.signature(original)
-
-        @functools.wraps(original)
-        def start(*args: Any, **kwargs: Any) -> Any:
-            call = signature.bind(*args, **kwargs)
-            call.apply_defaults()
-            strategy, rounds = call.arguments["self"], int(call.arguments["num_rounds"])
-            self.enter(strategy)
-            park(call.arguments["initial_arrays"], self._spool)
-            self.keep(0, functools.partial(from_record, call.arguments["initial_arrays"]))
-            self._follow(strategy, call.arguments)
-            self._watch_strategy(strategy, rounds)
-            if (evaluate := call.arguments["evaluate_fn"]) is not None:
-                call.arguments["evaluate_fn"] = self._wrap_evaluate(evaluate)
-            return original(*call.args, **call.kwargs)
-
-        return start
-
-    def _watch_strategy(self, strategy: Any, rounds: int) -> None:
-        configure = strategy.configure_train
-        aggregate = self._without_culprit(strategy, strategy.aggregate_train)
-        evaluate = self._without_culprit(strategy, strategy.aggregate_evaluate)
-
-        @functools.wraps(configure)
-        def configure_train(server_round: int, *args: Any, **kwargs: Any) -> Any:
-            self.begin(server_round, rounds)
-            arrays = kwargs.get("arrays", args[0] if args else None)
-            self._asked = outline(RecordDict({"arrays": arrays})) if isinstance(arrays, ArrayRecord) else {}
-            return configure(server_round, *args, **kwargs)
-
-        @functools.wraps(aggregate)
-        def aggregate_train(server_round: int, *args: Any, **kwargs: Any) -> Any:
-            arrays, metrics = aggregate(server_round, *args, **kwargs)
-            self.note(server_round, "train", metrics)
-            if arrays is not None:
-                park(arrays, self._spool)
-                self.keep(server_round, functools.partial(from_record, arrays))
-            return arrays, metrics
-
-        @functools.wraps(evaluate)
-        def aggregate_evaluate(server_round: int, *args: Any, **kwargs: Any) -> Any:
-            metrics = evaluate(server_round, *args, **kwargs)
-            self.note(server_round, "evaluate", metrics)
-            self._keep_evaluation(server_round)
-            return metrics
-
-        strategy.configure_train = configure_train
-        strategy.aggregate_train = aggregate_train
-        strategy.aggregate_evaluate = aggregate_evaluate
-
-    def _without_culprit(self, strategy: Any, aggregate: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(aggregate)
-        def call(server_round: int, replies: Iterable[Message], *args: Any, **kwargs: Any) -> Any:
-            def again(kept: Sequence[Message]) -> Any:
-                return aggregate(server_round, kept, *args, **kwargs)
-
-            return without_culprit(strategy, again, list(replies), stand_in=_error_for, refuse=self._refuse_reply)
-
-        return call
-
-    def _wrap_check(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Let a strategy that averages replies have those only that go together; it would raise for all."""
-
-        @functools.wraps(original)
-        def check(strategy: Any, replies: Iterable[Message], is_train: bool, validate: bool = True) -> Any:
-            replies = list(replies)
-            if validate:
-                replies = sift(
-                    replies,
-                    with_arrays=is_train,
-                    weight=strategy.weighted_by_key,
-                    asked=self._asked,
-                    refuse=self._refuse_reply,
-                )
-            return original(strategy, replies, is_train, validate)
-
-        return check
-
-    def _wrap_evaluate(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def evaluate(server_round: int, *args: Any, **kwargs: Any) -> Any:
-            metrics = original(server_round, *args, **kwargs)
-            self.note(server_round, "server", metrics)
-            return metrics
-
-        return evaluate
-
-
-def _error_for(reply: Message, flaw: str) -> Message:
-    return refused(reply, flaw) if reply.has_content() else reply
 
 
 def required_nodes(strategy: Any) -> int:

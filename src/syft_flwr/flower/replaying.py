@@ -23,7 +23,8 @@ from syft_flwr.flower._compat import ArrayRecord, Message
 from syft_flwr.flower.aggregator import Aggregation, RunPlan
 from syft_flwr.flower.codec import decode, decode_head, joined, splice
 from syft_flwr.flower.connection import DriveEvents
-from syft_flwr.flower.owner import DataOwner, OwnerConfig
+from syft_flwr.flower.owner import DataOwner
+from syft_flwr.flower.owner_config import OwnerConfig
 from syft_flwr.flower.project import Config, FlowerProject
 from syft_flwr.flower.project_files import read_files
 from syft_flwr.flower.recorded_rpc import REQUEST, RESPONSE, RecordedRpc

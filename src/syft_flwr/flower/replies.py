@@ -9,9 +9,10 @@ from typing import Any
 
 from syft_flwr.errors import FlowerError
 from syft_flwr.flower._compat import AGGREGATOR_NODE_ID, Error, ErrorCode, Message
+from syft_flwr.flower.array_forms import Outline
 from syft_flwr.flower.codec import Stamp, decode, decode_file
 from syft_flwr.flower.file_array import LARGE, SharedFile
-from syft_flwr.flower.screening import INITIAL_PARAMETERS, Outline, flaw_in, flaw_in_initial
+from syft_flwr.flower.screening import INITIAL_PARAMETERS, flaw_in, flaw_in_initial
 from syft_flwr.printable import printable
 
 _LONGEST_REASON = 4_000
@@ -56,7 +57,7 @@ def read_reply(pending: Pending, body: bytes, now: float, spool: Path | None = N
     except FlowerError as error:
         reason = _handler_failure(body) or f"{pending.email} sent no Flower message: {error}"
         return error_reply(pending, ErrorCode.UNKNOWN, reason, now), Stamp()
-    if flaw := _flaw(pending, reply) or (_flaw_in_content(pending, reply) if reply.has_content() else ""):
+    if flaw := _flaw(pending, reply):
         reason = f"the reply of {pending.email} was refused: {flaw}"
         return error_reply(pending, ErrorCode.UNKNOWN, reason, now), stamp
     if reply.has_error():
@@ -117,13 +118,10 @@ def _flaw(pending: Pending, reply: Message) -> str:
         return f"it is addressed to node {got.dst_node_id}"
     if reply.has_content() == reply.has_error():
         return "it has neither content nor error"
-    return ""
-
-
-def _flaw_in_content(pending: Pending, reply: Message) -> str:
+    if reply.has_error():
+        return ""
     flaw = flaw_in(reply.content, pending.asked)
-    is_initial = pending.instruction.metadata.message_type == INITIAL_PARAMETERS
-    return flaw or (flaw_in_initial(reply.content) if is_initial else "")
+    return flaw or (flaw_in_initial(reply.content) if sent.message_type == INITIAL_PARAMETERS else "")
 
 
 def _handler_failure(body: bytes) -> str:

@@ -17,7 +17,8 @@ from syft_flwr.flower.app_host import AppHost, ForkedApps, InProcessApps
 from syft_flwr.flower.connection import DriveConnection, Polling
 from syft_flwr.flower.job import AppSpec
 from syft_flwr.flower.journal import RunJournal
-from syft_flwr.flower.owner import DataOwner, OwnerConfig
+from syft_flwr.flower.owner import DataOwner
+from syft_flwr.flower.owner_config import OwnerConfig
 from syft_flwr.flower.parties import Parties
 from syft_flwr.flower.progress import Fanout, Progress
 from syft_flwr.flower.project import Config, FlowerProject

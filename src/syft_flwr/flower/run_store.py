@@ -19,6 +19,9 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from msgspec import MsgspecError
+from msgspec.json import decode
+
 from syft_flwr.errors import StateError
 from syft_flwr.private import make_private_directory, write_private
 
@@ -43,11 +46,10 @@ class RunStore:
     def current(self) -> RunTag | None:
         """Return the run that was served last, if there is one."""
         try:
-            raw = json.loads((self._directory / "current").read_text(encoding="utf-8"))
-            return RunTag(int(raw["run_id"]), float(raw["started"]))
+            return decode((self._directory / "current").read_bytes(), type=RunTag)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except MsgspecError as error:
             raise StateError(f"{self._directory / 'current'} is damaged ({error}); delete it") from error
 
     def set_current(self, run: RunTag) -> None:

@@ -17,6 +17,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from msgspec import MsgspecError
+from msgspec.json import decode
+
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.flower.progress import JsonLines, Progress
 from syft_flwr.private import create_private, make_directories, open_private, write_private
@@ -55,9 +58,8 @@ class RunRecord:
         with open_private(out / RUN_FILE) as file:
             content = file.read()
         try:
-            raw = json.loads(content)
-            return cls(**{**raw, "owners": tuple(raw["owners"]), "started": float(raw["started"])})
-        except (ValueError, TypeError, KeyError) as error:
+            return decode(content, type=cls)
+        except MsgspecError as error:
             raise ConfigurationError(f"{out / RUN_FILE} is damaged: {error}") from error
 
 

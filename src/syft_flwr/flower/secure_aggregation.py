@@ -27,7 +27,7 @@ from syft_flwr.flower._compat import (
     combine_shares,
     refused,
 )
-from syft_flwr.flower.screening import Shape, flaw_in_array, read_header
+from syft_flwr.flower.array_forms import Shape, flaw_in_array, read_header
 
 logger = logging.getLogger(__name__)
 

@@ -9,14 +9,13 @@ import json
 import logging
 import os
 import queue
-import shlex
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import IO, Any, Self
 
 from syft_flwr.clock import SIGNAL_INTERVAL
 from syft_flwr.errors import FlowerError
+from syft_flwr.flower.children import TERM_TIMEOUT, end_all, last_line, spawn
 from syft_flwr.flower.progress import Progress
 from syft_flwr.private import create_private, make_directories, write_private
 from syft_flwr.settings import DATA_VARIABLE, EMAIL_VARIABLE, EMULATOR_VARIABLE, STATE_VARIABLE, TOKEN_VARIABLE
@@ -33,10 +33,8 @@ logger = logging.getLogger(__name__)
 AGGREGATOR = "aggregator@example.com"
 
 _OUTPUT = "output"
-_DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 _START_TIMEOUT = 60.0
 _LEAVE_TIMEOUT = 15.0
-_TERM_TIMEOUT = 5.0
 
 
 def owner_email(number: int) -> str:
@@ -112,12 +110,11 @@ class Simulation:
 
     def close(self) -> None:
         """End everybody: politely, then not; the local Drive last. Idempotent."""
-        running = [member.process for member in self._members.values()]
-        _end(running)
+        end_all([member.process for member in self._members.values()])
         if self._emulator is not None:
-            _end([self._emulator])
+            end_all([self._emulator])
         for thread in self._threads:
-            thread.join(_TERM_TIMEOUT)
+            thread.join(TERM_TIMEOUT)
         self._threads.clear()
         self._state.cleanup()
 
@@ -135,7 +132,7 @@ class Simulation:
             command += ["--token-file", f"{email}={self._token_file(email)}"]
         command += ["--data", str(plan.data)] if plan.data else []
         log = self._log_path("drive")
-        self._emulator = process = _spawn(command, log, stdout=subprocess.PIPE)
+        self._emulator = process = spawn(command, log, stdout=subprocess.PIPE)
         assert process.stdout is not None  # noqa: S101 - asked for above
         with process.stdout as stdout:
             if not wait([stdout.fileno()], _START_TIMEOUT):
@@ -144,8 +141,8 @@ class Simulation:
         try:
             return str(json.loads(line)["host"])
         except (ValueError, KeyError) as error:
-            process.wait(_TERM_TIMEOUT)
-            reason = _last_line(log).removeprefix("error: ") or f"see {log}"
+            process.wait(TERM_TIMEOUT)
+            reason = last_line(log).removeprefix("error: ") or f"see {log}"
             raise FlowerError(f"the local Drive did not start: {reason}") from error
 
     def _start_member(self, email: str, host: str, options: Sequence[str], variables: Mapping[str, str]) -> None:
@@ -159,7 +156,7 @@ class Simulation:
         environment = {**place, TOKEN_VARIABLE: str(self._token_file(email)), **variables}
         stdout = subprocess.PIPE if email == AGGREGATOR else None
         try:
-            process = _spawn(command, log, environment, stdout=stdout, pass_fds=(write,))
+            process = spawn(command, log, environment, stdout=stdout, pass_fds=(write,))
         finally:
             os.close(write)
         self._members[email] = _Member(email, process, log)
@@ -185,7 +182,8 @@ class Simulation:
     def _read_events(self, email: str, fd: int) -> None:
         with os.fdopen(fd, encoding="utf-8") as lines:
             for line in lines:
-                self._events.put((email, json.loads(line)))
+                with suppress(ValueError):  # cut off by the end of its writer
+                    self._events.put((email, json.loads(line)))
         self._events.put((email, None))
 
     def _pass_events_on(self) -> None:
@@ -237,7 +235,7 @@ class Simulation:
         if member.name == AGGREGATOR and member.error:
             raise FlowerError(f"{member.error}. Logs: {member.log.parent}")
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        why = member.error or _last_line(member.log) or "no word in its log"
+        why = member.error or last_line(member.log) or "no word in its log"
         who = "the aggregator" if member.name == AGGREGATOR else f"the data owner {member.name}"
         raise FlowerError(f"{who} died{self._round} ({how}): {why}. Its log: {member.log}")
 
@@ -257,46 +255,3 @@ class Simulation:
         directory = self._plan.out / "logs"
         make_directories(directory)
         return directory / f"{name}.log"
-
-
-def _spawn(
-    arguments: Sequence[str],
-    log: Path,
-    environment: Mapping[str, str] | None = None,
-    *,
-    stdout: int | None = None,
-    pass_fds: Sequence[int] = (),
-) -> subprocess.Popen[bytes]:
-    """Start a command of ours that can't outlive this process, in a session of its own: Ctrl-C is for this one."""
-    ours = {key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE}
-    command = [sys.executable, "-S", "-E", str(_DIE_WITH_PARENT), str(os.getpid())]
-    command += [sys.executable, "-P", "-m", "syft_flwr.cli.main", *arguments]
-    logger.debug("starting %s", shlex.join(arguments))
-    with create_private(log, append=True) as errors:
-        return subprocess.Popen(  # noqa: S603 - our own command
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=errors if stdout is None else stdout,
-            stderr=errors,
-            env={**ours, "PYTHONUNBUFFERED": "1", **(environment or {})},
-            pass_fds=pass_fds,
-            start_new_session=True,
-        )
-
-
-def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        if process.poll() is None:
-            process.terminate()
-    end = time.monotonic() + _TERM_TIMEOUT
-    for process in processes:
-        try:
-            process.wait(max(0.0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _last_line(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return next((line for line in reversed(lines) if line), "")

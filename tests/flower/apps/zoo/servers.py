@@ -99,6 +99,16 @@ def _twice(grid: Grid, context: Context) -> None:
         FedAvg().start(grid=grid, initial_arrays=_initial(), num_rounds=1)
 
 
+again = ServerApp()
+
+
+@again.main()
+def _again(grid: Grid, context: Context) -> None:
+    strategy = FedAvg()
+    for _ in range(2):
+        strategy.start(grid=grid, initial_arrays=_initial(), num_rounds=1)
+
+
 broken = ServerApp()
 
 
