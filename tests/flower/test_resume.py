@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,17 @@ import numpy as np
 import pytest
 from flower_federation import zoo_project
 from flower_parties import AGGREGATOR, Party, parties
+from flwr.app import Array, ArrayRecord, Message
+from flwr.serverapp.strategy import FedAvg
 from typer.testing import CliRunner
 
 from syft_flwr.cli.main import app
 from syft_flwr.errors import ConfigurationError
-from syft_flwr.flower.checkpoints import Checkpoints, RoundState
+from syft_flwr.flower._compat import set_task_identity
+from syft_flwr.flower.checkpoints import Checkpoints, RoundState, save_arrays
+from syft_flwr.flower.plain_state import StrategyState
+from syft_flwr.flower.recorder import Recorder
+from syft_flwr.flower.resumption import CONFIGS, Playback
 from syft_flwr.testing import DriveEmulator
 
 OWNERS = ["do1@example.com", "do2@example.com"]
@@ -201,3 +207,32 @@ def test_a_run_that_ended_was_stopped_or_never_began_is_not_resumed(begin: Begin
     assert "its data owners have dropped its state" in refusal()
     hold.unlink()
     assert [owner.finish()[0] for owner in owners] == [0, 0]
+
+
+class SilentGrid:
+    """A Grid whose owners never reply; it counts the messages to them."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def get_node_ids(self) -> list[int]:
+        return [5, 6]
+
+    def send_and_receive(self, messages: Iterable[Message], **_: object) -> list[Message]:
+        self.sent += len(list(messages))
+        return []
+
+
+def test_a_strategy_that_is_started_again_passes_rounds_in_its_first_start_only(tmp_path: Path) -> None:
+    set_task_identity(7, 1)
+    strategy, grid, sent = FedAvg(), SilentGrid(), []
+    content = {"strategy": StrategyState(strategy).save([]), **{name: {"dict": []} for name in CONFIGS}}
+    save_arrays(tmp_path / "round-1.npz", iter([("mean", np.zeros(4))]))
+    state = RoundState(1, evaluated=True, metrics={}, content=content)
+    recorder = Recorder(playback=Playback(state, tmp_path / "round-1.npz"))
+    with recorder.watching():
+        for _ in range(2):
+            strategy.start(grid=grid, initial_arrays=ArrayRecord({"mean": Array(np.zeros(4))}), num_rounds=1)
+            sent.append(grid.sent)
+    assert sent[0] == 0
+    assert sent[1] > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from syft_flwr.errors import DriveError
@@ -21,36 +21,27 @@ from syft_flwr.printable import printable_error
 _LONGEST_WAIT = 5.0  # seconds; every wait looks at ttl and timeout again after this
 
 
+@dataclass(frozen=True, slots=True)
 class Collector:
     """Brings replies, and Error replies in place of those that can't be had. Thread-safe."""
 
-    def __init__(
-        self,
-        rpc: PatientRpc,
-        instructions: Instructions,
-        dispatcher: Dispatcher,
-        *,
-        presence: Presence,
-        lose: Callable[[int], None],
-        progress: Progress,
-        spool: Path | None,
-    ) -> None:
-        self._rpc = rpc
-        self._instructions = instructions
-        self._dispatcher = dispatcher
-        self._presence = presence
-        self._lose = lose
-        self._progress = progress
-        self._spool = spool
+    rpc: PatientRpc
+    instructions: Instructions
+    dispatcher: Dispatcher
+    presence: Presence
+    lose: Callable[[int], None]
+    progress: Progress
+    spool: Path | None
+    """Where the arrays of large replies go; ``None`` for the system's directory."""
 
-    def collect(self, waiting: Mapping[str, Pending], left: float | None) -> list[tuple[str, Message]]:
+    def collect(self, waiting: Mapping[str, Pending], left: float) -> list[tuple[str, Message]]:
         """Wait a while for the first replies; return them, and the Error replies of what expired meanwhile."""
-        current = self._instructions.latest(waiting.values())
+        current = self.instructions.latest(waiting.values())
         futures = [p.future_id for p in current if p.future_id]
         answered: set[str] = set()
         if len(futures) == len(waiting):
-            patience = min(_LONGEST_WAIT, min(p.expires_at for p in current) - self._rpc.clock.time())
-            answered = self._rpc.answered(futures, max(0.0, patience if left is None else min(patience, left)))
+            patience = min(_LONGEST_WAIT, min(p.expires_at for p in current) - self.rpc.clock.time())
+            answered = self.rpc.answered(futures, max(0.0, min(patience, left)))
         found: list[tuple[str, Message]] = []
         for pending in current:
             # One by one: of several large replies, only one is in memory as bytes and as a message at once.
@@ -64,7 +55,7 @@ class Collector:
         if not pending.future_id:
             return self._settle(pending, None)
         try:
-            body = self._rpc.get_response(pending.future_id)
+            body = self.rpc.get_response(pending.future_id)
         except DriveError as error:
             reason = f"the reply of {pending.email} can't be had: {printable_error(error)}"
             return self._settle(replace(pending, failure=reason), None)
@@ -72,48 +63,48 @@ class Collector:
 
     def _settle(self, pending: Pending, body: bytes | None) -> Message | None:
         """Return the reply to an instruction, if it has one by now, and forget the instruction."""
-        now = self._rpc.clock.time()
+        now = self.rpc.clock.time()
         stamp = Stamp()
         if body is not None:
             received = len(body)
-            reply, stamp = read_reply(pending, body, now, self._spool)
-            self._presence.arrived(pending.node)
-            if stamp.lacks_objects and reply.has_error() and self._dispatcher.send_whole(pending):
+            reply, stamp = read_reply(pending, body, now, self.spool)
+            self.presence.arrived(pending.node)
+            if stamp.lacks_objects and reply.has_error() and self.dispatcher.send_whole(pending):
                 return None
         elif pending.failure:
             received, reply = 0, error_reply(pending, ErrorCode.NODE_UNAVAILABLE, pending.failure, now)
         elif now >= pending.expires_at:
             received, reply = 0, expired_reply(pending, now)
-            self._lose(pending.node)
+            self.lose(pending.node)
         else:
             return None
         self.forget(pending, keep=body is not None)
-        self._progress("reply", **reply_event(pending, reply, stamp, received, time.time()))
+        self.progress("reply", **reply_event(pending, reply, stamp, received, time.time()))
         return reply
 
-    def remind(self, waiting: Collection[Pending], waited: float, left: float | None) -> None:
+    def remind(self, waiting: Collection[Pending], waited: float, left: float) -> None:
         """Tell whose replies are awaited, for how many seconds so far, and how many are left."""
         if not waiting:
             return
         some = next(iter(waiting))
-        until_expiry = min(pending.expires_at for pending in waiting) - self._rpc.clock.time()
-        self._progress(
+        until_expiry = min(pending.expires_at for pending in waiting) - self.rpc.clock.time()
+        self.progress(
             "awaiting",
-            owners={pending.email: self._presence.last_seen(pending.node) for pending in waiting},
+            owners={pending.email: self.presence.last_seen(pending.node) for pending in waiting},
             type=some.instruction.metadata.message_type,
             group=some.group,
             seconds=waited,
-            left=until_expiry if left is None else min(left, until_expiry),
+            left=min(left, until_expiry),
         )
 
     def give_up(self, pending: Pending) -> None:
         """Withdraw an instruction whose reply is of no use any more."""
         kind = pending.instruction.metadata.message_type
-        self._progress("late", owner=pending.email, type=kind, group=pending.group)
+        self.progress("late", owner=pending.email, type=kind, group=pending.group)
         self.forget(pending)
-        self._lose(pending.node)
+        self.lose(pending.node)
 
     def forget(self, pending: Pending, *, keep: bool = False) -> None:
         """Note that a message is over; see :meth:`Instructions.forget`."""
-        self._dispatcher.release(pending)
-        self._instructions.forget(pending, keep=keep)
+        self.dispatcher.release(pending)
+        self.instructions.forget(pending, keep=keep)

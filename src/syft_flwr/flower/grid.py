@@ -88,22 +88,10 @@ class FlowerGrid(Grid):
             run_id=lambda: self.run.run_id,
             spool=spool,
         )
-        self._greeter = Greeter(
-            self._rpc,
-            self.nodes,
-            self.presence,
-            self._dispatcher.send_greetings,
-            progress,
-            project_hash=stamp.project,
-        )
+        send = self._dispatcher.send_greetings
+        self._greeter = Greeter(self._rpc, self.nodes, self.presence, send, progress, project_hash=stamp.project)
         self._collector = Collector(
-            self._rpc,
-            self._instructions,
-            self._dispatcher,
-            presence=self.presence,
-            lose=self._greeter.lose,
-            progress=progress,
-            spool=spool,
+            self._rpc, self._instructions, self._dispatcher, self.presence, self._greeter.lose, progress, spool
         )
         self._pulse = Pulse(self._rpc, app_name, self.nodes, self.presence, self._greeter.lose)
 
@@ -165,15 +153,13 @@ class FlowerGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return the replies that are there; an unknown, expired or unsent message has an Error reply at once."""
-        replies: list[Message] = []
         self._look_after_owners()
-        for message_id in dict.fromkeys(message_ids):
-            if (pending := self._instructions.get(message_id)) is None:
-                replies.append(unknown_message_reply(self.run.run_id, message_id))
-                continue
-            if (reply := self._collector.fetch(pending)) is not None:
-                replies.append(reply)
-        return replies
+        found = {message_id: self._instructions.get(message_id) for message_id in message_ids}
+        replies = [
+            unknown_message_reply(self.run.run_id, message_id) if pending is None else self._collector.fetch(pending)
+            for message_id, pending in found.items()
+        ]
+        return [reply for reply in replies if reply is not None]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Send messages and wait for their replies.
@@ -186,22 +172,22 @@ class FlowerGrid(Grid):
         Returns:
             Replies and Error replies, in the order in which the data owners were named.
         """
-        end = None if timeout is None else self._clock.monotonic() + timeout
-        sent = self._push(messages, math.inf if timeout is None else self._clock.time() + timeout)
+        patience = math.inf if timeout is None else timeout
+        end = self._clock.monotonic() + patience
+        sent = self._push(messages, self._clock.time() + patience)
         waiting = {pending.message_id: pending for pending in sent}
         replies: dict[str, Message] = {}
         reminder = Reminder(_FIRST_REMINDER, self._clock)
         while waiting:
-            left = None if end is None else end - self._clock.monotonic()
+            left = end - self._clock.monotonic()
             for message_id, reply in self._collector.collect(waiting, left):
                 replies[message_id] = reply
                 del waiting[message_id]
-            if left is not None and left <= 0:
+            if left <= 0:
                 break
             self._look_after_owners()
             if (waited := reminder.due()) is not None:
-                left = None if end is None else end - self._clock.monotonic()
-                self._collector.remind(waiting.values(), waited, left)
+                self._collector.remind(waiting.values(), waited, end - self._clock.monotonic())
         for pending in waiting.values():
             self._collector.give_up(pending)
         # Sorting is stable: several messages to one node keep their order.

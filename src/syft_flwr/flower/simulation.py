@@ -79,6 +79,8 @@ class Simulation:
     def __init__(self, plan: SimulationPlan, progress: Progress) -> None:
         self._plan = plan
         self._progress = progress
+        self._logs = plan.out / "logs"
+        make_directories(self._logs)
         self._state = tempfile.TemporaryDirectory(prefix="syft-flwr-", ignore_cleanup_errors=True)
         self._members: dict[str, _Member] = {}
         self._emulator: subprocess.Popen[bytes] | None = None
@@ -131,7 +133,7 @@ class Simulation:
         for email in emails:
             command += ["--token-file", f"{email}={self._token_file(email)}"]
         command += ["--data", str(plan.data)] if plan.data else []
-        log = self._log_path("drive")
+        log = self._logs / "drive.log"
         self._emulator = process = spawn(command, log, stdout=subprocess.PIPE)
         assert process.stdout is not None  # noqa: S101 - asked for above
         with process.stdout as stdout:
@@ -151,12 +153,12 @@ class Simulation:
         command = ["run", str(plan.project), "--aggregator", AGGREGATOR, *options, *plan.run_options]
         command += ["--poll-interval", str(plan.poll_interval), "--max-poll-interval", str(4 * plan.poll_interval)]
         command += ["--events-fd", str(write)]
-        log = self._log_path(email)
-        place = {EMAIL_VARIABLE: email, EMULATOR_VARIABLE: host, STATE_VARIABLE: self._state.name}
-        environment = {**place, TOKEN_VARIABLE: str(self._token_file(email)), **variables}
+        log = self._logs / f"{email}.log"
+        state, token = self._state.name, str(self._token_file(email))
+        environment = {EMAIL_VARIABLE: email, EMULATOR_VARIABLE: host, STATE_VARIABLE: state, TOKEN_VARIABLE: token}
         stdout = subprocess.PIPE if email == AGGREGATOR else None
         try:
-            process = spawn(command, log, environment, stdout=stdout, pass_fds=(write,))
+            process = spawn(command, log, {**environment, **variables}, stdout=stdout, pass_fds=(write,))
         finally:
             os.close(write)
         self._members[email] = _Member(email, process, log)
@@ -250,8 +252,3 @@ class Simulation:
 
     def _token_file(self, email: str) -> Path:
         return Path(self._state.name, f"{email}.json")
-
-    def _log_path(self, name: str) -> Path:
-        directory = self._plan.out / "logs"
-        make_directories(directory)
-        return directory / f"{name}.log"
