@@ -13,7 +13,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.common.constant import ErrorCode
 from flwr.supercore.run import Run
 
-from syft_flwr.errors import DriveUnavailableError
+from syft_flwr.errors import DriveUnavailableError, PermissionDeniedError
 from syft_flwr.flower import greeter, outage
 from syft_flwr.flower._compat import set_task_identity
 from syft_flwr.flower.codec import Stamp, decode, encode
@@ -348,6 +348,20 @@ def test_an_outage_is_waited_out_and_told_with_one_line_at_each_end(
     (reply,) = until(lambda: list(grid.pull_messages([message_id])))
     assert reply.content["metrics"]["value"] == 7
     assert [name for name, _ in events.events if name.startswith("outage")] == ["outage", "outage_over"] * 2
+
+
+def test_an_outage_is_over_when_drive_refuses_something(events: Events, clock: ManualClock) -> None:
+    def fail(error: Exception) -> None:
+        raise error
+
+    outages = outage.Outages(events, clock)
+    for _ in range(2):
+        outages.attempt(lambda: fail(DriveUnavailableError("503", status=503)), None)
+        clock.advance(60.0)
+        with pytest.raises(PermissionDeniedError):
+            outages.attempt(lambda: fail(PermissionDeniedError("403", status=403)), None)
+    assert [name for name, _ in events.events] == ["outage", "outage_over"] * 2
+    assert [over["seconds"] for over in events.named("outage_over")] == [60.0, 60.0]
 
 
 def test_an_outage_beyond_the_ttl_is_an_error_reply(flaky: tuple[FlowerGrid, FlakyRpc]) -> None:

@@ -33,6 +33,9 @@ class Outages:
         except (DriveUnavailableError, RateLimitedError) as error:
             self.began(error)
             return otherwise
+        except DriveError:
+            self.ended()  # it answers
+            raise
         self.ended()
         return result
 
