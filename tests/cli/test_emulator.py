@@ -75,3 +75,6 @@ def test_the_state_of_accounts_on_it_goes_with_it_unless_it_keeps_its_data(
 
     assert done.exit_code == 0, done.output
     assert [bool(list(directory.glob("*@*"))) for directory in directories] == [stays, True]
+    assert done.stdout == ""
+    told = "removed what 1 account had kept on this machine about this Drive\n"
+    assert done.stderr == ("" if stays else told)

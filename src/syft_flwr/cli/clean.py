@@ -39,7 +39,9 @@ def clean(
 
     age = parse_duration(older_than, "--older-than")
     files: list[DriveFile] = []
-    directories = list(abandoned(state_root()))
+    directories = [directory for drive in sorted(state_root().glob("emulators/*")) for directory in abandoned(drive)]
+    for directory in directories:
+        say(f"{directory}: the state on an emulator that is gone")
     _remove(directories, yes)
     places = [] if runs is None else list(old_runs(runs, time.time() - age))
     _remove(places, yes)
@@ -56,17 +58,15 @@ def clean(
         say("nothing to remove")
 
 
-def abandoned(root: Path) -> Iterator[Path]:
-    """Show, and yield, the state directories of accounts on emulators that don't answer, which no process has open."""
+def abandoned(drive: Path) -> Iterator[Path]:
+    """Yield the state directories of accounts on an emulator, which no process has open, if it does not answer."""
     from urllib.parse import unquote
 
     from syft_flwr.cli.account_state import read_state
 
-    for directory in sorted(root.glob("emulators/*/*@*")):
-        state = read_state(directory)
-        if not state.processes and not _answers(unquote(directory.parent.name)):
-            say(f"{directory}: the state on an emulator that is gone")
-            yield directory
+    directories = [each for each in sorted(drive.glob("*@*")) if not read_state(each).processes]
+    if directories and not _answers(unquote(drive.name)):
+        yield from directories
 
 
 def old_runs(directory: Path, before: float) -> Iterator[Path]:

@@ -31,9 +31,13 @@ def _forget(arguments: list[str]) -> None:
     options, _ = parser.parse_known_args(arguments)
     if options.data is None and options.port:  # state on a port that was free for once is found by clean
         from syft_flwr.cli.clean import abandoned
+        from syft_flwr.cli.output import count, say
         from syft_flwr.runtime.sharing import emulator_root
 
         here = emulator_root(state_root(), f"http://{options.host}:{options.port}")
-        for directory in abandoned(state_root()):
-            if directory.parent == here:
-                shutil.rmtree(directory)
+        gone = list(abandoned(here))
+        for directory in gone:
+            shutil.rmtree(directory)
+        if gone:
+            accounts = count(len(gone), "account")
+            say(f"removed what {accounts} had kept on this machine about this Drive", err=True)
