@@ -163,3 +163,12 @@ def test_recording_ends_after_a_time_or_by_sigterm(drive: DriveEmulator, tmp_pat
         "can't be redacted and keep bodies"
         in run("record", "--email", DO, "--out", str(path), "--redact", "--bodies", code=1).stderr
     )
+
+
+def test_a_recording_that_could_not_begin_leaves_no_file(
+    plain_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DRIVE_EMULATOR_HOST", "127.0.0.1:9")
+    done = run("record", "--email", DO, "--out", str(tmp_path / "feed.jsonl"), "--bodies", code=1)
+    assert "no answer from Drive" in done.stderr
+    assert not list(tmp_path.glob("feed.jsonl*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -114,6 +115,7 @@ class AccountRecording:
         self._poll_interval, self._bodies, self._until = poll_interval, bodies, until
         self.lost: list[str] = []
         self._ended = threading.Event()
+        self._is_futile = not out.exists()
         self._gap = _gap_before(out, account.directory)
         with ExitStack() as stack:
             tap = stack.enter_context(closing(Tap(account.directory, bodies=bodies)))
@@ -130,6 +132,7 @@ class AccountRecording:
                 report=self._failed,
             )
             stack.callback(self._recorder.close)
+            stack.callback(self._remove_if_futile)
             self._log = LogRecorder(self._recorder, account.directory, tap, start, bodies=bodies)
             self._onlooker = Onlooker(
                 account.directory,
@@ -167,6 +170,14 @@ class AccountRecording:
         """Let go of everything; idempotent."""
         self._stack.close()
 
+    def _remove_if_futile(self) -> None:
+        """Leave no file where there was none and nothing could be followed."""
+        from syft_flwr.recording.reader import bodies_directory
+
+        if self._is_futile:
+            self._out.unlink()
+            shutil.rmtree(bodies_directory(self._out), ignore_errors=True)
+
     def _take(self, event: Happened) -> None:
         self._log.take(event)
         if event.what == "error":
@@ -190,6 +201,7 @@ class AccountRecording:
         return runtime
 
     def _tell_source(self, processes: int) -> None:
+        self._is_futile = False
         if not processes and _BETWEEN_POLLS not in self._gap:
             self._gap.append(_BETWEEN_POLLS)
         where = f"recording to {self._out}" + (" with bodies" if self._bodies else "")
