@@ -61,6 +61,7 @@ def test_the_readmes_code_runs_as_it_is_written(desk: Path) -> None:
     said = walk([".venv/bin/python", "-"], script, desk)
     assert said.splitlines()[0] == "None"
     assert "b'442 patients'" in said
+    assert "scientist@example.com messages 20" in said
 
 
 @pytest.mark.slow
