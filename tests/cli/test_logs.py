@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,24 @@ def test_an_error_ends_a_command_with_a_line_of_json(plain_environment: None) ->
     (line,) = (json.loads(line) for line in done.stderr.splitlines())
     assert line["event"] == "error"
     assert "names no aggregator" in line["message"]
+
+
+def test_beside_json_what_is_told_on_the_way_is_json_too(tmp_path: Path) -> None:
+    recording = Path(__file__).parents[1] / "recordings" / "complete.jsonl"
+    without_end = tmp_path / "feed.jsonl"
+    without_end.write_text("".join(recording.read_text().splitlines(keepends=True)[:-1]))
+    shutil.copytree(f"{recording}.bodies", f"{without_end}.bodies")
+    done = CliRunner().invoke(app, ["replay", str(without_end), "--allow-cut-off", "--json"])
+    (line,) = (json.loads(line) for line in done.stderr.splitlines())
+    assert line["event"] == "note"
+    assert "the recording has no end" in line["message"]
+
+
+def test_what_an_owner_is_asked_is_json_too_where_no_person_reads_it(plain_environment: None) -> None:
+    parties = ["--aggregator", "agg@example.com", "--datasite", "do@example.com"]
+    done = CliRunner().invoke(app, ["run", str(DIGITS), "--email", "do@example.com", *parties, "--json"])
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["event"] for line in told] == ["note"] * 5 + ["error"]
 
 
 FLOWERS = """

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
-import typer
-
-from syft_flwr.cli.output import say
-from syft_flwr.settings import LOG_FORMAT_VARIABLE
+from syft_flwr.cli.output import events_are_json, say, tell
 
 
 def spent(bill: Mapping[str, Any]) -> str:
@@ -26,7 +21,7 @@ def tell_spending(account: str, bill: Mapping[str, Any] | None) -> None:
     """Say on standard error what a command has spent, if anything, given :meth:`QuotaSnapshot.to_json`."""
     if bill is None or not bill["calls"]:
         return
-    if os.environ.get(LOG_FORMAT_VARIABLE) == "json":
-        typer.echo(json.dumps({"event": "bill", "account": account, **bill}), err=True)
+    if events_are_json():
+        tell("bill", account=account, **bill)
     else:
         say(spent(bill), err=True)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import typer
 
+from syft_flwr.cli.output import say
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.flower.consent import Approvals, ConsentRequest, matches, override_lines
 from syft_flwr.flower.parties import Parties
@@ -50,7 +51,7 @@ class Consent:
             StateError: What was approved before can't be trusted.
         """
         for line in self._request.lines():
-            typer.echo(line, err=True)
+            say(line, err=True, indent=12)
         if self._auto_approve:
             return
         if not self._approvals.covers(self._request):
@@ -63,10 +64,10 @@ class Consent:
         if self._auto_approve or self._approvals.covers_overrides(self._request, config):
             return True
         for line in override_lines(self._request.project, config):
-            typer.echo(line, err=True)
+            say(line, err=True, indent=12)
         if not sys.stdin.isatty():
             wanted = " ".join(f"{key}={_toml(value)}" for key, value in sorted(config.items()))
-            typer.echo(f"not approved; to let it pass, add --approve-config {printable(wanted, 1_000)!r}", err=True)
+            say(f"not approved; to let it pass, add --approve-config {printable(wanted, 1_000)!r}", err=True)
             return False
         if not typer.confirm(f"Let {printable(self._request.aggregator)} change the run config so?", err=True):
             return False

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 import typer
@@ -43,7 +43,13 @@ _REASONS = {
 
 
 def say(text: str, *, err: bool = False, indent: int = 4) -> None:
-    """Print a line, folded between words where a person reads it; programs that read a pipe get it whole."""
+    """Print a line, folded between words where a person reads it; programs that read a pipe get it whole.
+
+    On standard error it is an event where programs read that, too.
+    """
+    if err and events_are_json():
+        tell("note", message=text)
+        return
     stream = sys.stderr if err else sys.stdout
     typer.echo(folded(text, shutil.get_terminal_size().columns, indent) if stream.isatty() else text, err=err)
 
@@ -54,10 +60,20 @@ def folded(text: str, width: int, indent: int = 4) -> str:
     return "\n".join(fold.fill(line) for line in text.splitlines())
 
 
+def events_are_json() -> bool:
+    """Tell whether standard error has an event or a log line as JSON on each line."""
+    return os.environ.get(LOG_FORMAT_VARIABLE) == "json"
+
+
+def tell(event: str, **fields: Any) -> None:
+    """Write an event to standard error, as a line of JSON."""
+    typer.echo(json.dumps({"event": event, "time": time.time(), **fields}), err=True)
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print an error and end the command."""
-    if os.environ.get(LOG_FORMAT_VARIABLE) == "json":
-        typer.echo(json.dumps({"event": "error", "time": time.time(), "message": message}), err=True)
+    if events_are_json():
+        tell("error", message=message)
     else:
         say(f"error: {message}", err=True)
     raise typer.Exit(code)
@@ -79,9 +95,11 @@ def errors_end_the_command() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error, click.Abort):  # the question still stands on the line
+            typer.echo(err=True)
         if isinstance(error.__context__, EOFError):
             fail("an answer is needed, and standard input has none")
-        typer.echo("interrupted", err=True)
+        say("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
         if verbosity() >= _TRACEBACKS_AT:
