@@ -203,3 +203,47 @@ def test_a_recording_ends_when_the_disk_becomes_full(
 def test_the_version_is_told_by_a_command_as_well(arguments: list[str]) -> None:
     done = syft_flwr(*arguments)
     assert (done.exit_code, done.output.startswith("syft-flwr ")) == (0, True)
+
+
+RECORDING = Path(__file__).parents[1] / "recordings" / "complete.jsonl"
+COMMAND = [sys.executable, "-m", "syft_flwr.cli.main"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_character_that_the_locale_lacks_ends_nothing(encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [*COMMAND, "replay", RECORDING], env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"request a@hospital.example ? owner@example.com" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("arguments", [["replay", RECORDING], ["version"], ["--version"], ["--help"]])
+def test_lines_that_find_no_room_are_an_error(arguments: list[str | Path]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: the disk is full; make room and start again\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-"])
+def test_a_stream_that_is_closed_ends_nothing(plain_environment: None, closed: str) -> None:
+    script = f'exec "$0" -m syft_flwr.cli.main status --email me@example.com {closed}'
+    done = subprocess.run(["sh", "-c", script, sys.executable], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_question_to_which_no_answer_can_come_is_followed_by_its_error_on_a_line_of_its_own(
+    plain_environment: None, tmp_path: Path
+) -> None:
+    (tmp_path / "state" / "emulators" / "127.0.0.1%3A9" / "do@example.com-0").mkdir(parents=True)
+    done = syft_flwr("clean")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        "Remove 1? [y/N]: ",
+        "error: an answer is needed, and standard input has none",
+    ]

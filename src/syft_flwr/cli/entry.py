@@ -5,10 +5,13 @@ So Ctrl-C is answered in one line before anything else is imported.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
@@ -27,6 +30,7 @@ def main() -> None:
 
 def call(app: Callable[..., None]) -> None:
     """Run the command line; what a ServerApp has left open, threads or exit hooks, keeps its process no longer."""
+    _mend_streams()
     try:
         app(prog_name="syft-flwr")
     except SystemExit as end:
@@ -35,6 +39,15 @@ def call(app: Callable[..., None]) -> None:
         timer.daemon = True
         timer.start()
         raise
+
+
+def _mend_streams() -> None:
+    """Let neither a stream that is closed nor a character that the locale lacks end a command."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it stays open
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def end_at_once(*_: object) -> None:

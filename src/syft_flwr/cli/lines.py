@@ -51,7 +51,7 @@ class Lines:
 
     Args:
         count: So many are enough.
-        on_end: Called then, or when nobody reads any more.
+        on_end: Called then, or when no more can be written.
         write: Writes one, with what ends it.
     """
 
@@ -59,6 +59,7 @@ class Lines:
         self, count: int | None, on_end: Callable[[], None], write: Callable[[str], object] | None = None
     ) -> None:
         self._left = count
+        self._failure: OSError | None = None
         self._on_end = on_end
         self._write = write or write_at_once
         self._lock = threading.Lock()
@@ -71,11 +72,18 @@ class Lines:
                 self._write(line)
             except BrokenPipeError:  # "| head" has seen enough
                 self._left = 0
+            except OSError as error:
+                self._left, self._failure = 0, error
             else:
                 self._left = None if self._left is None else self._left - 1
             over = self._left == 0
         if over:
             self._on_end()
+
+    def close(self) -> None:
+        """Raise what kept a line from being written."""
+        if self._failure is not None:
+            raise self._failure
 
 
 class Failures:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 import typer
@@ -50,6 +50,12 @@ class Commands(PlainHelp, TyperGroup):
 
     The outermost group ends all commands alike when there is an error or a signal.
     """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with nullcontext() if parent else errors_end_the_command():  # help is written here
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> object:
         with nullcontext() if ctx.parent else errors_end_the_command():

@@ -104,6 +104,7 @@ def replay(  # noqa: PLR0917 - typer passes options by name
         )
         printer.watch(feed.runtime)
         feed.run()
+        printer.close()
 
 
 def _cut(recording: Path, only: str | None, out: Path | None, *, allow_cut_off: bool) -> None:
@@ -186,6 +187,10 @@ class EventPrinter:
         streams = (runtime.messages, runtime.replied, runtime.rejected, runtime.errors)
         for stream in (runtime.changes, *streams) if Kind.CHANGE in self._kinds else streams:
             stream.subscribe(self._print)
+
+    def close(self) -> None:
+        """Raise what kept a line from being written."""
+        self._lines.close()
 
     def _print(self, event: Event) -> None:
         from syft_flwr.feed.event_text import describe, to_json

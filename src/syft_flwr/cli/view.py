@@ -80,9 +80,10 @@ class View:
             self._console.print(metrics_table(result["rounds"]))
         self._console.print(bill_table(result["bill"]))
         directory = result["directory"]
-        self._console.print(Text(f"Wall time {result['wall_seconds']:.1f} s. Result: {directory}/result.json"))
+        paths = f"Wall time {result['wall_seconds']:.1f} s. Result: {directory}/result.json"
         if result.get("arrays"):
-            self._console.print(Text(f"Arrays: {directory}/{result['arrays']}"))
+            paths += f"\nArrays: {directory}/{result['arrays']}"
+        self._console.print(Text(paths), soft_wrap=True)  # a path with a space stays whole
 
 
 class Board:

@@ -173,6 +173,7 @@ class LifePrinter:
         for future_id, life in self._lives.open.items():
             if not self._as_json and self._shown.get(future_id) != len(life.steps):
                 self._print_life(life)
+        self._lines.close()
 
     def remember(self, event: Happened) -> None:
         """Take what happened before: what is on its way is told of, and no more."""
