@@ -6,7 +6,7 @@ import ssl
 import threading
 
 from syft_flwr.settings import Endpoint
-from syft_flwr.testing.fault_kinds import google_error as error
+from syft_flwr.testing.bad_answers import google_error as error
 from syft_flwr.testing.http_server import Answer, BadServer, Request
 
 ME = "me@example.com"

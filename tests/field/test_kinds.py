@@ -13,7 +13,7 @@ from syft_flwr.drive import gateway
 from syft_flwr.testing import DriveEmulator, FaultRelay
 from syft_flwr.testing.fault_kinds import KINDS, METHODS
 from syft_flwr.testing.http_server import Request
-from syft_flwr.testing.relay import RelayedCall
+from syft_flwr.testing.relayed_call import RelayedCall
 
 CALLED = METHODS - {"files.update"}
 ABOUT_FILES = CALLED - {"about.get", "changes.getStartPageToken", "changes.list", "files.list", "files.generateIds"}

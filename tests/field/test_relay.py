@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 import pytest
 
 from syft_flwr.testing import DriveEmulator, FaultRelay
-from syft_flwr.testing.fault_kinds import KINDS, METHODS, Exchange
+from syft_flwr.testing.bad_answers import Exchange
+from syft_flwr.testing.fault_kinds import KINDS, METHODS
 from syft_flwr.testing.http_server import Answer
 
 ME = "me@example.com"

@@ -13,41 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from urllib3.util import wait_for_read
 
-from syft_flwr.testing.fault_kinds import KINDS, Exchange
+from syft_flwr.testing.bad_answers import Exchange
+from syft_flwr.testing.fault_kinds import KINDS
 from syft_flwr.testing.http_server import Answer, BadServer, Request
+from syft_flwr.testing.relayed_call import RelayedCall, method_of
 
 _TIMEOUT = 60.0
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "content-encoding"})
-_FILES = "/drive/v3/files"
-
-
-@dataclass(frozen=True, slots=True)
-class RelayedCall:
-    """A call that came to the relay.
-
-    Attributes:
-        at: Monotonic seconds.
-        account: Whose, as far as the relay can tell; else the token.
-        method: As Drive names it: ``"files.get_media"``.
-        file_id: The file that it is about, or ``""``.
-        status: Of the answer; 0 where there was none.
-        fault: The kind of fault that struck, or ``""``.
-    """
-
-    at: float
-    account: str
-    method: str
-    file_id: str
-    status: int
-    fault: str
 
 
 @dataclass(eq=False, slots=True)
@@ -201,9 +181,7 @@ class FaultRelay:
             answer = rule.act(Exchange(method, request, forward, rule.seen, rule.hits, self._server.closing))
         status = 0 if answer.reset or answer.closed else answer.status
         with self._lock:
-            self._calls.append(
-                RelayedCall(call.at, call.account, method, file_id, status, "" if rule is None else rule.name)
-            )
+            self._calls.append(replace(call, status=status, fault="" if rule is None else rule.name))
         return answer
 
     def _strike(self, call: RelayedCall, request: Request) -> _Rule | None:
@@ -259,31 +237,3 @@ class FaultRelay:
         except (ValueError, KeyError, TypeError):
             return
         self._accounts[token] = address
-
-
-def method_of(request: Request) -> tuple[str, str]:
-    """Return the method that a request calls, as Drive names it, and the file that it is about."""
-    verb = request.headers.get("x-http-method-override", request.verb)
-    path = urlsplit(request.path).path
-    if path.startswith(f"/upload{_FILES}"):
-        creates = verb == "POST" and path == f"/upload{_FILES}" and "upload_id" not in request.query
-        return ("files.create" if creates else "files.update" if verb == "PATCH" else "uploads.put"), ""
-    fixed = {
-        "/drive/v3/about": "about.get",
-        "/drive/v3/changes": "changes.list",
-        "/drive/v3/changes/startPageToken": "changes.getStartPageToken",
-        f"{_FILES}/generateIds": "files.generateIds",
-        _FILES: "files.create" if verb == "POST" else "files.list",
-        "/token": "token",
-    }
-    if path in fixed:
-        return fixed[path], ""
-    file_id, _, rest = path.removeprefix(f"{_FILES}/").partition("/")
-    if rest.startswith("permissions"):
-        return {"POST": "permissions.create", "GET": "permissions.list"}.get(verb, "permissions.delete"), unquote(
-            file_id
-        )
-    if verb == "GET" and request.query.get("alt") == "media":
-        return "files.get_media", unquote(file_id)
-    verbs = {"GET": "files.get", "PATCH": "files.update", "DELETE": "files.delete"}
-    return (verbs.get(verb, "unknown"), unquote(file_id)) if path.startswith(_FILES) else ("unknown", "")
