@@ -230,3 +230,17 @@ def recorded_uploads(recording: Recording) -> list[Upload]:
             properties = dict(entry.value.get("properties", {}))
             uploads[entry.value["id"]] = Upload(entry.value["name"], content, properties, entry.value["parent"])
     return list(uploads.values())
+
+
+def shown_files(recording: Recording) -> Iterator[tuple[int, DriveFile]]:
+    """Yield every file that the feed, sweeps and the starts show, with its line."""
+    for raw in recording.header.start.get("pending", ()):
+        yield 1, DriveFile.from_api(raw)
+    for entry in recording.entries:
+        if entry.kind == "poll":
+            for page in entry.value:
+                yield from ((entry.line, change.file) for change in page.changes if change.file is not None)
+        elif entry.kind == "sweep":
+            yield from ((entry.line, file) for file in entry.value)
+        elif entry.kind == "resume":
+            yield from ((entry.line, DriveFile.from_api(raw)) for raw in entry.value.get("pending", ()))

@@ -16,13 +16,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from syft_flwr import wire
-from syft_flwr.errors import (
-    ConflictError,
-    NotFoundError,
-    PermissionDeniedError,
-)
+from syft_flwr.errors import ConflictError, NotFoundError, PermissionDeniedError
 from syft_flwr.ports import Clock
 from syft_flwr.resources import FOLDER_MIME_TYPE, DriveFile
+from syft_flwr.testing.memory_feed import MemoryFeed
 
 if TYPE_CHECKING:
     from syft_flwr.testing.memory_gateway import MemoryGateway
@@ -44,10 +41,6 @@ class MemoryFile:
     explicitly_trashed: bool = False
     writers: set[str] = field(default_factory=set)
     readers: tuple[str, ...] = ()
-
-    @property
-    def parents(self) -> tuple[str, ...]:
-        return () if self.parent is None else (self.parent,)
 
 
 class MemoryDrive:
@@ -77,12 +70,9 @@ class MemoryDrive:
         self._children: dict[str, dict[str, None]] = {}
         self._roots: dict[str, str] = {}
         self._numbers = itertools.count(1)
-        self._positions: dict[str, int] = {}
-        self._logs: dict[str, dict[str, int]] = {}
+        self._feeds: dict[str, MemoryFeed] = {}
         self._seen: dict[str, dict[str, None]] = {}
         """What each account sees or has seen: all that a list has to look through."""
-        self._times: dict[tuple[str, int], float] = {}
-        self._oldest_token: dict[str, int] = {}
 
     def gateway(self, email: str) -> MemoryGateway:
         """Return Drive as an account sees it."""
@@ -93,8 +83,7 @@ class MemoryDrive:
                 self._files[root.id] = root
                 self._seen.setdefault(account, {})[root.id] = None
                 self._roots[account] = root.id
-                self._logs[account] = {}
-                self._positions[account] = 0
+                self._feeds[account] = MemoryFeed()
         from syft_flwr.testing.memory_gateway import MemoryGateway
 
         return MemoryGateway(self, account)
@@ -102,9 +91,7 @@ class MemoryDrive:
     def reject_tokens(self, email: str) -> None:
         """Let every page token that the account has got so far be refused."""
         with self._lock:
-            account = email.lower()
-            self._positions[account] += 1
-            self._oldest_token[account] = self._positions[account] + 1
+            self._feeds[email.lower()].reject_tokens()
 
     def touch(self, file_id: str) -> None:
         """Put a file into the feeds of all who see it, although nothing has changed."""
@@ -173,10 +160,6 @@ class MemoryDrive:
 
     # -- what the gateways ask --------------------------------------------------------------------------------
 
-    def _start_token(self, account: str) -> str:
-        newest = next(reversed(self._logs[account].values()), 0)
-        return str(max(newest + 1, self._oldest_token.get(account, 0)))
-
     def _new_id(self) -> str:
         return f"id{next(self._numbers):012d}"
 
@@ -242,12 +225,8 @@ class MemoryDrive:
     def _log(self, file: MemoryFile, accounts: set[str]) -> None:
         for account in accounts:
             self._seen.setdefault(account, {})[file.id] = None
-            if account in self._logs and not self.hide(account, self._show(file, account)):
-                self._positions[account] += 1
-                log = self._logs[account]
-                log.pop(file.id, None)
-                log[file.id] = self._positions[account]
-                self._times[account, log[file.id]] = self.clock.time()
+            if account in self._feeds and not self.hide(account, self._show(file, account)):
+                self._feeds[account].add(file.id, self.clock.time())
 
     def _show(self, file: MemoryFile, account: str) -> DriveFile:
         parent = self._files.get(file.parent or "")
@@ -255,7 +234,7 @@ class MemoryDrive:
             id=file.id,
             name=file.name,
             mime_type=file.mime_type,
-            parents=file.parents if parent is not None and account in self._viewers(parent) else (),
+            parents=(parent.id,) if parent is not None and account in self._viewers(parent) else (),
             trashed=file.trashed,
             size=None if file.mime_type == FOLDER_MIME_TYPE else len(file.content),
             created_time=wire.timestamp(file.created_time.timestamp()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -21,6 +20,7 @@ from syft_flwr.errors import (
 )
 from syft_flwr.resources import FOLDER_MIME_TYPE, Access, Account, Change, ChangePage, DriveFile
 from syft_flwr.testing.memory_drive import MemoryDrive, MemoryFile
+from syft_flwr.testing.memory_feed import MemoryFeed
 
 _RELATIONS: Mapping[str, Callable[[datetime, datetime], bool]] = {
     "<": operator.lt,
@@ -39,32 +39,34 @@ class MemoryGateway:
         self._account = account
         self._closed = False
 
+    @property
+    def _feed(self) -> MemoryFeed:
+        return self._drive._feeds[self._account]
+
     def about(self) -> Account:
         self._call("about.get")
         return Account(self._account, f"permission-{self._account}")
 
     def get_start_page_token(self) -> str:
         self._call("changes.getStartPageToken")
-        return self._drive._start_token(self._account)
+        with self._drive._lock:
+            return str(self._feed.start_token())
 
     def peek(self) -> str:
         return self.get_start_page_token()
 
     def list_changes(self, page_token: str) -> ChangePage:
         self._call("changes.list")
-        drive = self._drive
-        with drive._lock:
-            position = int(page_token)
-            if position < drive._oldest_token.get(self._account, 0):
+        token = int(page_token)
+        with self._drive._lock:
+            if token < self._feed.oldest_token:
                 raise PageTokenRejectedError("the page token is too old", status=410)
-            entries = list(
-                itertools.takewhile(lambda entry: entry[1] >= position, reversed(drive._logs[self._account].items()))
-            )[::-1]
-            page = entries[: drive.page_size]
-            changes = tuple(self._change(file_id) for file_id, _ in page)
+            entries = self._feed.since(token)
+            page = entries[: self._drive.page_size]
+            changes = tuple(self._change(file_id, at) for file_id, _, at in page)
             if len(entries) > len(page):
                 return _page(changes, "nextPageToken", page[-1][1] + 1)
-            return _page(changes, "newStartPageToken", max(position, int(drive._start_token(self._account))))
+            return _page(changes, "newStartPageToken", max(token, self._feed.start_token()))
 
     def list_files(self, query: str, *, oldest_first: bool = False) -> Iterator[DriveFile]:
         self._call("files.list")
@@ -189,9 +191,8 @@ class MemoryGateway:
             raise RuntimeClosedError("the connection to Drive is closed")
         self._drive.calls.append((self._account, method))
 
-    def _change(self, file_id: str) -> Change:
-        drive = self._drive
-        time = wire.timestamp(drive._times[self._account, drive._logs[self._account][file_id]])
+    def _change(self, file_id: str, at: float) -> Change:
+        drive, time = self._drive, wire.timestamp(at)
         file = drive._files.get(file_id)
         if file is None or self._account not in drive._viewers(file):
             return Change(file_id, removed=True, time=time)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest import mock
 
 _recordings: list[None] = []
 """One for each recording that is being made."""
@@ -50,9 +51,9 @@ def no_network() -> Iterator[None]:
 
     with ExitStack() as stack:
         for name in ("connect", "connect_ex", "sendto"):
-            stack.enter_context(_replaced(socket.socket, name, guarded(getattr(socket.socket, name))))
+            stack.enter_context(mock.patch.object(socket.socket, name, guarded(getattr(socket.socket, name))))
         for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
-            stack.enter_context(_replaced(socket, name, guarded_look_up(getattr(socket, name))))
+            stack.enter_context(mock.patch.object(socket, name, guarded_look_up(getattr(socket, name))))
         yield
 
 
@@ -64,19 +65,6 @@ def network_for_recording() -> Iterator[None]:
         yield
     finally:
         _recordings.pop()
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    own, before = name in vars(owner), getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if own:
-            setattr(owner, name, before)
-        else:
-            delattr(owner, name)
 
 
 def _check(host: Any) -> None:

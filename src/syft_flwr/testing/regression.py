@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from syft_flwr.errors import RecordingError
 from syft_flwr.events import P2PFileEvents
 from syft_flwr.models import Message, Rejection
 from syft_flwr.recording.reader import Recording
-from syft_flwr.replay.recorded_drive import Upload, recorded_uploads, withdrawn
+from syft_flwr.replay.recorded_drive import Upload, recorded_uploads, shown_files, withdrawn
 from syft_flwr.replay.replay import Replay
 from syft_flwr.resources import DriveFile
 from syft_flwr.runtime.handle import engine_of
@@ -86,7 +86,7 @@ def compare(recording: Recording, handler: P2PFileEvents | Callable[[bytes], Any
 
 def _play(recording: Recording, served: list[P2PFileEvents]) -> _Now:
     now = _Now()
-    with closing(Replay(recording)) as feed:  # what a handler raises is an answer like any other
+    with closing(Replay(recording)) as feed, ExitStack() as attached:  # what a handler raises is an answer, too
 
         def admit(message: Message) -> None:
             now.admitted.setdefault(message.file_id, (feed.line, message))
@@ -94,14 +94,12 @@ def _play(recording: Recording, served: list[P2PFileEvents]) -> _Now:
         feed.messages.subscribe(admit)
         feed.responses.subscribe(admit)
         feed.rejected.subscribe(lambda rejection: now.rejected.update({rejection.file_id: rejection}))
-        detach = [events.attach(feed.runtime) for events in served]
+        for events in served:
+            attached.callback(events.attach(feed.runtime))
         try:
             feed.run()
         except RecordingError as error:
             now.stopped = Difference(error.line or feed.line, f"the replay can't go on: {error}")
-        finally:
-            for each in detach:
-                each()
         now.uploads = feed.uploads
         folders = engine_of(feed.runtime).parts.folders
         for folder in {upload.parent for upload in (*now.uploads, *recorded_uploads(recording))}:
@@ -134,7 +132,7 @@ class _Judge:
         self._now = now
         self.messages = len(now.admitted)
         self._shown: dict[str, tuple[int, DriveFile]] = {}
-        for line, file in _shown(recording):
+        for line, file in shown_files(recording):
             if wire.message_kind(file.name) and not file.owned_by_me:
                 self._shown.setdefault(file.id, (line, file))
         elsewhere = {m.future_id for _, m in now.admitted.values() if apps is not None and m.app not in apps}
@@ -224,20 +222,6 @@ class _Judge:
             if place < next_place and created < next_created:
                 line = self.answered[first]
                 yield Difference(line, f"request {first} was answered then; now {future_id} is, before it")
-
-
-def _shown(recording: Recording) -> Iterator[tuple[int, DriveFile]]:
-    """Yield every file that the feed, sweeps and the starts show, with its line."""
-    for raw in recording.header.start.get("pending", ()):
-        yield 1, DriveFile.from_api(raw)
-    for entry in recording.entries:
-        if entry.kind == "poll":
-            for page in entry.value:
-                yield from ((entry.line, change.file) for change in page.changes if change.file is not None)
-        elif entry.kind == "sweep":
-            yield from ((entry.line, file) for file in entry.value)
-        elif entry.kind == "resume":
-            yield from ((entry.line, DriveFile.from_api(raw)) for raw in entry.value.get("pending", ()))
 
 
 def _answers(name: str) -> str:
