@@ -71,7 +71,7 @@ def show(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOptio
 @runs.command(cls=PlainCommand)
 def log(run: RunArgument = "", directory: DirOption = _RUNS, as_json: JsonOption = False) -> None:
     """Print what happened in a run; with --json all events, one on a line."""
-    from syft_flwr.cli.view import event_line
+    from syft_flwr.cli.event_lines import event_line
     from syft_flwr.flower.runs import choose, events
 
     for event, fields in events(choose(directory, run).directory):
