@@ -122,6 +122,14 @@ def test_peers_are_added_listed_and_removed(drive: DriveEmulator) -> None:
     assert not [file for file in drive.files() if file.name.startswith("syft_outbox_inbox_")]
 
 
+def test_what_is_told_after_a_question_without_an_answer_stands_on_lines_of_its_own(drive: DriveEmulator) -> None:
+    assert syft_flwr("peers", "add", DO, "--app", APP, "--email", DS).exit_code == 0
+    question, spent, error = syft_flwr("peers", "remove", DO, "--email", DS).stderr.splitlines()
+    assert question == "Delete, with all messages in them? [y/N]: "
+    assert spent.startswith("spent ")
+    assert error.startswith("error: an answer is needed")
+
+
 def test_an_option_before_the_command_that_it_is_for_is_not_passed_over() -> None:
     done = syft_flwr("peers", "--email", DO, "list")
     assert (done.exit_code, "put it behind list" in done.output) == (2, True)

@@ -166,7 +166,7 @@ def test_a_bill_says_what_was_saved() -> None:
     meter = QuotaMeter()
     meter.book("changes.getStartPageToken")
     meter.book_saving("peeks", 95, 0)
-    assert spent(meter.snapshot().to_json()) == "spent 5 quota units in 1 calls, saved 95 (peeks 95)"
+    assert spent(meter.snapshot().to_json()) == "spent 5 quota units in 1 call, saved 95 (peeks 95)"
 
 
 PEEK = 5

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from syft_flwr.cli.options import YesOption
-from syft_flwr.cli.output import say
+from syft_flwr.cli.output import confirm, say
 from syft_flwr.resources import DriveFile
 from syft_flwr.settings import parse_duration, state_root
 from syft_flwr.wire import message_kind, timestamp
@@ -98,19 +99,17 @@ def _remove(directories: Sequence[Path], yes: bool) -> None:
 def _answers(host: str) -> bool:
     from http.client import HTTPConnection, HTTPException
 
-    connection = HTTPConnection(host, timeout=1.0)
-    try:
-        connection.request("GET", "/", headers={"Connection": "close"})
-        connection.getresponse().read()
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
+    with closing(HTTPConnection(host, timeout=1.0)) as connection:
+        try:
+            connection.request("GET", "/", headers={"Connection": "close"})
+            connection.getresponse().read()
+        except (OSError, HTTPException):
+            return False
     return True
 
 
 def _agreed(count: int, yes: bool) -> bool:
-    if not yes and not typer.confirm(f"Remove {count}?", err=True):
+    if not yes and not confirm(f"Remove {count}?"):
         say("nothing was removed", err=True)
         return False
     return True

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from urllib.parse import quote
 
-import typer
-
-from syft_flwr.cli.output import say
+from syft_flwr.cli.output import confirm, say
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.flower.consent import Approvals, ConsentRequest, matches, override_lines
 from syft_flwr.flower.parties import Parties
@@ -69,7 +67,7 @@ class Consent:
             wanted = " ".join(f"{key}={_toml(value)}" for key, value in sorted(config.items()))
             say(f"not approved; to let it pass, add --approve-config {printable(wanted, 1_000)!r}", err=True)
             return False
-        if not typer.confirm(f"Let {printable(self._request.aggregator)} change the run config so?", err=True):
+        if not confirm(f"Let {printable(self._request.aggregator)} change the run config so?"):
             return False
         self._approvals.approve_overrides(self._request, config)
         return True
@@ -84,7 +82,7 @@ class Consent:
                 f"this state of the project is not approved. Look at it, then add --approve {request.code_hash}; "
                 "for rehearsals there is --auto-approve"
             )
-        elif not typer.confirm("Let this code run on this data?", err=True):
+        elif not confirm("Let this code run on this data?"):
             raise ConfigurationError("not approved; nothing of the project was run")
         self._approvals.approve(request)
 

@@ -12,7 +12,7 @@ import typer
 from syft_flwr.addresses import same_address
 from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.options import EmailOption, YesOption
-from syft_flwr.cli.output import advice_for_silence, describe, say, told_if_slow
+from syft_flwr.cli.output import advice_for_silence, confirm, describe, say, told_if_slow
 from syft_flwr.errors import ConfigurationError, DriveUnavailableError, SyftFlwrError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _probe(email: str | None, other: str | None, *, as_json: bool, yes: bool) ->
                 raise ConfigurationError(f"these credentials are {address}'s, not {account.email}'s")
         names = " and ".join(account.email for account in accounts)
         question = f"Write some files into the Drive of {names}, delete them again, and spend up to {COST:,} units?"
-        if not yes and not typer.confirm(question, err=True):
+        if not yes and not confirm(question):
             raise ConfigurationError("nothing was asked")
         answers: list[dict[str, str]] = []
         learned: dict[str, bool | float] = {}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.cli.output import say
+from syft_flwr.cli.output import question_apart, say
 from syft_flwr.errors import CredentialsError, SyftFlwrError
 from syft_flwr.settings import load_email, load_endpoint
 
@@ -60,7 +60,8 @@ def logout(email: EmailOption = None) -> None:
 def _ask(address: str) -> str:
     typer.echo(f"Open this address in any browser, and allow the access:\n\n{address}\n", err=True)
     say("The browser then ends at a page that it can't load: its address holds the code.", err=True)
-    answer: str = typer.prompt("That page's address, or the code", err=True)
+    with question_apart():
+        answer: str = typer.prompt("That page's address, or the code", err=True)
     return answer
 
 

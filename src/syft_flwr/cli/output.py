@@ -95,8 +95,6 @@ def errors_end_the_command() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except (KeyboardInterrupt, click.Abort) as error:
-        if isinstance(error, click.Abort):  # the question still stands on the line
-            typer.echo(err=True)
         if isinstance(error.__context__, EOFError):
             fail("an answer is needed, and standard input has none")
         say("interrupted", err=True)
@@ -109,6 +107,22 @@ def errors_end_the_command() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.stdout.flush()
+
+
+def confirm(question: str) -> bool:
+    """Ask on standard error for a yes or no."""
+    with question_apart():
+        return typer.confirm(question, err=True)
+
+
+@contextmanager
+def question_apart() -> Iterator[None]:
+    """Begin a new line where a question in the block is left without an answer."""
+    try:
+        yield
+    except click.Abort:
+        typer.echo(err=True)
+        raise
 
 
 @contextmanager

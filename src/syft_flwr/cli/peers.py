@@ -12,7 +12,7 @@ from syft_flwr.addresses import same_address
 from syft_flwr.cli.bill import tell_spending
 from syft_flwr.cli.limits import LimitedCommand
 from syft_flwr.cli.options import EmailOption, YesOption
-from syft_flwr.cli.output import say
+from syft_flwr.cli.output import confirm, say
 from syft_flwr.errors import ConfigurationError
 from syft_flwr.suggestions import near_match
 from syft_flwr.wire import inbox_path, validate_address
@@ -95,7 +95,7 @@ def remove(peer: PeerArgument, email: EmailOption = None, yes: YesOption = False
             left = "is a stranger's" if inbox.is_foreign else f"belongs to {peer}"
             say(f"{inbox.name}: {'is deleted' if inbox.is_mine else f'{left}, and stays'}")
         mine = [inbox for inbox in found.inboxes if inbox.is_mine]
-        if mine and not yes and not typer.confirm("Delete, with all messages in them?", err=True):
+        if mine and not yes and not confirm("Delete, with all messages in them?"):
             raise ConfigurationError("nothing was deleted")
         for inbox in mine:
             gateway.delete(inbox.id)
