@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from reactivex import Subject
 
+from syft_flwr.cli.lines import Filter
 from syft_flwr.cli.replay import EventPrinter
 from syft_flwr.errors import DriveUnavailableError
 from syft_flwr.models import FeedError
@@ -16,10 +18,10 @@ class Desk:
     def __init__(self, *, as_json: bool = False) -> None:
         self.now = 1_000_000.0
         streams = {name: Subject() for name in ("messages", "replied", "rejected", "errors", "changes")}
-        printer = EventPrinter(
-            now=lambda: self.now, apps=None, endpoints=None, senders=None, kinds=None, count=None, as_json=as_json
+        feed: Any = SimpleNamespace(
+            runtime=SimpleNamespace(**streams), time=lambda: self.now, run=lambda: None, stop=lambda: None
         )
-        printer.watch(SimpleNamespace(**streams))  # type: ignore[arg-type]
+        EventPrinter(feed, Filter(None, None, None), kinds=None, count=None, as_json=as_json).play()
         self._errors = streams["errors"]
 
     def fail(self, where: str, text: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from accounts import APP, DO, DS, PATIENCE, owner, serving, wait_until
 from onlookers import Looking
+from syft_flwr.cli.lines import Filter
 from syft_flwr.cli.lives import Lives
 from syft_flwr.cli.record import whole_id
 from syft_flwr.cli.watch import LifePrinter
@@ -33,8 +34,8 @@ def event(what: str, at: float = 1e9, **fields: Any) -> Happened:
 
 
 def printer(*, as_json: bool = False, **options: Any) -> LifePrinter:
-    given = dict.fromkeys(("apps", "endpoints", "senders", "kinds", "count"), None)
-    return LifePrinter(**{**given, "on_end": lambda: None, **options}, as_json=as_json)
+    wanted = Filter(*(options.pop(name, None) for name in ("apps", "endpoints", "senders")))
+    return LifePrinter(wanted, **{"kinds": None, "count": None, "on_end": lambda: None, **options}, as_json=as_json)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:

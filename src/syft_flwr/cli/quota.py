@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from syft_flwr.cli.options import EmailOption
-from syft_flwr.settings import load_endpoint, state_root
 
 if TYPE_CHECKING:
     from syft_flwr.drive.spending import Spending
@@ -22,16 +21,15 @@ def quota(
 
     Asks no Drive: it reads what the account's processes on this machine have noted.
     """
-    from syft_flwr.cli.account import required_email
+    from syft_flwr.cli.account import account_of
     from syft_flwr.drive.spending import read_spending
-    from syft_flwr.runtime.sharing import state_directory
 
-    address = required_email(email)
-    spending = read_spending(state_directory(state_root(), address, load_endpoint().url) / "budget")
+    account = account_of(email)
+    spending = read_spending(account.directory / "budget")
     if as_json:
-        typer.echo(json.dumps({"account": address, **spending.to_json()}))
+        typer.echo(json.dumps({"account": account.email, **spending.to_json()}))
         return
-    for line in _lines(address, spending):
+    for line in _lines(account.email, spending):
         typer.echo(line)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import import_module
@@ -20,7 +20,7 @@ from syft_flwr.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from syft_flwr.feed.event_text import Event
-    from syft_flwr.runtime import DriveRuntime
+    from syft_flwr.replay import Replay
 
 
 class Kind(StrEnum):
@@ -92,19 +92,8 @@ def replay(  # noqa: PLR0917 - typer passes options by name
     with printed_once(), open_replay(recording, speed=speed, allow_cut_off=allow_cut_off) as feed:
         if not feed.recording.ended:
             say("the recording has no end: it is still being written, or its recorder was killed", err=True)
-        printer = EventPrinter(
-            now=feed.time,
-            apps=app,
-            endpoints=endpoint,
-            senders=sender,
-            kinds=kind,
-            count=count,
-            as_json=as_json,
-            on_end=feed.stop,
-        )
-        printer.watch(feed.runtime)
-        feed.run()
-        printer.close()
+        printer = EventPrinter(feed, Filter(app, endpoint, sender), kinds=kind, count=count, as_json=as_json)
+        printer.play()
 
 
 def _cut(recording: Path, only: str | None, out: Path | None, *, allow_cut_off: bool) -> None:
@@ -158,44 +147,39 @@ class EventPrinter:
     """Writes a feed's events that pass the filters to stdout, a line each, flushed at once. Thread-safe.
 
     Args:
-        now: Returns the Unix time of what happens.
+        feed: Their feed.
+        wanted: Which of them.
+        kinds: Likewise; by default all but mere changes.
         count: Ends after so many lines.
-        on_end: Called then, or when nobody reads any more.
     """
 
     def __init__(
-        self,
-        *,
-        now: Callable[[], float],
-        apps: Collection[str] | None,
-        endpoints: Collection[str] | None,
-        senders: Collection[str] | None,
-        kinds: Collection[Kind] | None,
-        count: int | None,
-        as_json: bool,
-        on_end: Callable[[], None] = lambda: None,
+        self, feed: Replay, wanted: Filter, *, kinds: Collection[Kind] | None, count: int | None, as_json: bool
     ) -> None:
-        self._now = now
-        self._filter = Filter(apps, endpoints, senders)
+        self._feed = feed
+        self._filter = wanted
         self._kinds = {str(kind) for kind in kinds or set(Kind) - {Kind.CHANGE}}
         self._as_json = as_json
-        self._lines = Lines(count, on_end)
+        self._lines = Lines(count, feed.stop)
         self._failures = Failures()
 
-    def watch(self, runtime: DriveRuntime) -> None:
-        """Print what comes on a runtime's streams."""
+    def play(self) -> None:
+        """Print what comes until the feed ends, there were enough lines, or nobody reads any more.
+
+        Raises:
+            OSError: A line could not be written.
+        """
+        runtime = self._feed.runtime
         streams = (runtime.messages, runtime.replied, runtime.rejected, runtime.errors)
         for stream in (runtime.changes, *streams) if Kind.CHANGE in self._kinds else streams:
             stream.subscribe(self._print)
-
-    def close(self) -> None:
-        """Raise what kept a line from being written."""
+        self._feed.run()
         self._lines.close()
 
     def _print(self, event: Event) -> None:
         from syft_flwr.feed.event_text import describe, to_json
 
-        document, now = to_json(event), self._now()
+        document, now = to_json(event), self._feed.time()
         if document["event"] not in self._kinds or not self._filter.passes(document):
             return
         time = datetime.fromtimestamp(now, UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -53,8 +54,11 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
         owners=datasites,
         port=port,
         data=data,
-        run_options=_options(run_config, rounds),
-        aggregator_options=_aggregator_options(checkpoints, min_available),
+        run_options=(*_each("--run-config", run_config or ()), *_each("--rounds", [rounds] if rounds else ())),
+        aggregator_options=(
+            *(() if checkpoints else ("--no-checkpoints",)),
+            *_each("--min-available", [min_available] if min_available else ()),
+        ),
         poll_interval=poll_interval,
     )
     if as_json:
@@ -66,13 +70,6 @@ def simulate(  # noqa: PLR0917 - typer passes options by name
     view.summary(result)
 
 
-def _options(run_config: list[str] | None, rounds: int | None) -> tuple[str, ...]:
-    options = [item for text in run_config or () for item in ("--run-config", text)]
-    return (*options, *(() if rounds is None else ("--rounds", str(rounds))))
-
-
-def _aggregator_options(checkpoints: bool, min_available: int | None) -> tuple[str, ...]:
-    return (
-        *(() if checkpoints else ("--no-checkpoints",)),
-        *(() if min_available is None else ("--min-available", str(min_available))),
-    )
+def _each(option: str, values: Iterable[object]) -> Iterator[str]:
+    for value in values:
+        yield from (option, str(value))

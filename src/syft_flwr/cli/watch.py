@@ -78,9 +78,8 @@ def watch(  # noqa: PLR0917 - typer passes options by name
         from syft_flwr.runtime.onlooker import Onlooker
 
         account = account_of(email)
-        printer = LifePrinter(
-            apps=app, endpoints=endpoint, senders=sender, kinds=kind, count=count, as_json=as_json, on_end=ended.set
-        )
+        wanted = Filter(app, endpoint, sender)
+        printer = LifePrinter(wanted, kinds=kind, count=count, as_json=as_json, on_end=ended.set)
         onlooker = Onlooker(
             account.directory,
             open_feed=lambda: DriveRuntime.observe(account.email, poll_interval=poll_interval),
@@ -136,19 +135,11 @@ class LifePrinter:
     """
 
     def __init__(
-        self,
-        *,
-        apps: Collection[str] | None,
-        endpoints: Collection[str] | None,
-        senders: Collection[str] | None,
-        kinds: Collection[Kind] | None,
-        count: int | None,
-        as_json: bool,
-        on_end: Any,
+        self, wanted: Filter, *, kinds: Collection[Kind] | None, count: int | None, as_json: bool, on_end: Any
     ) -> None:
         from syft_flwr.cli.lives import Lives
 
-        self._filter = Filter(apps, endpoints, senders)
+        self._filter = wanted
         self._kinds = {str(kind) for kind in kinds or ()}
         self._as_json = as_json
         self._lines = Lines(count, on_end, self._write)
