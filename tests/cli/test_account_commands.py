@@ -96,7 +96,10 @@ def test_a_handler_that_fails_fails_the_request(drive: DriveEmulator) -> None:
     with serving(owner(fail, email=DO)):
         done = syft_flwr("send", DO, "messages", "--app", APP, "--email", DS, typed="hello")
     assert done.exit_code == 1
-    assert "could not handle request" in done.stderr
+    sent, spent, error = done.stderr.splitlines()
+    assert sent.startswith("sent 5 bytes")
+    assert spent.startswith("spent ")
+    assert "could not handle request" in error
 
 
 def test_peers_are_added_listed_and_removed(drive: DriveEmulator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -35,8 +36,11 @@ def send(  # noqa: PLR0917 - typer passes options by name
     inbox_path(me, recipient, app, endpoint)  # a name that can't be is told before anything else
     if file is None and sys.stdin.isatty():
         say("the body is read from here; Ctrl-D ends it", err=True)
-    with P2PFileRpc(me, app) as rpc:
+    with ExitStack() as stack:
+        rpc = P2PFileRpc(me, app)
         meter = rpc.runtime.meter
+        stack.callback(lambda: tell_spending(me, meter.snapshot().to_json()))
+        stack.enter_context(rpc)
         body = sys.stdin.buffer.read() if file is None else file.read_bytes()
         future_id = rpc.send(recipient, app, endpoint, body)
         say(f"sent {len(body)} bytes, waiting for {recipient} (at most {timeout:g} s)", err=True)
@@ -44,7 +48,6 @@ def send(  # noqa: PLR0917 - typer passes options by name
             reply = rpc.wait([future_id], timeout)
         finally:
             rpc.delete_future(future_id)
-    tell_spending(me, meter.snapshot().to_json())
     if future_id not in reply:
         fail(
             f"{recipient} did not answer within {timeout:g} s, and the request is withdrawn; ask whether they run, "
