@@ -45,7 +45,8 @@ def options() -> dict[str, dict[str, click.Option]]:
     assert isinstance(group, click.Group)
     found: dict[str, dict[str, click.Option]] = {}
     for command in (group, *group.commands.values()):
-        for each in command.params:
+        parts = command.commands.values() if isinstance(command, click.Group) and command is not group else ()
+        for each in [option for part in (command, *parts) for option in part.params]:
             if isinstance(each, click.Option) and not each.hidden:
                 for flag in each.opts:
                     found.setdefault(flag, {})[str(command.name)] = each
