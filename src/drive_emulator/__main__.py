@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "drive-emulat
         arguments: Those of the command line by default.
         program: What the help calls the command.
     """
-    options = _parser(program).parse_args(arguments)
+    options = parser_of(program).parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     if options.action is not None:
         return _tell(options)
@@ -90,7 +90,8 @@ def _describe(server: EmulatorServer, options: argparse.Namespace) -> str:
     return "\n".join([f"Drive emulator on {server.url} (Ctrl-C stops it)", *lines])
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
+def parser_of(program: str) -> argparse.ArgumentParser:
+    """Return what reads the command line, under the name that its help calls the command."""
     parser = argparse.ArgumentParser(
         prog=program, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -54,12 +54,13 @@ def test_without_the_extra_it_says_what_to_install(
 
 
 def test_on_a_free_port_it_ends_without_loading_what_looks_for_state() -> None:
-    code = "import sys; from syft_flwr.cli.emulator import _forget; _forget(['--port', '0'])"
+    code = "import argparse, sys; from syft_flwr.cli.emulator import _forget"
+    code += "; _forget(argparse.Namespace(data=None, host='127.0.0.1', port=0))"
     code += "; sys.exit('syft_flwr.runtime' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("options", "stays"), [([], False), (["--data", "kept"], True)])
+@pytest.mark.parametrize(("options", "stays"), [([], False), (["--data", "kept"], True), (["save", "all.state"], True)])
 def test_the_state_of_accounts_on_it_goes_with_it_unless_it_keeps_its_data(
     plain_environment: None, monkeypatch: pytest.MonkeyPatch, options: list[str], stays: bool
 ) -> None:

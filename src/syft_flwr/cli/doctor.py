@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,8 +50,7 @@ def doctor(  # noqa: PLR0917 - typer passes options by name
 
     steps: list[dict[str, str]] = []
     for step, finding in examine(account_of(email), read_only=read_only):
-        found = {"standing": finding.standing, "found": finding.found, "advice": finding.advice}
-        steps.append({"step": step, **found})
+        steps.append({"step": step, **asdict(finding)})
         if not as_json:
             say(f"{_MARKS[finding.standing]} {step}: {finding.found}")
             if finding.advice:

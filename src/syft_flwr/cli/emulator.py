@@ -15,27 +15,22 @@ def emulator(context: typer.Context) -> None:
 
     What the accounts on it have kept on this machine goes with it, unless it keeps its own data.
     """
-    from drive_emulator.__main__ import main
+    from drive_emulator.__main__ import main, parser_of
 
+    options = parser_of(context.command_path).parse_args(context.args)
     code = main(context.args, program=context.command_path)
-    if code == 0:
-        _forget(context.args)
+    if code == 0 and options.action is None:
+        _forget(options)
     raise typer.Exit(code)
 
 
-def _forget(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--port", type=int, default=8085)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--data")
-    options, _ = parser.parse_known_args(arguments)
+def _forget(options: argparse.Namespace) -> None:
     if options.data is None and options.port:  # state on a port that was free for once is found by clean
         from syft_flwr.cli.clean import abandoned
         from syft_flwr.cli.output import count, say
         from syft_flwr.runtime.sharing import emulator_root
 
-        here = emulator_root(state_root(), f"http://{options.host}:{options.port}")
-        gone = list(abandoned(here))
+        gone = list(abandoned(emulator_root(state_root(), f"http://{options.host}:{options.port}")))
         for directory in gone:
             shutil.rmtree(directory)
         if gone:
