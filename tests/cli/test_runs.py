@@ -132,6 +132,22 @@ def test_two_runs_do_not_write_into_one_directory(directory: Directory) -> None:
         pass
 
 
+def test_a_run_that_goes_on_writes_no_event_into_the_line_that_a_crash_cut_off(directory: Directory) -> None:
+    out = directory.make(1)
+    with (out / "events.jsonl").open("a") as log:
+        log.write('{"event": "met')
+    with event_log(out) as tell:
+        tell("round", round=3, of=3, start=1)
+    assert directory.json("show", "1000")["round"] == 3
+
+
+def test_a_damaged_record_hides_no_other_run(directory: Directory, caplog: pytest.LogCaptureFixture) -> None:
+    directory.make(1)
+    (directory.make(2) / "run.json").write_text("{")
+    assert [run["run_id"] for run in directory.json("list")] == ["1000"]
+    assert "run.json is damaged" in caplog.text
+
+
 def test_a_beginning_that_two_runs_have_is_refused(directory: Directory) -> None:
     directory.make(1)
     directory.make(12)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import logging
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -20,9 +21,11 @@ from typing import Any, Literal
 from msgspec import MsgspecError
 from msgspec.json import decode
 
-from syft_flwr.errors import ConfigurationError
+from syft_flwr.errors import ConfigurationError, StateError
 from syft_flwr.flower.progress import JsonLines, Progress
 from syft_flwr.private import create_private, make_directories, open_private, write_private
+
+logger = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 _EVENTS = "events.jsonl"
@@ -128,6 +131,9 @@ def event_log(out: Path) -> Iterator[Progress]:
             fcntl.flock(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigurationError(f"another run writes into {out}; choose another directory with --out") from None
+        size = os.fstat(raw.fileno()).st_size
+        if size and os.pread(raw.fileno(), 1, size - 1) != b"\n":  # a crash cut it off; the next would be a part of it
+            raw.write(b"\n")
         with io.TextIOWrapper(raw, encoding="utf-8", write_through=True) as text:
             yield JsonLines(text)
 
@@ -146,9 +152,14 @@ def events(out: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def find(directory: Path) -> list[RunStatus]:
-    """Return how the runs in a directory stand, the latest first."""
-    places = [path.parent for path in directory.glob(f"*/{RUN_FILE}")]
-    return sorted((status_of(place) for place in places), key=lambda run: run.record.started, reverse=True)
+    """Return how the runs in a directory stand, the latest first; the log tells of those whose record is damaged."""
+    found: list[RunStatus] = []
+    for path in directory.glob(f"*/{RUN_FILE}"):
+        try:
+            found.append(status_of(path.parent))
+        except (ConfigurationError, StateError) as error:
+            logger.warning("%s", error)
+    return sorted(found, key=lambda run: run.record.started, reverse=True)
 
 
 def choose(directory: Path, name: str) -> RunStatus:
