@@ -39,10 +39,10 @@ class VirtualFederation:
         whole = RunPlan(PARTIES.datasites, {}, self.out, **plan)
         return self._begin(lambda: run_aggregator(self.project, PARTIES, whole, events))
 
-    def serve(self, place: int, serving: Serving | None = None) -> Future[bool]:
+    def serve(self, place: int, serving: Serving | None = None, **config: str) -> Future[bool]:
         email = PARTIES.datasites[place]
-        config = {"partition-id": place, "num-partitions": len(PARTIES.datasites)}
-        plan = OwnerPlan(node_config=config, serving=serving or Serving())
+        node_config = {"partition-id": place, "num-partitions": len(PARTIES.datasites), **config}
+        plan = OwnerPlan(node_config=node_config, serving=serving or Serving())
         return self._begin(lambda: run_owner(self.project, PARTIES, email, plan, self.events[email]))
 
     def let_pass(self, until: Callable[[], Any], *, at_most: float = 7200.0) -> float:

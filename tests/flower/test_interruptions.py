@@ -16,11 +16,10 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
-def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hold(tmp_path: Path) -> Path:
     """While this file is there, the app that counts waits in round 2."""
     path = tmp_path / "hold"
     path.touch()
-    monkeypatch.setenv("ZOO_HOLD", str(path))
     return path
 
 
@@ -29,7 +28,7 @@ def run(virtual: VirtualFederation, tmp_path: Path, hold: Path) -> Future[dict[s
     """A run of three rounds whose owners are at work on the second."""
     run = virtual.aggregate(zoo_project(tmp_path, "train_only", "counting", rounds=3))
     for place, email in enumerate(PARTIES.datasites):
-        virtual.serve(place)
+        virtual.serve(place, hold=str(hold))
         virtual.let_pass(virtual.happened(email, "ready"))
     for email in PARTIES.datasites:
         virtual.let_pass(virtual.happened(email, "working", group="2"))

@@ -122,7 +122,7 @@ def _count(message: Message, context: Context) -> Message:
     before = int(context.state["counter"]["count"]) if "counter" in context.state else 0
     context.state["counter"] = ConfigRecord({"count": before + 1})
     CALLS["count"] += 1
-    hold = os.environ.get("ZOO_HOLD")
+    hold = str(context.node_config.get("hold", os.environ.get("ZOO_HOLD", "")))
     while hold and _round(message) == 2 and Path(hold).exists():
         threading.Event().wait(0.02)
     reply = _train(message, context)
