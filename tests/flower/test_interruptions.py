@@ -46,15 +46,15 @@ def test_an_outage_of_minutes_is_told_with_its_length_and_ends_with_the_run_comp
 ) -> None:
     with virtual.drive.fault("error", status=503, account=account):
         hold.unlink()
-        virtual.let_pass(virtual.happened(account, "outage"), at_most=2 * MINUTE)
+        virtual.let_pass(virtual.happened(account, "outage"), at_most=5 * MINUTE)
         virtual.wait(10 * MINUTE)
-    virtual.let_pass(virtual.happened(account, "outage_over"), at_most=2 * MINUTE)
-    assert virtual.let_pass(run.done) <= 5 * MINUTE
+    virtual.let_pass(virtual.happened(account, "outage_over"), at_most=5 * MINUTE)
+    assert virtual.let_pass(run.done) <= 10 * MINUTE
     assert_complete(run.result())
     told = [event for event, _ in virtual.events[account].events if event.startswith("outage")]
     assert told == ["outage", "outage_over"], virtual.story()
     (over,) = virtual.events[account].named("outage_over")
-    assert 10 * MINUTE <= over["seconds"] <= 12 * MINUTE
+    assert 10 * MINUTE <= over["seconds"] <= 15 * MINUTE
 
 
 def test_an_owner_that_is_silent_counts_as_away_and_as_there_when_it_is_back(
@@ -63,7 +63,7 @@ def test_an_owner_that_is_silent_counts_as_away_and_as_there_when_it_is_back(
     with virtual.drive.fault("error", status=503, account=FIRST):
         hold.unlink()
         away = virtual.happened(AGGREGATOR, "owner", owner=FIRST, state="away", reason="gives no sign of life")
-        assert 15 * MINUTE <= virtual.let_pass(away) <= 17 * MINUTE
+        assert 14 * MINUTE <= virtual.let_pass(away) <= 18 * MINUTE, "it is asked after five, and has ten to answer"
     virtual.let_pass(run.done)
     assert_complete(run.result())
     states = [told["state"] for told in virtual.events[AGGREGATOR].named("owner") if told["owner"] == FIRST]
@@ -86,8 +86,8 @@ def test_a_greeting_that_nobody_answers_is_replaced_and_the_owner_that_comes_lat
     (greeting,) = greetings()
     virtual.wait(9 * MINUTE)
     assert greetings() == [greeting]
-    virtual.let_pass(lambda: greetings() not in ([greeting], []), at_most=2 * MINUTE)
-    virtual.let_pass(lambda: greeting not in greetings(), at_most=2 * MINUTE)
+    virtual.let_pass(lambda: greetings() not in ([greeting], []), at_most=5 * MINUTE)
+    virtual.let_pass(lambda: greeting not in greetings(), at_most=5 * MINUTE)
     assert len(greetings()) == 1
     for place in range(len(PARTIES.datasites)):
         virtual.serve(place)
@@ -103,7 +103,7 @@ def test_a_limit_that_is_met_for_minutes_costs_the_run_nothing_but_time(
     with virtual.drive.fault("error", status=403, reason="userRateLimitExceeded", account=account):
         hold.unlink()
         virtual.wait(10 * MINUTE)
-    assert virtual.let_pass(run.done) <= 5 * MINUTE
+    assert virtual.let_pass(run.done) <= 10 * MINUTE
     assert_complete(run.result())
     assert [told["state"] for told in virtual.events[AGGREGATOR].named("owner")] == ["present", "present"]
 
