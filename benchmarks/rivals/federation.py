@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rivals.listing import ListingEvents, ListingRpc
+from syft_flwr.clock import SystemClock
 from syft_flwr.models import Message
 
 
@@ -29,6 +30,7 @@ class FlowerListingRpc:
     """The aggregator's side. While it waits it looks for each outstanding reply once an interval."""
 
     def __init__(self, host: str, email: str, interval: float) -> None:
+        self.clock = SystemClock()
         self._rpc = ListingRpc(host, email)
         self._interval = interval
         self._lock = threading.Lock()
